@@ -1,0 +1,211 @@
+"""The SQLite index over a store's shards: what is held, without opening every file.
+
+Deleting it loses nothing: `sync` reads the shards that it does not know and forgets those that are gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import h5py
+
+from .errors import StoreError
+from .shards import opened, shard_paths
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "catalogue.sqlite"
+LOCK_SECONDS = 60  # how long to wait for another process's write
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One video's features under one recipe: what its group's attributes say."""
+
+    name: str
+    """Group name."""
+    shard: str
+    """File name below STORE/shards."""
+    video: str
+    """Video id."""
+    recipe_id: str
+    recipe: str
+    """JSON."""
+    crops: str
+    """JSON list."""
+    n_frames: int
+    n_snippets: int
+    size: int
+    """Bytes of the source file, -1 where imported."""
+    mtime_ns: int
+    fingerprint: str
+    precision: str
+    runtime: str
+    source: str
+    """Path the features came from."""
+    label: str
+    """Where imported with one, else empty."""
+    written_ns: int
+    """When this group was made: of two under one name the later one counts."""
+    checksum: str
+
+    @property
+    def crop_numbers(self) -> tuple[int, ...]:
+        """The crops held, in the order of the features' first axis."""
+        return tuple(json.loads(self.crops))
+
+
+COLUMNS = tuple(f.name for f in fields(Entry))
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER);
+CREATE TABLE IF NOT EXISTS videos ({", ".join(COLUMNS)}, PRIMARY KEY (name, shard));
+CREATE INDEX IF NOT EXISTS videos_by_shard ON videos (shard);
+CREATE INDEX IF NOT EXISTS videos_by_video ON videos (video);
+CREATE INDEX IF NOT EXISTS videos_by_fingerprint ON videos (fingerprint);
+CREATE INDEX IF NOT EXISTS videos_by_size ON videos (size);
+"""
+NEWEST = """SELECT v.* FROM videos v WHERE NOT EXISTS
+  (SELECT 1 FROM videos w WHERE w.name = v.name AND (w.written_ns, w.shard) > (v.written_ns, v.shard))"""
+
+
+def entry_of(name: str, shard: str, node: h5py.Group) -> Entry:
+    """What a group says of itself.
+
+    Raises:
+        StoreError: an attribute is missing.
+    """
+    try:
+        values = {column: node.attrs[column] for column in COLUMNS if column in node.attrs}
+        values["crops"] = json.dumps([int(c) for c in node.attrs["crops"]])
+        for column in ("n_frames", "size", "mtime_ns", "written_ns"):
+            values[column] = int(values[column])
+        return Entry(**{**values, "name": name, "shard": shard, "n_snippets": int(node["features"].shape[1])})
+    except (KeyError, TypeError, OSError, RuntimeError) as error:
+        raise StoreError(f"{shard}: group {name} is incomplete ({error}); run `vad-pipeline store verify`") from error
+
+
+class Catalogue:
+    """Index of the shards in `folder`, kept in `path`."""
+
+    def __init__(self, path: Path, folder: Path):
+        self.path, self.folder = path, folder
+        try:
+            self._connect()
+        except sqlite3.DatabaseError:
+            logger.warning("%s: damaged, rebuilt from the shards", path)
+            path.unlink(missing_ok=True)
+            self._connect()
+
+    def _connect(self) -> None:
+        try:
+            self._db = sqlite3.connect(self.path, timeout=LOCK_SECONDS)
+            self._db.executescript(SCHEMA)
+        except sqlite3.OperationalError as error:
+            if "readonly" not in str(error) and "unable to open" not in str(error):
+                raise
+            self._db = sqlite3.connect(":memory:")  # a store one may only read still has to be readable
+            self._db.executescript(SCHEMA)
+        known = tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)"))
+        if known != COLUMNS:  # another version's index: it is only an index
+            self._db.executescript("DROP TABLE shards; DROP TABLE videos;" + SCHEMA)
+        self._db.execute("SELECT count(*) FROM videos").fetchone()
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._db:
+                yield self._db
+        except sqlite3.OperationalError as error:
+            raise StoreError(
+                f"{self.path}: cannot be written ({error}); make space or give rights, then go on"
+            ) from error
+
+    def sync(self) -> list[StoreError]:
+        """Take in new shards, drop those that are gone.
+
+        Returns:
+            What could not be read: those shards' videos count as not held.
+        """
+        known = {name: (size, mtime) for name, size, mtime in self._db.execute("SELECT * FROM shards")}
+        problems: list[StoreError] = []
+        present: set[str] = set()
+        rows: list[Entry] = []
+        read: list[tuple[str, int, int]] = []
+        for path in shard_paths(self.folder):
+            try:
+                stat = path.stat()
+                present.add(path.name)
+                if known.get(path.name) == (stat.st_size, stat.st_mtime_ns):
+                    continue
+                found = self._read(path)
+            except FileNotFoundError:  # merged away by another run meanwhile
+                present.discard(path.name)
+                continue
+            except StoreError as error:
+                problems.append(error)
+                continue
+            rows += found
+            read.append((path.name, stat.st_size, stat.st_mtime_ns))
+        gone = [(name,) for name in known if name not in present]
+        if read or gone:
+            with self._write() as db:
+                db.executemany("DELETE FROM shards WHERE name = ?", gone + [(r[0],) for r in read])
+                db.executemany("DELETE FROM videos WHERE shard = ?", gone + [(r[0],) for r in read])
+                self._insert(db, rows)
+                db.executemany("INSERT INTO shards VALUES (?, ?, ?)", read)
+        return problems
+
+    def add(self, path: Path, entries: list[Entry]) -> None:
+        """Take in one shard just written."""
+        stat = path.stat()
+        with self._write() as db:
+            self._insert(db, entries)
+            db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?)", (path.name, stat.st_size, stat.st_mtime_ns))
+
+    def set_mtime(self, entry: Entry, mtime_ns: int) -> None:
+        """Remember that the source was touched but not changed, so that it is not hashed every time."""
+        with self._write() as db:
+            db.execute(
+                "UPDATE videos SET mtime_ns = ? WHERE name = ? AND shard = ?", (mtime_ns, entry.name, entry.shard)
+            )
+
+    def find(self, **equal: object) -> list[Entry]:
+        """The newest entry of each name whose columns have these values, by video id."""
+        conditions = "".join(f" AND v.{column} = ?" for column in equal)
+        rows = self._db.execute(f"{NEWEST}{conditions} ORDER BY v.video, v.recipe_id", tuple(equal.values()))
+        return [Entry(*row) for row in rows]
+
+    def all_rows(self) -> list[Entry]:
+        """Every row, superseded ones too."""
+        return [Entry(*row) for row in self._db.execute("SELECT * FROM videos ORDER BY shard, name")]
+
+    def shards(self) -> dict[str, int]:
+        """Size in bytes of each known shard."""
+        return dict(self._db.execute("SELECT name, size FROM shards ORDER BY name"))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def _read(self, path: Path) -> list[Entry]:
+        try:
+            with opened(path) as root:
+                return [entry_of(name, path.name, root[name]) for name in root]
+        except (OSError, RuntimeError, KeyError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise StoreError(f"{path}: damaged ({error}); run `vad-pipeline store verify`") from error
+
+    @staticmethod
+    def _insert(db: sqlite3.Connection, entries: list[Entry]) -> None:
+        marks = ", ".join("?" * len(COLUMNS))
+        db.executemany(
+            f"INSERT OR REPLACE INTO videos VALUES ({marks})",
+            [tuple(getattr(entry, column) for column in COLUMNS) for entry in entries],
+        )

@@ -1,0 +1,206 @@
+"""One video file -> `VideoEmbeddings`: decoding and encoding overlap, memory does not grow with the pixels."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from .encoder import ClipEncoder
+from .errors import VideoDecodeError
+from .geometry import CROP_PX, crop_frame, resized_size
+from .reader import MAX_FRAME_PX, Reader, VideoInfo
+from .recipe import EMBEDDING_DIM, Recipe
+from .sampling import SnippetGrid, sample_stream
+
+Item = TypeVar("Item")
+QUEUE_IMAGES = 64  # decoded crops that may wait for the encoder: 10 MB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoEmbeddings:
+    """The embeddings of one video, one row a snippet."""
+
+    video_id: str
+    embeddings: np.ndarray = field(repr=False)
+    """(crops, n, 512) float32, not L2-normalised."""
+    crops: tuple[int, ...]
+    """Which crop each row of the first axis is."""
+    snippet_seconds: np.ndarray = field(repr=False)
+    """(n, 2) float64, start and end of each snippet."""
+    frame_seconds: np.ndarray = field(repr=False)
+    """(F,) float64."""
+    fps: Fraction
+    recipe: Recipe
+    info: VideoInfo | None
+    """None where features were imported."""
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time inside decoding and inside encoding; the two overlap."""
+
+    def __post_init__(self):
+        n = len(self.snippet_seconds)
+        expected = (len(self.crops), n, EMBEDDING_DIM)
+        if self.embeddings.shape != expected:
+            raise ValueError(f"expected embeddings of shape {expected}, got {self.embeddings.shape}")
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the video, F."""
+        return len(self.frame_seconds)
+
+
+def embed_video(
+    open_reader: Callable[[], Reader], *, video_id: str, recipe: Recipe, crops: Sequence[int], encoder: ClipEncoder
+) -> VideoEmbeddings:
+    """Decode, sample, crop and embed one video.
+
+    Args:
+        open_reader: opens the file; called once.
+        video_id: its id.
+        recipe: how; its weights must be the encoder's.
+        crops: crop numbers.
+        encoder: a loaded tower.
+
+    Raises:
+        VideoError: the file cannot be opened, decoded or trusted.
+    """
+    reader = open_reader()
+    timer = _Timer()
+    encoded_before = encoder.seconds
+    try:
+        snippets = timer.timed(_snippet_crops(reader, recipe, crops))
+        with prefetched(snippets, depth=max(1, QUEUE_IMAGES // (recipe.frames_per_snippet * len(crops)))) as ready:
+            embeddings = _embed_snippets(ready, len(crops), encoder)
+        info = reader.info()
+    finally:
+        reader.close()
+    grid = SnippetGrid.of(info.n_frames, recipe)
+    return VideoEmbeddings(
+        video_id=video_id,
+        embeddings=embeddings,
+        crops=tuple(crops),
+        snippet_seconds=grid.seconds(info.frame_seconds, float(info.fps)),
+        frame_seconds=info.frame_seconds,
+        fps=info.fps,
+        recipe=recipe,
+        info=info,
+        stage_seconds={"decode": round(timer.seconds, 3), "encode": round(encoder.seconds - encoded_before, 3)},
+    )
+
+
+def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int]) -> Iterator[torch.Tensor]:
+    """(K, crops, 3, 224, 224) uint8 of each snippet in turn."""
+    for frames in sample_stream(reader, recipe):
+        yield torch.stack([_crop(frame.rgb(), recipe, crops, reader) for frame in frames])
+
+
+def _crop(pixels: np.ndarray, recipe: Recipe, crops: Sequence[int], reader: Reader) -> torch.Tensor:
+    height, width = resized_size(recipe.geometry, *pixels.shape[:2])
+    if height * width > MAX_FRAME_PX:
+        raise VideoDecodeError(
+            reader.path,
+            "too_large",
+            f"frames of {pixels.shape[1]}x{pixels.shape[0]} px are too long and thin to resize; use --geometry vadclip",
+        )
+    return crop_frame(pixels, recipe.geometry, crops)
+
+
+def _embed_snippets(snippets: Iterable[torch.Tensor], n_crops: int, encoder: ClipEncoder) -> np.ndarray:
+    """Mean embedding of each snippet and crop, (crops, n, 512), in full batches across crops and snippets."""
+    sums: list[np.ndarray] = []  # (crops, 512) a snippet
+    counts: list[int] = []
+    batch = torch.empty((encoder.batch_size, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+    owners: list[tuple[int, int]] = []  # snippet and crop of each image in the batch
+
+    def flush() -> None:
+        if owners:
+            for (snippet, crop), row in zip(owners, encoder.encode(batch[: len(owners)]), strict=True):
+                sums[snippet][crop] += row
+            owners.clear()
+
+    for snippet, frames in enumerate(snippets):
+        sums.append(np.zeros((n_crops, EMBEDDING_DIM), np.float32))
+        counts.append(len(frames))
+        for frame in frames:
+            for crop, image in enumerate(frame):
+                batch[len(owners)] = image
+                owners.append((snippet, crop))
+                if len(owners) == len(batch):
+                    flush()
+    flush()
+    if not sums:
+        return np.zeros((n_crops, 0, EMBEDDING_DIM), np.float32)  # the reader's info() says why
+    return np.stack(sums, axis=1) / np.array(counts, np.float32)[None, :, None]
+
+
+class _Timer:
+    """Adds up the time an iterator takes to give its items."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def timed(self, items: Iterator[Item]) -> Iterator[Item]:
+        while True:
+            started = time.perf_counter()
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                self.seconds += time.perf_counter() - started
+            yield item
+
+
+class prefetched:
+    """`with prefetched(items, depth=N) as ready`: items are made in a thread, at most N ahead of who takes them.
+
+    An error in the thread is raised where the item was due; leaving the block stops the thread.
+    """
+
+    def __init__(self, items: Iterator[Item], *, depth: int):
+        self._items = items
+        self._queue: queue.Queue = queue.Queue(depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._fill, name="decode", daemon=True)
+
+    def __enter__(self) -> Iterator[Item]:
+        self._thread.start()
+        return iter(self)
+
+    def __exit__(self, *exc_info) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[Item]:
+        while True:
+            kind, value = self._queue.get()
+            if kind == "error":
+                raise value
+            if kind == "end":
+                return
+            yield value
+
+    def _fill(self) -> None:
+        try:
+            for item in self._items:
+                if not self._put(("item", item)):
+                    return
+            self._put(("end", None))
+        except Exception as error:
+            self._put(("error", error))
+
+    def _put(self, entry: tuple[str, object]) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(entry, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False

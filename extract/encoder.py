@@ -1,0 +1,284 @@
+"""CLIP's image tower through open_clip: uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32.
+
+Batches have one fixed shape (the last is padded), so that an embedding does not depend on where its video ends.
+bf16 and fp16 are weights cast to that type: autocast is slower than fp32 on a CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .errors import ConfigError
+from .geometry import CROP_PX
+from .recipe import EMBEDDING_DIM
+from .weights import OPENAI_TAG, Weights, read_weights, tower_sha256
+
+logger = logging.getLogger(__name__)
+
+BATCH_CPU = 8  # images; larger batches gain nothing on a CPU and delay short videos
+BATCH_CUDA = 128
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LOCAL_DIR = "local-dir:"
+RANDOM = "random:"
+NO_WEIGHTS = (
+    "CLIP weights '{tag}' for {model} could not be downloaded ({why}). Without internet: give a file with "
+    "--pretrained FILE; a published DSANet checkpoint carries them: "
+    "vad-pipeline convert PUBLISHED.pth OUT.safetensors --clip FILE"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """Which tower, which weights, how it is run.
+
+    Only `model` and the weights behind `pretrained` enter the recipe; device and precision do not.
+    """
+
+    model: str = "ViT-B-16-quickgelu"
+    """open_clip model name, or `local-dir:FOLDER` with an open_clip_config.json (weights inside are not used)."""
+    pretrained: str = OPENAI_TAG
+    """open_clip tag, weights file, or `random:SEED`."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    precision: str = "auto"
+    """`auto`, `fp32`, `bf16` or `fp16`."""
+
+    def __post_init__(self):
+        if self.precision not in ("auto", *PRECISIONS):
+            raise ConfigError(f"precision must be auto, {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.pretrained.startswith(RANDOM) and not self.pretrained.removeprefix(RANDOM).isdecimal():
+            raise ConfigError(f"--pretrained {self.pretrained}: the seed must be a whole number, as in random:0")
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is the GPU where there is one.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"--device {device}: not a device; use auto, cpu, cuda or cuda:N") from error
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"--device {device}: this machine shows {torch.cuda.device_count()} CUDA devices; use cpu")
+    return resolved
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`auto` is fp16 on a GPU, bf16 on a processor that multiplies it in hardware, fp32 elsewhere."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "fp16"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
+
+
+def model_identity(model: str) -> str:
+    """The model name as it stands in a recipe: a folder of one's own is named by its config's hash, not its path.
+
+    Raises:
+        ConfigError: the folder has no config.
+    """
+    if not model.startswith(LOCAL_DIR):
+        return model
+    config = Path(model.removeprefix(LOCAL_DIR)) / "open_clip_config.json"
+    try:
+        return f"{LOCAL_DIR}sha256-{hashlib.sha256(config.read_bytes()).hexdigest()[:16]}"
+    except OSError as error:
+        raise ConfigError(f"--model {model}: {config} cannot be read ({error.strerror})") from error
+
+
+def load_weights(pretrained: str, model: str) -> Weights:
+    """The weights behind `pretrained`, read from a file where it is one; tensors are None for tags and `random:`.
+
+    Raises:
+        ConfigError: neither a tag of this model, nor a file, nor `random:SEED`.
+    """
+    if pretrained.startswith(RANDOM):
+        return Weights(identity=pretrained, tensors=None, quickgelu=None)
+    if Path(pretrained).is_file():
+        return read_weights(pretrained)
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if pretrained in tags:
+        trained_with = open_clip.get_pretrained_cfg(model, pretrained).get("quick_gelu", False)
+        return Weights(identity=pretrained, tensors=None, quickgelu=trained_with)
+    known = f"a tag ({', '.join(tags)})" if tags else "a tag"
+    raise ConfigError(f"--pretrained {pretrained}: no such file, and not {known} of {model}, nor random:SEED")
+
+
+def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
+    """The image tower in fp32 on the CPU, evaluation mode.
+
+    Raises:
+        ConfigError: unknown model, weights of another architecture, or a tag that cannot be downloaded.
+    """
+    import open_clip
+
+    if not config.model.startswith(LOCAL_DIR) and config.model not in open_clip.list_models():
+        raise ConfigError(f"--model {config.model}: open_clip has no such model; see open_clip.list_models()")
+    seed = int(config.pretrained.removeprefix(RANDOM)) if config.pretrained.startswith(RANDOM) else 0
+    tag = config.pretrained if weights.tensors is None and not config.pretrained.startswith(RANDOM) else None
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _quiet_open_clip():
+        warnings.simplefilter("ignore")  # its mismatch warnings are settled below, in one sentence
+        torch.manual_seed(seed)
+        try:
+            clip = open_clip.create_model(config.model, pretrained=tag, load_weights=tag is not None)
+        except (RuntimeError, OSError, ValueError) as error:
+            if tag is None:
+                raise ConfigError(f"--model {config.model}: {_first_line(error)}") from error
+            raise ConfigError(NO_WEIGHTS.format(tag=tag, model=config.model, why=_first_line(error))) from error
+    tower = clip.visual
+    if weights.tensors is not None:
+        _load_tensors(tower, weights, config)
+    return tower.eval()
+
+
+def _load_tensors(tower: torch.nn.Module, weights: Weights, config: EncoderConfig) -> None:
+    own = tower.state_dict()
+    given = {k.removeprefix("visual."): v for k, v in weights.tensors.items() if k.startswith("visual.")}
+    wrong = [f"{k} missing" for k in own if k not in given]
+    wrong += [f"{k} unknown" for k in given if k not in own]
+    wrong += [
+        f"{k} {tuple(given[k].shape)} instead of {tuple(own[k].shape)}"
+        for k in own
+        if k in given and given[k].shape != own[k].shape
+    ]
+    if wrong:
+        raise ConfigError(
+            f"{config.pretrained}: not weights of {config.model}'s image tower ({len(wrong)} tensors differ: "
+            f"{'; '.join(wrong[:4])}); give the --model they belong to"
+        )
+    tower.load_state_dict(given)
+
+
+class ClipEncoder:
+    """A loaded image tower.
+
+    Attributes:
+        weights: the weights' identity for the recipe.
+        warnings: what a user has to know about these weights, one sentence each.
+        precision, runtime: for the record.
+        seconds, images: time spent in and images sent through the tower, padding included.
+
+    Raises:
+        ConfigError: see `build_tower`; also a tower that does not give 512 values for 224 px images.
+    """
+
+    def __init__(self, config: EncoderConfig):
+        self.config = config
+        self.device = resolve_device(config.device)
+        self.precision = resolve_precision(config.precision, self.device)
+        self.batch_size = BATCH_CUDA if self.device.type == "cuda" else BATCH_CPU
+        self.runtime = (
+            f"torch {torch.__version__} {self.device.type} batch {self.batch_size} threads {torch.get_num_threads()}"
+        )
+        weights = load_weights(config.pretrained, config.model)
+        self.weights = weights.identity
+        self.warnings = _weight_warnings(config, weights)
+        self._dtype = PRECISIONS[self.precision]
+        tower = build_tower(config, weights)
+        if weights.identity is None:
+            self.weights = tower_sha256({f"visual.{k}": v for k, v in tower.state_dict().items()})
+        mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in _CLIP_STATISTICS.items())
+        self._mean = torch.tensor(mean, device=self.device).mul(255).view(3, 1, 1)
+        self._scale = torch.tensor(std, device=self.device).mul(255).reciprocal().view(3, 1, 1)
+        self._tower = tower.to(self.device, self._dtype)
+        self.seconds, self.images = 0.0, 0
+        self._check_shape()
+
+    @torch.inference_mode()
+    def encode(self, crops: torch.Tensor) -> np.ndarray:
+        """Embed up to `batch_size` crops.
+
+        Args:
+            crops: (N, 3, 224, 224) uint8, N <= batch_size.
+
+        Returns:
+            (N, 512) float32, not normalised: what `encode_image` gives.
+        """
+        started = time.perf_counter()
+        n = len(crops)
+        if n > self.batch_size:
+            raise ValueError(f"expected at most {self.batch_size} crops, got {n}")
+        if n < self.batch_size:
+            crops = torch.cat([crops, crops.new_zeros(self.batch_size - n, *crops.shape[1:])])
+        pixels = crops.to(self.device).float().sub_(self._mean).mul_(self._scale)
+        out = self._tower(pixels.to(self._dtype))[:n].float().cpu().numpy()
+        self.seconds += time.perf_counter() - started
+        self.images += self.batch_size
+        return out
+
+    def measure_rate(self) -> float:
+        """Images/s of full batches on this machine, from one batch after another has warmed up."""
+        crops = torch.zeros((self.batch_size, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+        self.encode(crops)
+        started = time.perf_counter()
+        self.encode(crops)
+        return self.batch_size / (time.perf_counter() - started)
+
+    def _check_shape(self) -> None:
+        probe = torch.zeros((1, 3, CROP_PX, CROP_PX), device=self.device, dtype=self._dtype)
+        try:
+            with torch.inference_mode():
+                shape = tuple(self._tower(probe).shape)
+        except (RuntimeError, AssertionError) as error:
+            raise ConfigError(
+                f"--model {self.config.model}: does not take {CROP_PX} px images ({_first_line(error)})"
+            ) from error
+        if shape != (1, EMBEDDING_DIM):
+            raise ConfigError(
+                f"--model {self.config.model}: gives {shape[-1]} values an image where DSANet needs {EMBEDDING_DIM}"
+            )
+
+
+_CLIP_STATISTICS = {
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+}
+
+
+def _weight_warnings(config: EncoderConfig, weights: Weights) -> tuple[str, ...]:
+    if config.pretrained.startswith(RANDOM):
+        return (f"weights {config.pretrained} are random: scores from them say nothing about real footage",)
+    if weights.quickgelu is None and not config.model.startswith(LOCAL_DIR):
+        return (
+            f"{config.pretrained}: whether these weights want QuickGELU is unverified (unknown sha256); "
+            f"{config.model} is used as asked",
+        )
+    wants = "-quickgelu" in config.model
+    if weights.quickgelu is not None and weights.quickgelu != wants and not config.model.startswith(LOCAL_DIR):
+        return (
+            f"{config.pretrained} was trained {'with' if weights.quickgelu else 'without'} QuickGELU, "
+            f"{config.model} is {'with' if wants else 'without'}: embeddings will differ from the published ones",
+        )
+    return ()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+@contextlib.contextmanager
+def _quiet_open_clip():
+    """open_clip speaks through the root logger; what matters of it is said by our own errors and warnings."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(previous)

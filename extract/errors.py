@@ -1,0 +1,48 @@
+"""The error family: everything a user can cause is a `VadError`, and says what, which file, what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .source import readable
+
+
+class VadError(Exception):
+    """Root of all errors that are the input's or the machine's, not the code's: shown as one sentence, exit 2."""
+
+
+class ConfigError(VadError):
+    """Options that contradict each other or name something that does not exist."""
+
+
+class StoreError(VadError):
+    """A feature store or results folder that cannot be read or written: the run stops, exit 3."""
+
+
+class VideoError(VadError):
+    """One video cannot be used; every other one goes on.
+
+    Args:
+        path: the file.
+        code: the contract's failure code, for example `no_frames`.
+        reason: what is wrong and what to do, without the path.
+    """
+
+    def __init__(self, path: str | Path, code: str, reason: str):
+        super().__init__(path, code, reason)  # all of it in args: errors must survive pickling
+        self.path, self.code, self.reason = readable(path), code, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class VideoOpenError(VideoError):
+    """The file cannot be opened as a video at all."""
+
+
+class VideoDecodeError(VideoError):
+    """The file opens, but decoding it failed or cannot be trusted."""
+
+
+class EmptyVideoError(VideoError):
+    """The file opens, but holds no frame that decodes."""

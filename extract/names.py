@@ -1,0 +1,44 @@
+"""What a video is called: ids, known suffixes, and the one rule by which names in any list find their video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from .errors import ConfigError
+
+VIDEO_SUFFIXES = frozenset(
+    [".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"]
+)
+
+
+def strip_suffix(name: str) -> str:
+    """Drop a known video suffix, and only such a one: many data set names contain dots that are none."""
+    path = PurePosixPath(name)
+    return name[: -len(path.suffix)] if path.suffix.lower() in VIDEO_SUFFIXES else name
+
+
+class NameIndex:
+    """Finds the id that a name in a list means: after its known suffix is dropped, the id equals it or ends with
+    `/` + name."""
+
+    def __init__(self, ids: Iterable[str]):
+        self._by_tail: dict[str, list[str]] = {}
+        for video_id in dict.fromkeys(ids):
+            parts = video_id.split("/")
+            for start in range(len(parts)):
+                self._by_tail.setdefault("/".join(parts[start:]), []).append(video_id)
+
+    def find(self, name: str) -> str | None:
+        """The id, or None.
+
+        Raises:
+            ConfigError: two ids match.
+        """
+        stripped = strip_suffix(name.strip())
+        found = self._by_tail.get(stripped) or self._by_tail.get(name.strip()) or []
+        if len(found) > 1 and stripped not in found:
+            raise ConfigError(
+                f"{name!r} matches {len(found)} videos: {', '.join(found[:5])}; name them with their folder"
+            )
+        return stripped if stripped in found else found[0] if found else None

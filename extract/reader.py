@@ -1,0 +1,282 @@
+"""PyAV reader: the frames of a video file in order, in one pass, without trusting its header.
+
+A reader is iterated once and then asked for `info()`. Its frames hand out pixels only when `rgb()` is called, so
+frames nobody samples are decoded (they must be counted) but never converted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace
+
+from .errors import ConfigError, EmptyVideoError, VideoOpenError
+from .timeline import timeline
+
+logger = logging.getLogger(__name__)
+
+MAX_FRAME_PX = 8192 * 4320  # a snippet's frames are held undecided: 16 of these are 850 MB in YUV 4:2:0
+HD_HEIGHT_PX = 720  # from here on untagged YUV is taken for BT.709
+UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
+RGB_COLORSPACE = 0  # AVCOL_SPC_RGB
+
+
+class Frame(Protocol):
+    """One decoded frame."""
+
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8, rotated as a player shows it."""
+
+
+class Reader(Protocol):
+    """What `embed_video` needs of a decoder."""
+
+    family: str
+    """Decoder family of the recipe."""
+    route: str
+    """Which way the frames came, for the record: library and device."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def info(self) -> VideoInfo:
+        """Once all frames are read: what the video turned out to be."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoInfo:
+    """What decoding a whole file found."""
+
+    path: str
+    n_frames: int
+    """Decoded, never the header's word."""
+    n_frames_header: int | None
+    fps: Fraction
+    """Average rate, exact."""
+    width: int
+    """px, after rotation."""
+    height: int
+    """px, after rotation."""
+    frame_seconds: np.ndarray = field(repr=False)
+    """(n_frames,) float64, relative to the container's start, strictly increasing."""
+    corrupt_packets: int
+    retimed_frames: int
+    warnings: tuple[str, ...]
+
+    def __post_init__(self):
+        if self.frame_seconds.shape != (self.n_frames,):
+            raise ValueError(f"expected frame_seconds of shape ({self.n_frames},), got {self.frame_seconds.shape}")
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the first frame to the end of the last one."""
+        return float(self.frame_seconds[-1] - self.frame_seconds[0] + 1 / self.fps)
+
+
+@dataclass(slots=True)
+class PyavFrame:
+    """A decoded PyAV frame whose pixels are converted on demand."""
+
+    frame: av.VideoFrame
+
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        source = Colorspace.ITU709 if untagged_hd(self.frame) else None
+        pixels = self.frame.reformat(format="rgb24", src_colorspace=source).to_ndarray()
+        turns = quarter_turns(self.frame.rotation)
+        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def untagged_hd(frame: av.VideoFrame) -> bool:
+    """Whether a frame states no colour matrix and is high enough to be BT.709."""
+    return frame.colorspace == UNSPECIFIED_COLORSPACE and frame.height >= HD_HEIGHT_PX and not frame.format.is_rgb
+
+
+def quarter_turns(rotation: float) -> int:
+    """Counter-clockwise quarter turns for a display matrix's degrees; 0 where they are no multiple of 90."""
+    return int(rotation) // 90 % 4 if int(rotation) % 90 == 0 and abs(rotation) <= 360 else 0
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The first real video stream: never an attached picture (cover art, thumbnail)."""
+    attached = av.stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if not s.disposition & attached), None)
+
+
+def check_file(path: str | os.PathLike) -> None:
+    """Refuse what no decoder needs to see.
+
+    Raises:
+        VideoOpenError: `unreadable` or `zero_bytes`.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            if not file.read(1):
+                raise VideoOpenError(path, "zero_bytes", "the file is empty (0 bytes); copy it again")
+    except OSError as error:
+        raise VideoOpenError(path, "unreadable", f"cannot be read ({error.strerror}); check path and rights") from error
+
+
+class PyavReader:
+    """Frames of one file through FFmpeg.
+
+    Args:
+        path: the video file.
+        hwaccel: a PyAV HWAccel, for decoding on a device.
+
+    Raises:
+        VideoOpenError: `unreadable`, `zero_bytes`, `not_a_video`, `no_video_stream`, `too_large`.
+    """
+
+    family = "ffmpeg"
+
+    def __init__(self, path: str | os.PathLike, *, hwaccel: av.codec.hwaccel.HWAccel | None = None):
+        check_file(path)
+        self.path = os.fspath(path)
+        self.route = "pyav nvdec" if hwaccel else "pyav cpu"
+        try:
+            self._container = av.open(self.path, metadata_errors="ignore", hwaccel=hwaccel)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise VideoOpenError(
+                path, "not_a_video", f"not a video FFmpeg can open ({_reason(error)}); leave it out or export it again"
+            ) from error
+        stream = video_stream(self._container)
+        if stream is None:
+            self.close()
+            raise VideoOpenError(path, "no_video_stream", "holds no video stream (audio only?); leave it out")
+        self._stream = stream
+        if stream.width * stream.height > MAX_FRAME_PX:
+            self.close()
+            raise VideoOpenError(
+                path, "too_large", f"frames of {stream.width}x{stream.height} px exceed 8192x4320; scale it down"
+            )
+        stream.thread_type = "AUTO"
+        self._raw_seconds: list[float] = []
+        self._size_px: tuple[int, int] | None = None
+        self._corrupt_packets = 0
+        self._encrypted = False
+        self._warnings: list[str] = []
+
+    def __iter__(self) -> Iterator[PyavFrame]:
+        start = (self._container.start_time or 0) / av.time_base
+        for frame in self._decoded():
+            time = frame.time
+            self._raw_seconds.append(float("nan") if time is None else time - start)
+            if self._size_px is None:
+                self._note_first(frame)
+            yield PyavFrame(frame)
+
+    def info(self) -> VideoInfo:
+        """Raises:
+        EmptyVideoError: `encrypted` or `no_frames`.
+        """
+        if not self._raw_seconds or self._size_px is None:
+            if self._encrypted:
+                raise EmptyVideoError(self.path, "encrypted", "its samples are encrypted; decrypt it first")
+            raise EmptyVideoError(
+                self.path,
+                "no_frames",
+                f"no frame of it decodes ({self._corrupt_packets} corrupt packets); copy or export it again",
+            )
+        header = self._stream.frames or None
+        n_frames = len(self._raw_seconds)
+        seconds, fps, retimed = timeline(np.array(self._raw_seconds), self._stream.average_rate)
+        warnings = list(self._warnings)
+        if self._corrupt_packets:
+            warnings.append(f"{self._corrupt_packets} corrupt packets skipped")
+        if header is not None and n_frames < header:
+            warnings.append(f"decoded {n_frames} of the {header} frames its header promises: truncated or damaged")
+        if retimed:
+            warnings.append(f"{retimed} frames retimed: their timestamps stand still or jump back")
+        return VideoInfo(
+            path=self.path,
+            n_frames=n_frames,
+            n_frames_header=header,
+            fps=fps,
+            width=self._size_px[0],
+            height=self._size_px[1],
+            frame_seconds=seconds,
+            corrupt_packets=self._corrupt_packets,
+            retimed_frames=retimed,
+            warnings=tuple(warnings),
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        """Frames of all packets that decode; what does not is counted and passed over."""
+        try:
+            for packet in self._container.demux(self._stream):
+                self._encrypted = self._encrypted or packet.has_sidedata("encryption_info")
+                yield from self._decode(packet)
+        except av.error.FFmpegError as error:
+            self._warnings.append(f"reading stopped early ({_reason(error)}): what came before it is kept")
+            yield from self._decode(None)  # frames still inside the decoder
+
+    def _decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        try:
+            return self._stream.decode(packet)
+        except av.error.EOFError:  # flushed twice
+            return []
+        except av.error.FFmpegError:
+            self._corrupt_packets += 1
+            return []
+
+    def _note_first(self, frame: av.VideoFrame) -> None:
+        turned = quarter_turns(frame.rotation) % 2
+        self._size_px = (frame.height, frame.width) if turned else (frame.width, frame.height)
+        if frame.rotation and not quarter_turns(frame.rotation):
+            self._warnings.append(f"rotation of {frame.rotation} degrees ignored: only quarter turns are applied")
+        if untagged_hd(frame):
+            self._warnings.append("colour matrix not stated: BT.709 assumed")
+
+
+def open_nvdec(path: str | os.PathLike) -> PyavReader:
+    """PyAV with decoding on an NVIDIA GPU; frames come back to the CPU.
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
+    from av.codec.hwaccel import HWAccel
+
+    try:
+        accel = HWAccel(device_type="cuda", allow_software_fallback=False)
+        return PyavReader(path, hwaccel=accel)
+    except (RuntimeError, NotImplementedError, av.error.FFmpegError) as error:
+        raise ConfigError(f"{path}: NVDEC cannot decode this here ({error}); use --decoder pyav") from error
+
+
+def open_decord(path: str | os.PathLike) -> Reader:
+    """decord in a process of its own, see decord_reader.py."""
+    from .decord_reader import DecordReader
+
+    return DecordReader(path)
+
+
+READERS: dict[str, Callable[[str | os.PathLike], Reader]] = {
+    "auto": PyavReader,
+    "pyav": PyavReader,
+    "nvdec": open_nvdec,
+    "decord": open_decord,
+}
+
+
+def decoder_family(decoder: str) -> str:
+    """The recipe's decoder family for a `--decoder` name."""
+    return "decord" if decoder == "decord" else "ffmpeg"
+
+
+def _reason(error: Exception) -> str:
+    """FFmpeg's own words, without the error number and the path that the message gives anyway."""
+    return getattr(error, "strerror", None) or str(error).split(":")[0]

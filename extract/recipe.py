@@ -1,0 +1,91 @@
+"""Recipe: everything that changes an embedding. Two features may be compared only where their recipes are equal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+
+from .errors import ConfigError
+
+RECIPE_SCHEMA = 1
+SNIPPET_LEN = 16  # frames; DSANet's published features fix it
+EMBEDDING_DIM = 512
+CROPS = tuple(range(10))
+TAILS = ("keep", "drop")
+DECODER_FAMILIES = ("ffmpeg", "decord")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How frames become embeddings.
+
+    Raises:
+        ConfigError: on a value outside its range.
+    """
+
+    model: str = "ViT-B-16-quickgelu"
+    """open_clip model name; `local-dir:sha256-...` for a model folder of one's own."""
+    weights: str = "openai"
+    """open_clip tag, `random:SEED`, or `sha256:...` of the visual tower's tensors for a weights file."""
+    geometry: str = "vadclip"
+    """Frame to crops, see geometry.py."""
+    frames_per_snippet: int = 16
+    """Frames embedded and averaged in a snippet."""
+    tail: str = "drop"
+    """What becomes of the last, shorter snippet."""
+    decoder: str = "ffmpeg"
+    """Decoder family: PyAV is `ffmpeg`."""
+    snippet_len: int = SNIPPET_LEN
+    """Frames a snippet spans."""
+    schema: int = RECIPE_SCHEMA
+    """Raised when a change to this code changes embeddings."""
+
+    def __post_init__(self):
+        if not 1 <= self.frames_per_snippet <= self.snippet_len:
+            raise ConfigError(f"frames per snippet must be 1 to {self.snippet_len}, got {self.frames_per_snippet}")
+        if self.tail not in TAILS:
+            raise ConfigError(f"tail must be one of {', '.join(TAILS)}, got {self.tail!r}")
+        if self.decoder not in DECODER_FAMILIES:
+            raise ConfigError(f"decoder family must be one of {', '.join(DECODER_FAMILIES)}, got {self.decoder!r}")
+
+    @property
+    def recipe_id(self) -> str:
+        """The first 12 hex digits of the recipe's hash."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """Canonical JSON: keys sorted, so that equal recipes give equal text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Read `to_json`'s text back.
+
+        Raises:
+            ConfigError: it names a field this version does not know.
+        """
+        values = json.loads(text)
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ConfigError(f"recipe has unknown fields {', '.join(unknown)}: from a newer vad-pipeline; upgrade")
+        return cls(**values)
+
+    def differences(self, other: Recipe) -> str:
+        """What differs, for messages: `geometry vadclip != clip, ...`."""
+        mine, theirs = asdict(self), asdict(other)
+        return ", ".join(f"{name} {mine[name]} != {theirs[name]}" for name in mine if mine[name] != theirs[name])
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRecipe:
+    """A recipe users ask for by name, with the crops it is made for."""
+
+    recipe: Recipe
+    crops: tuple[int, ...]
+
+
+NAMED_RECIPES = {
+    "vadclip": NamedRecipe(Recipe(), crops=(0, 5)),
+    "quick": NamedRecipe(Recipe(geometry="clip", frames_per_snippet=1, tail="keep"), crops=(0,)),
+}

@@ -1,0 +1,149 @@
+"""Groups in HDF5 files: built in memory, written aside, fsynced, renamed. Used by the store and by results.
+
+A file is complete as soon as it is there. HDF5 itself never writes to the disk: on a full one it crashes the process,
+whereas writing finished bytes is a clean OSError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import h5py
+import numpy as np
+
+from .errors import StoreError
+
+ROOT_GROUP = "videos"
+TEMPORARY_PREFIX = ".partial-"
+COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+COMPRESSED_FROM_BYTES = 1024  # chunking costs more than it saves below
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """One video's group, in memory."""
+
+    name: str
+    attributes: Mapping[str, Any]
+    datasets: Mapping[str, np.ndarray]
+    """float64 data sets (times) are compressed, others stored as they are."""
+
+
+def group_name(video_id: str, recipe_id: str) -> str:
+    """The percent-encoded id + `@` + recipe id: flat, so that `a` and `a/b` do not nest."""
+    return f"{quote(video_id, safe='')}@{recipe_id}"
+
+
+def checksum(datasets: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, types, shapes and values of all data sets."""
+    digest = hashlib.sha256()
+    for name in sorted(datasets):
+        values = np.ascontiguousarray(datasets[name])
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def build(groups: Iterable[Group]) -> bytes:
+    """The bytes of an HDF5 file of `groups`, each with its `checksum` attribute."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        root = file.create_group(ROOT_GROUP)
+        for group in groups:
+            node = root.create_group(group.name)
+            for name, values in group.datasets.items():
+                compress = values.dtype == np.float64 and values.nbytes >= COMPRESSED_FROM_BYTES
+                node.create_dataset(name, data=values, **(COMPRESSED if compress else {}))
+            for name, value in {**group.attributes, "checksum": checksum(group.datasets)}.items():
+                node.attrs[name] = value
+    return buffer.getvalue()
+
+
+def build_copy(sources: Iterable[tuple[Path, list[str]]]) -> bytes:
+    """The bytes of an HDF5 file of groups copied, as they are, out of other files."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        root = file.create_group(ROOT_GROUP)
+        for path, names in sources:
+            with opened(path) as source:
+                for name in names:
+                    source.copy(name, root)
+    return buffer.getvalue()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put a complete file in place: written aside, fsynced, renamed; a crash leaves the old state or the new one.
+
+    Raises:
+        StoreError: disk full, read-only, no rights.
+    """
+    aside = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise StoreError(
+            f"{path.parent}: cannot be written ({error.strerror}); make space or give rights, then run the same "
+            "command again: what is finished is kept"
+        ) from error
+
+
+def new_path(folder: Path) -> Path:
+    """A path in `folder` that no other process will choose."""
+    return folder / f"{uuid.uuid4().hex}.h5"
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[h5py.Group]:
+    """The group of all videos in a shard, for reading.
+
+    Raises:
+        StoreError: it is no shard, or damaged where it is first read.
+    """
+    try:
+        file = h5py.File(path, "r", locking=False)  # complete files never change, and locks fail on network disks
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{path}: no readable HDF5 file; run `vad-pipeline store verify`") from error
+    with file:
+        if ROOT_GROUP not in file:
+            raise StoreError(f"{path}: not written by vad-pipeline (no `{ROOT_GROUP}` group); move it elsewhere")
+        yield file[ROOT_GROUP]
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """All complete shards in a folder, by name."""
+    return sorted(p for p in folder.glob("*.h5") if not p.name.startswith("."))
+
+
+def remove_partial(folder: Path, *, older_than_seconds: float, now: float) -> None:
+    """Delete what killed runs left half written; younger files may belong to a run that is alive."""
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if now - path.stat().st_mtime > older_than_seconds:
+                path.unlink()
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

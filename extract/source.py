@@ -1,0 +1,48 @@
+"""A source file as it lies on disk: how it is named, when it counts as changed, what its content hashes to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+READ_BLOCK = 1 << 20  # bytes
+
+
+def readable(path: str | os.PathLike) -> str:
+    r"""`path` as text that can be printed and stored: bytes that are no UTF-8 become `\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """Size in bytes and modification time in ns, taken before reading starts: a file that changes meanwhile is a
+    miss next time."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str | os.PathLike) -> SourceFile:
+        """Stat `path`.
+
+        Raises:
+            OSError: it is not there or not to be read.
+        """
+        stat = os.stat(path)
+        return cls(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+
+
+def fingerprint(path: str | os.PathLike) -> str:
+    """SHA-256 of the whole content, as hex.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb", buffering=0) as file:
+        while block := file.read(READ_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,344 @@
+"""EmbeddingStore: the cache of embeddings for every later experiment.
+
+A folder of complete HDF5 shards; what they hold is known from them alone. Each finished video is a small shard first,
+`merge` joins small ones. There is one definition of a hit: same id, same recipe, the crops held, and the source file
+unchanged (size and modification time, else its content).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from .catalogue import FILE_NAME, Catalogue, Entry, entry_of
+from .embed import VideoEmbeddings
+from .errors import ConfigError, StoreError
+from .recipe import Recipe
+from .shards import (
+    Group,
+    build,
+    build_copy,
+    checksum,
+    group_name,
+    new_path,
+    opened,
+    remove_partial,
+    shard_paths,
+    write_bytes,
+)
+from .source import SourceFile, fingerprint
+
+logger = logging.getLogger(__name__)
+
+STORE_SCHEMA = 1
+SHARD_BYTES = 128 << 20  # merged shards grow to about this
+STALE_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredVideo:
+    """One video's features as they lie in the store."""
+
+    entry: Entry
+    features: np.ndarray = field(repr=False)
+    """(crops, n, 512) float16."""
+    snippet_seconds: np.ndarray = field(repr=False)
+    """(n, 2) float64."""
+    frame_seconds: np.ndarray = field(repr=False)
+    """(F,) float64."""
+    fps: Fraction
+    snippet_len: int
+
+    def crop(self, number: int) -> np.ndarray:
+        """(n, 512) float32 of one crop.
+
+        Raises:
+            ConfigError: it is not held.
+        """
+        held = self.entry.crop_numbers
+        if number not in held:
+            raise ConfigError(
+                f"{self.entry.video}: crop {number} is not in the store (held: {', '.join(map(str, held))}); "
+                f"extract with --crops {number}"
+            )
+        return self.features[held.index(number)].astype(np.float32)
+
+
+class EmbeddingStore:
+    """A feature store on disk.
+
+    Args:
+        path: its folder.
+        create: make it where there is none.
+
+    Raises:
+        StoreError: not a store, of a newer schema, or not to be read or made.
+    """
+
+    def __init__(self, path: str | Path, *, create: bool = False):
+        self.path = Path(path)
+        self.shards = self.path / "shards"
+        self.outcomes = self.path / "outcomes"
+        marker = self.path / "store.json"
+        if not marker.exists():
+            if not create:
+                raise StoreError(f"{self.path}: no feature store (no store.json); make one with `vad-pipeline extract`")
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise StoreError(f"{self.path}: not a feature store and not empty; give --store a new folder")
+            head = {"schema": STORE_SCHEMA, "uuid": str(uuid.uuid4())}
+            write_bytes(marker, json.dumps(head).encode())
+        try:
+            head = json.loads(marker.read_text())
+            schema = int(head["schema"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{marker}: cannot be read as a store's head ({error}); restore or delete it") from error
+        if schema > STORE_SCHEMA:
+            raise StoreError(f"{self.path}: store of schema {schema}, this version knows {STORE_SCHEMA}; upgrade")
+        if not self.shards.is_dir():
+            try:
+                self.shards.mkdir(parents=True)
+            except OSError as error:
+                raise StoreError(f"{self.shards}: cannot be made ({error.strerror})") from error
+        self.catalogue = Catalogue(self.path / FILE_NAME, self.shards)
+        self.problems = self.catalogue.sync()
+
+    def close(self) -> None:
+        """Close the catalogue."""
+        self.catalogue.close()
+
+    def __enter__(self) -> EmbeddingStore:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+    # -- looking up -----------------------------------------------------------------------------------------------
+
+    def entries(self, *, recipe_id: str | None = None) -> list[Entry]:
+        """All videos held, by id; of one recipe where one is named."""
+        return self.catalogue.find(**({"recipe_id": recipe_id} if recipe_id else {}))
+
+    def entry(self, video_id: str, recipe_id: str) -> Entry | None:
+        """The newest features of a video under a recipe."""
+        found = self.catalogue.find(name=group_name(video_id, recipe_id))
+        return found[0] if found else None
+
+    def unchanged(self, entry: Entry, source: SourceFile) -> bool:
+        """Whether `source` is still what `entry` was made from: size and time, else the content."""
+        if entry.size != source.size:
+            return False
+        if entry.mtime_ns == source.mtime_ns:
+            return True
+        if entry.fingerprint != fingerprint(source.path):
+            return False
+        self.catalogue.set_mtime(entry, source.mtime_ns)
+        return True
+
+    def hit(self, video_id: str, recipe_id: str, crops: Sequence[int], source: SourceFile) -> Entry | None:
+        """The entry that makes decoding `source` needless, or None."""
+        entry = self.entry(video_id, recipe_id)
+        if entry and set(crops) <= set(entry.crop_numbers) and self.unchanged(entry, source):
+            return entry
+        return None
+
+    def same_content(self, recipe_id: str, crops: Sequence[int], source: SourceFile) -> Entry | None:
+        """An entry of another id made from a file of the same content, or None. Hashes only where a size matches."""
+        if not self.catalogue.find(size=source.size, recipe_id=recipe_id):
+            return None
+        same = self.catalogue.find(fingerprint=fingerprint(source.path), recipe_id=recipe_id)
+        return next((entry for entry in same if set(crops) <= set(entry.crop_numbers)), None)
+
+    def get(self, entry: Entry) -> StoredVideo:
+        """Read one video's features.
+
+        Raises:
+            StoreError: its shard is gone or damaged.
+        """
+        for attempt in range(2):
+            try:
+                with opened(self.shards / entry.shard) as root:
+                    node = root[entry.name]
+                    return StoredVideo(
+                        entry,
+                        node["features"][()],
+                        node["snippet_seconds"][()],
+                        node["frame_seconds"][()],
+                        Fraction(*(int(part) for part in node.attrs["fps"])),
+                        int(node.attrs["snippet_len"]),
+                    )
+            except FileNotFoundError:
+                if attempt == 0:  # another run merged it away: it stands in a larger shard now
+                    self.catalogue.sync()
+                    entry = self.entry(entry.video, entry.recipe_id) or entry
+            except (OSError, KeyError, RuntimeError) as error:
+                raise StoreError(
+                    f"{self.shards / entry.shard}: {entry.video} cannot be read ({error}); run `vad-pipeline store "
+                    "verify`, move the shard away and extract again"
+                ) from error
+        raise StoreError(f"{self.shards / entry.shard}: gone while it was in use; run the same command again")
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def put(
+        self, video: VideoEmbeddings, *, source: SourceFile, content: str, precision: str, runtime: str, label: str = ""
+    ) -> Entry:
+        """Add a video; once this returns, its data are in place.
+
+        Args:
+            video: what to keep, as float16.
+            source: the file as it was before reading began (size -1: imported).
+            content: its fingerprint.
+            precision: of the encoder, for the record.
+            runtime: likewise.
+            label: a category, where known.
+
+        Raises:
+            StoreError: the disk is full or not to be written.
+        """
+        info = video.info
+        attributes = {
+            "video": video.video_id,
+            "n_frames": video.n_frames,
+            "fps": np.array([video.fps.numerator, video.fps.denominator], np.int64),
+            "width": info.width if info else 0,
+            "height": info.height if info else 0,
+            "snippet_len": video.recipe.snippet_len,
+            "crops": np.array(video.crops, np.int64),
+            "recipe": video.recipe.to_json(),
+            "recipe_id": video.recipe.recipe_id,
+            "precision": precision,
+            "runtime": runtime,
+            "source": source.path,
+            "size": source.size,
+            "mtime_ns": source.mtime_ns,
+            "fingerprint": content,
+            "label": label,
+            "written_ns": time.time_ns(),
+            "seconds_assumed": info is None,
+        }
+        datasets = {
+            "features": video.embeddings.astype(np.float16),
+            "snippet_seconds": video.snippet_seconds.astype(np.float64),
+            "frame_seconds": video.frame_seconds.astype(np.float64),
+        }
+        return self._add(Group(group_name(video.video_id, video.recipe.recipe_id), attributes, datasets))
+
+    def copy_as(self, entry: Entry, video_id: str, source: SourceFile) -> Entry:
+        """Hold the features of `entry` under another id too: the same content under another name."""
+        with opened(self.shards / entry.shard) as root:
+            node = root[entry.name]
+            attributes = {
+                **dict(node.attrs),
+                "video": video_id,
+                "source": source.path,
+                "size": source.size,
+                "mtime_ns": source.mtime_ns,
+                "written_ns": time.time_ns(),
+            }
+            datasets = {name: node[name][()] for name in node}
+        return self._add(Group(group_name(video_id, entry.recipe_id), attributes, datasets))
+
+    def _add(self, group: Group) -> Entry:
+        data = build([group])
+        path = new_path(self.shards)
+        write_bytes(path, data)
+        with opened(path) as root:
+            entry = entry_of(group.name, path.name, root[group.name])
+        self.catalogue.add(path, [entry])
+        return entry
+
+    # -- upkeep ---------------------------------------------------------------------------------------------------
+
+    def merge(self, *, everything: bool = False) -> int:
+        """Join small shards into larger ones and drop what is superseded in them.
+
+        Args:
+            everything: rewrite large shards too (`store compact`), not only small ones.
+
+        Returns:
+            How many shards were merged away.
+        """
+        remove_partial(self.shards, older_than_seconds=STALE_SECONDS, now=time.time())
+        self.catalogue.sync()
+        sizes = self.catalogue.shards()
+        newest = {entry.name: entry.shard for entry in self.catalogue.find()}
+        rows: dict[str, list[str]] = {shard: [] for shard in sizes}
+        superseded: set[str] = set()
+        for row in self.catalogue.all_rows():
+            if newest[row.name] == row.shard:
+                rows[row.shard].append(row.name)
+            else:
+                superseded.add(row.shard)
+        candidates = [s for s in sizes if sizes[s] < SHARD_BYTES // 2 or (everything and s in superseded)]
+        merged = 0
+        for batch in _batches(candidates, sizes):
+            if len(batch) == 1 and batch[0] not in superseded:
+                continue
+            keep = [(self.shards / shard, rows[shard]) for shard in batch if rows[shard]]
+            try:
+                data = build_copy(keep)
+            except FileNotFoundError:  # another run is merging the same ones: leave them to it
+                continue
+            except (StoreError, OSError, RuntimeError, KeyError) as error:
+                logger.warning("%s: not merged, something in it cannot be read (%s)", ", ".join(batch), error)
+                continue
+            if keep:
+                write_bytes(new_path(self.shards), data)
+            for shard in batch:
+                (self.shards / shard).unlink(missing_ok=True)
+            merged += len(batch)
+        self.catalogue.sync()
+        return merged
+
+    def verify(self) -> Iterator[tuple[str, str]]:
+        """Read every data set of every shard.
+
+        Yields:
+            Name of a shard, what is wrong with it.
+        """
+        for path in shard_paths(self.shards):
+            try:
+                with opened(path) as root:
+                    for name in root:
+                        problem = _group_problem(name, path.name, root[name])
+                        if problem:
+                            yield path.name, problem
+            except (StoreError, OSError, RuntimeError, KeyError) as error:
+                yield path.name, str(error)
+
+
+def _batches(shards: list[str], sizes: dict[str, int]) -> Iterator[list[str]]:
+    """Shards in runs of about SHARD_BYTES."""
+    batch: list[str] = []
+    total = 0
+    for shard in shards:
+        if batch and total + sizes[shard] > SHARD_BYTES:
+            yield batch
+            batch, total = [], 0
+        batch.append(shard)
+        total += sizes[shard]
+    if batch:
+        yield batch
+
+
+def _group_problem(name: str, shard: str, node: h5py.Group) -> str | None:
+    entry = entry_of(name, shard, node)
+    datasets = {key: node[key][()] for key in node}
+    if checksum(datasets) != entry.checksum:
+        return f"{entry.video}: checksum differs: the data are not what was written"
+    if group_name(entry.video, entry.recipe_id) != name or Recipe.from_json(entry.recipe).recipe_id != entry.recipe_id:
+        return f"{entry.video}: name and recipe disagree with its attributes"
+    if datasets["features"].shape[:2] != (len(entry.crop_numbers), len(datasets["snippet_seconds"])):
+        return f"{entry.video}: features of shape {datasets['features'].shape} do not fit its crops and snippets"
+    if len(datasets["frame_seconds"]) != entry.n_frames:
+        return f"{entry.video}: {len(datasets['frame_seconds'])} frame times for {entry.n_frames} frames"
+    return None

@@ -1,0 +1,49 @@
+"""When each frame is shown: raw timestamps -> strictly increasing seconds, and the frame rate they imply."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+FALLBACK_FPS = Fraction(25)  # for a lone frame in a file that states no rate
+MAX_RATE_DENOMINATOR = 1001  # 30000/1001 and its family
+
+
+def median_rate(raw_seconds: np.ndarray) -> Fraction:
+    """The frame rate behind the median distance of timestamps that increase."""
+    steps = np.diff(raw_seconds)
+    steps = steps[steps > 0]  # also drops nan
+    if not len(steps):
+        return FALLBACK_FPS
+    return Fraction(1 / float(np.median(steps))).limit_denominator(MAX_RATE_DENOMINATOR) or FALLBACK_FPS
+
+
+def timeline(raw_seconds: np.ndarray, fps: Fraction | None) -> tuple[np.ndarray, Fraction, int]:
+    """Mend timestamps that stand still, jump back or are missing.
+
+    Such a frame gets the previous frame's time plus the average frame duration.
+
+    Args:
+        raw_seconds: (F,) in decoding order, relative to the container's start; nan where a frame has no timestamp.
+        fps: the average rate the file states, or None to take it from the median distance.
+
+    Returns:
+        seconds (F,) float64, strictly increasing; the rate used; how many frames were retimed.
+    """
+    raw_seconds = np.asarray(raw_seconds, np.float64)
+    fps = fps or median_rate(raw_seconds)
+    if np.isfinite(raw_seconds).all() and (np.diff(raw_seconds) > 0).all():
+        return raw_seconds, fps, 0
+    step = float(1 / fps)
+    seconds = np.empty_like(raw_seconds)
+    previous = -np.inf
+    retimed = 0
+    for index, raw in enumerate(raw_seconds):
+        if raw > previous:  # False for nan
+            previous = raw
+        else:
+            previous = previous + step if np.isfinite(previous) else 0.0
+            retimed += 1
+        seconds[index] = previous
+    return seconds, fps, retimed
