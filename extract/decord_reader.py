@@ -19,8 +19,9 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from .errors import ConfigError, VideoDecodeError
-from .reader import PyavReader, VideoInfo, video_stream
+from .errors import VideoDecodeError
+from .reader import PyavReader, video_stream
+from .records import VideoInfo
 from .timeline import timeline
 
 STALL_SECONDS = 60  # without a byte from decord: it hangs
@@ -73,7 +74,6 @@ class DecordReader:
     Raises:
         VideoOpenError: as PyavReader.
         VideoDecodeError: decord cannot be trusted with this file (code `not_a_video`), or hangs (`timeout`).
-        ConfigError: decord is not installed.
     """
 
     family = "decord"
@@ -91,8 +91,6 @@ class DecordReader:
 
     def __iter__(self) -> Iterator[RgbFrame]:
         head = json.loads(self._line() or "{}")
-        if head.get("missing"):
-            raise ConfigError("decord is not installed here: pip install decord, or use --decoder pyav")
         if not head:
             raise self._refusal(f"decord cannot open it ({self._last_words()})")
         size_px = (head["width"], head["height"])
@@ -151,25 +149,22 @@ class DecordReader:
             line += byte
         return line
 
-    def _read(self, n_bytes: int) -> bytes | None:
+    def _read(self, n_bytes: int) -> bytearray | None:
         data = bytearray()
         while len(data) < n_bytes:
             piece = self._some(n_bytes - len(data))
             if not piece:
                 return None
             data += piece
-        return bytes(data)
+        return data
 
 
 def _child(path: str) -> None:
     """The subprocess: decode `path` with decord onto standard output."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever the library prints must not end up among the pixels
-    try:
-        import decord
-    except ImportError:
-        out.write(b'{"missing": true}\n')
-        return
+    import decord
+
     video = decord.VideoReader(path)
     for index in range(len(video)):
         pixels = video[index].asnumpy()

@@ -6,8 +6,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import TypeVar
 
 import numpy as np
@@ -16,44 +14,13 @@ import torch
 from .encoder import ClipEncoder
 from .errors import VideoDecodeError
 from .geometry import CROP_PX, crop_frame, resized_size
-from .reader import MAX_FRAME_PX, Reader, VideoInfo
+from .reader import MAX_FRAME_PX, Reader
 from .recipe import EMBEDDING_DIM, Recipe
+from .records import VideoEmbeddings
 from .sampling import SnippetGrid, sample_stream
 
 Item = TypeVar("Item")
 QUEUE_IMAGES = 64  # decoded crops that may wait for the encoder: 10 MB
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VideoEmbeddings:
-    """The embeddings of one video, one row a snippet."""
-
-    video_id: str
-    embeddings: np.ndarray = field(repr=False)
-    """(crops, n, 512) float32, not L2-normalised."""
-    crops: tuple[int, ...]
-    """Which crop each row of the first axis is."""
-    snippet_seconds: np.ndarray = field(repr=False)
-    """(n, 2) float64, start and end of each snippet."""
-    frame_seconds: np.ndarray = field(repr=False)
-    """(F,) float64."""
-    fps: Fraction
-    recipe: Recipe
-    info: VideoInfo | None
-    """None where features were imported."""
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time inside decoding and inside encoding; the two overlap."""
-
-    def __post_init__(self):
-        n = len(self.snippet_seconds)
-        expected = (len(self.crops), n, EMBEDDING_DIM)
-        if self.embeddings.shape != expected:
-            raise ValueError(f"expected embeddings of shape {expected}, got {self.embeddings.shape}")
-
-    @property
-    def n_frames(self) -> int:
-        """Frames of the video, F."""
-        return len(self.frame_seconds)
 
 
 def embed_video(

@@ -20,7 +20,7 @@ import torch
 from .errors import ConfigError
 from .geometry import CROP_PX
 from .recipe import EMBEDDING_DIM
-from .weights import OPENAI_TAG, Weights, read_weights, tower_sha256
+from .weights import OPENAI_TAG, Weights, read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -169,9 +169,12 @@ def _load_tensors(tower: torch.nn.Module, weights: Weights, config: EncoderConfi
 class ClipEncoder:
     """A loaded image tower.
 
+    Args:
+        config: which and how.
+        weights: what `load_weights` gave, where it was called before.
+
     Attributes:
         weights: the weights' identity for the recipe.
-        warnings: what a user has to know about these weights, one sentence each.
         precision, runtime: for the record.
         seconds, images: time spent in and images sent through the tower, padding included.
 
@@ -179,7 +182,8 @@ class ClipEncoder:
         ConfigError: see `build_tower`; also a tower that does not give 512 values for 224 px images.
     """
 
-    def __init__(self, config: EncoderConfig):
+    def __init__(self, config: EncoderConfig, weights: Weights | None = None):
+        weights = weights or load_weights(config.pretrained, config.model)
         self.config = config
         self.device = resolve_device(config.device)
         self.precision = resolve_precision(config.precision, self.device)
@@ -187,13 +191,9 @@ class ClipEncoder:
         self.runtime = (
             f"torch {torch.__version__} {self.device.type} batch {self.batch_size} threads {torch.get_num_threads()}"
         )
-        weights = load_weights(config.pretrained, config.model)
         self.weights = weights.identity
-        self.warnings = _weight_warnings(config, weights)
         self._dtype = PRECISIONS[self.precision]
         tower = build_tower(config, weights)
-        if weights.identity is None:
-            self.weights = tower_sha256({f"visual.{k}": v for k, v in tower.state_dict().items()})
         mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in _CLIP_STATISTICS.items())
         self._mean = torch.tensor(mean, device=self.device).mul(255).view(3, 1, 1)
         self._scale = torch.tensor(std, device=self.device).mul(255).reciprocal().view(3, 1, 1)
@@ -252,7 +252,8 @@ _CLIP_STATISTICS = {
 }
 
 
-def _weight_warnings(config: EncoderConfig, weights: Weights) -> tuple[str, ...]:
+def weight_warnings(config: EncoderConfig, weights: Weights) -> tuple[str, ...]:
+    """What a user has to know about these weights, one sentence each."""
     if config.pretrained.startswith(RANDOM):
         return (f"weights {config.pretrained} are random: scores from them say nothing about real footage",)
     if weights.quickgelu is None and not config.model.startswith(LOCAL_DIR):

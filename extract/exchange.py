@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from .catalogue import Entry
-from .embed import VideoEmbeddings
 from .errors import ConfigError
-from .names import strip_suffix
+from .names import read_rows, strip_suffix
 from .recipe import EMBEDDING_DIM, Recipe
+from .records import VideoEmbeddings
 from .shards import write_bytes
 from .source import SourceFile
 from .store import EmbeddingStore
@@ -51,23 +51,15 @@ class _Listed:
 
 
 def read_list(path: Path) -> list[tuple[str, str]]:
-    """Rows (path, label) of a published list; comma or semicolon, byte-order mark and header understood.
+    """Rows (path, label) of a published list.
 
     Raises:
         ConfigError: not there, or no such rows.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a feature list ({error})") from error
-    first = text.split("\n", 1)[0]
-    rows = list(csv.reader(io.StringIO(text), delimiter=";" if ";" in first and "," not in first else ","))
-    rows = [row for row in rows if row and row[0].strip()]
-    if rows and rows[0][0].strip().lower() == "path":
+    rows = read_rows(path)
+    if rows[0][0].lower() == "path":
         rows = rows[1:]
-    if not rows:
-        raise ConfigError(f"{path}: holds no rows; expected lines `path,label`")
-    return [(row[0].strip(), row[1].strip() if len(row) > 1 else "") for row in rows]
+    return [(row[0], row[1] if len(row) > 1 else "") for row in rows]
 
 
 def find_file(name: str, root: Path) -> Path | None:

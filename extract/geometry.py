@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torchvision.transforms.v2 import functional as tv
+from PIL import Image
+from torch.nn import functional
 
 from .errors import ConfigError
 from .recipe import CROPS
@@ -29,16 +30,19 @@ def _clip_size(height: int, width: int) -> tuple[int, int]:
     return int(CROP_PX * height / width), CROP_PX
 
 
-def _resize_vadclip(frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    return tv.resize(frame, list(size), interpolation=tv.InterpolationMode.BILINEAR, antialias=False)
+def _resize_vadclip(frame: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    pixels = torch.from_numpy(frame).permute(2, 0, 1).unsqueeze(0).float()
+    return functional.interpolate(pixels, size=size, mode="bilinear", antialias=False)[0].round_().byte()
 
 
-def _resize_clip(frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    return tv.resize(frame, list(size), interpolation=tv.InterpolationMode.BICUBIC, antialias=True)
+def _resize_clip(frame: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    # Pillow, as open_clip: torch's uint8 resize was two grey levels off on real frames, its float one seven
+    resized = Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
 
 
 SizeRule = Callable[[int, int], tuple[int, int]]
-Resize = Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]
+Resize = Callable[[np.ndarray, tuple[int, int]], torch.Tensor]
 GEOMETRIES: dict[str, tuple[SizeRule, Resize]] = {
     "vadclip": (_vadclip_size, _resize_vadclip),
     "clip": (_clip_size, _resize_clip),
@@ -80,9 +84,7 @@ def crop_frame(frame: np.ndarray, geometry: str, crops: Sequence[int]) -> torch.
         (len(crops), 3, 224, 224) uint8.
     """
     size = resized_size(geometry, *frame.shape[:2])
-    # a channels-last view: torch's uint8 resize has its fast path for that layout
-    pixels = torch.from_numpy(frame).permute(2, 0, 1).unsqueeze(0)
-    resized = GEOMETRIES[geometry][1](pixels, size)[0]
+    resized = GEOMETRIES[geometry][1](frame, size)
     out = torch.empty((len(crops), 3, CROP_PX, CROP_PX), dtype=torch.uint8)
     for slot, crop in zip(out, crops, strict=True):
         top, left = crop_origin(crop, *size)

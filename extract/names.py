@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from .errors import ConfigError
 
 VIDEO_SUFFIXES = frozenset(
-    [".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"]
+    ".3gp .asf .avi .divx .dv .f4v .flv .h264 .h265 .hevc .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts "
+    ".mxf .ogg .ogv .rm .rmvb .ts .vob .webm .wmv .y4m".split()
 )
 
 
@@ -42,3 +45,21 @@ class NameIndex:
                 f"{name!r} matches {len(found)} videos: {', '.join(found[:5])}; name them with their folder"
             )
         return stripped if stripped in found else found[0] if found else None
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, blank ones dropped and cells stripped; comma or semicolon, byte-order mark understood.
+
+    Raises:
+        ConfigError: it is not there, no text, or empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a list ({error})") from error
+    first = text.split("\n", 1)[0]
+    rows = csv.reader(io.StringIO(text), delimiter=";" if ";" in first and "," not in first else ",")
+    rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    if not rows:
+        raise ConfigError(f"{path}: holds no rows")
+    return rows

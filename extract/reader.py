@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +17,8 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from .errors import ConfigError, EmptyVideoError, VideoOpenError
+from .errors import EmptyVideoError, VideoDecodeError, VideoOpenError
+from .records import VideoInfo
 from .timeline import timeline
 
 logger = logging.getLogger(__name__)
@@ -50,36 +50,6 @@ class Reader(Protocol):
         """Once all frames are read: what the video turned out to be."""
 
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VideoInfo:
-    """What decoding a whole file found."""
-
-    path: str
-    n_frames: int
-    """Decoded, never the header's word."""
-    n_frames_header: int | None
-    fps: Fraction
-    """Average rate, exact."""
-    width: int
-    """px, after rotation."""
-    height: int
-    """px, after rotation."""
-    frame_seconds: np.ndarray = field(repr=False)
-    """(n_frames,) float64, relative to the container's start, strictly increasing."""
-    corrupt_packets: int
-    retimed_frames: int
-    warnings: tuple[str, ...]
-
-    def __post_init__(self):
-        if self.frame_seconds.shape != (self.n_frames,):
-            raise ValueError(f"expected frame_seconds of shape ({self.n_frames},), got {self.frame_seconds.shape}")
-
-    @property
-    def duration_seconds(self) -> float:
-        """From the first frame to the end of the last one."""
-        return float(self.frame_seconds[-1] - self.frame_seconds[0] + 1 / self.fps)
 
 
 @dataclass(slots=True)
@@ -246,15 +216,16 @@ def open_nvdec(path: str | os.PathLike) -> PyavReader:
     """PyAV with decoding on an NVIDIA GPU; frames come back to the CPU.
 
     Raises:
-        ConfigError: this machine has no such device.
+        VideoOpenError: as PyavReader.
+        VideoDecodeError: the device cannot decode this file (code `not_a_video`).
     """
     from av.codec.hwaccel import HWAccel
 
+    PyavReader(path).close()  # what is wrong with the file itself is said as ever
     try:
-        accel = HWAccel(device_type="cuda", allow_software_fallback=False)
-        return PyavReader(path, hwaccel=accel)
-    except (RuntimeError, NotImplementedError, av.error.FFmpegError) as error:
-        raise ConfigError(f"{path}: NVDEC cannot decode this here ({error}); use --decoder pyav") from error
+        return PyavReader(path, hwaccel=HWAccel(device_type="cuda", allow_software_fallback=False))
+    except (VideoOpenError, RuntimeError, NotImplementedError) as error:
+        raise VideoDecodeError(path, "not_a_video", "NVDEC cannot decode it here; use --decoder pyav") from error
 
 
 def open_decord(path: str | os.PathLike) -> Reader:

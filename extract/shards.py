@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +23,10 @@ import numpy as np
 
 from .errors import StoreError
 
+logger = logging.getLogger(__name__)
+
 ROOT_GROUP = "videos"
+SHARD_BYTES = 128 << 20  # merged shards grow to about this
 TEMPORARY_PREFIX = ".partial-"
 COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESSED_FROM_BYTES = 1024  # chunking costs more than it saves below
@@ -139,6 +143,63 @@ def remove_partial(folder: Path, *, older_than_seconds: float, now: float) -> No
         with contextlib.suppress(FileNotFoundError):
             if now - path.stat().st_mtime > older_than_seconds:
                 path.unlink()
+
+
+def merge_shards(
+    folder: Path,
+    *,
+    sizes: Mapping[str, int],
+    keep: Mapping[str, list[str]],
+    superseded: set[str],
+    everything: bool = False,
+) -> int:
+    """Join small shards into larger ones and drop what is superseded in them.
+
+    A crash in between leaves groups in two shards, equal ones: nothing is lost.
+
+    Args:
+        folder: where the shards lie.
+        sizes: bytes of each shard, by file name.
+        keep: the groups of each shard that are still the newest of their name.
+        superseded: shards that hold groups which are not.
+        everything: rewrite large shards with superseded groups too, not only small ones.
+
+    Returns:
+        How many shards were merged away.
+    """
+    candidates = [s for s in sizes if sizes[s] < SHARD_BYTES // 2 or (everything and s in superseded)]
+    merged = 0
+    for batch in _batches(candidates, sizes):
+        if len(batch) == 1 and batch[0] not in superseded:
+            continue
+        sources = [(folder / shard, keep[shard]) for shard in batch if keep.get(shard)]
+        try:
+            data = build_copy(sources)
+        except FileNotFoundError:  # another run is merging the same ones: leave them to it
+            continue
+        except (StoreError, OSError, RuntimeError, KeyError) as error:
+            logger.warning("%s: not merged, something in it cannot be read (%s)", ", ".join(batch), error)
+            continue
+        if sources:
+            write_bytes(new_path(folder), data)
+        for shard in batch:
+            (folder / shard).unlink(missing_ok=True)
+        merged += len(batch)
+    return merged
+
+
+def _batches(shards: list[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Shards in runs of about SHARD_BYTES."""
+    batch: list[str] = []
+    total = 0
+    for shard in shards:
+        if batch and total + sizes[shard] > SHARD_BYTES:
+            yield batch
+            batch, total = [], 0
+        batch.append(shard)
+        total += sizes[shard]
+    if batch:
+        yield batch
 
 
 def _fsync_folder(folder: Path) -> None:

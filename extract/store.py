@@ -20,15 +20,15 @@ import h5py
 import numpy as np
 
 from .catalogue import FILE_NAME, Catalogue, Entry, entry_of
-from .embed import VideoEmbeddings
 from .errors import ConfigError, StoreError
 from .recipe import Recipe
+from .records import VideoEmbeddings
 from .shards import (
     Group,
     build,
-    build_copy,
     checksum,
     group_name,
+    merge_shards,
     new_path,
     opened,
     remove_partial,
@@ -40,7 +40,6 @@ from .source import SourceFile, fingerprint
 logger = logging.getLogger(__name__)
 
 STORE_SCHEMA = 1
-SHARD_BYTES = 128 << 20  # merged shards grow to about this
 STALE_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
 
 
@@ -278,24 +277,7 @@ class EmbeddingStore:
                 rows[row.shard].append(row.name)
             else:
                 superseded.add(row.shard)
-        candidates = [s for s in sizes if sizes[s] < SHARD_BYTES // 2 or (everything and s in superseded)]
-        merged = 0
-        for batch in _batches(candidates, sizes):
-            if len(batch) == 1 and batch[0] not in superseded:
-                continue
-            keep = [(self.shards / shard, rows[shard]) for shard in batch if rows[shard]]
-            try:
-                data = build_copy(keep)
-            except FileNotFoundError:  # another run is merging the same ones: leave them to it
-                continue
-            except (StoreError, OSError, RuntimeError, KeyError) as error:
-                logger.warning("%s: not merged, something in it cannot be read (%s)", ", ".join(batch), error)
-                continue
-            if keep:
-                write_bytes(new_path(self.shards), data)
-            for shard in batch:
-                (self.shards / shard).unlink(missing_ok=True)
-            merged += len(batch)
+        merged = merge_shards(self.shards, sizes=sizes, keep=rows, superseded=superseded, everything=everything)
         self.catalogue.sync()
         return merged
 
@@ -314,20 +296,6 @@ class EmbeddingStore:
                             yield path.name, problem
             except (StoreError, OSError, RuntimeError, KeyError) as error:
                 yield path.name, str(error)
-
-
-def _batches(shards: list[str], sizes: dict[str, int]) -> Iterator[list[str]]:
-    """Shards in runs of about SHARD_BYTES."""
-    batch: list[str] = []
-    total = 0
-    for shard in shards:
-        if batch and total + sizes[shard] > SHARD_BYTES:
-            yield batch
-            batch, total = [], 0
-        batch.append(shard)
-        total += sizes[shard]
-    if batch:
-        yield batch
 
 
 def _group_problem(name: str, shard: str, node: h5py.Group) -> str | None:

@@ -24,7 +24,7 @@ TORCHSCRIPT_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 class Weights:
     """Weights as they were found."""
 
-    identity: str | None
+    identity: str
     """The recipe's `weights`."""
     tensors: dict[str, torch.Tensor] | None
     """A CLIP state dict in OpenAI's names, or None where open_clip is to make or download it."""

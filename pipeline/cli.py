@@ -1,2 +1,106 @@
-"""The command line."""
-def main(): pass
+"""The command line: options -> config -> one call -> echo. Errors become one sentence and an exit code here only."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import sys
+import traceback
+
+import click
+
+from vad_pipeline.extract.errors import StoreError, VadError
+
+EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70, 130, 143
+
+COMMANDS = {
+    "extract": "commands",
+    "detect": "commands",
+    "events": "commands",
+    "convert": "commands",
+    "store": "store_commands",
+    "demo": "commands",
+}
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised where the program stands so that everything is left in order."""
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when the command is asked for: `--help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"vad_pipeline.pipeline.{COMMANDS[cmd_name]}")
+        return getattr(module, cmd_name)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="vad-pipeline")
+@click.option("--debug", is_flag=True, help="Show tracebacks and what happens inside.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """From raw footage to a per-frame anomaly curve.
+
+    \b
+    vad-pipeline extract raw_videos/ --store features
+    vad-pipeline detect --store features --checkpoint model_ucf.pth --out results
+    """
+    ctx.obj = {"debug": debug}
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("vad_pipeline").setLevel(logging.DEBUG if debug else logging.WARNING)
+
+
+def main() -> None:
+    """Run the command line; the exit code says how it went."""
+    signal.signal(signal.SIGTERM, _terminate)
+    debug = "--debug" in sys.argv
+    if debug:  # understood after the command too
+        sys.argv = [sys.argv[0], "--debug", *(a for a in sys.argv[1:] if a != "--debug")]
+    sys.exit(_run(debug))
+
+
+def _run(debug: bool) -> int:
+    try:
+        return cli(standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted: what is finished is kept, the same command goes on", err=True)
+        return EXIT_INTERRUPTED
+    except Terminated:
+        click.echo("terminated: what is finished is kept, the same command goes on", err=True)
+        return EXIT_TERMINATED
+    except VadError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"Error: {error}", err=True)
+        return EXIT_STOPPED if isinstance(error, StoreError) else EXIT_USAGE
+    except BrokenPipeError:  # `| head`: nobody listens any more
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(
+            f"Error: a bug ({type(error).__name__}: {error}); what is finished is kept. Run again with --debug and "
+            "report what it prints",
+            err=True,
+        )
+        return EXIT_BUG
+
+
+def _terminate(signum: int, frame: object) -> None:
+    raise Terminated

@@ -1,0 +1,35 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both make the environment and install first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint dev bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/vad-pipeline demo --out demo
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The rooms laid out as a package, for type checkers and editors.
+dev: $(VENV)/installed
+	$(BIN)/pip install -q -e '.[test]' --config-settings editable_mode=strict
+
+# Figures of README; minutes to an hour, never part of the tests.
+bench: $(VENV)/installed
+	$(BIN)/python tests/bench/memory.py
+	$(BIN)/python tests/bench/precision.py
+	$(BIN)/python tests/bench/speed.py
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q torch torchvision
+	$(BIN)/pip install -q -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build demo *.egg-info

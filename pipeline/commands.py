@@ -1,0 +1,285 @@
+"""extract, detect, events, convert, demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.source import readable
+
+from .detection import MERGE_GAP_SECONDS, DetectConfig
+from .extraction import ExtractConfig, Extractor
+from .options import (
+    dry_run_option,
+    footage_options,
+    quiet_option,
+    recipe_options,
+    selection_config,
+    selection_options,
+    store_option,
+)
+from .run import RunSummary
+from .selection import Selection, SelectionConfig, Source
+
+SHOWN_NAMES = 5
+
+pretrained_help = "open_clip tag, weights file, or random:SEED."
+threshold_help = "Score from which a frame belongs to an event"
+merge_gap_option = click.option(
+    "--merge-gap",
+    "merge_gap_seconds",
+    type=float,
+    default=MERGE_GAP_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Events closer than this are one.",
+)
+
+
+@click.command(short_help="Decode, sample, embed into the store.")
+@click.argument("src", nargs=-1, metavar="SRC...")
+@store_option
+@recipe_options
+@click.option("--pretrained", default="openai", show_default=True, help=pretrained_help)
+@footage_options
+@click.option("--force", is_flag=True, help="Extract again what is held.")
+@selection_options
+@dry_run_option
+@quiet_option
+def extract(src: tuple[str, ...], store: Path, id_root: str | None, dry_run: bool, quiet: bool, **values) -> int:
+    """Decode, sample and embed videos (files, or folders with all below) into the feature store.
+
+    What is held already is not decoded again; run the same command to go on after any interruption.
+    """
+    from .selection import find_sources
+
+    selecting = selection_config(values)
+    selection = find_sources(_footage(src, selecting), selecting, id_root=id_root)
+    extractor = Extractor(ExtractConfig(**values))
+    summary = _extract(selection, extractor, store, dry_run=dry_run, quiet=quiet)
+    return summary.exit_code if summary else 0
+
+
+@click.command(short_help="Score: curves and events into a results folder.")
+@click.argument("src", nargs=-1, metavar="[SRC...]")
+@store_option
+@click.option(
+    "--checkpoint", required=True, type=click.Path(path_type=Path), help="Published .pth or our .safetensors."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Results folder.")
+@click.option("--threshold", type=float, help=f"{threshold_help} (default: the checkpoint's).")
+@merge_gap_option
+@click.option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
+@click.option("--recipe", "recipe_id", metavar="ID", help="Score features of this recipe.")
+@click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
+@click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
+@click.option("--pretrained", help=f"With SRC: {pretrained_help}")
+@footage_options
+@selection_options
+@dry_run_option
+@quiet_option
+def detect(
+    src: tuple[str, ...],
+    store: Path,
+    checkpoint: Path,
+    out: Path,
+    id_root: str | None,
+    pretrained: str | None,
+    dry_run: bool,
+    quiet: bool,
+    **values,
+) -> int:
+    """Score the videos of the store; with SRC, extract first what it lacks, and score those only."""
+    from vad_pipeline.extract.store import EmbeddingStore
+    from vad_pipeline.model.checkpoint import load_checkpoint
+
+    from .detection import choose_entries, detect_archive, extraction_for
+    from .progress import Progress
+    from .results import Results
+    from .selection import find_sources, select_held
+
+    selecting = selection_config(values)
+    running = {name: values.pop(name) for name in ("model", "decoder", "precision", "retry_failed")}
+    config = DetectConfig(**values)
+    loaded = load_checkpoint(checkpoint)
+    summary = RunSummary()
+    wanted = None
+    if src:
+        options = ExtractConfig(**running, device=config.device, fail_fast=config.fail_fast)
+        crop = loaded.crop if config.crop is None else config.crop
+        extractor = Extractor(extraction_for(loaded, crop, options, pretrained))
+        if not (config.any_recipe or loaded.accepts(extractor.recipe)):
+            differences = loaded.recipe.differences(extractor.recipe)
+            raise ConfigError(
+                f"{checkpoint}: footage extracted like this does not fit it ({differences}); --any-recipe"
+            )
+        selection = find_sources(src, selecting, id_root=id_root)
+        extracted = _extract(selection, extractor, store, dry_run=dry_run, quiet=quiet)
+        if extracted is None:
+            return 0
+        summary.counts["failed"] += extracted.counts["failed"]
+        if extracted.stopped_early:
+            return summary.exit_code
+        config = replace(config, recipe_id=extractor.recipe.recipe_id)
+        wanted = {source.video_id for source in selection.sources}
+    with EmbeddingStore(store) as opened:
+        _warn_of(opened.problems)
+        if wanted is not None and not opened.entries(recipe_id=config.recipe_id):
+            return summary.exit_code  # every one of them failed, and was reported
+        entries = choose_entries(opened, loaded, loaded.crop if config.crop is None else config.crop, config)
+        if wanted is None:
+            entries, missing = select_held(entries, selecting, lambda entry: entry.video)
+            summary.counts["failed"] += _report_missing(missing)
+        else:
+            entries = [entry for entry in entries if entry.video in wanted]
+        if dry_run:
+            click.echo(f"{len(entries)} videos would be scored into {out}")
+            return summary.exit_code
+        results = Results(out)
+        with Progress(len(entries), doing="detect", quiet=quiet) as progress:
+            n_events = detect_archive(entries, loaded, opened, results, config, report=progress, summary=summary)
+    click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
+    return summary.exit_code
+
+
+@click.command(short_help="Events anew from curves, without scoring.")
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("--threshold", type=float, required=True, help=f"{threshold_help}.")
+@merge_gap_option
+def events(results: Path, threshold: float, merge_gap_seconds: float) -> int:
+    """Write RESULTS/events.jsonl anew with another threshold."""
+    from .results import Results
+
+    DetectConfig(threshold=threshold, merge_gap_seconds=merge_gap_seconds)  # checks ranges
+    opened = Results.open(results)
+    n_events = opened.write_events(threshold=threshold, merge_gap_seconds=merge_gap_seconds)
+    click.echo(f"{n_events} events at threshold {threshold:g} in {results / 'events.jsonl'}")
+    return 0
+
+
+@click.command(short_help="A published checkpoint into our format.")
+@click.argument("published", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--clip", "clip_out", type=click.Path(path_type=Path), help="Also write the CLIP weights inside it.")
+def convert(published: Path, out: Path, clip_out: Path | None) -> int:
+    """Convert PUBLISHED.pth into OUT.safetensors: smaller, and scoring with it needs no text tower.
+
+    The CLIP weights written by --clip serve `extract --pretrained FILE` on machines without internet.
+    """
+    from vad_pipeline.model.checkpoint import convert as convert_checkpoint
+
+    for path in (out, clip_out):
+        if path and path.suffix != ".safetensors":
+            raise ConfigError(f"{path}: must end in .safetensors")
+    convert_checkpoint(published, out, clip_out=clip_out)
+    click.echo(f"wrote {out}" + (f" and {clip_out}" if clip_out else ""))
+    return 0
+
+
+@click.command(short_help="All of it on a small rendered archive.")
+@click.option("--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder for all of it.")
+@click.option("--videos", "n_videos", default=16, show_default=True, help="How many to render.")
+@click.option("--seed", default=0, show_default=True)
+@quiet_option
+def demo(out: Path, n_videos: int, seed: int, quiet: bool) -> int:
+    """Render a small archive of camera-like videos, extract it and score it: no download, no GPU, no data.
+
+    CLIP weights and checkpoint are random: the scores mean nothing, the path is the real one.
+    """
+    from .demo import run_demo
+
+    return run_demo(out, n_videos=n_videos, seed=seed, quiet=quiet)
+
+
+def _footage(src: Sequence[str], selecting: SelectionConfig) -> Sequence[str]:
+    if not src and not selecting.list_file:
+        raise click.UsageError("give SRC (files or folders), or --list FILE")
+    return src
+
+
+def _extract(
+    selection: Selection, extractor: Extractor, store: Path, *, dry_run: bool, quiet: bool
+) -> RunSummary | None:
+    """Extract with progress; None after a dry run."""
+    from vad_pipeline.extract.store import EmbeddingStore
+
+    from .extraction import extract_archive, missing_sources
+    from .progress import Progress
+
+    for line in (*selection.notes, *extractor.warnings):
+        click.echo(f"note: {line}", err=True)
+    if dry_run and not (store / "store.json").exists():
+        return _dry_run(selection, selection.sources, extractor)
+    with EmbeddingStore(store, create=not dry_run) as opened:
+        _warn_of(opened.problems)
+        missing = missing_sources(selection, extractor, opened)
+        if dry_run:
+            return _dry_run(selection, missing, extractor)
+        _warn_of_hours(missing, extractor)
+        n_videos = len(selection.sources) + len(selection.failures)
+        with Progress(n_videos, doing="extract", quiet=quiet) as progress:
+            summary = extract_archive(selection, extractor, opened, report=progress)
+        summary.counts["failed"] += _report_missing(selection.missing)
+    if not quiet:
+        click.echo(f"{summary}; recipe {extractor.recipe.recipe_id} in {store}")
+    return summary
+
+
+def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) -> None:
+    from .estimate import in_words, measure, workload
+
+    work = workload(missing, extractor.recipe, len(extractor.crops))
+    n_cached = len(selection.sources) - len(missing)
+    for source in missing:
+        click.echo(f"{source.video_id}\t{readable(source.path)}")
+    for video_id, error in selection.failures:
+        click.echo(f"failed [{error.code}] {video_id}: {error}", err=True)
+    click.echo(
+        f"{work.n_videos} videos ({work.hours:.2f} h, {work.n_frames} frames, {work.n_images} images) to extract, "
+        f"{n_cached} held or known to fail, {len(selection.failures)} cannot be tried; "
+        f"recipe {extractor.recipe.recipe_id}"
+    )
+    _report_missing(selection.missing)
+    if missing:
+        rates = measure(extractor, missing)
+        click.echo(
+            f"estimate: {in_words(rates.seconds(work))} on this machine (measured just now: "
+            f"{rates.images_per_second:.1f} images/s, {rates.frames_per_second:.0f} frames/s decoded)"
+        )
+
+
+def _warn_of_hours(missing: list[Source], extractor: Extractor) -> None:
+    """On a CPU, say at once where a run will take hours."""
+    from vad_pipeline.extract.encoder import resolve_device
+
+    from .estimate import SLOW_SECONDS, WORTH_MEASURING_IMAGES, in_words, workload
+
+    if resolve_device(extractor.config.device).type != "cpu" or extractor.config.like == "quick":
+        return
+    work = workload(missing, extractor.recipe, len(extractor.crops))
+    if work.n_images < WORTH_MEASURING_IMAGES:
+        return
+    seconds = work.n_images / extractor.encoder.measure_rate()
+    if seconds >= SLOW_SECONDS:
+        click.echo(
+            f"note: {work.n_images} images to embed will take about {in_words(seconds)} on this CPU; `--like quick` "
+            "embeds a sixteenth of the frames (for models trained on it), a GPU all of them sooner",
+            err=True,
+        )
+
+
+def _report_missing(names: list[str]) -> int:
+    """Name what lists ask for and nobody has; returns how many."""
+    if names:
+        shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+        click.echo(f"missing: {len(names)} listed names match no video: {shown}", err=True)
+    return len(names)
+
+
+def _warn_of(problems: list) -> None:
+    for problem in problems:
+        click.echo(f"warning: {problem}; its videos count as not held", err=True)

@@ -1,0 +1,243 @@
+"""`detect`: features in a store -> curves, events and outcomes in a results folder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from vad_pipeline.extract.catalogue import Entry
+from vad_pipeline.extract.errors import ConfigError, VideoError
+from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
+from vad_pipeline.extract.store import EmbeddingStore
+
+from .extraction import ExtractConfig
+from .outcomes import OutcomeLog, Stopwatch, VideoOutcome
+from .results import Results, RunHead
+from .run import Report, RunSummary, process_archive
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.checkpoint import Checkpoint
+    from vad_pipeline.model.scoring import Scorer
+
+logger = logging.getLogger(__name__)
+
+MERGE_GAP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DetectConfig:
+    """detect's own options."""
+
+    threshold: float | None = None
+    """None: the checkpoint's own."""
+    crop: int | None = None
+    """None: the checkpoint's own."""
+    recipe_id: str | None = None
+    any_recipe: bool = False
+    csv: bool = False
+    merge_gap_seconds: float = MERGE_GAP_SECONDS
+    device: str = "auto"
+    fail_fast: bool = False
+
+    def __post_init__(self):
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError(f"--threshold must lie in 0 to 1, got {self.threshold}")
+        if self.crop is not None and self.crop not in CROPS:
+            raise ConfigError(f"--crop: crops are numbered 0 to {CROPS[-1]}, got {self.crop}")
+        if self.merge_gap_seconds < 0:
+            raise ConfigError(f"--merge-gap must not be negative, got {self.merge_gap_seconds}")
+
+
+def extraction_for(checkpoint: Checkpoint, crop: int, options: ExtractConfig, pretrained: str | None) -> ExtractConfig:
+    """How footage has to be extracted for a checkpoint.
+
+    Raises:
+        ConfigError: its weights are known by their sha256 only and no file is given.
+    """
+    from dataclasses import replace
+
+    recipe = checkpoint.recipe
+    if recipe.weights.startswith("sha256:") and pretrained is None:
+        raise ConfigError(
+            f"{checkpoint.path}: was trained on features of the weights {recipe.weights[:19]}...; give that file "
+            "with --pretrained FILE"
+        )
+    return replace(
+        options,
+        geometry=recipe.geometry,
+        frames_per_snippet=recipe.frames_per_snippet,
+        tail=recipe.tail,
+        crops=(crop,),
+        model=options.model or recipe.model,
+        pretrained=pretrained or recipe.weights,
+    )
+
+
+def choose_entries(store: EmbeddingStore, checkpoint: Checkpoint, crop: int, config: DetectConfig) -> list[Entry]:
+    """The features a checkpoint may score, all of one recipe.
+
+    Raises:
+        ConfigError: the store lacks them; the message holds the command that makes them.
+    """
+    entries = store.entries()
+    recipes = {entry.recipe_id: Recipe.from_json(entry.recipe) for entry in entries}
+    fitting = [recipe_id for recipe_id, recipe in recipes.items() if checkpoint.accepts(recipe)]
+    if config.recipe_id:
+        chosen = [recipe_id for recipe_id in recipes if recipe_id.startswith(config.recipe_id)]
+        if len(chosen) != 1:
+            raise ConfigError(
+                f"{store.path}: --recipe {config.recipe_id} names {len(chosen)} of its recipes ({', '.join(recipes)})"
+            )
+        if chosen[0] not in fitting and not config.any_recipe:
+            raise ConfigError(
+                f"{store.path}: recipe {chosen[0]} is not the checkpoint's "
+                f"({checkpoint.recipe.differences(recipes[chosen[0]])}); --any-recipe scores it all the same"
+            )
+    else:
+        own = checkpoint.recipe.recipe_id
+        chosen = [own] if own in fitting else fitting or (list(recipes) if config.any_recipe else [])
+        if len(chosen) > 1:
+            raise ConfigError(f"{store.path}: holds recipes {', '.join(chosen)}; choose one with --recipe ID")
+        if not chosen:
+            raise ConfigError(_lacks(store, checkpoint, crop, recipes))
+    of_recipe = [entry for entry in entries if entry.recipe_id == chosen[0]]
+    if not any(crop in entry.crop_numbers for entry in of_recipe):
+        held = sorted({number for entry in of_recipe for number in entry.crop_numbers})
+        raise ConfigError(
+            f"{store.path}: crop {crop}, which this checkpoint scores, is not held (crops {held} are); make it with "
+            f"`{extract_command(store, checkpoint.recipe, crop)}`, or score another with --crop"
+        )
+    return of_recipe
+
+
+def _lacks(store: EmbeddingStore, checkpoint: Checkpoint, crop: int, recipes: dict[str, Recipe]) -> str:
+    command = extract_command(store, checkpoint.recipe, crop)
+    if not recipes:
+        return f"{store.path}: holds no videos; run `{command}` first"
+    differences = "; ".join(f"{key}: {checkpoint.recipe.differences(r)}" for key, r in list(recipes.items())[:3])
+    return (
+        f"{store.path}: holds no features of the checkpoint's recipe ({differences}); run `{command}`, "
+        "or --any-recipe to score what is there"
+    )
+
+
+def extract_command(store: EmbeddingStore, recipe: Recipe, crop: int) -> str:
+    """The command that makes features of a recipe and crop."""
+    like = min(NAMED_RECIPES, key=lambda name: len(NAMED_RECIPES[name].recipe.differences(recipe)))
+    named = NAMED_RECIPES[like].recipe
+    options = [f"--like {like}"] if like != "vadclip" else []
+    for name, option in (("geometry", "geometry"), ("frames_per_snippet", "frames-per-snippet"), ("tail", "tail")):
+        if getattr(named, name) != getattr(recipe, name):
+            options.append(f"--{option} {getattr(recipe, name)}")
+    if recipe.model != named.model:
+        options.append(f"--model {recipe.model}")
+    if recipe.weights != named.weights:
+        options.append(f"--pretrained {'FILE' if recipe.weights.startswith('sha256:') else recipe.weights}")
+    if recipe.decoder == "decord":
+        options.append("--decoder decord")
+    return " ".join(["vad-pipeline extract SRC --store", str(store.path), *options, f"--crops {crop}"])
+
+
+@dataclass(slots=True)
+class _Job:
+    store: EmbeddingStore
+    results: Results
+    scorer: Scorer
+    crop: int
+    threshold: float
+    csv: bool
+
+
+def detect_archive(
+    entries: list[Entry],
+    checkpoint: Checkpoint,
+    store: EmbeddingStore,
+    results: Results,
+    config: DetectConfig,
+    *,
+    report: Report,
+    summary: RunSummary,
+) -> int:
+    """Score what has no curve yet, then write events from all curves.
+
+    Args:
+        entries: features, all of one recipe.
+        summary: counted up.
+
+    Returns:
+        How many events there are.
+
+    Raises:
+        ConfigError: the results folder holds curves of another checkpoint, recipe or crop.
+        StoreError: the run cannot go on; what is finished is kept.
+    """
+    from vad_pipeline.model.scoring import Scorer
+
+    crop = checkpoint.crop if config.crop is None else config.crop
+    threshold = checkpoint.threshold if config.threshold is None else config.threshold
+    recipe = Recipe.from_json(entries[0].recipe) if entries else checkpoint.recipe
+    results.begin(
+        RunHead(
+            checkpoint=str(checkpoint.path),
+            checkpoint_sha256=checkpoint.sha256,
+            preset=checkpoint.preset,
+            categories=checkpoint.categories,
+            recipe=asdict(recipe),
+            recipe_id=recipe.recipe_id,
+            crop=crop,
+            threshold=threshold,
+        )
+    )
+    job = _Job(store, results, Scorer(checkpoint, device=config.device), crop, threshold, config.csv)
+    process_archive(
+        entries,
+        lambda entry: detect_video(entry, job),
+        identify=lambda entry: (entry.video, entry.source),
+        log=OutcomeLog(results.outcomes),
+        report=report,
+        summary=summary,
+        recipe_id=recipe.recipe_id,
+        fail_fast=config.fail_fast,
+    )
+    results.merge()
+    return results.write_events(threshold=threshold, merge_gap_seconds=config.merge_gap_seconds)
+
+
+def detect_video(entry: Entry, job: _Job) -> VideoOutcome:
+    """One video: features -> scores -> curve.
+
+    Raises:
+        VideoError: its features lack the crop, or are not to be scored.
+        StoreError: store or results cannot be read or written.
+    """
+    from vad_pipeline.model.curve import curve_from_scores
+
+    outcome = VideoOutcome(entry.video, entry.source, n_frames=entry.n_frames, recipe_id=entry.recipe_id)
+    checksum = f"{entry.checksum}/{job.crop}"
+    if job.results.holds(entry.video, entry.recipe_id, checksum):
+        outcome.status = "cached"
+        if job.csv:
+            job.results.write_csv(job.results.get(entry.video, entry.recipe_id))
+        return outcome
+    if job.crop not in entry.crop_numbers:
+        reason = f"crop {job.crop} of it is not in the store; extract it with --crops {job.crop}"
+        raise VideoError(entry.source, "unreadable", reason)
+    with Stopwatch() as reading:
+        video = job.store.get(entry)
+        embeddings = video.crop(job.crop)
+    with Stopwatch() as scoring:
+        scores = job.scorer.score(embeddings)
+    curve = curve_from_scores(
+        scores,
+        video_id=entry.video,
+        frame_seconds=video.frame_seconds,
+        fps=video.fps,
+        source=entry.source,
+    )
+    with Stopwatch() as writing:
+        job.results.put(curve, recipe_id=entry.recipe_id, features_checksum=checksum, threshold=job.threshold)
+        if job.csv:
+            job.results.write_csv(curve)
+    outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
+    return outcome

@@ -1,0 +1,99 @@
+"""Options that several commands share, each defined once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from vad_pipeline.extract.recipe import NAMED_RECIPES, TAILS
+
+from .selection import SelectionConfig
+
+DECODERS = ("auto", "pyav", "decord", "nvdec")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+GEOMETRIES = ("vadclip", "clip")
+DEFAULT_STORE = "features"
+
+
+class IntList(click.ParamType):
+    """`0,5` -> (0, 5)."""
+
+    name = "list"
+
+    def convert(self, value, param, ctx):
+        """Parse, or fail with what was expected."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 0,5", param, ctx)
+
+
+class Rate(click.ParamType):
+    """`30`, `29.97` or `30000/1001` -> Fraction."""
+
+    name = "rate"
+
+    def convert(self, value, param, ctx):
+        """Parse, or fail with what was expected."""
+        try:
+            rate = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if rate <= 0:
+            self.fail(f"{value!r} is not a frame rate such as 30, 29.97 or 30000/1001", param, ctx)
+        return rate
+
+
+def compose(*decorators: Callable) -> Callable:
+    """Several option decorators as one, first one first in --help."""
+
+    def decorate(function: Callable) -> Callable:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+store_option = click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, type=click.Path(path_type=Path), help="Feature store."
+)
+quiet_option = click.option("--quiet", is_flag=True, help="No progress, failures only.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and how long it would take.")
+
+selection_options = compose(
+    click.option("--list", "list_file", metavar="FILE|-", help="Only these: one path or id a line."),
+    click.option("--match", multiple=True, metavar="GLOB", help="Only ids that match; repeatable."),
+    click.option("--exclude", multiple=True, metavar="GLOB", help="No ids that match; repeatable."),
+    click.option("--only", metavar="LABELS", help="Only the videos of a labels file."),
+    click.option("--split", metavar="NAME", help="With --only: rows of this split."),
+)
+
+footage_options = compose(
+    click.option("--id-root", metavar="DIR", help="Ids are paths below this (default: each SRC folder)."),
+    click.option("--model", metavar="NAME", help="open_clip model."),
+    click.option("--decoder", type=click.Choice(DECODERS), default="auto", show_default=True),
+    click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]"),
+    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True),
+    click.option("--retry-failed", is_flag=True, help="Try files again that failed and have not changed."),
+    click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
+)
+
+recipe_options = compose(
+    click.option("--like", type=click.Choice(tuple(NAMED_RECIPES)), default="vadclip", show_default=True),
+    click.option("--geometry", type=click.Choice(GEOMETRIES), help="Frame to crops."),
+    click.option("--frames-per-snippet", type=int, metavar="K", help="Frames embedded of each 16."),
+    click.option("--tail", type=click.Choice(TAILS), help="The last, shorter snippet."),
+    click.option("--crops", type=IntList(), metavar="0,5", help="Crops 0-9."),
+)
+
+
+def selection_config(values: dict) -> SelectionConfig:
+    """Take the selection options out of a command's values."""
+    names = ("list_file", "match", "exclude", "only", "split")
+    return SelectionConfig(**{name: values.pop(name) for name in names})

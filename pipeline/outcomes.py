@@ -1,0 +1,137 @@
+"""What became of each video in a run: one line of JSON a video, and what is remembered of failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vad_pipeline.extract.errors import StoreError, VideoError
+from vad_pipeline.extract.source import SourceFile
+
+NOT_REMEMBERED = frozenset({"unreadable", "id_clash"})  # these do not lie in the file's content
+REMEMBERED = "(failed before and has not changed since; --retry-failed tries it again)"
+
+
+@dataclass(slots=True)
+class VideoOutcome:
+    """The outcome line of the contract, plus what tells whether a remembered failure still holds."""
+
+    video: str
+    path: str
+    status: str = "ok"
+    """`ok`, `cached` or `failed`."""
+    code: str | None = None
+    error: str | None = None
+    """What is wrong and what to do, without the path."""
+    warnings: list[str] = field(default_factory=list)
+    n_frames: int | None = None
+    recipe_id: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time by stage."""
+    size: int | None = None
+    """Bytes of the file when it failed."""
+    mtime_ns: int | None = None
+    run_id: str = ""
+    time: str = ""
+    host: str = ""
+
+    @classmethod
+    def failure(cls, video: str, path: str, error: VideoError, recipe_id: str | None = None) -> VideoOutcome:
+        """The outcome of a video that raised `error`."""
+        outcome = cls(video, path, "failed", error.code, error.reason, recipe_id=recipe_id)
+        try:
+            file = SourceFile.of(path)
+            outcome.size, outcome.mtime_ns = file.size, file.mtime_ns
+        except OSError:
+            pass  # it is the file's absence that failed: nothing to remember
+        return outcome
+
+
+def new_run_id() -> str:
+    """Sortable by time, unique over hosts."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+
+
+class OutcomeLog:
+    """FOLDER/RUN.jsonl, appended to as videos end."""
+
+    def __init__(self, folder: Path):
+        self.run_id = new_run_id()
+        self.path = folder / f"{self.run_id}.jsonl"
+        self._host = socket.gethostname()
+
+    def append(self, outcome: VideoOutcome) -> None:
+        """Stamp and write one line.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        outcome.run_id, outcome.host = self.run_id, self._host
+        outcome.time = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(outcome)) + "\n")
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be written ({error.strerror}); make space and run again") from error
+
+
+def read_outcomes(folder: Path) -> Iterator[dict]:
+    """All outcome lines below `folder`, runs in the order they began; a line cut off by a kill is passed over."""
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedFailure:
+    """A failure that will happen again as long as the file is the same."""
+
+    code: str
+    reason: str
+    size: int
+    mtime_ns: int
+
+    def holds(self, file: SourceFile) -> bool:
+        """Whether `file` is still the one that failed."""
+        return (self.size, self.mtime_ns) == (file.size, file.mtime_ns)
+
+
+def remembered_failures(folder: Path, recipe_id: str) -> dict[str, RememberedFailure]:
+    """By path, the failures under a recipe that lie in the file's content."""
+    failures: dict[str, RememberedFailure] = {}
+    for line in read_outcomes(folder):
+        if line.get("status") != "failed" or line.get("recipe_id") != recipe_id or line.get("size") is None:
+            continue
+        if line["code"] not in NOT_REMEMBERED:
+            reason = line["error"].removesuffix(REMEMBERED).rstrip()
+            failures[line["path"]] = RememberedFailure(line["code"], reason, line["size"], line["mtime_ns"])
+    return failures
+
+
+class Stopwatch:
+    """`with Stopwatch() as watch: ...; watch.seconds`."""
+
+    def __enter__(self) -> Stopwatch:
+        self._started = time.perf_counter()
+        self.seconds = 0.0
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.seconds = round(time.perf_counter() - self._started, 3)
+
+
+def absolute(path: str | os.PathLike) -> str:
+    """How a path stands in outcomes: absolute, links kept."""
+    return os.path.abspath(path)

@@ -1,0 +1,257 @@
+"""A results folder: run.json, curves in shards as the store's, events, CSV; everything complete as soon as it is
+there, so that a run that was killed goes on where it was."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.shards import (
+    Group,
+    build,
+    group_name,
+    merge_shards,
+    new_path,
+    opened,
+    remove_partial,
+    shard_paths,
+    write_bytes,
+)
+from vad_pipeline.extract.store import STALE_SECONDS
+from vad_pipeline.model.curve import AnomalyCurve, find_events
+
+logger = logging.getLogger(__name__)
+
+RESULTS_SCHEMA = 1
+HEAD_NAME = "run.json"
+EVENTS_NAME = "events.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class RunHead:
+    """run.json: what all curves of a folder were made with."""
+
+    checkpoint: str
+    """Path, for people."""
+    checkpoint_sha256: str
+    preset: str
+    categories: tuple[str, ...]
+    recipe: dict
+    recipe_id: str
+    crop: int
+    threshold: float
+    schema: int = RESULTS_SCHEMA
+    version: str = version("vad-pipeline")
+
+    def clashes(self, other: dict) -> str | None:
+        """What keeps curves of `other` and these from lying in one folder."""
+        for name, what in (("checkpoint_sha256", "checkpoint"), ("recipe_id", "recipe"), ("crop", "crop")):
+            if other.get(name) != getattr(self, name):
+                return f"another {what} ({other.get('checkpoint' if what == 'checkpoint' else name)})"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    shard: str
+    video: str
+    features_checksum: str
+    written_ns: int
+
+
+class Results:
+    """Curves and events in a folder.
+
+    Args:
+        path: OUT.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.curves = self.path / "curves"
+        self.outcomes = self.path / "outcomes"
+        self._index: dict[str, _Held] = {}
+        self._names: dict[str, list[str]] = {}
+        for shard in shard_paths(self.curves):
+            self._take_in(shard)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Results:
+        """Results that are there.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        if not (Path(path) / HEAD_NAME).exists():
+            raise ConfigError(f"{path}: no results (no {HEAD_NAME}); make them with `vad-pipeline detect --out {path}`")
+        return cls(path)
+
+    def head(self) -> dict:
+        """run.json.
+
+        Raises:
+            StoreError: damaged.
+        """
+        try:
+            head = json.loads((self.path / HEAD_NAME).read_text())
+            schema = int(head["schema"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self.path / HEAD_NAME}: cannot be read ({error}); delete it and detect again"
+            ) from error
+        if schema > RESULTS_SCHEMA:
+            raise StoreError(f"{self.path}: results of schema {schema}, this version knows {RESULTS_SCHEMA}; upgrade")
+        return head
+
+    def begin(self, head: RunHead) -> None:
+        """Claim the folder for one checkpoint, recipe and crop.
+
+        Raises:
+            ConfigError: it holds curves of others.
+        """
+        if (self.path / HEAD_NAME).exists():
+            clash = head.clashes(self.head())
+            if clash:
+                raise ConfigError(f"{self.path}: holds results of {clash}; give another --out or delete it")
+        write_bytes(self.path / HEAD_NAME, json.dumps(asdict(head), indent=2).encode())
+
+    def holds(self, video_id: str, recipe_id: str, features_checksum: str) -> bool:
+        """Whether the curve of exactly these features is there."""
+        held = self._index.get(group_name(video_id, recipe_id))
+        return held is not None and held.features_checksum == features_checksum
+
+    def put(self, curve: AnomalyCurve, *, recipe_id: str, features_checksum: str, threshold: float) -> None:
+        """Add a curve; once this returns, it is in place.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        attributes = {
+            "video": curve.video_id,
+            "n_frames": len(curve.scores),
+            "fps": np.array([curve.fps.numerator, curve.fps.denominator], np.int64),
+            "snippet_len": curve.snippet_len,
+            "categories": list(curve.categories),
+            "threshold": threshold,
+            "source": curve.source,
+            "recipe_id": recipe_id,
+            "features_checksum": features_checksum,
+            "written_ns": time.time_ns(),
+        }
+        datasets = {"score": curve.scores, "category": curve.category, "frame_seconds": curve.frame_seconds}
+        path = new_path(self.curves)
+        write_bytes(path, build([Group(group_name(curve.video_id, recipe_id), attributes, datasets)]))
+        self._take_in(path)
+
+    def get(self, video_id: str, recipe_id: str) -> AnomalyCurve:
+        """One curve.
+
+        Raises:
+            KeyError: not held.
+            StoreError: damaged.
+        """
+        return self._read(group_name(video_id, recipe_id))
+
+    def __iter__(self) -> Iterator[AnomalyCurve]:
+        """All curves, by video id."""
+        for name in sorted(self._index, key=lambda name: self._index[name].video):
+            yield self._read(name)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def write_events(self, *, threshold: float, merge_gap_seconds: float) -> int:
+        """Write events.jsonl anew from all curves.
+
+        Returns:
+            How many events there are.
+        """
+        lines = [
+            json.dumps({**event_row(event), "video": curve.video_id, "start_time": None, "end_time": None})
+            for curve in self
+            for event in find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds)
+        ]
+        write_bytes(self.path / EVENTS_NAME, "".join(f"{line}\n" for line in lines).encode())
+        head = {**self.head(), "events": {"threshold": threshold, "merge_gap_seconds": merge_gap_seconds}}
+        write_bytes(self.path / HEAD_NAME, json.dumps(head, indent=2).encode())
+        return len(lines)
+
+    def write_csv(self, curve: AnomalyCurve) -> None:
+        """Write curves/ID.csv, one row a frame."""
+        best = curve.category[:, 1:].argmax(axis=1) + 1  # column 0 is the normal category
+        snippet = np.minimum(np.arange(len(curve.scores)) // curve.snippet_len, len(best) - 1)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["frame", "seconds", "score", "category", "category_probability"])
+        for frame, (row, seconds, score) in enumerate(zip(snippet, curve.frame_seconds, curve.scores, strict=True)):
+            name, probability = curve.categories[best[row]], curve.category[row, best[row]]
+            writer.writerow([frame, f"{seconds:.6f}", f"{score:.6f}", name, f"{probability:.6f}"])
+        write_bytes(self.curves / f"{curve.video_id}.csv", text.getvalue().encode())
+
+    def merge(self) -> int:
+        """Join small curve shards and drop superseded curves."""
+        remove_partial(self.curves, older_than_seconds=STALE_SECONDS, now=time.time())
+        keep: dict[str, list[str]] = {}
+        for name, held in self._index.items():
+            keep.setdefault(held.shard, []).append(name)
+        sizes = {shard: (self.curves / shard).stat().st_size for shard in self._names}
+        superseded = {shard for shard, names in self._names.items() if len(names) > len(keep.get(shard, []))}
+        merged = merge_shards(self.curves, sizes=sizes, keep=keep, superseded=superseded)
+        if merged:
+            self.__init__(self.path)
+        return merged
+
+    def _take_in(self, shard: Path) -> None:
+        try:
+            with opened(shard) as root:
+                found = {name: _held(shard.name, root[name]) for name in root}
+        except (StoreError, OSError, KeyError, RuntimeError) as error:
+            logger.warning("%s: passed over, cannot be read (%s); its videos are scored again", shard, error)
+            return
+        self._names[shard.name] = list(found)
+        for name, held in found.items():
+            if name not in self._index or self._index[name].written_ns <= held.written_ns:
+                self._index[name] = held
+
+    def _read(self, name: str) -> AnomalyCurve:
+        shard = self.curves / self._index[name].shard
+        try:
+            with opened(shard) as root:
+                node = root[name]
+                return AnomalyCurve(
+                    video_id=node.attrs["video"],
+                    scores=node["score"][()],
+                    frame_seconds=node["frame_seconds"][()],
+                    category=node["category"][()],
+                    categories=tuple(node.attrs["categories"]),
+                    snippet_len=int(node.attrs["snippet_len"]),
+                    fps=Fraction(*(int(part) for part in node.attrs["fps"])),
+                    source=node.attrs["source"],
+                )
+        except (OSError, KeyError, RuntimeError) as error:
+            raise StoreError(f"{shard}: cannot be read ({error}); delete it and detect again") from error
+
+
+def event_row(event) -> dict:
+    """The columns of an event that come from its curve."""
+    return asdict(event)
+
+
+def _held(shard: str, node: h5py.Group) -> _Held:
+    attributes = node.attrs
+    return _Held(shard, attributes["video"], attributes["features_checksum"], int(attributes["written_ns"]))

@@ -1,0 +1,220 @@
+"""Which videos: folders and files -> (id, path), narrowed by lists, globs and labels; clashes and gaps named."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError
+from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, read_rows, strip_suffix
+from vad_pipeline.extract.source import readable
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A video to work on."""
+
+    video_id: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionConfig:
+    """The selection options, the same wherever videos are chosen."""
+
+    list_file: str | None = None
+    """One path or id a line; `-` is standard input."""
+    match: tuple[str, ...] = ()
+    """Globs over ids, any of which must match."""
+    exclude: tuple[str, ...] = ()
+    """Globs over ids, none of which may match."""
+    only: str | None = None
+    """LABELS file whose videos count."""
+    split: str | None = None
+    """With `only`: rows of this split."""
+
+    def __post_init__(self):
+        if self.split and not self.only:
+            raise ConfigError("--split needs --only LABELS, the file that says which video is in which split")
+
+
+@dataclass(slots=True)
+class Selection:
+    """What was found."""
+
+    sources: list[Source] = field(default_factory=list)
+    failures: list[tuple[str, VideoError]] = field(default_factory=list)
+    """Id and error of what cannot even be tried."""
+    missing: list[str] = field(default_factory=list)
+    """Names in lists that no video answers to."""
+    notes: list[str] = field(default_factory=list)
+    """What a user should hear besides."""
+
+
+def find_sources(paths: Sequence[str], config: SelectionConfig, *, id_root: str | None = None) -> Selection:
+    """Expand files and folders, then narrow.
+
+    Raises:
+        ConfigError: there is nothing at all to work on, or an option is wrong.
+    """
+    found = Selection()
+    for path in paths:
+        _expand(path, found, id_root)
+    listed = read_lines(config.list_file) if config.list_file else None
+    if listed is not None:
+        if paths:
+            wanted = {os.path.abspath(name) for name in listed}
+            by_path = [s for s in found.sources if os.path.abspath(s.path) in wanted]
+            paths_found = {os.path.abspath(s.path) for s in by_path}
+            names = [name for name in listed if os.path.abspath(name) not in paths_found]
+            chosen = {*by_path, *_by_name(found.sources, names, _id, found)}
+            found.sources = [s for s in found.sources if s in chosen]
+        else:
+            for path in listed:
+                _expand(path, found, id_root)
+    found.sources = _narrow(found.sources, config, found)
+    _drop_clashes(found)
+    if not found.sources and not found.failures:
+        raise ConfigError("; ".join(found.notes) or "no video is left after --list, --match, --exclude, --only")
+    if not found.sources and all(error.code == "unreadable" for _, error in found.failures):
+        raise ConfigError("; ".join(str(error) for _, error in found.failures[:3]))
+    return found
+
+
+def select_held(items: Sequence[Item], config: SelectionConfig, video_of: Callable[[Item], str]) -> tuple[list, list]:
+    """Narrow what a store or results hold.
+
+    Returns:
+        The items chosen, and names in lists that none answers to.
+    """
+    found = Selection()
+    if config.list_file:
+        chosen = {id(item) for item in _by_name(items, read_lines(config.list_file), video_of, found)}
+        items = [item for item in items if id(item) in chosen]
+    return _narrow(items, config, found, video_of), found.missing
+
+
+def read_lines(path: str) -> list[str]:
+    """Non-empty lines of a file or of standard input.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--list {path}: cannot be read ({error})") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _id(source: Source) -> str:
+    return source.video_id
+
+
+def _expand(path: str, found: Selection, id_root: str | None) -> None:
+    if os.path.isdir(path):
+        before = len(found.sources) + len(found.failures)
+        for file in _walk(path, found):
+            found.sources.append(Source(_video_id(file, id_root or path), file))
+        if len(found.sources) + len(found.failures) == before:
+            found.notes.append(f"{readable(path)}: no videos in this folder (looked for .mp4, .avi, .mkv and the like)")
+    elif os.path.lexists(path):
+        video_id = _video_id(path, id_root) if id_root else strip_suffix(readable(PurePath(path).name))
+        found.sources.append(Source(video_id, path))
+    else:
+        error = VideoOpenError(path, "unreadable", "no such file or folder; check the path")
+        found.failures.append((strip_suffix(readable(PurePath(path).name)), error))
+
+
+def _walk(folder: str, found: Selection) -> Iterable[str]:
+    """Videos below a folder by their suffix, in order; hidden files are not footage."""
+
+    def unreadable(error: OSError) -> None:
+        name = error.filename or folder
+        problem = VideoOpenError(name, "unreadable", f"folder cannot be listed ({error.strerror}); give rights")
+        found.failures.append((readable(name), problem))
+
+    seen: set[str] = set()
+    for top, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        real = os.path.realpath(top)
+        if real in seen:  # a link back up
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and PurePath(name).suffix.lower() in VIDEO_SUFFIXES:
+                yield os.path.join(top, name)
+
+
+def _video_id(path: str, root: str) -> str:
+    relative = os.path.relpath(os.path.abspath(path), os.path.abspath(root))
+    if relative.startswith(".."):
+        raise ConfigError(f"--id-root {root}: {readable(path)} does not lie below it")
+    return strip_suffix(readable(PurePath(relative).as_posix()))
+
+
+def _by_name(items: Sequence[Item], names: Iterable[str], video_of: Callable[[Item], str], found: Selection) -> list:
+    by_id: dict[str, list[Item]] = {}
+    for item in items:
+        by_id.setdefault(video_of(item), []).append(item)
+    index = NameIndex(by_id)
+    chosen = []
+    for name in names:
+        match = index.find(name)
+        if match is None:
+            found.missing.append(name)
+        else:
+            chosen += by_id[match]
+    return chosen
+
+
+def _narrow(
+    items: Sequence[Item], config: SelectionConfig, found: Selection, video_of: Callable[[Item], str] = _id
+) -> list[Item]:
+    if config.match:
+        items = [item for item in items if any(fnmatchcase(video_of(item), glob) for glob in config.match)]
+    if config.exclude:
+        items = [item for item in items if not any(fnmatchcase(video_of(item), glob) for glob in config.exclude)]
+    if config.only:
+        chosen = {id(i) for i in _by_name(items, _labelled(Path(config.only), config.split), video_of, found)}
+        items = [item for item in items if id(item) in chosen]
+    return list(items)
+
+
+def _labelled(path: Path, split: str | None) -> list[str]:
+    """The video names of a LABELS file, of one split where named."""
+    head, *rows = read_rows(path)
+    columns = [cell.lower() for cell in head]
+    name = next((columns.index(c) for c in ("video", "path") if c in columns), None)
+    if name is None:
+        raise ConfigError(f"{path}: needs a column `video` or `path` in its first line, has {', '.join(head)}")
+    if not split:
+        return [row[name] for row in rows]
+    if "split" not in columns:
+        raise ConfigError(f"{path}: has no column `split`, so --split {split} cannot be asked of it")
+    place = columns.index("split")
+    return [row[name] for row in rows if len(row) > place and row[place].lower() == split.lower()]
+
+
+def _drop_clashes(found: Selection) -> None:
+    """Files with one id fail together; the same file named twice is one."""
+    by_id: dict[str, dict[str, Source]] = {}
+    for source in found.sources:
+        by_id.setdefault(source.video_id, {}).setdefault(os.path.realpath(source.path), source)
+    found.sources = []
+    for video_id, files in by_id.items():
+        if len(files) == 1:
+            found.sources += files.values()
+            continue
+        names = ", ".join(readable(s.path) for s in files.values())
+        for source in files.values():
+            reason = f"id {video_id!r} is shared by {names}; rename them or set --id-root higher up"
+            found.failures.append((video_id, VideoOpenError(source.path, "id_clash", reason)))

@@ -1,0 +1,162 @@
+"""store ls, verify, import, export, compact."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
+
+from .options import Rate, quiet_option, selection_config, selection_options, store_option
+
+SHOWN_PROBLEMS = 20
+
+
+@click.group(short_help="Look at, check and exchange cached features.")
+def store() -> None:
+    """The feature store: a folder of HDF5 shards, one group a video and recipe."""
+
+
+@store.command("ls", short_help="What is held.")
+@store_option
+@selection_options
+@click.option("--recipes", is_flag=True, help="The recipes held, not the videos.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def ls(store: Path, recipes: bool, as_json: bool, **values) -> int:
+    """List videos with their recipe, crops, frames and snippets."""
+    from vad_pipeline.extract.store import EmbeddingStore
+
+    from .selection import select_held
+
+    with EmbeddingStore(store) as opened:
+        entries, missing = select_held(opened.entries(), selection_config(values), lambda entry: entry.video)
+        if recipes:
+            return _list_recipes(entries)
+        for entry in entries:
+            row = {**asdict(entry), "crops": entry.crop_numbers}
+            if as_json:
+                click.echo(json.dumps({**row, "recipe": json.loads(entry.recipe)}))
+            else:
+                crops = ",".join(map(str, entry.crop_numbers))
+                click.echo(
+                    f"{entry.video}\t{entry.recipe_id}\tcrops {crops}\t{entry.n_frames} frames\t"
+                    f"{entry.n_snippets} snippets\t{entry.label}".rstrip()
+                )
+        for name in missing:
+            click.echo(f"missing: {name}", err=True)
+        for problem in opened.problems:
+            click.echo(f"warning: {problem}", err=True)
+        return int(bool(missing))
+
+
+@store.command("verify", short_help="Read everything, compare checksums.")
+@store_option
+def verify(store: Path) -> int:
+    """Read every data set of every shard and compare checksums, names and attributes."""
+    from vad_pipeline.extract.store import EmbeddingStore
+
+    with EmbeddingStore(store) as opened:
+        problems = list(opened.verify())
+        for shard, problem in problems[:SHOWN_PROBLEMS]:
+            click.echo(f"{shard}: {problem}", err=True)
+        n_videos = len(opened.entries())
+    if problems:
+        click.echo(f"{len(problems)} problems; move those shards away and extract their videos again")
+        return 1
+    click.echo(f"{n_videos} videos verified")
+    return 0
+
+
+@store.command("import", short_help="Take in published features.")
+@click.argument("list_csv", metavar="LIST.csv", type=click.Path(path_type=Path))
+@store_option
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Where listed files are looked for (default: LIST's folder)."
+)
+@click.option("--like", type=click.Choice(tuple(NAMED_RECIPES)), default="vadclip", show_default=True)
+@click.option("--pretrained", default="openai", show_default=True, help="Weights they were made with.")
+@click.option("--fps", type=Rate(), default="30", show_default=True, help="Assumed frame rate.")
+@click.option("--keep-folder", is_flag=True, help="Keep one folder level in the ids.")
+@click.option("--force", is_flag=True, help="Replace what is held.")
+@quiet_option
+def import_(
+    list_csv: Path,
+    store: Path,
+    root: Path | None,
+    like: str,
+    pretrained: str,
+    fps: Fraction,
+    keep_folder: bool,
+    force: bool,
+    quiet: bool,
+) -> int:
+    """Import a `path,label` list of (snippets, 512) .npy files; `__k` before .npy is the crop."""
+    from vad_pipeline.extract.exchange import import_list
+    from vad_pipeline.extract.store import EmbeddingStore
+
+    recipe: Recipe = replace(NAMED_RECIPES[like].recipe, weights=pretrained)
+    with EmbeddingStore(store, create=True) as opened:
+        report = import_list(list_csv, opened, recipe=recipe, fps=fps, root=root, keep_folder=keep_folder, force=force)
+        opened.merge()
+    for line in report.refused:
+        click.echo(f"refused {line}", err=True)
+    for name in report.missing[:SHOWN_PROBLEMS]:
+        click.echo(f"missing {name}", err=True)
+    if not quiet:
+        click.echo(
+            f"{len(report.imported)} videos imported, {len(report.cached)} held already, {len(report.missing)} files "
+            f"missing, {len(report.refused)} refused; recipe {recipe.recipe_id}, seconds assume {float(fps):g} fps"
+        )
+    return int(bool(report.missing or report.refused))
+
+
+@store.command("export", short_help="Write the published layout.")
+@click.argument("out", metavar="DIR", type=click.Path(path_type=Path))
+@store_option
+@click.option("--recipe", "recipe_id", metavar="ID", help="Needed where the store holds several.")
+@selection_options
+@quiet_option
+def export(out: Path, store: Path, recipe_id: str | None, quiet: bool, **values) -> int:
+    """Write LABEL/ID__CROP.npy files and list.csv, as the published features are laid out."""
+    from vad_pipeline.extract.errors import ConfigError
+    from vad_pipeline.extract.exchange import export as export_features
+    from vad_pipeline.extract.store import EmbeddingStore
+
+    from .selection import select_held
+
+    with EmbeddingStore(store) as opened:
+        entries, missing = select_held(opened.entries(), selection_config(values), lambda entry: entry.video)
+        recipes = sorted({e.recipe_id for e in entries if e.recipe_id.startswith(recipe_id or "")})
+        if len(recipes) != 1:
+            raise ConfigError(f"{store}: --recipe must name one of its recipes: {', '.join(recipes) or 'none matches'}")
+        entries = [entry for entry in entries if entry.recipe_id == recipes[0]]
+        listed = export_features(opened, entries, out)
+    for name in missing:
+        click.echo(f"missing: {name}", err=True)
+    if not quiet:
+        click.echo(f"{len(entries)} videos of recipe {recipes[0]} written; list in {listed}")
+    return int(bool(missing))
+
+
+@store.command("compact", short_help="Join shards, drop what is superseded.")
+@store_option
+def compact(store: Path) -> int:
+    """Join small shards into larger ones and drop superseded features."""
+    from vad_pipeline.extract.store import EmbeddingStore
+
+    with EmbeddingStore(store) as opened:
+        merged = opened.merge(everything=True)
+        n_shards = len(opened.catalogue.shards())
+    click.echo(f"{merged} shards joined; {n_shards} left")
+    return 0
+
+
+def _list_recipes(entries: list) -> int:
+    for recipe_id in sorted({entry.recipe_id for entry in entries}):
+        of_recipe = [entry for entry in entries if entry.recipe_id == recipe_id]
+        click.echo(f"{recipe_id}\t{len(of_recipe)} videos\t{of_recipe[0].recipe}")
+    return 0

@@ -1,0 +1,103 @@
+"""What several rooms' tests need: a tiny image tower, rendered videos, real footage where it is to hand."""
+
+from __future__ import annotations
+
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TOY_CONFIG = {
+    "model_cfg": {
+        "embed_dim": 512,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": 224, "layers": 1, "width": 64, "head_width": 32, "patch_size": 32},
+        "text_cfg": {"context_length": 77, "vocab_size": 64, "width": 32, "heads": 1, "layers": 1},
+    }
+}
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real footage, labels and features; tests that need them skip without."""
+    path = Path(os.environ.get("VAD_SHARED", ROOT.parent / "shared")).resolve()
+    if not (path / "videos" / "MANIFEST.tsv").exists():
+        pytest.skip(f"no real footage at {path} (VAD_SHARED)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory) -> str:
+    """`--model` of a 512-wide tower that embeds an image in a millisecond."""
+    folder = tmp_path_factory.mktemp("toy_model")
+    (folder / "open_clip_config.json").write_text(json.dumps(TOY_CONFIG))
+    return f"local-dir:{folder}"
+
+
+@pytest.fixture(scope="session")
+def toy_encoder(toy_model):
+    """The toy tower, loaded."""
+    from vad_pipeline.extract.encoder import ClipEncoder, EncoderConfig
+
+    return ClipEncoder(EncoderConfig(model=toy_model, pretrained="random:0", device="cpu", precision="fp32"))
+
+
+def moving_pattern(index: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Frame `index` (H, W, 3): smooth, different everywhere and in every frame."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    phase = 0.21 * index + seed
+    channels = [
+        np.sin(x / 17 + phase),
+        np.sin(y / 23 - phase),
+        np.sin((x + y) / 31 + 2 * phase),
+    ]
+    return (127.5 + 100 * np.stack(channels, axis=-1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def make_video():
+    """Renders a video file: make_video(path, n_frames=40, width=64, height=48, fps=25, codec=..., seed=0)."""
+
+    def make(
+        path: Path, *, n_frames=40, width=64, height=48, fps=25, codec="libx264", seed=0, gop=12, pix_fmt="yuv420p"
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=Fraction(fps))
+            stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+            stream.codec_context.gop_size = gop
+            stream.codec_context.thread_count = 1
+            for index in range(n_frames):
+                frame = av.VideoFrame.from_ndarray(moving_pattern(index, height, width, seed), format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def run_cli(capfd):
+    """Runs the command line in this process: run_cli("extract", ...) -> (exit code, stdout, stderr)."""
+    import sys
+
+    from vad_pipeline.pipeline import cli
+
+    def run(*arguments) -> tuple[int, str, str]:
+        old = sys.argv
+        sys.argv = ["vad-pipeline", *map(str, arguments)]
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        finally:
+            sys.argv = old
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -1,0 +1,165 @@
+"""embed_video against a plain loop over decoded frames, and its behaviour when something fails half-way."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vad_pipeline.extract.embed import embed_video, prefetched
+from vad_pipeline.extract.errors import EmptyVideoError, VideoDecodeError
+from vad_pipeline.extract.geometry import crop_frame
+from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
+from vad_pipeline.extract.sampling import SnippetGrid
+
+
+def plain_embeddings(path, recipe, crops, encoder) -> np.ndarray:
+    """All frames in memory, one image at a time."""
+    reader = PyavReader(path)
+    frames = [frame.rgb() for frame in reader]
+    reader.close()
+    rows = []
+    for indices in SnippetGrid.of(len(frames), recipe).frame_indices:
+        images = [crop_frame(frames[i], recipe.geometry, crops) for i in indices if i >= 0]
+        rows.append(np.mean([[encoder.encode(image[None])[0] for image in crop] for crop in images], axis=0))
+    return np.stack(rows, axis=1)
+
+
+@pytest.mark.parametrize("like", ["vadclip", "quick"])
+@pytest.mark.parametrize("n_frames", [1, 16, 37])
+def test_against_a_plain_loop(tmp_path, make_video, toy_encoder, like, n_frames):
+    named = NAMED_RECIPES[like]
+    path = make_video(tmp_path / "a.mp4", n_frames=n_frames)
+    video = embed_video(
+        lambda: PyavReader(path), video_id="a", recipe=named.recipe, crops=named.crops, encoder=toy_encoder
+    )
+    expected = plain_embeddings(path, named.recipe, named.crops, toy_encoder)
+    assert video.embeddings.shape == expected.shape == (len(named.crops), len(video.snippet_seconds), 512)
+    np.testing.assert_allclose(video.embeddings, expected, rtol=1e-5, atol=1e-5)
+    assert video.n_frames == video.info.n_frames == n_frames
+    assert set(video.stage_seconds) == {"decode", "encode"}
+
+
+def test_rows_are_independent_of_the_videos_end(tmp_path, make_video, toy_encoder):
+    """The first snippets of a longer video are bit for bit those of a shorter one."""
+    recipe = NAMED_RECIPES["quick"].recipe
+    results = []
+    for n_frames in (32, 128):
+        path = make_video(tmp_path / f"{n_frames}.mkv", n_frames=n_frames, codec="ffv1", pix_fmt="yuv420p")
+        results.append(
+            embed_video(lambda p=path: PyavReader(p), video_id="a", recipe=recipe, crops=(0,), encoder=toy_encoder)
+        )
+    short, long = results
+    assert np.array_equal(short.embeddings, long.embeddings[:, :2])
+
+
+class FailingReader:
+    """Gives a few frames, then fails."""
+
+    family, route, path = "ffmpeg", "test", "broken.mp4"
+
+    def __init__(self, n_frames: int, error: Exception | None):
+        self.n_frames, self.error, self.closed = n_frames, error, False
+
+    def __iter__(self):
+        for _ in range(self.n_frames):
+            yield self
+        if self.error:
+            raise self.error
+
+    def rgb(self):
+        return np.zeros((48, 64, 3), np.uint8)
+
+    def info(self):
+        raise EmptyVideoError(self.path, "no_frames", "nothing decodes")
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize("n_frames", [0, 40])
+def test_a_reader_that_fails_is_closed_and_its_error_arrives(toy_encoder, n_frames):
+    reader = FailingReader(n_frames, VideoDecodeError("broken.mp4", "timeout", "hangs"))
+    with pytest.raises(VideoDecodeError, match="hangs"):
+        embed_video(lambda: reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
+    assert reader.closed
+
+
+def test_no_frames_is_the_readers_to_say(toy_encoder):
+    reader = FailingReader(0, None)
+    with pytest.raises(EmptyVideoError, match="nothing decodes"):
+        embed_video(lambda: reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
+    assert reader.closed
+
+
+def test_an_encoder_that_fails_stops_the_decoding_thread(toy_encoder, monkeypatch):
+    import threading
+
+    def broken(self, crops):
+        raise RuntimeError("device lost")
+
+    monkeypatch.setattr(type(toy_encoder), "encode", broken)
+    reader = FailingReader(10**9, None)  # would decode for ever
+    with pytest.raises(RuntimeError, match="device lost"):
+        embed_video(lambda: reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
+    assert reader.closed and not any(thread.name == "decode" for thread in threading.enumerate())
+
+
+def test_prefetch_is_bounded():
+    made = []
+
+    def items():
+        for i in range(100):
+            made.append(i)
+            yield i
+
+    with prefetched(items(), depth=3) as ready:
+        first = next(ready)
+        import time
+
+        time.sleep(0.3)
+        assert first == 0 and len(made) <= 6
+        assert list(ready) == list(range(1, 100))
+
+
+def test_long_and_thin_frames_are_refused(toy_encoder):
+    class Thin(FailingReader):
+        def rgb(self):
+            return np.zeros((1, 200_000, 3), np.uint8)
+
+    recipe = replace(Recipe(), geometry="clip")
+    with pytest.raises(VideoDecodeError, match="--geometry vadclip") as caught:
+        embed_video(lambda: Thin(20, None), video_id="a", recipe=recipe, crops=(0,), encoder=toy_encoder)
+    assert caught.value.code == "too_large"
+
+
+def test_low_precision_on_real_clips(shared, toy_model):
+    """bf16 and the store's float16 against fp32, around the mean embedding of several real clips (>= 0.99).
+
+    Around a still clip's own mean, random weights leave little but rounding: tests/bench/precision.py reports that too.
+    """
+    from vad_pipeline.extract.encoder import ClipEncoder, EncoderConfig
+
+    recipe = NAMED_RECIPES["quick"].recipe
+    clips = ["ucf/RoadAccidents017_x264.mp4", "odd/survnofight_nofi001.mp4", "ucf/Normal_Videos_063_x264.mp4"]
+    outputs = {}
+    for precision in ("fp32", "bf16"):
+        encoder = ClipEncoder(EncoderConfig(model=toy_model, pretrained="random:0", device="cpu", precision=precision))
+        outputs[precision] = np.concatenate(
+            [
+                embed_video(
+                    lambda name=name: PyavReader(shared / "videos" / name),
+                    video_id=name,
+                    recipe=recipe,
+                    crops=(0,),
+                    encoder=encoder,
+                ).embeddings[0]
+                for name in clips
+            ]
+        )
+    outputs["float16"] = outputs["fp32"].astype(np.float16).astype(np.float32)
+    centre = outputs["fp32"].mean(axis=0)
+    for other in ("bf16", "float16"):
+        exact, low = torch.from_numpy(outputs["fp32"] - centre), torch.from_numpy(outputs[other] - centre)
+        assert torch.cosine_similarity(exact, low).min() >= 0.99, other

@@ -1,0 +1,143 @@
+"""Published feature lists in and out."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.exchange import export, find_file, import_list, split_name
+from vad_pipeline.extract.recipe import Recipe
+from vad_pipeline.extract.store import EmbeddingStore
+
+OPTIONS = {"recipe": Recipe(), "fps": Fraction(30)}
+
+
+def save(path, n=3, seed=0, dtype=np.float16):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).standard_normal((n, 512)).astype(dtype)
+    np.save(path, values)
+    return values
+
+
+@pytest.fixture
+def store(tmp_path):
+    with EmbeddingStore(tmp_path / "store", create=True) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("name", "keep", "video_id", "crop"),
+    [
+        ("/home/x/Abuse/Abuse028_x264__5.npy", False, "Abuse028_x264", 5),
+        ("/home/x/Abuse/Abuse028_x264__5.npy", True, "Abuse/Abuse028_x264", 5),
+        ("assault/assault001.npy", True, "assault/assault001", 0),
+        ("v=S-7rRLrxnVQ__#1_label_B4-0-0__0.npy", False, "v=S-7rRLrxnVQ__#1_label_B4-0-0", 0),
+        (
+            "Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6__9.npy",
+            False,
+            "Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6",
+            9,
+        ),
+        ("C:\\features\\a.mp4.npy", False, "a", 0),
+    ],
+)
+def test_names(name, keep, video_id, crop):
+    assert split_name(name, keep_folder=keep) == (video_id, crop)
+
+
+def test_files_of_one_video_become_its_crops(store, tmp_path):
+    centre, mirrored = save(tmp_path / "Abuse" / "A1__0.npy", seed=1), save(tmp_path / "Abuse" / "A1__5.npy", seed=2)
+    (tmp_path / "list.csv").write_text(
+        "path,label\n/home/else/Abuse/A1__5.npy,Abuse\n/home/else/Abuse/A1__0.npy,Abuse\n"
+    )
+    report = import_list(tmp_path / "list.csv", store, **OPTIONS)
+    assert report.imported == ["A1"] and not report.missing and not report.refused
+    (entry,) = store.entries()
+    video = store.get(entry)
+    assert entry.crop_numbers == (0, 5) and entry.label == "Abuse" and entry.n_frames == 48
+    assert np.array_equal(video.features, [centre, mirrored])
+    np.testing.assert_allclose(video.frame_seconds, np.arange(48) / 30)
+    assert import_list(tmp_path / "list.csv", store, **OPTIONS).cached == ["A1"]
+
+
+def test_crops_may_come_in_several_lists(store, tmp_path):
+    for crop in (0, 5):
+        save(tmp_path / f"A1__{crop}.npy", seed=crop)
+        (tmp_path / "list.csv").write_text(f"A1__{crop}.npy,Abuse\n")
+        import_list(tmp_path / "list.csv", store, **OPTIONS)
+    assert store.entry("A1", Recipe().recipe_id).crop_numbers == (0, 5)
+
+
+def test_what_is_missing_or_bad_is_named_and_costs_nothing_else(store, tmp_path):
+    save(tmp_path / "good.npy")
+    np.save(tmp_path / "wide.npy", np.zeros((3, 1024), np.float32))
+    np.save(tmp_path / "nan.npy", np.full((3, 512), np.nan, np.float32))
+    (tmp_path / "text.npy").write_text("no array")
+    save(tmp_path / "short__1.npy", n=2), save(tmp_path / "short__2.npy", n=3)
+    names = ["good", "wide", "nan", "text", "gone", "short__1", "short__2"]
+    (tmp_path / "list.csv").write_text("\ufeffpath;label\n" + "".join(f"{name}.npy;Abuse\n" for name in names))
+    report = import_list(tmp_path / "list.csv", store, **OPTIONS)
+    assert report.imported == ["good"] and report.missing == ["gone.npy"]
+    text = "\n".join(report.refused)
+    for words in ("(3, 1024)", "not finite", "text.npy: cannot be read", "different numbers of snippets"):
+        assert words in text
+    assert len(report.refused) == 4
+
+
+def test_other_values_need_force(store, tmp_path):
+    save(tmp_path / "a.npy", seed=1)
+    (tmp_path / "list.csv").write_text("a.npy,Abuse\n")
+    import_list(tmp_path / "list.csv", store, **OPTIONS)
+    values = save(tmp_path / "a.npy", seed=2)
+    assert "--force" in import_list(tmp_path / "list.csv", store, **OPTIONS).refused[0]
+    assert import_list(tmp_path / "list.csv", store, force=True, **OPTIONS).imported == ["a"]
+    assert np.array_equal(store.get(store.entry("a", Recipe().recipe_id)).features[0], values)
+
+
+def test_export_writes_the_same_layout_back(store, tmp_path):
+    for crop in (0, 5):
+        save(tmp_path / "Abuse" / f"A1__{crop}.npy", seed=crop)
+    save(tmp_path / "N1.npy", seed=9)
+    (tmp_path / "list.csv").write_text("Abuse/A1__0.npy,Abuse\nAbuse/A1__5.npy,Abuse\nN1.npy,\n")
+    import_list(tmp_path / "list.csv", store, **OPTIONS)
+    listed = export(store, store.entries(), tmp_path / "out")
+    assert listed.read_text() == "path,label\nAbuse/A1__0.npy,Abuse\nAbuse/A1__5.npy,Abuse\nN1__0.npy,\n"
+    assert (tmp_path / "out" / "Abuse" / "A1__5.npy").read_bytes() == (tmp_path / "Abuse" / "A1__5.npy").read_bytes()
+    with EmbeddingStore(tmp_path / "again", create=True) as again:
+        import_list(listed, again, **OPTIONS)
+        assert [(e.video, e.crops, e.label, e.checksum) for e in again.entries()] == [
+            (e.video, e.crops, e.label, e.checksum) for e in store.entries()
+        ]
+
+
+def test_longest_tail_that_exists_wins(tmp_path):
+    save(tmp_path / "a.npy")
+    save(tmp_path / "x" / "a.npy")
+    assert find_file("/gone/x/a.npy", tmp_path) == tmp_path / "x" / "a.npy"
+    assert find_file("/gone/y/a.npy", tmp_path) == tmp_path / "a.npy"
+    assert find_file("/gone/b.npy", tmp_path) is None
+
+
+def test_lists_that_are_none(store, tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read as a list"):
+        import_list(tmp_path / "none.csv", store, **OPTIONS)
+    (tmp_path / "empty.csv").write_text("\n")
+    with pytest.raises(ConfigError, match="no rows"):
+        import_list(tmp_path / "empty.csv", store, **OPTIONS)
+
+
+def test_real_features(store, shared):
+    report = import_list(shared / "features" / "LIST.csv", store, keep_folder=True, **OPTIONS)
+    assert len(report.imported) == 10 and not report.missing and not report.refused
+    entry = store.entry("normal/normal001", Recipe().recipe_id)
+    assert np.array_equal(store.get(entry).features[0], np.load(shared / "features" / "normal" / "normal001.npy"))
+
+
+def test_other_recipes_live_side_by_side(store, tmp_path):
+    save(tmp_path / "a.npy")
+    (tmp_path / "list.csv").write_text("a.npy,Abuse\n")
+    for recipe in (Recipe(), replace(Recipe(), weights="laion2b")):
+        import_list(tmp_path / "list.csv", store, recipe=recipe, fps=Fraction(30))
+    assert len(store.entries()) == 2 and len(store.entries(recipe_id=Recipe().recipe_id)) == 1

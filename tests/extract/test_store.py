@@ -1,0 +1,230 @@
+"""The store: one definition of a hit, nothing half that a later run trusts, the catalogue losable."""
+
+import json
+import os
+import shutil
+import sqlite3
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from vad_pipeline.extract import shards
+from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.recipe import Recipe
+from vad_pipeline.extract.records import VideoEmbeddings, VideoInfo
+from vad_pipeline.extract.source import SourceFile, fingerprint
+from vad_pipeline.extract.store import EmbeddingStore
+
+RECIPE = Recipe(weights="random:0")
+
+
+def video(video_id: str, *, n: int = 3, crops=(0,), recipe=RECIPE, seed=0) -> VideoEmbeddings:
+    rng = np.random.default_rng(seed)
+    n_frames = n * 16
+    seconds = np.arange(n_frames) / 25
+    info = VideoInfo("x.mp4", n_frames, n_frames, Fraction(25), 64, 48, seconds, 0, 0, ())
+    edges = np.arange(n + 1) * 16 / 25
+    embeddings = rng.standard_normal((len(crops), n, 512)).astype(np.float32)
+    return VideoEmbeddings(
+        video_id, embeddings, crops, np.stack([edges[:-1], edges[1:]], 1), seconds, Fraction(25), recipe, info
+    )
+
+
+def source_file(folder: Path, name: str = "x.mp4", content: bytes = b"film") -> SourceFile:
+    (folder / name).write_bytes(content)
+    return SourceFile.of(folder / name)
+
+
+def put(store: EmbeddingStore, item: VideoEmbeddings, source: SourceFile):
+    return store.put(item, source=source, content=fingerprint(source.path), precision="fp32", runtime="test")
+
+
+@pytest.fixture
+def store(tmp_path):
+    with EmbeddingStore(tmp_path / "store", create=True) as opened:
+        yield opened
+
+
+def test_round_trip(store, tmp_path):
+    item = video("cam 1/ä@b", crops=(0, 5))
+    entry = put(store, item, source_file(tmp_path))
+    held = store.get(entry)
+    assert np.array_equal(held.features, item.embeddings.astype(np.float16))
+    assert np.array_equal(held.frame_seconds, item.frame_seconds) and held.fps == 25
+    assert np.array_equal(held.crop(5), item.embeddings[1].astype(np.float16))
+    with pytest.raises(ConfigError, match="crop 3 is not in the store"):
+        held.crop(3)
+
+
+def test_a_shard_is_plain_hdf5_as_the_contract_has_it(store, tmp_path):
+    put(store, video("a/b", crops=(0, 5)), source_file(tmp_path))
+    (path,) = shards.shard_paths(store.shards)
+    with h5py.File(path) as file:
+        node = file[f"videos/a%2Fb@{RECIPE.recipe_id}"]
+        assert node["features"].shape == (2, 3, 512) and node["features"].dtype == np.float16
+        assert node["snippet_seconds"].shape == (3, 2) and node["frame_seconds"].dtype == np.float64
+        expected = (
+            "video n_frames fps width height snippet_len crops recipe recipe_id precision runtime source size "
+            "mtime_ns fingerprint checksum"
+        )
+        assert set(expected.split()) <= set(node.attrs)
+        assert node.attrs["video"] == "a/b" and json.loads(node.attrs["recipe"])["geometry"] == "vadclip"
+
+
+def test_a_hit_is_id_recipe_crops_and_an_unchanged_file(store, tmp_path):
+    source = source_file(tmp_path)
+    put(store, video("a", crops=(0, 5)), source)
+    recipe_id = RECIPE.recipe_id
+    assert store.hit("a", recipe_id, (0,), source) and store.hit("a", recipe_id, (5, 0), source)
+    assert not store.hit("b", recipe_id, (0,), source)
+    assert not store.hit("a", replace(RECIPE, tail="keep").recipe_id, (0,), source)
+    assert not store.hit("a", recipe_id, (0, 1), source)
+    os.utime(source.path, ns=(1, 1))
+    touched = SourceFile.of(source.path)
+    assert store.hit("a", recipe_id, (0,), touched)  # same content
+    assert store.entry("a", recipe_id).mtime_ns == 1  # and not hashed again
+    assert not store.hit("a", recipe_id, (0,), source_file(tmp_path, content=b"FILM"))  # same size, other content
+    assert not store.hit("a", recipe_id, (0,), source_file(tmp_path, content=b"longer film"))
+
+
+def test_same_content_under_another_id(store, tmp_path):
+    put(store, video("a"), source_file(tmp_path))
+    twin = source_file(tmp_path, "twin.mp4")
+    entry = store.same_content(RECIPE.recipe_id, (0,), twin)
+    assert entry.video == "a"
+    copied = store.copy_as(entry, "twin", twin)
+    assert np.array_equal(store.get(copied).features, store.get(entry).features)
+    assert store.hit("twin", RECIPE.recipe_id, (0,), twin)
+    assert store.same_content(RECIPE.recipe_id, (0,), source_file(tmp_path, "other.mp4", b"FILM")) is None
+    assert list(store.verify()) == []
+
+
+def test_the_newest_counts_and_compact_drops_the_rest(store, tmp_path):
+    source = source_file(tmp_path)
+    put(store, video("a", seed=1), source)
+    newest = put(store, video("a", seed=2), source)
+    put(store, video("b", seed=3), source)
+    assert store.entry("a", RECIPE.recipe_id).checksum == newest.checksum
+    assert store.merge() == 3
+    (path,) = shards.shard_paths(store.shards)
+    with shards.opened(path) as root:
+        assert len(root) == 2
+    assert store.entry("a", RECIPE.recipe_id).checksum == newest.checksum
+    assert store.merge() == 0 and store.merge(everything=True) == 0
+    assert list(store.verify()) == []
+
+
+@pytest.mark.parametrize("harm", ["delete", "garbage", "truncate", "old columns"])
+def test_the_catalogue_can_be_lost(tmp_path, harm):
+    with EmbeddingStore(tmp_path / "store", create=True) as store:
+        entry = put(store, video("a"), source_file(tmp_path))
+        catalogue = store.catalogue.path
+    if harm == "delete":
+        catalogue.unlink()
+    elif harm == "garbage":
+        catalogue.write_bytes(b"no database" * 1000)
+    elif harm == "truncate":
+        catalogue.write_bytes(catalogue.read_bytes()[:5000])
+    else:
+        with sqlite3.connect(catalogue) as db:
+            db.executescript("DROP TABLE videos; CREATE TABLE videos (name, shard);")
+    with EmbeddingStore(tmp_path / "store") as store:
+        assert store.entries() == [entry]
+        assert store.get(entry).features.shape == (1, 3, 512)
+
+
+def test_rows_of_vanished_shards_are_forgotten(tmp_path):
+    with EmbeddingStore(tmp_path / "store", create=True) as store:
+        put(store, video("a"), source_file(tmp_path))
+        put(store, video("b"), source_file(tmp_path))
+        (store.shards / store.entry("a", RECIPE.recipe_id).shard).unlink()
+    with EmbeddingStore(tmp_path / "store") as store:
+        assert [entry.video for entry in store.entries()] == ["b"]
+
+
+def test_a_reader_survives_a_merge_by_another_run(tmp_path):
+    with EmbeddingStore(tmp_path / "store", create=True) as one, EmbeddingStore(tmp_path / "store") as other:
+        entry = put(one, video("a"), source_file(tmp_path))
+        put(one, video("b"), source_file(tmp_path))
+        other.merge()
+        assert one.get(entry).entry.video == "a"
+
+
+def test_bad_shards_are_named_and_cost_only_themselves(tmp_path):
+    with EmbeddingStore(tmp_path / "store", create=True) as store:
+        put(store, video("a"), source_file(tmp_path))
+        (store.shards / "text.h5").write_text("no HDF5")
+        with h5py.File(store.shards / "foreign.h5", "w") as file:
+            file["x"] = 1
+        whole = shards.shard_paths(store.shards)[0].read_bytes()
+        (store.shards / "cut.h5").write_bytes(whole[: len(whole) // 2])
+    with EmbeddingStore(tmp_path / "store") as store:
+        assert len(store.problems) == 3 and [e.video for e in store.entries()] == ["a"]
+        assert {name for name, _ in store.verify()} == {"text.h5", "foreign.h5", "cut.h5"}
+        put(store, video("b"), source_file(tmp_path))
+        store.merge()
+        assert (store.shards / "text.h5").exists()  # never deleted: it may be somebody's
+
+
+def test_verify_finds_a_flipped_byte(store, tmp_path):
+    item = video("a")
+    put(store, item, source_file(tmp_path))
+    (path,) = shards.shard_paths(store.shards)
+    data = bytearray(path.read_bytes())
+    place = data.index(item.embeddings.astype(np.float16).tobytes()[:64])
+    data[place + 10] ^= 1
+    path.write_bytes(bytes(data))
+    ((name, problem),) = store.verify()
+    assert name == path.name and "checksum" in problem
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half(store, tmp_path, monkeypatch):
+    put(store, video("a"), source_file(tmp_path))
+    before = sorted(p.name for p in store.shards.iterdir())
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        put(store, video("b"), source_file(tmp_path))
+    assert sorted(p.name for p in store.shards.iterdir()) == before
+
+
+def test_heads(tmp_path):
+    with pytest.raises(StoreError, match="no feature store"):
+        EmbeddingStore(tmp_path / "none")
+    EmbeddingStore(tmp_path / "new", create=True).close()
+    (tmp_path / "new" / "store.json").write_text('{"schema": 99, "uuid": "x"}')
+    with pytest.raises(StoreError, match="schema 99.*upgrade"):
+        EmbeddingStore(tmp_path / "new")
+    (tmp_path / "new" / "store.json").write_text("{")
+    with pytest.raises(StoreError, match="cannot be read as a store's head"):
+        EmbeddingStore(tmp_path / "new")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.doc").write_text("mine")
+    with pytest.raises(StoreError, match="not empty"):
+        EmbeddingStore(tmp_path / "full", create=True)
+
+
+def test_a_copied_store_works_elsewhere(store, tmp_path):
+    put(store, video("a"), source_file(tmp_path))
+    shutil.copytree(store.path / "shards", tmp_path / "elsewhere" / "shards")
+    shutil.copy(store.path / "store.json", tmp_path / "elsewhere")
+    with EmbeddingStore(tmp_path / "elsewhere") as copy:
+        assert [entry.video for entry in copy.entries()] == ["a"]
+
+
+def test_large_shards_are_left_alone_by_merge(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_BYTES", 60_000)  # one of three snippets is 13 kB
+    put(store, video("big", n=100), source_file(tmp_path))
+    for name in "abcdefgh":
+        put(store, video(name, n=3), source_file(tmp_path))
+    big = store.entry("big", RECIPE.recipe_id).shard
+    store.merge()
+    assert store.entry("big", RECIPE.recipe_id).shard == big
+    assert len(store.entries()) == 9 and 2 < len(store.catalogue.shards()) < 9
