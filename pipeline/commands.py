@@ -10,8 +10,9 @@ import click
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.source import readable
+from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from .detection import MERGE_GAP_SECONDS, DetectConfig
+from .detection import DetectConfig
 from .extraction import ExtractConfig, Extractor
 from .options import (
     dry_run_option,
@@ -190,7 +191,7 @@ def demo(out: Path, n_videos: int, seed: int, quiet: bool) -> int:
 
     CLIP weights and checkpoint are random: the scores mean nothing, the path is the real one.
     """
-    from .demo import run_demo
+    from .demo.run import run_demo
 
     return run_demo(out, n_videos=n_videos, seed=seed, quiet=quiet)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from vad_pipeline.extract.catalogue import Entry
 from vad_pipeline.extract.errors import ConfigError, VideoError
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.model.curve import MERGE_GAP_SECONDS, curve_from_scores
 
 from .extraction import ExtractConfig
 from .outcomes import OutcomeLog, Stopwatch, VideoOutcome
@@ -18,11 +21,9 @@ from .run import Report, RunSummary, process_archive
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
-    from vad_pipeline.model.scoring import Scorer
+    from vad_pipeline.model.scoring import Scorer, SnippetScores
 
 logger = logging.getLogger(__name__)
-
-MERGE_GAP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,6 @@ def extraction_for(checkpoint: Checkpoint, crop: int, options: ExtractConfig, pr
     Raises:
         ConfigError: its weights are known by their sha256 only and no file is given.
     """
-    from dataclasses import replace
-
     recipe = checkpoint.recipe
     if recipe.weights.startswith("sha256:") and pretrained is None:
         raise ConfigError(
@@ -71,6 +70,7 @@ def extraction_for(checkpoint: Checkpoint, crop: int, options: ExtractConfig, pr
         crops=(crop,),
         model=options.model or recipe.model,
         pretrained=pretrained or recipe.weights,
+        decoder="decord" if (options.decoder, recipe.decoder) == ("auto", "decord") else options.decoder,
     )
 
 
@@ -211,8 +211,6 @@ def detect_video(entry: Entry, job: _Job) -> VideoOutcome:
         VideoError: its features lack the crop, or are not to be scored.
         StoreError: store or results cannot be read or written.
     """
-    from vad_pipeline.model.curve import curve_from_scores
-
     outcome = VideoOutcome(entry.video, entry.source, n_frames=entry.n_frames, recipe_id=entry.recipe_id)
     checksum = f"{entry.checksum}/{job.crop}"
     if job.results.holds(entry.video, entry.recipe_id, checksum):
@@ -227,7 +225,7 @@ def detect_video(entry: Entry, job: _Job) -> VideoOutcome:
         video = job.store.get(entry)
         embeddings = video.crop(job.crop)
     with Stopwatch() as scoring:
-        scores = job.scorer.score(embeddings)
+        scores = _score(entry, embeddings, job.scorer)
     curve = curve_from_scores(
         scores,
         video_id=entry.video,
@@ -241,3 +239,12 @@ def detect_video(entry: Entry, job: _Job) -> VideoOutcome:
             job.results.write_csv(curve)
     outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
     return outcome
+
+
+def _score(entry: Entry, embeddings: np.ndarray, scorer: Scorer) -> SnippetScores:
+    from vad_pipeline.model.scoring import EmbeddingsError
+
+    try:
+        return scorer.score(embeddings)
+    except EmbeddingsError as error:
+        raise VideoError(entry.source, "unreadable", f"its features cannot be scored: {error}") from error

@@ -30,7 +30,7 @@ from vad_pipeline.extract.shards import (
     write_bytes,
 )
 from vad_pipeline.extract.store import STALE_SECONDS
-from vad_pipeline.model.curve import AnomalyCurve, find_events
+from vad_pipeline.model.curve import AnomalyCurve, Event, find_events, snippet_of_frame
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Results:
         """
         attributes = {
             "video": curve.video_id,
-            "n_frames": len(curve.scores),
+            "n_frames": curve.n_frames,
             "fps": np.array([curve.fps.numerator, curve.fps.denominator], np.int64),
             "snippet_len": curve.snippet_len,
             "categories": list(curve.categories),
@@ -182,7 +182,7 @@ class Results:
             How many events there are.
         """
         lines = [
-            json.dumps({**event_row(event), "video": curve.video_id, "start_time": None, "end_time": None})
+            json.dumps(_event_row(curve.video_id, event))
             for curve in self
             for event in find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds)
         ]
@@ -194,7 +194,7 @@ class Results:
     def write_csv(self, curve: AnomalyCurve) -> None:
         """Write curves/ID.csv, one row a frame."""
         best = curve.category[:, 1:].argmax(axis=1) + 1  # column 0 is the normal category
-        snippet = np.minimum(np.arange(len(curve.scores)) // curve.snippet_len, len(best) - 1)
+        snippet = snippet_of_frame(curve.n_frames, n_snippets=len(best), snippet_len=curve.snippet_len)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["frame", "seconds", "score", "category", "category_probability"])
@@ -247,9 +247,12 @@ class Results:
             raise StoreError(f"{shard}: cannot be read ({error}); delete it and detect again") from error
 
 
-def event_row(event) -> dict:
-    """The columns of an event that come from its curve."""
-    return asdict(event)
+def _event_row(video_id: str, event: Event) -> dict:
+    """A line of events.jsonl in the contract's order; no wall clock is known."""
+    values = asdict(event)
+    row = {"event_id": values.pop("event_id"), "video": video_id}
+    row |= {name: values.pop(name) for name in ("start_frame", "end_frame", "start_seconds", "end_seconds")}
+    return {**row, "start_time": None, "end_time": None, **values}
 
 
 def _held(shard: str, node: h5py.Group) -> _Held:

@@ -8,13 +8,13 @@ import click
 
 from vad_pipeline.extract.store import EmbeddingStore
 
-from .detection import DetectConfig, choose_entries, detect_archive
-from .extraction import ExtractConfig, Extractor, extract_archive
-from .progress import Progress
-from .results import Results
-from .run import RunSummary
+from ..detection import DetectConfig, choose_entries, detect_archive
+from ..extraction import ExtractConfig, Extractor, extract_archive
+from ..progress import Progress
+from ..results import Results
+from ..run import RunSummary
+from ..selection import SelectionConfig, find_sources
 from .scenes import ArchiveConfig, render_archive
-from .selection import SelectionConfig, find_sources
 
 PRETRAINED = "random:0"
 PRESET = "ucf-crime"

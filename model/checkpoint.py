@@ -1,0 +1,260 @@
+"""Checkpoints: published ones read, ours read and written, one converted into the other.
+
+Ours is a safetensors file: DSANet's scoring weights and the category text features (C, 512), with the recipe, crop and
+threshold they belong to in its metadata, each value as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
+from vad_pipeline.extract.source import fingerprint
+from vad_pipeline.extract.weights import ACTIVATION_KEY, tower_sha256
+
+from .dsanet import PRESETS, DSANet, DSANetConfig
+from .published import Published, read_published
+from .tensorfile import CheckpointError, check_finite, check_shapes, read_tensors, write_tensors
+
+__all__ = ["Checkpoint", "CheckpointError", "convert", "load_checkpoint", "save_checkpoint", "seeded_checkpoint"]
+
+FORMAT_VERSION = 1
+FORMAT_KEY = "format_version"  # in our files' metadata, and in no one else's
+TEXT_FEATURES = "text_features"  # name of the one tensor that is no weight
+PUBLISHED_RECIPE = NAMED_RECIPES["vadclip"].recipe
+PUBLISHED_CROPS = {"ucf-crime": 5, "xd-violence": 0}
+DEFAULT_THRESHOLD = 0.5
+QUICK_GELU = "quick_gelu"  # as extract reads it: what the CLIP weights inside were trained with
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A network ready to score, and the features it is for."""
+
+    preset: str
+    """`ucf-crime` or `xd-violence`."""
+    config: DSANetConfig
+    model: DSANet
+    """float32, on the CPU, evaluation mode."""
+    text_features: Tensor
+    """(C, 512) float32, L2-normalised."""
+    categories: tuple[str, ...]
+    """In column order, the normal one first."""
+    recipe: Recipe
+    """Of the features it was trained on."""
+    clip_sha256: str | None
+    """`sha256:...` of the CLIP image tower inside a published checkpoint."""
+    crop: int
+    """Which crop it scores."""
+    threshold: float
+    """Scores at or over it are events, unless the user says otherwise."""
+    sha256: str
+    """Of the file, hex."""
+    path: Path
+
+    def __post_init__(self):
+        expected = (len(self.categories), self.config.width)
+        if tuple(self.text_features.shape) != expected:
+            raise ValueError(f"expected text_features of shape {expected}, got {tuple(self.text_features.shape)}")
+        if self.crop not in CROPS:
+            raise ValueError(f"expected a crop of 0 to {CROPS[-1]}, got {self.crop}")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"expected a threshold in 0 to 1, got {self.threshold}")
+
+    def __repr__(self) -> str:
+        return (
+            f"Checkpoint({self.path}, {self.preset}, {len(self.categories)} categories, recipe "
+            f"{self.recipe.recipe_id}, crop {self.crop}, threshold {self.threshold:g}, sha256 {self.sha256[:12]})"
+        )
+
+    def accepts(self, recipe: Recipe) -> bool:
+        """Whether features of a recipe are what it was trained on, its own CLIP copy given as a file included."""
+        own = self.clip_sha256 and replace(self.recipe, weights=self.clip_sha256)
+        return recipe in (self.recipe, own)
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a published `.pth` or our `.safetensors`.
+
+    Raises:
+        CheckpointError: missing, damaged, another network's or incomplete; one sentence says which and what to do.
+    """
+    path = Path(path)
+    tensors, metadata = read_tensors(path)
+    if metadata is not None and FORMAT_KEY in metadata:
+        return _load_ours(path, tensors, metadata)
+    return _from_published(path, read_published(path, tensors))
+
+
+def convert(published: str | Path, out: str | Path, *, clip_out: str | Path | None = None) -> None:
+    """Write a published checkpoint in our format: smaller, and no text tower is needed to score with it.
+
+    Args:
+        published: `.pth` file.
+        out: `.safetensors` file to write.
+        clip_out: `.safetensors` file for the CLIP weights inside, in OpenAI's names.
+
+    Raises:
+        CheckpointError: `published` cannot be used, `out` or `clip_out` not be written.
+    """
+    published, out = Path(published), Path(out)
+    targets = [out, *([Path(clip_out)] if clip_out else [])]
+    if len({path.resolve() for path in (published, *targets)}) != 1 + len(targets):
+        raise CheckpointError(f"{published}: would be overwritten or written twice; give OUT and --clip other names")
+    tensors, metadata = read_tensors(published)
+    if metadata is not None and FORMAT_KEY in metadata:
+        raise CheckpointError(f"{published}: is in our format already; detect takes it as it is")
+    content = read_published(published, tensors)
+    checkpoint = _from_published(published, content)
+    save_checkpoint(
+        out,
+        model=checkpoint.model,
+        text_features=checkpoint.text_features,
+        preset=checkpoint.preset,
+        recipe=checkpoint.recipe,
+        crop=checkpoint.crop,
+        threshold=checkpoint.threshold,
+        clip_sha256=checkpoint.clip_sha256,
+        source_sha256=checkpoint.sha256,
+    )
+    if clip_out:
+        write_tensors(Path(clip_out), content.clip, metadata={ACTIVATION_KEY: QUICK_GELU})
+
+
+def save_checkpoint(
+    path: str | Path,
+    *,
+    model: DSANet,
+    text_features: Tensor,
+    preset: str,
+    recipe: Recipe,
+    crop: int,
+    threshold: float,
+    clip_sha256: str | None = None,
+    source_sha256: str | None = None,
+) -> None:
+    """Write our format, aside first: complete as soon as it is there.
+
+    Args:
+        path: `.safetensors` file.
+        model: on any device.
+        text_features: (C, 512), L2-normalised.
+        preset: which published configuration it started from.
+        recipe: of the features it was trained on.
+        crop: which crop it scores.
+        threshold: of its events, 0 to 1.
+        clip_sha256: image tower that came with the weights, as `sha256:...`.
+        source_sha256: of the file it was converted from, hex.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    values = {
+        FORMAT_KEY: FORMAT_VERSION,
+        "preset": preset,
+        "categories": model.config.categories,
+        "crop": crop,
+        "threshold": threshold,
+        "clip_sha256": clip_sha256,
+        "source_sha256": source_sha256,
+    }
+    metadata = {name: json.dumps(value) for name, value in values.items()}
+    metadata |= {"config": model.config.to_json(), "recipe": recipe.to_json()}
+    tensors = {**model.state_dict(), TEXT_FEATURES: text_features}
+    write_tensors(Path(path), {name: value.cpu().float() for name, value in tensors.items()}, metadata=metadata)
+
+
+def seeded_checkpoint(
+    path: str | Path, *, preset: str, recipe: Recipe, crop: int, seed: int, threshold: float = DEFAULT_THRESHOLD
+) -> None:
+    """Write an untrained network drawn from a seed: its scores mean nothing, everything else about it is real.
+
+    Args:
+        path: `.safetensors` file.
+        preset: `ucf-crime` or `xd-violence`.
+        recipe: of the features it is to take.
+        crop: which crop it scores.
+        seed: the same one gives the same file.
+        threshold: of its events, 0 to 1.
+
+    Raises:
+        CheckpointError: it cannot be written.
+        ConfigError: no such preset.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    config = PRESETS[preset]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = DSANet(config)
+        text_features = functional.normalize(torch.randn(len(config.categories), config.width), dim=-1)
+    save_checkpoint(
+        path,
+        model=model,
+        text_features=text_features,
+        preset=preset,
+        recipe=recipe,
+        crop=crop,
+        threshold=threshold,
+    )
+
+
+def _from_published(path: Path, content: Published) -> Checkpoint:
+    config = PRESETS[content.preset]
+    return Checkpoint(
+        preset=content.preset,
+        config=config,
+        model=_build(path, config, content.model),
+        text_features=content.text_features,
+        categories=config.categories,
+        recipe=PUBLISHED_RECIPE,
+        clip_sha256=tower_sha256(content.clip),
+        crop=PUBLISHED_CROPS[content.preset],
+        threshold=DEFAULT_THRESHOLD,
+        sha256=fingerprint(path),
+        path=path,
+    )
+
+
+def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> Checkpoint:
+    try:
+        version = int(json.loads(metadata[FORMAT_KEY]))
+        if version > FORMAT_VERSION:
+            raise CheckpointError(f"{path}: has format {version}, this version knows {FORMAT_VERSION}; upgrade")
+        config = DSANetConfig.from_json(metadata["config"])
+        text_features = tensors.pop(TEXT_FEATURES)
+        return Checkpoint(
+            preset=json.loads(metadata["preset"]),
+            config=config,
+            model=_build(path, config, tensors),
+            text_features=text_features.float(),
+            categories=config.categories,
+            recipe=Recipe.from_json(metadata["recipe"]),
+            clip_sha256=json.loads(metadata["clip_sha256"]),
+            crop=json.loads(metadata["crop"]),
+            threshold=json.loads(metadata["threshold"]),
+            sha256=fingerprint(path),
+            path=path,
+        )
+    except KeyError as error:
+        raise CheckpointError(f"{path}: lacks {error}; convert or train it again") from error
+    except (ValueError, TypeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: its metadata cannot be used ({error}); convert or train it again") from error
+
+
+def _build(path: Path, config: DSANetConfig, weights: dict[str, Tensor]) -> DSANet:
+    # drawing weights that are then replaced takes 0.1 s; on the meta device torch imports 2 s worth of modules for it
+    with torch.random.fork_rng(devices=[]):
+        model = DSANet(config)
+    check_shapes(path, weights, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
+    check_finite(path, weights)
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    return model.eval()

@@ -1,0 +1,216 @@
+"""Published checkpoints: their names and shapes, derived from ours by rule, and what scoring takes from them.
+
+They hold DSANet's scoring weights, its normality branch (read by training's losses only), text adapters, and CLIP
+ViT-B/16 twice under OpenAI's names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from . import categories as category_sets
+from .dsanet import PRESETS, DSANet, DSANetConfig
+from .layers import MLP_RATIO, TransformerBlock
+from .tensorfile import EXPECTED, CheckpointError, check_shapes
+from .text import TextEncoder, tokenize
+
+CLIP_COPIES = ("clipmodel.", "clip_adapter.clipmodel.")
+TEXT_ADAPTER = "clip_adapter.text_adapter.{}.fc.0.weight"
+UNUSED = {"disAdj.sigma": (1,)}  # in every published file, read by nothing
+VADCLIP_ONLY = "text_prompt_embeddings.weight"
+
+VISUAL_WIDTH = 768
+VISUAL_LAYERS = 12
+VISUAL_PATCH_PX = 16
+VISUAL_TOKENS = 197  # 14 x 14 patches and the class token
+
+N_PROTOTYPES = 16
+NORMALITY_HEADS = 8
+NORMALITY_STACKS = {"dnp_extractor": 1, "decoder": 8}  # blocks of each
+
+_PREFIXES = {
+    "position_embedding": "frame_position_embeddings.weight",
+    "blocks": "temporal.resblocks",
+    "similarity_branch.first": "gc1",
+    "similarity_branch.second": "gc2",
+    "distance_branch.first": "gc3",
+    "distance_branch.second": "gc4",
+    "merge": "linear",
+    "anomaly_mlp": "mlp2",
+    "category_mlp": "mlp1",
+}
+_BLOCK_PARTS = {
+    "attention.qkv.weight": "attn.in_proj_weight",
+    "attention.qkv.bias": "attn.in_proj_bias",
+    "attention.out.": "attn.out_proj.",
+    "norm1.": "ln_1.",
+    "norm2.": "ln_2.",
+    "expand.": "c_fc.",
+    "project.": "c_proj.",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Published:
+    """What a published checkpoint holds for scoring."""
+
+    preset: str
+    model: dict[str, Tensor]
+    """DSANet's weights in our names, float32, in memory."""
+    text_features: Tensor
+    """(C, 512) float32, L2-normalised."""
+    clip: dict[str, Tensor]
+    """CLIP in OpenAI's names."""
+
+
+def read_published(path: Path, tensors: Mapping[str, Tensor]) -> Published:
+    """Take scoring's part from a published state dict.
+
+    Args:
+        path: for messages.
+        tensors: the state dict.
+
+    Raises:
+        CheckpointError: another network's, or not complete; it lists what is missing, unknown or misshapen.
+    """
+    preset, shapes = _closest(path, tensors)
+    check_shapes(path, tensors, shapes)
+    config = PRESETS[preset]
+    # cloned: the file stays mapped otherwise, and may be on a network drive
+    model = {ours: tensors[theirs].float().clone() for ours, theirs in model_names(config).items()}
+    text = _on_meta(lambda: _text_encoder(config))
+    text.load_state_dict(
+        {ours: tensors[theirs].float() for ours, theirs in text_names(config).items()}, assign=True, strict=True
+    )
+    with torch.inference_mode():
+        features = text.eval()(tokenize(category_sets.descriptions(preset)))
+    clip = CLIP_COPIES[0]
+    return Published(
+        preset=preset,
+        model=model,
+        text_features=features.clone(),
+        clip={name.removeprefix(clip): value for name, value in tensors.items() if name.startswith(clip)},
+    )
+
+
+def published_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
+    """Every name and shape in a published checkpoint of this configuration."""
+    ours = _shapes(_on_meta(lambda: DSANet(config)))
+    shapes = {theirs: ours[name] for name, theirs in model_names(config).items()} | UNUSED
+    for copy in CLIP_COPIES:
+        shapes |= {f"{copy}{name}": shape for name, shape in clip_shapes(config).items()}
+    for i in range(config.text_adapter_layers + 1):  # the last one is the projection
+        shapes[TEXT_ADAPTER.format(i)] = (config.width, config.width)
+    return shapes | _normality_shapes(config.width)
+
+
+def model_names(config: DSANetConfig) -> dict[str, str]:
+    """Our names of the scoring weights -> the published ones."""
+    return {name: _published_name(name) for name in _shapes(_on_meta(lambda: DSANet(config)))}
+
+
+def text_names(config: DSANetConfig) -> dict[str, str]:
+    """Our names of the text tower's weights -> the published ones."""
+    names = {}
+    for name in _shapes(_on_meta(lambda: _text_encoder(config))):
+        if name.startswith("adapters."):
+            names[name] = TEXT_ADAPTER.format(name.split(".")[1])
+        elif name.startswith("projection."):
+            names[name] = TEXT_ADAPTER.format(config.text_adapter_layers)
+        else:
+            names[name] = CLIP_COPIES[1] + _clip_name(name)
+    return names
+
+
+def clip_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
+    """Every name and shape of CLIP ViT-B/16, in OpenAI's names."""
+    width = config.width
+    text = _shapes(_on_meta(lambda: _text_encoder(config)))
+    shapes = {
+        _clip_name(name): shape for name, shape in text.items() if not name.startswith(("adapters.", "projection."))
+    }
+    shapes |= {"text_projection": (width, width), "logit_scale": ()}
+    block = _shapes(_on_meta(lambda: TransformerBlock(VISUAL_WIDTH, n_heads=1)))
+    visual: dict[str, tuple[int, ...]] = {
+        "class_embedding": (VISUAL_WIDTH,),
+        "positional_embedding": (VISUAL_TOKENS, VISUAL_WIDTH),
+        "proj": (VISUAL_WIDTH, width),
+        "conv1.weight": (VISUAL_WIDTH, 3, VISUAL_PATCH_PX, VISUAL_PATCH_PX),
+    }
+    for norm in ("ln_pre", "ln_post"):
+        visual |= {f"{norm}.weight": (VISUAL_WIDTH,), f"{norm}.bias": (VISUAL_WIDTH,)}
+    for i in range(VISUAL_LAYERS):
+        visual |= {_clip_name(f"blocks.{i}.{name}"): shape for name, shape in block.items()}
+    return shapes | {f"visual.{name}": shape for name, shape in visual.items()}
+
+
+def _closest(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, tuple[int, ...]]]:
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if VADCLIP_ONLY in found:
+        raise CheckpointError(f"{path}: is a VadCLIP checkpoint, not DSANet's; {EXPECTED}")
+    if "visual.proj" in found:
+        raise CheckpointError(f"{path}: holds CLIP weights and no DSANet, they go to --pretrained; {EXPECTED}")
+    candidates = {preset: published_shapes(config) for preset, config in PRESETS.items()}
+    # the number of layers and adapters tells them apart, also where a few tensors are missing
+    preset = min(candidates, key=lambda name: len(candidates[name].items() ^ found.items()))
+    scoring = [name for name in model_names(PRESETS[preset]).values() if name in found]
+    if len(scoring) < len(model_names(PRESETS[preset])) / 2:
+        first = ", ".join(list(found)[:3])
+        raise CheckpointError(f"{path}: is a checkpoint of another network, not DSANet's ({first}, ...); {EXPECTED}")
+    return preset, candidates[preset]
+
+
+def _published_name(name: str) -> str:
+    for ours, theirs in _PREFIXES.items():
+        if name == ours or name.startswith(f"{ours}."):
+            name = theirs + name.removeprefix(ours)
+            break
+    return _rename_block(name)
+
+
+def _clip_name(name: str) -> str:
+    return _rename_block(f"transformer.res{name}" if name.startswith("blocks.") else name)
+
+
+def _rename_block(name: str) -> str:
+    for ours, theirs in _BLOCK_PARTS.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+def _normality_shapes(width: int) -> dict[str, tuple[int, ...]]:
+    def linear(name: str, width_in: int, width_out: int) -> dict[str, tuple[int, ...]]:
+        return {f"{name}.weight": (width_out, width_in), f"{name}.bias": (width_out,)}
+
+    hidden = MLP_RATIO * width
+    shapes: dict[str, tuple[int, ...]] = {"video_prototypes": (N_PROTOTYPES, width)}
+    shapes |= linear("bottleneck.c_fc", width, hidden) | linear("bottleneck.c_proj", hidden, width)
+    for stack, n_blocks in NORMALITY_STACKS.items():
+        for i in range(n_blocks):
+            block = f"{stack}.{i}"
+            for norm in ("norm1", "norm2"):
+                shapes |= {f"{block}.{norm}.weight": (width,), f"{block}.{norm}.bias": (width,)}
+            shapes |= linear(f"{block}.attn.q", width, width) | linear(f"{block}.attn.kv", width, 2 * width)
+            shapes |= linear(f"{block}.attn.proj", width, width)
+            shapes |= linear(f"{block}.mlp.fc1", width, hidden) | linear(f"{block}.mlp.fc2", hidden, width)
+            if stack == "decoder":
+                shapes[f"{block}.attn.learn_scale"] = (NORMALITY_HEADS, 1, 1)
+    return {f"video_anomaly_refiner.{name}": shape for name, shape in shapes.items()}
+
+
+def _text_encoder(config: DSANetConfig) -> TextEncoder:
+    return TextEncoder(config.width, n_adapters=config.text_adapter_layers, adapter_weight=config.text_adapter_weight)
+
+
+def _on_meta(build) -> nn.Module:
+    with torch.device("meta"):  # shapes only: nothing is allocated, nothing drawn
+        return build()
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

@@ -1,0 +1,130 @@
+"""Snippet embeddings of a video -> `SnippetScores`.
+
+Shapes: n snippets, B windows of a batch, T snippets of a window, C categories, D 512.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from vad_pipeline.extract.encoder import resolve_device
+from vad_pipeline.extract.errors import VadError
+from vad_pipeline.extract.recipe import SNIPPET_LEN
+
+from .checkpoint import Checkpoint
+from .dsanet import probabilities
+from .windows import from_windows, to_windows
+
+BATCH_WINDOWS = 16  # windows scored at once: 65,536 frames, about 100 MB of intermediate values
+SUM_TOLERANCE = 1e-4  # of a row of probabilities
+
+
+class EmbeddingsError(VadError):
+    """Embeddings that cannot be scored."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SnippetScores:
+    """What DSANet says about each snippet of a video."""
+
+    anomaly: np.ndarray = field(repr=False)
+    """(n,) float32 in 0 to 1: sigmoid of the anomaly logit."""
+    category: np.ndarray = field(repr=False)
+    """(n, C) float32, rows sum to 1, column 0 is the normal category."""
+    categories: tuple[str, ...]
+    """Names of the columns."""
+    snippet_len: int
+    """Frames a snippet spans."""
+
+    def __post_init__(self):
+        n = len(self.anomaly)
+        if self.anomaly.shape != (n,) or self.category.shape != (n, len(self.categories)):
+            raise ValueError(
+                f"expected anomaly (n,) and category (n, {len(self.categories)}), "
+                f"got {self.anomaly.shape} and {self.category.shape}"
+            )
+        if not ((self.anomaly >= 0) & (self.anomaly <= 1)).all():
+            raise ValueError("expected anomaly scores in 0 to 1, got values outside or not finite")
+        if not (np.abs(self.category.sum(axis=1) - 1) <= SUM_TOLERANCE).all():
+            raise ValueError("expected category probabilities with rows that sum to 1, got others")
+        if self.snippet_len < 1:
+            raise ValueError(f"expected snippet_len of at least 1 frame, got {self.snippet_len}")
+
+    def __repr__(self) -> str:
+        return f"SnippetScores(anomaly={self.anomaly.shape}, category={self.category.shape})"
+
+
+class Scorer:
+    """Runs a checkpoint's network.
+
+    A batch holds windows of one video only, and their number follows from its length alone: on one machine a video's
+    scores are the same bits whatever else is scored.
+
+    Args:
+        checkpoint: not changed.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        batch_windows: windows scored at once; bounds memory, and changes scores by rounding only.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str = "cpu", batch_windows: int = BATCH_WINDOWS):
+        if batch_windows < 1:
+            raise ValueError(f"expected batch_windows of at least 1, got {batch_windows}")
+        self.config = checkpoint.config
+        self.categories = checkpoint.categories
+        self.device = resolve_device(device)
+        self.batch_windows = batch_windows
+        on_cpu = self.device.type == "cpu"
+        self._model = checkpoint.model if on_cpu else copy.deepcopy(checkpoint.model).to(self.device)
+        self._text_features = checkpoint.text_features.to(self.device)
+
+    def score(self, embeddings: np.ndarray) -> SnippetScores:
+        """Score one video.
+
+        Args:
+            embeddings: (n, D) float, not L2-normalised, n at least 1.
+
+        Returns:
+            Scores of its n snippets.
+
+        Raises:
+            EmbeddingsError: of another shape, or not finite.
+        """
+        embeddings = np.asarray(embeddings)
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.config.width or not len(embeddings):
+            raise EmbeddingsError(
+                f"embeddings must have the shape (snippets, {self.config.width}) with at least one snippet, "
+                f"got {embeddings.shape}"
+            )
+        if not np.issubdtype(embeddings.dtype, np.floating):
+            raise EmbeddingsError(f"embeddings must be floating point numbers, got {embeddings.dtype}")
+        finite = np.isfinite(embeddings).all(axis=1)
+        if not finite.all():
+            raise EmbeddingsError(
+                f"embeddings of {np.count_nonzero(~finite)} of {len(finite)} snippets are not finite (first: snippet "
+                f"{np.argmin(finite)}); extract the video again with --force"
+            )
+        step = self.batch_windows * self.config.window_len
+        parts = [self._score_batch(embeddings[start : start + step]) for start in range(0, len(embeddings), step)]
+        anomaly, category = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return SnippetScores(anomaly, category, self.categories, SNIPPET_LEN)
+
+    def _score_batch(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        windows, lengths = to_windows(embeddings.astype(np.float32, copy=False), window_len=self.config.window_len)
+        # a GPU's convolutions round to TF32 by default, far outside the tolerance scores are held to
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            output = self._model(
+                torch.from_numpy(windows).to(self.device),
+                torch.from_numpy(lengths).to(self.device),
+                self._text_features,
+                alignment=False,
+            )
+            anomaly = torch.sigmoid(output.anomaly_logits).squeeze(-1)
+            category = probabilities(output, self.config)
+        return tuple(from_windows(values.cpu().numpy(), lengths) for values in (anomaly, category))

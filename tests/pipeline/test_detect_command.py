@@ -1,0 +1,258 @@
+"""`vad-pipeline detect` and `events` end to end, with a seeded checkpoint and the toy tower."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from vad_pipeline.extract.encoder import model_identity
+from vad_pipeline.extract.recipe import NAMED_RECIPES
+from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.model.checkpoint import seeded_checkpoint
+
+FRAMES = {"a": 40, "cam/b": 1, "cam/c": 33}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory, make_video):
+    """Three small videos."""
+    folder = tmp_path_factory.mktemp("raw")
+    for seed, (name, n_frames) in enumerate(FRAMES.items()):
+        make_video(folder / f"{name}.mp4", n_frames=n_frames, seed=seed)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recipe(toy_model):
+    return replace(NAMED_RECIPES["quick"].recipe, model=model_identity(toy_model), weights="random:0")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(recipe, tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint") / "seeded.safetensors"
+    seeded_checkpoint(path, preset="ucf-crime", recipe=recipe, crop=0, seed=0)
+    return path
+
+
+@pytest.fixture
+def detect(run_cli, tmp_path, checkpoint, toy_model):
+    """detect(*arguments): score into tmp_path/out; with SRC first in arguments, extract too."""
+
+    def run(*arguments, checkpoint=checkpoint, out="out"):
+        return run_cli(
+            "detect", *arguments, "--store", tmp_path / "S", "--checkpoint", checkpoint, "--out", tmp_path / out,
+            "--model", toy_model, "--device", "cpu", "--precision", "fp32",
+        )  # fmt: skip
+
+    return run
+
+
+def read_curves(out) -> dict[str, dict]:
+    """With h5py alone."""
+    curves = {}
+    for path in (out / "curves").glob("*.h5"):
+        with h5py.File(path) as file:
+            for node in file["videos"].values():
+                data = {name: node[name][()] for name in node}
+                curves[node.attrs["video"]] = {**data, **dict(node.attrs)}
+    return curves
+
+
+def test_from_footage_to_curves(archive, detect, tmp_path, checkpoint, recipe):
+    code, out, err = detect(archive, "--csv")
+    assert code == 0 and "3 ok, 0 cached, 0 failed" in out, err
+    head = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert {"schema", "version", "preset", "categories", "recipe", "crop", "threshold", "checkpoint_sha256"} <= set(
+        head
+    )
+    assert head["recipe_id"] == recipe.recipe_id and head["threshold"] == 0.5
+    curves = read_curves(tmp_path / "out")
+    assert {name: len(curve["score"]) for name, curve in curves.items()} == FRAMES
+    for name, curve in curves.items():
+        assert curve["score"].dtype == np.float32 and len(curve["frame_seconds"]) == FRAMES[name] == curve["n_frames"]
+        assert (np.diff(curve["frame_seconds"]) > 0).all()
+        assert curve["category"].shape == (-(-FRAMES[name] // 16), 14)
+        np.testing.assert_allclose(curve["category"].sum(axis=1), 1, atol=1e-5)
+        assert list(curve["categories"]) == head["categories"] and curve["snippet_len"] == 16
+        with (tmp_path / "out" / "curves" / f"{name}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [float(row["score"]) for row in rows] == pytest.approx(curve["score"].tolist(), abs=1e-6)
+        assert rows[0].keys() == {"frame", "seconds", "score", "category", "category_probability"}
+        assert all(row["category"] in head["categories"][1:] for row in rows)
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "curves").glob("*.h5")}
+    code, out, _ = detect(archive)
+    assert code == 0 and "0 ok, 3 cached" in out
+    assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "curves").glob("*.h5")} == before
+
+
+def test_events_follow_the_threshold(archive, detect, tmp_path, run_cli):
+    detect(archive, "--threshold", "0")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
+    assert [line["video"] for line in lines] == sorted(FRAMES)
+    expected = (
+        "event_id video start_frame end_frame start_seconds end_seconds start_time end_time category "
+        "category_probability peak_score peak_frame"
+    )
+    assert all(list(line) == expected.split() for line in lines)
+    assert [(line["start_frame"], line["end_frame"]) for line in lines] == [(0, FRAMES[v]) for v in sorted(FRAMES)]
+    code, out, _ = run_cli("events", tmp_path / "out", "--threshold", "1")
+    assert code == 0 and (tmp_path / "out" / "events.jsonl").read_text() == "" and "0 events" in out
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["events"]["threshold"] == 1
+    assert run_cli("events", tmp_path / "out", "--threshold", "2")[0] == 2
+    code, _, err = run_cli("events", tmp_path / "nowhere", "--threshold", "0.5")
+    assert code == 2 and "no results" in err
+
+
+def test_selection(archive, detect, tmp_path):
+    detect(archive)
+    code, out, _ = detect("--match", "cam/*", out="cam")
+    assert code == 0 and set(read_curves(tmp_path / "cam")) == {"cam/b", "cam/c"}
+    (tmp_path / "list.txt").write_text("c\nnothing\n")
+    code, out, err = detect("--list", tmp_path / "list.txt", out="listed")
+    assert code == 1 and set(read_curves(tmp_path / "listed")) == {"cam/c"} and "nothing" in err
+    assert "3 videos would be scored" in detect("--dry-run", out="never")[1] and not (tmp_path / "never").exists()
+
+
+def test_only_the_named_footage_is_scored(archive, detect, tmp_path):
+    detect(archive)
+    code, _, _ = detect(archive / "a.mp4", out="one")
+    assert code == 0 and set(read_curves(tmp_path / "one")) == {"a"}
+
+
+def test_features_made_anew_are_scored_anew(archive, detect, tmp_path, make_video):
+    video = make_video(tmp_path / "one" / "x.mp4", n_frames=20)
+    detect(video)
+    make_video(tmp_path / "one" / "x.mp4", n_frames=50, seed=8)
+    code, out, _ = detect(video)
+    assert code == 0 and "1 ok" in out and len(read_curves(tmp_path / "out")["x"]["score"]) == 50
+
+
+def test_another_checkpoint_into_the_same_results(archive, detect, tmp_path, recipe):
+    detect(archive)
+    seeded_checkpoint(tmp_path / "other.safetensors", preset="ucf-crime", recipe=recipe, crop=0, seed=1)
+    code, _, err = detect(checkpoint=tmp_path / "other.safetensors")
+    assert code == 2 and "another checkpoint" in err and "another --out" in err
+    assert set(read_curves(tmp_path / "out")) == set(FRAMES)
+
+
+def test_features_of_another_recipe_are_refused_with_the_command_to_run(archive, detect, tmp_path, recipe):
+    detect(archive)
+    vadclip = replace(NAMED_RECIPES["vadclip"].recipe, weights="random:0")
+    seeded_checkpoint(tmp_path / "vadclip.safetensors", preset="ucf-crime", recipe=vadclip, crop=5, seed=0)
+    code, _, err = detect(checkpoint=tmp_path / "vadclip.safetensors", out="b")
+    assert code == 2 and "vad-pipeline extract SRC" in err and "--pretrained random:0 --crops 5" in err
+    code, _, err = detect("--any-recipe", "--crop", "0", checkpoint=tmp_path / "vadclip.safetensors", out="b")
+    assert code == 0 and set(read_curves(tmp_path / "b")) == set(FRAMES)
+    code, _, err = detect("--recipe", "ffff", out="c")
+    assert code == 2 and "--recipe ffff names 0" in err
+
+
+def test_a_crop_that_is_not_held(archive, detect, tmp_path):
+    detect(archive)
+    code, _, err = detect("--crop", "5", out="b")
+    assert code == 2 and "crop 5" in err and "--crops 5" in err
+    code, _, err = detect(archive / "a.mp4", "--crop", "5", out="c")  # with SRC it is made
+    assert code == 0, err
+    code, out, err = detect("--crop", "5", out="d")  # now one of three holds it
+    assert code == 1 and "1 ok, 0 cached, 2 failed" in out and "extract it with --crops 5" in err
+
+
+def test_an_empty_store_and_no_store(detect, tmp_path):
+    code, _, err = detect()
+    assert code == 3 and "no feature store" in err
+    EmbeddingStore(tmp_path / "S", create=True).close()
+    code, _, err = detect()
+    assert code == 2 and "holds no videos" in err and "vad-pipeline extract" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "no such"), (b"", "empty"), (b"no checkpoint" * 99, "published DSANet .pth")]
+)
+def test_a_checkpoint_that_is_none(detect, tmp_path, content, words):
+    path = tmp_path / "bad.pth"
+    if content is not None:
+        path.write_bytes(content)
+    code, _, err = detect(checkpoint=path)
+    assert code == 2 and words in err and "bad.pth" in err and "Traceback" not in err
+
+
+def test_failed_footage_costs_only_itself(archive, detect, tmp_path, make_video):
+    make_video(tmp_path / "raw" / "good.mp4")
+    (tmp_path / "raw" / "bad.mp4").write_text("text")
+    code, out, err = detect(tmp_path / "raw")
+    assert code == 1 and set(read_curves(tmp_path / "out")) == {"good"} and "bad.mp4" in err
+    (tmp_path / "raw" / "good.mp4").unlink()
+    code, out, err = detect(tmp_path / "raw", out="b")
+    assert code == 1 and "Traceback" not in err
+
+
+def test_nan_features_cost_one_video(archive, detect, tmp_path):
+    detect(archive)
+    with EmbeddingStore(tmp_path / "S") as store:
+        for shard in (tmp_path / "S" / "shards").glob("*.h5"):
+            with h5py.File(shard, "r+") as file:
+                for node in file["videos"].values():
+                    if node.attrs["video"] == "a":
+                        node["features"][0, 0, 0] = np.nan
+        store.catalogue.sync()
+    code, out, err = detect(out="b")
+    assert code == 1 and "2 ok, 0 cached, 1 failed" in out and "not finite" in err
+
+
+def test_settings_out_of_range(detect):
+    for arguments, words in [
+        (["--threshold", "1.5"], "0 to 1"),
+        (["--merge-gap", "-1"], "negative"),
+        (["--crop", "10"], "0 to 9"),
+    ]:
+        code, _, err = detect(*arguments)
+        assert code == 2 and words in err
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_detect_keeps_what_it_reported_and_goes_on(tmp_path, run_cli, how):
+    features = np.random.default_rng(0).standard_normal((600, 512)).astype(np.float16)
+    rows = []
+    for index in range(30):
+        np.save(tmp_path / f"v{index}.npy", features + np.float16(index))
+        rows.append(f"v{index}.npy,\n")
+    (tmp_path / "list.csv").write_text("".join(rows))
+    seeded_checkpoint(
+        tmp_path / "c.safetensors", preset="ucf-crime", recipe=NAMED_RECIPES["quick"].recipe, crop=0, seed=0
+    )
+    run_cli("store", "import", tmp_path / "list.csv", "--store", tmp_path / "S", "--like", "quick")
+    arguments = [
+        "detect",
+        "--store",
+        tmp_path / "S",
+        "--checkpoint",
+        tmp_path / "c.safetensors",
+        "--out",
+        tmp_path / "out",
+    ]
+    code = "from vad_pipeline.pipeline.cli import main; main()"
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    outcomes = tmp_path / "out" / "outcomes"
+    while not any(p.read_text().count("\n") >= 2 for p in outcomes.glob("*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, how)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (130, -9) and "Traceback" not in err
+    reported = {json.loads(line)["video"] for p in outcomes.glob("*") for line in p.read_text().splitlines()}
+    kept = read_curves(tmp_path / "out")
+    assert 2 <= len(reported) < 30 and reported <= set(kept)
+    assert not (tmp_path / "out" / "events.jsonl").exists()  # never a half list
+    code, out, _ = run_cli(*arguments)
+    assert code == 0 and f"{30 - len(kept)} ok, {len(kept)} cached" in out
+    assert all(
+        np.array_equal(curve["score"], read_curves(tmp_path / "out")[name]["score"]) for name, curve in kept.items()
+    )
