@@ -23,7 +23,6 @@ dev: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python tests/bench/memory.py
 	$(BIN)/python tests/bench/precision.py
-	$(BIN)/python tests/bench/speed.py
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

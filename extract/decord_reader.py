@@ -76,9 +76,6 @@ class DecordReader:
         VideoDecodeError: decord cannot be trusted with this file (code `not_a_video`), or hangs (`timeout`).
     """
 
-    family = "decord"
-    route = "decord cpu"
-
     def __init__(self, path: str | os.PathLike):
         self.path = os.fspath(path)
         self._expected = _expect(self.path)
@@ -120,6 +117,7 @@ class DecordReader:
             corrupt_packets=0,
             retimed_frames=retimed,
             warnings=(f"{retimed} frames retimed: their timestamps stand still or jump back",) if retimed else (),
+            route="decord cpu",
         )
 
     def close(self) -> None:

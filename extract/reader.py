@@ -39,10 +39,7 @@ class Frame(Protocol):
 class Reader(Protocol):
     """What `embed_video` needs of a decoder."""
 
-    family: str
-    """Decoder family of the recipe."""
-    route: str
-    """Which way the frames came, for the record: library and device."""
+    path: str
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -107,12 +104,10 @@ class PyavReader:
         VideoOpenError: `unreadable`, `zero_bytes`, `not_a_video`, `no_video_stream`, `too_large`.
     """
 
-    family = "ffmpeg"
-
     def __init__(self, path: str | os.PathLike, *, hwaccel: av.codec.hwaccel.HWAccel | None = None):
         check_file(path)
         self.path = os.fspath(path)
-        self.route = "pyav nvdec" if hwaccel else "pyav cpu"
+        self._route = "pyav nvdec" if hwaccel else "pyav cpu"
         try:
             self._container = av.open(self.path, metadata_errors="ignore", hwaccel=hwaccel)
         except (av.error.FFmpegError, ValueError) as error:
@@ -178,6 +173,7 @@ class PyavReader:
             corrupt_packets=self._corrupt_packets,
             retimed_frames=retimed,
             warnings=tuple(warnings),
+            route=self._route,
         )
 
     def close(self) -> None:

@@ -29,6 +29,8 @@ class VideoInfo:
     corrupt_packets: int
     retimed_frames: int
     warnings: tuple[str, ...]
+    route: str
+    """Which way the frames came: library and device."""
 
     def __post_init__(self):
         if self.frame_seconds.shape != (self.n_frames,):

@@ -210,6 +210,7 @@ class EmbeddingStore:
             "fps": np.array([video.fps.numerator, video.fps.denominator], np.int64),
             "width": info.width if info else 0,
             "height": info.height if info else 0,
+            "route": info.route if info else "imported",
             "snippet_len": video.recipe.snippet_len,
             "crops": np.array(video.crops, np.int64),
             "recipe": video.recipe.to_json(),

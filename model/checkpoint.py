@@ -103,7 +103,8 @@ def convert(published: str | Path, out: str | Path, *, clip_out: str | Path | No
         clip_out: `.safetensors` file for the CLIP weights inside, in OpenAI's names.
 
     Raises:
-        CheckpointError: `published` cannot be used, `out` or `clip_out` not be written.
+        CheckpointError: `published` cannot be used.
+        StoreError: `out` or `clip_out` cannot be written.
     """
     published, out = Path(published), Path(out)
     targets = [out, *([Path(clip_out)] if clip_out else [])]
@@ -155,7 +156,7 @@ def save_checkpoint(
         source_sha256: of the file it was converted from, hex.
 
     Raises:
-        CheckpointError: it cannot be written.
+        StoreError: it cannot be written.
     """
     values = {
         FORMAT_KEY: FORMAT_VERSION,
@@ -186,7 +187,7 @@ def seeded_checkpoint(
         threshold: of its events, 0 to 1.
 
     Raises:
-        CheckpointError: it cannot be written.
+        StoreError: it cannot be written.
         ConfigError: no such preset.
     """
     if preset not in PRESETS:
@@ -245,9 +246,9 @@ def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, st
             path=path,
         )
     except KeyError as error:
-        raise CheckpointError(f"{path}: lacks {error}; convert or train it again") from error
+        raise CheckpointError(f"{path}: lacks {error}; convert it again") from error
     except (ValueError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path}: its metadata cannot be used ({error}); convert or train it again") from error
+        raise CheckpointError(f"{path}: its metadata cannot be used ({error}); convert it again") from error
 
 
 def _build(path: Path, config: DSANetConfig, weights: dict[str, Tensor]) -> DSANet:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import pickle
-import uuid
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from vad_pipeline.extract.errors import VadError
+from vad_pipeline.extract.shards import write_bytes
 
 WRAPPERS = ("state_dict", "model_state_dict")  # training scripts save the weights under one of these
 DATA_PARALLEL = "module."  # prefix that nn.DataParallel puts before every name
 LISTED = 8  # names an error message lists
 MAX_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
-EXPECTED = "expected a published DSANet .pth or a .safetensors made by `vad-pipeline convert` or `vad-pipeline train`"
+EXPECTED = "expected a published DSANet .pth or a .safetensors file by `vad-pipeline convert`"
 
 
 class CheckpointError(VadError):
@@ -65,22 +62,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mappin
         metadata: goes into the header.
 
     Raises:
-        CheckpointError: it cannot be written; nothing is left behind.
+        StoreError: it cannot be written; nothing is left behind.
     """
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, aside, dict(metadata))
-        with aside.open("r+b") as file:
-            _sort_metadata(file)
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-        _sync_folder(path.parent)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be written ({error}); free space or give another place") from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+    data = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, dict(metadata))
+    write_bytes(path, _with_sorted_metadata(data))
 
 
 def check_shapes(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
@@ -156,22 +141,12 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix(DATA_PARALLEL): value for name, value in state.items()}
 
 
-def _sort_metadata(file: BinaryIO) -> None:
+def _with_sorted_metadata(data: bytes) -> bytes:
     # safetensors writes metadata in random order; results know a checkpoint by its hash, so equal content has to give
     # equal bytes
-    length = int.from_bytes(file.read(8), "little")
-    header = json.loads(file.read(length))
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    if len(text) <= length:
-        file.seek(8)
-        file.write(text.ljust(length))  # the format pads its header with spaces
-        file.flush()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    text += b" " * (-len(text) % 8)  # the format wants its data aligned
+    return len(text).to_bytes(8, "little") + text + data[end:]

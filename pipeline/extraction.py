@@ -199,7 +199,7 @@ def extract_video(source: Source, job: _Job) -> VideoOutcome:
             precision=extractor.encoder.precision,
             runtime=extractor.encoder.runtime,
         )
-    outcome.n_frames = video.n_frames
+    outcome.n_frames, outcome.route = video.n_frames, video.info.route
     outcome.warnings += video.info.warnings
     outcome.seconds = {**video.stage_seconds, "write": writing.seconds}
     return outcome

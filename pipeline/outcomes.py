@@ -33,6 +33,8 @@ class VideoOutcome:
     warnings: list[str] = field(default_factory=list)
     n_frames: int | None = None
     recipe_id: str | None = None
+    route: str | None = None
+    """Decoder and device."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time by stage."""
     size: int | None = None

@@ -57,7 +57,7 @@ def test_rows_are_independent_of_the_videos_end(tmp_path, make_video, toy_encode
 class FailingReader:
     """Gives a few frames, then fails."""
 
-    family, route, path = "ffmpeg", "test", "broken.mp4"
+    path = "broken.mp4"
 
     def __init__(self, n_frames: int, error: Exception | None):
         self.n_frames, self.error, self.closed = n_frames, error, False

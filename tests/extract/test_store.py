@@ -26,7 +26,7 @@ def video(video_id: str, *, n: int = 3, crops=(0,), recipe=RECIPE, seed=0) -> Vi
     rng = np.random.default_rng(seed)
     n_frames = n * 16
     seconds = np.arange(n_frames) / 25
-    info = VideoInfo("x.mp4", n_frames, n_frames, Fraction(25), 64, 48, seconds, 0, 0, ())
+    info = VideoInfo("x.mp4", n_frames, n_frames, Fraction(25), 64, 48, seconds, 0, 0, (), "pyav cpu")
     edges = np.arange(n + 1) * 16 / 25
     embeddings = rng.standard_normal((len(crops), n, 512)).astype(np.float32)
     return VideoEmbeddings(

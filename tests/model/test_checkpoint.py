@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.source import fingerprint
 from vad_pipeline.model import tensorfile
@@ -171,7 +171,7 @@ def test_damage_to_our_own_format(seeded_path, tmp_path):
         return refusal(path)
 
     assert "lacks 1 tensor (merge.weight)" in refused(without=["merge.weight"])
-    assert "lacks 'text_features'; convert or train it again" in refused(without=["text_features"])
+    assert "lacks 'text_features'; convert it again" in refused(without=["text_features"])
     assert "lacks 'recipe'; convert" in refused(without=["recipe"])
     assert "has unknown 1 tensor (extra)" in refused(tensor_changes={"extra": torch.zeros(1)})
     nan = {"merge.bias": torch.full((512,), float("nan"))}
@@ -201,10 +201,10 @@ def test_a_failed_write_leaves_what_was_there(seeded, tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tensorfile.os, "fsync", full)
-    with pytest.raises(CheckpointError, match="cannot be written .*No space left"):
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StoreError, match="cannot be written .*No space left"):
         seeded_checkpoint(target, preset="xd-violence", recipe=seeded.recipe, crop=0, seed=0)
     assert target.read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
     blocked = tmp_path / "a.safetensors" / "b.safetensors"
-    with pytest.raises(CheckpointError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot be written"):
         seeded_checkpoint(blocked, preset="xd-violence", recipe=seeded.recipe, crop=0, seed=0)

@@ -3,11 +3,13 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -18,6 +20,7 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.checkpoint import seeded_checkpoint
 
+ROOT = Path(__file__).parent.parent.parent
 FRAMES = {"a": 40, "cam/b": 1, "cam/c": 33}
 
 
@@ -119,6 +122,19 @@ def test_selection(archive, detect, tmp_path):
     code, out, err = detect("--list", tmp_path / "list.txt", out="listed")
     assert code == 1 and set(read_curves(tmp_path / "listed")) == {"cam/c"} and "nothing" in err
     assert "3 videos would be scored" in detect("--dry-run", out="never")[1] and not (tmp_path / "never").exists()
+
+
+def test_readmes_examples_read_them(archive, detect, tmp_path, monkeypatch, capsys):
+    detect(archive)
+    (tmp_path / "results").symlink_to(tmp_path / "out")
+    (tmp_path / "features").symlink_to(tmp_path / "S")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+        shown = capsys.readouterr().out
+        assert all(shown.count(f"{video} ") == 2 for video in FRAMES), shown  # once as a curve, once as features
 
 
 def test_only_the_named_footage_is_scored(archive, detect, tmp_path):
