@@ -114,6 +114,7 @@ class _Timer:
         self.seconds = 0.0
 
     def timed(self, items: Iterator[Item]) -> Iterator[Item]:
+        """The same items."""
         while True:
             started = time.perf_counter()
             try:

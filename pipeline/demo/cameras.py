@@ -25,6 +25,7 @@ class Camera:
     parked: tuple[tuple[float, float], ...] = ()
 
     def metre(self, y):
+        """Pixels a metre has on the ground at height `y` of the picture."""
         return (y - self.horizon) / self.height_m
 
 

@@ -60,10 +60,12 @@ class ArchiveConfig:
 
     @property
     def n_anomalous(self) -> int:
+        """Videos in which something happens."""
         return round(self.n_videos * self.anomalous_share)
 
     @property
     def n_frames(self) -> int:
+        """Of each video."""
         return round(self.seconds * self.fps)
 
 

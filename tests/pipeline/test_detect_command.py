@@ -124,7 +124,7 @@ def test_selection(archive, detect, tmp_path):
     assert "3 videos would be scored" in detect("--dry-run", out="never")[1] and not (tmp_path / "never").exists()
 
 
-def test_readmes_examples_read_them(archive, detect, tmp_path, monkeypatch, capsys):
+def test_readmes_examples_read_them(archive, detect, tmp_path, monkeypatch, capfd):
     detect(archive)
     (tmp_path / "results").symlink_to(tmp_path / "out")
     (tmp_path / "features").symlink_to(tmp_path / "S")
@@ -133,7 +133,7 @@ def test_readmes_examples_read_them(archive, detect, tmp_path, monkeypatch, caps
     assert len(blocks) == 2
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
-        shown = capsys.readouterr().out
+        shown = capfd.readouterr().out
         assert all(shown.count(f"{video} ") == 2 for video in FRAMES), shown  # once as a curve, once as features
 
 

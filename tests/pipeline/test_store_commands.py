@@ -97,7 +97,7 @@ def test_exit_codes(tmp_path, run_cli, monkeypatch, error, code):
 
     monkeypatch.setattr(store, "EmbeddingStore", broken)
     got, _, err = run_cli("store", "ls", "--store", tmp_path)
-    assert got == code and "Traceback" not in err and len(err.splitlines()) == 1
+    assert got == code and "Traceback" not in err and len(err.strip().splitlines()) == 1
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(tmp_path, run_cli):
