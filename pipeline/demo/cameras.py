@@ -80,6 +80,7 @@ CAMERAS = {"cam1": STREET, "cam2": CAR_PARK, "cam3": CORRIDOR}
 
 
 def backdrop(p: Picture, camera: Camera) -> None:
+    """Paint what stands still in front of a camera."""
     for line in camera.scenery.splitlines():
         n, dx, dy, zoom, colour, *corners = line.split()
         eye, xy = (MIDDLE, camera.horizon), np.reshape(np.array(corners, float), (-1, 2))
