@@ -47,7 +47,6 @@ merge_gap_option = click.option(
 @recipe_options
 @click.option("--pretrained", default="openai", show_default=True, help=pretrained_help)
 @footage_options
-@click.option("--force", is_flag=True, help="Extract again what is held.")
 @selection_options
 @dry_run_option
 @quiet_option
@@ -104,7 +103,9 @@ def detect(
     from .selection import find_sources, select_held
 
     selecting = selection_config(values)
-    running = {name: values.pop(name) for name in ("model", "decoder", "precision", "retry_failed")}
+    running = {name: values.pop(name) for name in ("model", "decoder", "precision", "force", "retry_failed")}
+    if not src:
+        _refuse_without_src(pretrained=pretrained, id_root=id_root, **running)
     config = DetectConfig(**values)
     loaded = load_checkpoint(checkpoint)
     summary = RunSummary()
@@ -200,6 +201,13 @@ def _footage(src: Sequence[str], selecting: SelectionConfig) -> Sequence[str]:
     if not src and not selecting.list_file:
         raise click.UsageError("give SRC (files or folders), or --list FILE")
     return src
+
+
+def _refuse_without_src(**given: object) -> None:
+    """Options about footage mean nothing where none is given."""
+    for name, value in given.items():
+        if value not in (None, False, "auto"):
+            raise click.UsageError(f"--{name.replace('_', '-')} says how SRC is extracted: give SRC, or leave it out")
 
 
 def _extract(

@@ -80,6 +80,7 @@ footage_options = compose(
     click.option("--decoder", type=click.Choice(DECODERS), default="auto", show_default=True),
     click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]"),
     click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True),
+    click.option("--force", is_flag=True, help="Extract again what is held."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed and have not changed."),
     click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
 )

@@ -182,3 +182,22 @@ def test_low_precision_stays_close_after_subtracting_the_mean(toy_model, precisi
     exact, low = (out - outputs["fp32"].mean(axis=0) for out in (outputs["fp32"], outputs[precision]))
     cosine = (exact * low).sum(1) / (np.linalg.norm(exact, axis=1) * np.linalg.norm(low, axis=1))
     assert cosine.min() >= 0.99
+
+
+def test_the_real_architecture_from_pixels_to_embedding():
+    """ViT-B/16, a frame through our geometry and tower against open_clip's own preprocess and encode_image."""
+    import open_clip
+    from PIL import Image
+
+    from vad_pipeline.extract.geometry import crop_frame
+
+    model = "ViT-B-16-quickgelu"
+    frame = np.asarray(Image.fromarray(images(1)[0, :, :9, :11].permute(1, 2, 0).numpy()).resize((320, 240)))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        clip, _, preprocess = open_clip.create_model_and_transforms(model, load_weights=False)
+    with torch.no_grad():
+        expected = clip.eval().encode_image(preprocess(Image.fromarray(frame))[None]).numpy()[0]
+    encoder = ClipEncoder(EncoderConfig(model=model, pretrained="random:0", device="cpu", precision="fp32"))
+    (ours,) = encoder.encode(crop_frame(frame, "clip", (0,)))
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())

@@ -50,10 +50,9 @@ def detect(run_cli, tmp_path, checkpoint, toy_model):
     """detect(*arguments): score into tmp_path/out; with SRC first in arguments, extract too."""
 
     def run(*arguments, checkpoint=checkpoint, out="out"):
-        return run_cli(
-            "detect", *arguments, "--store", tmp_path / "S", "--checkpoint", checkpoint, "--out", tmp_path / out,
-            "--model", toy_model, "--device", "cpu", "--precision", "fp32",
-        )  # fmt: skip
+        footage = ("--model", toy_model, "--precision", "fp32") if arguments and isinstance(arguments[0], Path) else ()
+        fixed = ("--store", tmp_path / "S", "--checkpoint", checkpoint, "--out", tmp_path / out, "--device", "cpu")
+        return run_cli("detect", *arguments, *fixed, *footage)
 
     return run
 
@@ -221,6 +220,12 @@ def test_nan_features_cost_one_video(archive, detect, tmp_path):
         store.catalogue.sync()
     code, out, err = detect(out="b")
     assert code == 1 and "2 ok, 0 cached, 1 failed" in out and "not finite" in err
+
+
+def test_footage_options_without_footage_are_refused(detect):
+    for option in ("--pretrained random:0", "--model ViT-B-16", "--force", "--decoder decord", "--id-root x"):
+        code, _, err = detect(*option.split())
+        assert code == 2 and "give SRC" in err
 
 
 def test_settings_out_of_range(detect):
