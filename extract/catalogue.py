@@ -97,9 +97,12 @@ class Catalogue:
         self.path, self.folder = path, folder
         try:
             self._connect()
+        except sqlite3.OperationalError as error:  # locked, full disk: the file itself may be in another run's hands
+            raise StoreError(f"{path}: cannot be opened ({error}); run the same command again later") from error
         except sqlite3.DatabaseError:
             logger.warning("%s: damaged, rebuilt from the shards", path)
-            path.unlink(missing_ok=True)
+            for leftover in (path, path.with_name(f"{path.name}-journal")):
+                leftover.unlink(missing_ok=True)
             self._connect()
 
     def _connect(self) -> None:
@@ -109,12 +112,16 @@ class Catalogue:
         except sqlite3.OperationalError as error:
             if "readonly" not in str(error) and "unable to open" not in str(error):
                 raise
-            self._db = sqlite3.connect(":memory:")  # a store one may only read still has to be readable
-            self._db.executescript(SCHEMA)
+            self._use_memory()
         known = tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)"))
         if known != COLUMNS:  # another version's index: it is only an index
             self._db.executescript("DROP TABLE shards; DROP TABLE videos;" + SCHEMA)
         self._db.execute("SELECT count(*) FROM videos").fetchone()
+
+    def _use_memory(self) -> None:
+        """A store one may only read still has to be readable."""
+        self._db = sqlite3.connect(":memory:")
+        self._db.executescript(SCHEMA)
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
@@ -127,11 +134,20 @@ class Catalogue:
             ) from error
 
     def sync(self) -> list[StoreError]:
-        """Take in new shards, drop those that are gone.
+        """Take in new shards, drop those that are gone or damaged.
 
         Returns:
             What could not be read: those shards' videos count as not held.
         """
+        try:
+            return self._sync()
+        except StoreError as error:
+            if "readonly" not in str(error):
+                raise
+            self._use_memory()
+            return self._sync()
+
+    def _sync(self) -> list[StoreError]:
         known = {name: (size, mtime) for name, size, mtime in self._db.execute("SELECT * FROM shards")}
         problems: list[StoreError] = []
         present: set[str] = set()
@@ -149,6 +165,7 @@ class Catalogue:
                 continue
             except StoreError as error:
                 problems.append(error)
+                present.discard(path.name)  # it may have been whole when it was indexed
                 continue
             rows += found
             read.append((path.name, stat.st_size, stat.st_mtime_ns))
@@ -181,9 +198,14 @@ class Catalogue:
         rows = self._db.execute(f"{NEWEST}{conditions} ORDER BY v.video, v.recipe_id", tuple(equal.values()))
         return [Entry(*row) for row in rows]
 
-    def all_rows(self) -> list[Entry]:
-        """Every row, superseded ones too."""
-        return [Entry(*row) for row in self._db.execute("SELECT * FROM videos ORDER BY shard, name")]
+    def holds_size(self, size: int, recipe_id: str) -> bool:
+        """Whether anything of a recipe was made from a file of this many bytes."""
+        query = "SELECT 1 FROM videos WHERE size = ? AND recipe_id = ? LIMIT 1"
+        return self._db.execute(query, (size, recipe_id)).fetchone() is not None
+
+    def versions(self) -> list[tuple[str, str, int]]:
+        """(name, shard, written_ns) of every row, superseded ones too."""
+        return self._db.execute("SELECT name, shard, written_ns FROM videos ORDER BY shard, name").fetchall()
 
     def shards(self) -> dict[str, int]:
         """Size in bytes of each known shard."""

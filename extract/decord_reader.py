@@ -12,6 +12,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -80,10 +81,12 @@ class DecordReader:
         self.path = os.fspath(path)
         self._expected = _expect(self.path)
         self._n_frames = 0
+        # not a pipe: nobody reads it until the end, and a full one would block a talkative decoder
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._child = subprocess.Popen(
             [sys.executable, "-m", "vad_pipeline.extract.decord_reader", self.path],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
         )
 
     def __iter__(self) -> Iterator[RgbFrame]:
@@ -116,7 +119,9 @@ class DecordReader:
             frame_seconds=seconds,
             corrupt_packets=0,
             retimed_frames=retimed,
-            warnings=(f"{retimed} frames retimed: their timestamps stand still or jump back",) if retimed else (),
+            warnings=(f"{retimed} frames retimed: their timestamps stand still, jump back or are missing",)
+            if retimed
+            else (),
             route="decord cpu",
         )
 
@@ -125,13 +130,15 @@ class DecordReader:
         self._child.kill()
         self._child.wait()
         self._child.stdout.close()
-        self._child.stderr.close()
+        self._errors.close()
 
     def _refusal(self, why: str) -> VideoDecodeError:
         return VideoDecodeError(self.path, "not_a_video", f"{why}; {ADVICE}")
 
     def _last_words(self) -> str:
-        lines = self._child.stderr.read().decode(errors="replace").strip().splitlines()
+        self._child.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1][:200] if lines else "no message"
 
     def _some(self, n_bytes: int) -> bytes:

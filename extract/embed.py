@@ -17,7 +17,7 @@ from .geometry import CROP_PX, crop_frame, resized_size
 from .reader import MAX_FRAME_PX, Reader
 from .recipe import EMBEDDING_DIM, Recipe
 from .records import VideoEmbeddings
-from .sampling import SnippetGrid, sample_stream
+from .sampling import sample_stream, snippet_seconds
 
 Item = TypeVar("Item")
 QUEUE_IMAGES = 64  # decoded crops that may wait for the encoder: 10 MB
@@ -48,12 +48,11 @@ def embed_video(
         info = reader.info()
     finally:
         reader.close()
-    grid = SnippetGrid.of(info.n_frames, recipe)
     return VideoEmbeddings(
         video_id=video_id,
         embeddings=embeddings,
         crops=tuple(crops),
-        snippet_seconds=grid.seconds(info.frame_seconds, float(info.fps)),
+        snippet_seconds=snippet_seconds(info.frame_seconds, float(info.fps), recipe),
         frame_seconds=info.frame_seconds,
         fps=info.fps,
         recipe=recipe,
@@ -80,9 +79,10 @@ def _crop(pixels: np.ndarray, recipe: Recipe, crops: Sequence[int], reader: Read
 
 
 def _embed_snippets(snippets: Iterable[torch.Tensor], n_crops: int, encoder: ClipEncoder) -> np.ndarray:
-    """Mean embedding of each snippet and crop, (crops, n, 512), in full batches across crops and snippets."""
-    sums: list[np.ndarray] = []  # (crops, 512) a snippet
-    counts: list[int] = []
+    """Mean embedding of each snippet and crop, (crops, n, 512) float16, in full batches across crops and snippets."""
+    means: list[np.ndarray] = []  # (crops, 512) float16 of each finished snippet: a day of footage has to fit
+    sums: dict[int, np.ndarray] = {}  # (crops, 512) float32 of those under way
+    counts: dict[int, int] = {}
     batch = torch.empty((encoder.batch_size, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
     owners: list[tuple[int, int]] = []  # snippet and crop of each image in the batch
 
@@ -91,20 +91,26 @@ def _embed_snippets(snippets: Iterable[torch.Tensor], n_crops: int, encoder: Cli
             for (snippet, crop), row in zip(owners, encoder.encode(batch[: len(owners)]), strict=True):
                 sums[snippet][crop] += row
             owners.clear()
+            for snippet in [s for s in sums if s < newest]:  # all of its images have been through
+                means.append((sums.pop(snippet) / counts.pop(snippet)).astype(np.float16))
 
+    newest = 0  # images of this snippet may still come
     for snippet, frames in enumerate(snippets):
-        sums.append(np.zeros((n_crops, EMBEDDING_DIM), np.float32))
-        counts.append(len(frames))
+        newest = snippet
+        sums[snippet] = np.zeros((n_crops, EMBEDDING_DIM), np.float32)
+        counts[snippet] = len(frames)
         for frame in frames:
             for crop, image in enumerate(frame):
                 batch[len(owners)] = image
                 owners.append((snippet, crop))
                 if len(owners) == len(batch):
                     flush()
+    newest += 1
     flush()
-    if not sums:
-        return np.zeros((n_crops, 0, EMBEDDING_DIM), np.float32)  # the reader's info() says why
-    return np.stack(sums, axis=1) / np.array(counts, np.float32)[None, :, None]
+    means += [(sums[s] / counts[s]).astype(np.float16) for s in sums]  # where the last batch was just full
+    if not means:
+        return np.zeros((n_crops, 0, EMBEDDING_DIM), np.float16)  # the reader's info() says why
+    return np.stack(means, axis=1)
 
 
 class _Timer:

@@ -21,12 +21,11 @@ from .recipe import EMBEDDING_DIM, Recipe
 from .records import VideoEmbeddings
 from .shards import write_bytes
 from .source import SourceFile
-from .store import EmbeddingStore
+from .store import IMPORTED_SIZE, EmbeddingStore
 
 logger = logging.getLogger(__name__)
 
 CROP_SUFFIX = re.compile(r"__(\d)$")
-IMPORTED_SIZE = -1  # no source video stands behind imported features
 LIST_NAME = "list.csv"
 
 

@@ -40,11 +40,11 @@ class NameIndex:
         """
         stripped = strip_suffix(name.strip())
         found = self._by_tail.get(stripped) or self._by_tail.get(name.strip()) or []
-        if len(found) > 1 and stripped not in found:
+        if len(found) > 1:
             raise ConfigError(
                 f"{name!r} matches {len(found)} videos: {', '.join(found[:5])}; name them with their folder"
             )
-        return stripped if stripped in found else found[0] if found else None
+        return found[0] if found else None
 
 
 def read_rows(path: Path) -> list[list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from av.video.reformatter import Colorspace
 
 from .errors import EmptyVideoError, VideoDecodeError, VideoOpenError
 from .records import VideoInfo
-from .timeline import timeline
+from .timeline import faults, timeline
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +126,8 @@ class PyavReader:
                 path, "too_large", f"frames of {stream.width}x{stream.height} px exceed 8192x4320; scale it down"
             )
         stream.thread_type = "AUTO"
-        self._raw_seconds: list[float] = []
+        self._shown = array("d")  # seconds by presentation timestamp, nan where there is none
+        self._decoded_at = array("d")  # by decoding timestamp
         self._size_px: tuple[int, int] | None = None
         self._corrupt_packets = 0
         self._encrypted = False
@@ -134,8 +136,8 @@ class PyavReader:
     def __iter__(self) -> Iterator[PyavFrame]:
         start = (self._container.start_time or 0) / av.time_base
         for frame in self._decoded():
-            time = frame.time
-            self._raw_seconds.append(float("nan") if time is None else time - start)
+            for times, stamp in ((self._shown, frame.pts), (self._decoded_at, frame.dts)):
+                times.append(float("nan") if stamp is None else float(stamp * frame.time_base) - start)
             if self._size_px is None:
                 self._note_first(frame)
             yield PyavFrame(frame)
@@ -144,7 +146,7 @@ class PyavReader:
         """Raises:
         EmptyVideoError: `encrypted` or `no_frames`.
         """
-        if not self._raw_seconds or self._size_px is None:
+        if not self._shown or self._size_px is None:
             if self._encrypted:
                 raise EmptyVideoError(self.path, "encrypted", "its samples are encrypted; decrypt it first")
             raise EmptyVideoError(
@@ -153,15 +155,17 @@ class PyavReader:
                 f"no frame of it decodes ({self._corrupt_packets} corrupt packets); copy or export it again",
             )
         header = self._stream.frames or None
-        n_frames = len(self._raw_seconds)
-        seconds, fps, retimed = timeline(np.array(self._raw_seconds), self._stream.average_rate)
+        n_frames = len(self._shown)
+        # as FFmpeg's players do: AVI with B-frames presents in decoding order, only its decoding times are right
+        raw_seconds = min(np.array(self._shown), np.array(self._decoded_at), key=faults)
+        seconds, fps, retimed = timeline(raw_seconds, self._stream.average_rate)
         warnings = list(self._warnings)
         if self._corrupt_packets:
             warnings.append(f"{self._corrupt_packets} corrupt packets skipped")
         if header is not None and n_frames < header:
             warnings.append(f"decoded {n_frames} of the {header} frames its header promises: truncated or damaged")
         if retimed:
-            warnings.append(f"{retimed} frames retimed: their timestamps stand still or jump back")
+            warnings.append(f"{retimed} frames retimed: their timestamps stand still, jump back or are missing")
         return VideoInfo(
             path=self.path,
             n_frames=n_frames,
@@ -213,7 +217,7 @@ def open_nvdec(path: str | os.PathLike) -> PyavReader:
 
     Raises:
         VideoOpenError: as PyavReader.
-        VideoDecodeError: the device cannot decode this file (code `not_a_video`).
+        VideoDecodeError: the device cannot decode this file (code `unreadable`).
     """
     from av.codec.hwaccel import HWAccel
 
@@ -221,7 +225,7 @@ def open_nvdec(path: str | os.PathLike) -> PyavReader:
     try:
         return PyavReader(path, hwaccel=HWAccel(device_type="cuda", allow_software_fallback=False))
     except (VideoOpenError, RuntimeError, NotImplementedError) as error:
-        raise VideoDecodeError(path, "not_a_video", "NVDEC cannot decode it here; use --decoder pyav") from error
+        raise VideoDecodeError(path, "unreadable", "NVDEC cannot decode it here; use --decoder pyav") from error
 
 
 def open_decord(path: str | os.PathLike) -> Reader:

@@ -48,7 +48,7 @@ class VideoEmbeddings:
 
     video_id: str
     embeddings: np.ndarray = field(repr=False)
-    """(crops, n, 512) float32, not L2-normalised."""
+    """(crops, n, 512) float16, as the store keeps them; not L2-normalised."""
     crops: tuple[int, ...]
     """Which crop each row of the first axis is."""
     snippet_seconds: np.ndarray = field(repr=False)

@@ -8,7 +8,6 @@ tail drop     0    |     1     |     -            floor(37 / 16), but at least 1
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -33,32 +32,23 @@ def n_snippets(n_frames: int, recipe: Recipe) -> int:
     return max(n_frames // recipe.snippet_len, min(n_frames, 1))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SnippetGrid:
-    """Frame indices of every snippet of one video."""
+def snippet_bounds(n_frames: int, recipe: Recipe) -> np.ndarray:
+    """(n, 2) int64, the half-open frame range of each snippet."""
+    starts = np.arange(n_snippets(n_frames, recipe), dtype=np.int64) * recipe.snippet_len
+    return np.stack([starts, np.minimum(starts + recipe.snippet_len, n_frames)], axis=1)
 
-    frame_indices: np.ndarray
-    """(n, K) int64, ascending; -1 fills a short snippet's row."""
-    bounds: np.ndarray
-    """(n, 2) int64, half-open frame range of each snippet."""
-    n_frames: int
-    snippet_len: int
 
-    @classmethod
-    def of(cls, n_frames: int, recipe: Recipe) -> SnippetGrid:
-        """The grid of a video of `n_frames` frames."""
-        starts = np.arange(n_snippets(n_frames, recipe), dtype=np.int64) * recipe.snippet_len
-        bounds = np.stack([starts, np.minimum(starts + recipe.snippet_len, n_frames)], axis=1)
-        indices = np.full((len(starts), recipe.frames_per_snippet), -1, np.int64)
-        for row, (start, end) in zip(indices, bounds, strict=True):
-            positions = sample_positions(int(end - start), recipe.frames_per_snippet)
-            row[: len(positions)] = start + np.array(positions)
-        return cls(indices, bounds, n_frames, recipe.snippet_len)
+def snippet_seconds(frame_seconds: np.ndarray, fps: float, recipe: Recipe) -> np.ndarray:
+    """(n, 2) seconds from each snippet's first frame to the frame after its last one.
 
-    def seconds(self, frame_seconds: np.ndarray, fps: float) -> np.ndarray:
-        """(n, 2) seconds from each snippet's first frame to the frame after its last one."""
-        ends = np.append(frame_seconds, frame_seconds[-1] + 1 / fps)
-        return np.stack([frame_seconds[self.bounds[:, 0]], ends[self.bounds[:, 1]]], axis=1)
+    Args:
+        frame_seconds: (F,), F at least 1.
+        fps: average rate, for the end of the last frame.
+        recipe: says what becomes of the tail.
+    """
+    bounds = snippet_bounds(len(frame_seconds), recipe)
+    ends = np.append(frame_seconds, frame_seconds[-1] + 1 / fps)
+    return np.stack([frame_seconds[bounds[:, 0]], ends[bounds[:, 1]]], axis=1)
 
 
 def sample_stream(frames: Iterable[Frame], recipe: Recipe) -> Iterator[list[Frame]]:

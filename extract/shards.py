@@ -99,9 +99,11 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         aside.replace(path)
         _fsync_folder(path.parent)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            aside.unlink()
+            aside.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise StoreError(
             f"{path.parent}: cannot be written ({error.strerror}); make space or give rights, then run the same "
             "command again: what is finished is kept"

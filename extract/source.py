@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 READ_BLOCK = 1 << 20  # bytes
@@ -33,6 +34,16 @@ class SourceFile:
         """
         stat = os.stat(path)
         return cls(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def content_of(file: SourceFile) -> str:
+    """The fingerprint of a file in the state that was seen; hashed once however often it is asked for.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return fingerprint(file.path)
 
 
 def fingerprint(path: str | os.PathLike) -> str:

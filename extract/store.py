@@ -20,10 +20,11 @@ import h5py
 import numpy as np
 
 from .catalogue import FILE_NAME, Catalogue, Entry, entry_of
-from .errors import ConfigError, StoreError
+from .errors import ConfigError, StoreError, VadError, VideoDecodeError
 from .recipe import Recipe
 from .records import VideoEmbeddings
 from .shards import (
+    TEMPORARY_PREFIX,
     Group,
     build,
     checksum,
@@ -35,11 +36,12 @@ from .shards import (
     shard_paths,
     write_bytes,
 )
-from .source import SourceFile, fingerprint
+from .source import SourceFile, content_of, readable
 
 logger = logging.getLogger(__name__)
 
 STORE_SCHEMA = 1
+IMPORTED_SIZE = -1  # bytes of the source of imported features: there is no video behind them
 STALE_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
 
 
@@ -91,8 +93,7 @@ class EmbeddingStore:
         if not marker.exists():
             if not create:
                 raise StoreError(f"{self.path}: no feature store (no store.json); make one with `vad-pipeline extract`")
-            if self.path.is_dir() and any(self.path.iterdir()):
-                raise StoreError(f"{self.path}: not a feature store and not empty; give --store a new folder")
+            self._refuse_foreign_folder(marker)
             head = {"schema": STORE_SCHEMA, "uuid": str(uuid.uuid4())}
             write_bytes(marker, json.dumps(head).encode())
         try:
@@ -102,13 +103,24 @@ class EmbeddingStore:
             raise StoreError(f"{marker}: cannot be read as a store's head ({error}); restore or delete it") from error
         if schema > STORE_SCHEMA:
             raise StoreError(f"{self.path}: store of schema {schema}, this version knows {STORE_SCHEMA}; upgrade")
-        if not self.shards.is_dir():
-            try:
-                self.shards.mkdir(parents=True)
-            except OSError as error:
+        try:
+            self.shards.mkdir(exist_ok=True)
+        except OSError as error:
+            if not self.shards.is_dir():
                 raise StoreError(f"{self.shards}: cannot be made ({error.strerror})") from error
         self.catalogue = Catalogue(self.path / FILE_NAME, self.shards)
         self.problems = self.catalogue.sync()
+
+    def _refuse_foreign_folder(self, marker: Path) -> None:
+        """A folder with other things in it is not taken over; what another run has begun there does not count."""
+        try:
+            others = [p.name for p in self.path.iterdir() if not p.name.startswith(TEMPORARY_PREFIX)]
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be used as a store ({error.strerror}); give another") from error
+        if set(others) - {"shards", "outcomes", FILE_NAME} and not marker.exists():
+            raise StoreError(f"{self.path}: not a feature store and not empty; give --store a new folder")
 
     def close(self) -> None:
         """Close the catalogue."""
@@ -137,7 +149,7 @@ class EmbeddingStore:
             return False
         if entry.mtime_ns == source.mtime_ns:
             return True
-        if entry.fingerprint != fingerprint(source.path):
+        if entry.fingerprint != content_of(source):
             return False
         self.catalogue.set_mtime(entry, source.mtime_ns)
         return True
@@ -151,9 +163,9 @@ class EmbeddingStore:
 
     def same_content(self, recipe_id: str, crops: Sequence[int], source: SourceFile) -> Entry | None:
         """An entry of another id made from a file of the same content, or None. Hashes only where a size matches."""
-        if not self.catalogue.find(size=source.size, recipe_id=recipe_id):
+        if not self.catalogue.holds_size(source.size, recipe_id):
             return None
-        same = self.catalogue.find(fingerprint=fingerprint(source.path), recipe_id=recipe_id)
+        same = self.catalogue.find(fingerprint=content_of(source), recipe_id=recipe_id)
         return next((entry for entry in same if set(crops) <= set(entry.crop_numbers)), None)
 
     def get(self, entry: Entry) -> StoredVideo:
@@ -202,7 +214,10 @@ class EmbeddingStore:
 
         Raises:
             StoreError: the disk is full or not to be written.
+            VideoDecodeError: values that are not finite.
         """
+        if not np.isfinite(video.embeddings).all():
+            raise VideoDecodeError(source.path, "unexpected", "its embeddings are not finite; try --precision fp32")
         info = video.info
         attributes = {
             "video": video.video_id,
@@ -217,7 +232,7 @@ class EmbeddingStore:
             "recipe_id": video.recipe.recipe_id,
             "precision": precision,
             "runtime": runtime,
-            "source": source.path,
+            "source": readable(source.path),
             "size": source.size,
             "mtime_ns": source.mtime_ns,
             "fingerprint": content,
@@ -239,7 +254,7 @@ class EmbeddingStore:
             attributes = {
                 **dict(node.attrs),
                 "video": video_id,
-                "source": source.path,
+                "source": readable(source.path),
                 "size": source.size,
                 "mtime_ns": source.mtime_ns,
                 "written_ns": time.time_ns(),
@@ -269,15 +284,18 @@ class EmbeddingStore:
         """
         remove_partial(self.shards, older_than_seconds=STALE_SECONDS, now=time.time())
         self.catalogue.sync()
+        versions = self.catalogue.versions()  # one reading: another run may be writing
         sizes = self.catalogue.shards()
-        newest = {entry.name: entry.shard for entry in self.catalogue.find()}
+        newest = {name: shard for name, shard, _ in sorted(versions, key=lambda v: (v[2], v[1]))}
         rows: dict[str, list[str]] = {shard: [] for shard in sizes}
         superseded: set[str] = set()
-        for row in self.catalogue.all_rows():
-            if newest[row.name] == row.shard:
-                rows[row.shard].append(row.name)
-            else:
-                superseded.add(row.shard)
+        for name, shard, _ in versions:
+            if newest[name] != shard:
+                superseded.add(shard)
+            elif shard in rows:
+                rows[shard].append(name)
+        seen = {shard for _, shard, _ in versions}
+        sizes = {shard: size for shard, size in sizes.items() if shard in seen}
         merged = merge_shards(self.shards, sizes=sizes, keep=rows, superseded=superseded, everything=everything)
         self.catalogue.sync()
         return merged
@@ -295,11 +313,18 @@ class EmbeddingStore:
                         problem = _group_problem(name, path.name, root[name])
                         if problem:
                             yield path.name, problem
-            except (StoreError, OSError, RuntimeError, KeyError) as error:
+            except (StoreError, OSError) as error:
                 yield path.name, str(error)
 
 
 def _group_problem(name: str, shard: str, node: h5py.Group) -> str | None:
+    try:
+        return _disagreement(name, shard, node)
+    except (VadError, OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        return f"{name}: cannot be read ({error})"
+
+
+def _disagreement(name: str, shard: str, node: h5py.Group) -> str | None:
     entry = entry_of(name, shard, node)
     datasets = {key: node[key][()] for key in node}
     if checksum(datasets) != entry.checksum:

@@ -8,6 +8,7 @@ import numpy as np
 
 FALLBACK_FPS = Fraction(25)  # for a lone frame in a file that states no rate
 MAX_RATE_DENOMINATOR = 1001  # 30000/1001 and its family
+SMALLEST_STEP = 1e-3  # of a frame's duration: less is rounding, not progress
 
 
 def median_rate(raw_seconds: np.ndarray) -> Fraction:
@@ -17,6 +18,11 @@ def median_rate(raw_seconds: np.ndarray) -> Fraction:
     if not len(steps):
         return FALLBACK_FPS
     return Fraction(1 / float(np.median(steps))).limit_denominator(MAX_RATE_DENOMINATOR) or FALLBACK_FPS
+
+
+def faults(raw_seconds: np.ndarray) -> int:
+    """How many timestamps are missing, or are no later than the one before."""
+    return int(np.isnan(raw_seconds).sum() + (np.diff(raw_seconds) <= 0).sum())
 
 
 def timeline(raw_seconds: np.ndarray, fps: Fraction | None) -> tuple[np.ndarray, Fraction, int]:
@@ -33,14 +39,14 @@ def timeline(raw_seconds: np.ndarray, fps: Fraction | None) -> tuple[np.ndarray,
     """
     raw_seconds = np.asarray(raw_seconds, np.float64)
     fps = fps or median_rate(raw_seconds)
-    if np.isfinite(raw_seconds).all() and (np.diff(raw_seconds) > 0).all():
-        return raw_seconds, fps, 0
     step = float(1 / fps)
+    if faults(raw_seconds) == 0:
+        return raw_seconds, fps, 0
     seconds = np.empty_like(raw_seconds)
     previous = -np.inf
     retimed = 0
     for index, raw in enumerate(raw_seconds):
-        if raw > previous:  # False for nan
+        if raw > previous + SMALLEST_STEP * step:  # False for nan
             previous = raw
         else:
             previous = previous + step if np.isfinite(previous) else 0.0

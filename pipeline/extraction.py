@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -16,8 +17,8 @@ from vad_pipeline.extract.catalogue import Entry
 from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 from vad_pipeline.extract.records import VideoEmbeddings
-from vad_pipeline.extract.source import SourceFile, fingerprint
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.source import SourceFile, content_of
+from vad_pipeline.extract.store import IMPORTED_SIZE, EmbeddingStore
 
 from .outcomes import REMEMBERED, OutcomeLog, RememberedFailure, Stopwatch, VideoOutcome, absolute, remembered_failures
 from .run import Report, RunSummary, process_archive, record
@@ -25,6 +26,7 @@ from .selection import Selection, Source
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.encoder import ClipEncoder
+    from vad_pipeline.extract.reader import Reader
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +118,7 @@ class Extractor:
 class _Job:
     extractor: Extractor
     store: EmbeddingStore
-    failures: dict[str, RememberedFailure] = field(default_factory=dict)
+    failures: dict[str, RememberedFailure]
 
 
 def extract_archive(selection: Selection, extractor: Extractor, store: EmbeddingStore, *, report: Report) -> RunSummary:
@@ -131,8 +133,7 @@ def extract_archive(selection: Selection, extractor: Extractor, store: Embedding
     for video_id, error in selection.failures:
         outcome = VideoOutcome.failure(video_id, absolute(error.path), error, recipe_id)
         record(outcome, log=log, report=report, summary=summary)
-    remember = not (extractor.config.retry_failed or extractor.config.force)
-    job = _Job(extractor, store, remembered_failures(store.outcomes, recipe_id) if remember else {})
+    job = _job(extractor, store)
     process_archive(
         selection.sources,
         lambda source: extract_video(source, job),
@@ -147,15 +148,30 @@ def extract_archive(selection: Selection, extractor: Extractor, store: Embedding
     return summary
 
 
+def missing_sources(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> list[Source]:
+    """What would have to be decoded: neither held nor known to fail. For --dry-run and the estimate."""
+    job = _job(extractor, store)
+
+    def is_missing(source: Source) -> bool:
+        try:
+            return held_already(source, _stat(source), job) is None
+        except VideoError:
+            return False
+
+    return [source for source in selection.sources if is_missing(source)]
+
+
 def held_already(source: Source, file: SourceFile, job: _Job) -> Entry | None:
     """The entry that makes work on `source` needless.
 
     Raises:
-        VideoError: the file failed before and has not changed.
+        VideoError: the file failed before and has not changed, or its content cannot be read.
     """
     if job.extractor.config.force:
         return None
-    hit = job.store.hit(source.video_id, job.extractor.recipe.recipe_id, job.extractor.crops, file)
+    recipe_id = job.extractor.recipe.recipe_id
+    with _reading(source):
+        hit = job.store.hit(source.video_id, recipe_id, job.extractor.crops, file)
     failure = job.failures.get(absolute(source.path))
     if hit is None and failure and failure.holds(file):
         raise VideoError(source.path, failure.code, f"{failure.reason} {REMEMBERED}")
@@ -170,32 +186,27 @@ def extract_video(source: Source, job: _Job) -> VideoOutcome:
         StoreError: the store cannot be written.
     """
     extractor, store = job.extractor, job.store
-    recipe_id = extractor.recipe.recipe_id
-    outcome = VideoOutcome(source.video_id, absolute(source.path), recipe_id=recipe_id)
+    outcome = VideoOutcome(source.video_id, absolute(source.path), recipe_id=extractor.recipe.recipe_id)
     file = _stat(source)
     hit = held_already(source, file, job)
     if hit:
         outcome.status, outcome.n_frames = "cached", hit.n_frames
         return outcome
-    same = None if extractor.config.force else store.same_content(recipe_id, extractor.crops, file)
-    if same:
-        store.copy_as(same, source.video_id, file)
-        outcome.n_frames = same.n_frames
-        outcome.warnings.append(f"same content as {same.video}: its features were copied")
+    own = _own_entry(source, file, job)
+    twin = None if own or extractor.config.force else _twin(source, file, job)
+    if twin:
+        store.copy_as(twin, source.video_id, file)
+        outcome.n_frames = twin.n_frames
+        outcome.warnings.append(f"same content as {twin.video}: its features were copied")
         return outcome
-    held = None if extractor.config.force else _extendable(source, job, file)
-    with ThreadPoolExecutor(1) as hashing:
-        content = hashing.submit(_fingerprint, source.path)
-        video = _embed(source, extractor, crops=[c for c in extractor.crops if not held or c not in held.crop_numbers])
+    video, content = _embed(source, file, job, own)
     if _stat(source) != file:
         raise VideoOpenError(source.path, "unreadable", "changed while it was read; run again when it is complete")
-    if held:
-        video = _with_held_crops(video, held, store)
     with Stopwatch() as writing:
         store.put(
             video,
             source=file,
-            content=content.result(),
+            content=content,
             precision=extractor.encoder.precision,
             runtime=extractor.encoder.runtime,
         )
@@ -205,61 +216,79 @@ def extract_video(source: Source, job: _Job) -> VideoOutcome:
     return outcome
 
 
-def _stat(source: Source) -> SourceFile:
+def _job(extractor: Extractor, store: EmbeddingStore) -> _Job:
+    remember = not (extractor.config.retry_failed or extractor.config.force)
+    failures = remembered_failures(store.outcomes, extractor.recipe.recipe_id) if remember else {}
+    return _Job(extractor, store, failures)
+
+
+@contextlib.contextmanager
+def _reading(source: Source) -> Iterator[None]:
+    """A file that cannot be read is that video's failure."""
     try:
-        return SourceFile.of(absolute(source.path))
+        yield
     except OSError as error:
-        raise VideoOpenError(source.path, "unreadable", f"cannot be read ({error.strerror})") from error
+        reason = f"cannot be read ({error.strerror or error})"
+        raise VideoOpenError(source.path, "unreadable", reason) from error
 
 
-def _embed(source: Source, extractor: Extractor, crops: Sequence[int]) -> VideoEmbeddings:
+def _stat(source: Source) -> SourceFile:
+    with _reading(source):
+        return SourceFile.of(absolute(source.path))
+
+
+def _own_entry(source: Source, file: SourceFile, job: _Job) -> Entry | None:
+    """Features held of this very file, which lack crops or are to be made anew.
+
+    Raises:
+        VideoError: the id holds features that were imported; they are not to be lost silently.
+    """
+    entry = job.store.entry(source.video_id, job.extractor.recipe.recipe_id)
+    if entry is None:
+        return None
+    if entry.size == IMPORTED_SIZE and not job.extractor.config.force:
+        reason = f"its id holds features imported from {entry.source}; --force replaces them, or give another --store"
+        raise VideoOpenError(source.path, "id_clash", reason)
+    with _reading(source):
+        return entry if job.store.unchanged(entry, file) else None
+
+
+def _twin(source: Source, file: SourceFile, job: _Job) -> Entry | None:
+    with _reading(source):
+        return job.store.same_content(job.extractor.recipe.recipe_id, job.extractor.crops, file)
+
+
+def _embed(source: Source, file: SourceFile, job: _Job, own: Entry | None) -> tuple[VideoEmbeddings, str]:
+    """Embed the crops asked for and those already held, and hash the file while it is read.
+
+    Crops held are taken over where they were made in the same way, else made again: none is lost.
+    """
     from vad_pipeline.extract.embed import embed_video
 
-    return embed_video(
-        lambda: extractor.open_reader(source.path),
-        video_id=source.video_id,
-        recipe=extractor.recipe,
-        crops=crops,
-        encoder=extractor.encoder,
-    )
-
-
-def _fingerprint(path: str) -> str:
-    try:
-        return fingerprint(path)
-    except OSError as error:
-        raise VideoOpenError(path, "unreadable", f"cannot be read ({error.strerror})") from error
-
-
-def _extendable(source: Source, job: _Job, file: SourceFile) -> Entry | None:
-    """Features of this very file that only lack crops, made in the same way."""
     extractor = job.extractor
-    entry = job.store.entry(source.video_id, extractor.recipe.recipe_id)
-    if entry is None or not job.store.unchanged(entry, file):
-        return None
-    same_way = (entry.precision, entry.runtime) == (extractor.encoder.precision, extractor.encoder.runtime)
-    return entry if same_way else None
+    crops = sorted({*extractor.crops, *(own.crop_numbers if own else ())})
+    same_way = own and (own.precision, own.runtime) == (extractor.encoder.precision, extractor.encoder.runtime)
+    reused = own.crop_numbers if same_way and not extractor.config.force else ()
+    with ThreadPoolExecutor(1) as pool:
+        hashing = None
 
+        def open_reader() -> Reader:
+            nonlocal hashing
+            reader = extractor.open_reader(source.path)  # what is no video is not worth hashing
+            hashing = pool.submit(content_of, file)
+            return reader
 
-def _with_held_crops(video: VideoEmbeddings, held: Entry, store: EmbeddingStore) -> VideoEmbeddings:
-    """The new crops beside those already held."""
-    rows = dict(zip(held.crop_numbers, store.get(held).features.astype(np.float32), strict=True))
-    rows.update(zip(video.crops, video.embeddings, strict=True))
-    crops = tuple(sorted(rows))
-    return replace(video, crops=crops, embeddings=np.stack([rows[crop] for crop in crops]))
-
-
-def missing_sources(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> list[Source]:
-    """What would have to be decoded: neither held nor known to fail. For --dry-run and the estimate."""
-    config = extractor.config
-    remember = not (config.retry_failed or config.force)
-    failures = remembered_failures(store.outcomes, extractor.recipe.recipe_id) if remember else {}
-    job = _Job(extractor, store, failures)
-
-    def is_missing(source: Source) -> bool:
-        try:
-            return held_already(source, _stat(source), job) is None
-        except VideoError:
-            return False
-
-    return [source for source in selection.sources if is_missing(source)]
+        video = embed_video(
+            open_reader,
+            video_id=source.video_id,
+            recipe=extractor.recipe,
+            crops=[crop for crop in crops if crop not in reused],
+            encoder=extractor.encoder,
+        )
+    with _reading(source):
+        content = hashing.result()
+    if reused:
+        rows = dict(zip(own.crop_numbers, job.store.get(own).features, strict=True))
+        rows.update(zip(video.crops, video.embeddings, strict=True))
+        video = replace(video, crops=tuple(crops), embeddings=np.stack([rows[crop] for crop in crops]))
+    return video, content

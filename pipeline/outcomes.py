@@ -15,7 +15,8 @@ from pathlib import Path
 from vad_pipeline.extract.errors import StoreError, VideoError
 from vad_pipeline.extract.source import SourceFile
 
-NOT_REMEMBERED = frozenset({"unreadable", "id_clash"})  # these do not lie in the file's content
+# these do not lie in the file's content: trying again is worth it
+NOT_REMEMBERED = frozenset({"unreadable", "id_clash", "timeout", "worker_died", "unexpected"})
 REMEMBERED = "(failed before and has not changed since; --retry-failed tries it again)"
 
 
@@ -85,15 +86,19 @@ class OutcomeLog:
             raise StoreError(f"{self.path}: cannot be written ({error.strerror}); make space and run again") from error
 
 
-def read_outcomes(folder: Path) -> Iterator[dict]:
-    """All outcome lines below `folder`, runs in the order they began; a line cut off by a kill is passed over."""
+def _news(folder: Path) -> Iterator[dict]:
+    """Outcome lines of what was done or failed, runs in the order they began; what a kill cut off is passed over."""
     for path in sorted(folder.glob("*.jsonl")):
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
+                if '"cached"' in line:  # by far the most, and nothing is learned from them
+                    continue
                 try:
-                    yield json.loads(line)
+                    record = json.loads(line)
                 except json.JSONDecodeError:
                     continue
+                if isinstance(record, dict) and {"video", "path", "status", "code"} <= record.keys():
+                    yield record
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +118,11 @@ class RememberedFailure:
 def remembered_failures(folder: Path, recipe_id: str) -> dict[str, RememberedFailure]:
     """By path, the failures under a recipe that lie in the file's content."""
     failures: dict[str, RememberedFailure] = {}
-    for line in read_outcomes(folder):
-        if line.get("status") != "failed" or line.get("recipe_id") != recipe_id or line.get("size") is None:
+    for line in _news(folder):
+        if line.get("recipe_id") != recipe_id:
             continue
-        if line["code"] not in NOT_REMEMBERED:
+        failures.pop(line["path"], None)
+        if line["status"] == "failed" and line.get("size") is not None and line["code"] not in NOT_REMEMBERED:
             reason = line["error"].removesuffix(REMEMBERED).rstrip()
             failures[line["path"]] = RememberedFailure(line["code"], reason, line["size"], line["mtime_ns"])
     return failures

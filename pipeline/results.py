@@ -86,9 +86,10 @@ class Results:
         self.curves = self.path / "curves"
         self.outcomes = self.path / "outcomes"
         self._index: dict[str, _Held] = {}
+        """Where the newest curve of each group name lies."""
         self._names: dict[str, list[str]] = {}
-        for shard in shard_paths(self.curves):
-            self._take_in(shard)
+        """Group names of each shard."""
+        self._scan()
 
     @classmethod
     def open(cls, path: str | Path) -> Results:
@@ -213,8 +214,14 @@ class Results:
         superseded = {shard for shard, names in self._names.items() if len(names) > len(keep.get(shard, []))}
         merged = merge_shards(self.curves, sizes=sizes, keep=keep, superseded=superseded)
         if merged:
-            self.__init__(self.path)
+            self._scan()
         return merged
+
+    def _scan(self) -> None:
+        self._index.clear()
+        self._names.clear()
+        for shard in shard_paths(self.curves):
+            self._take_in(shard)
 
     def _take_in(self, shard: Path) -> None:
         try:

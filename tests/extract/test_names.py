@@ -32,12 +32,14 @@ def test_only_known_suffixes_are_stripped(name, stripped):
 
 
 def test_a_name_is_an_id_or_its_tail():
-    index = NameIndex(["cam1/a", "cam2/a", "cam2/b", "b"])
+    index = NameIndex(["cam1/a", "cam2/a", "cam2/b"])
     assert index.find("cam1/a.mp4") == "cam1/a"
-    assert index.find("b") == "b"  # equal beats tail
+    assert index.find("b") == "cam2/b"
     assert index.find("c") is None and index.find("am2/b") is None
     with pytest.raises(ConfigError, match="'a' matches 2 videos: cam1/a, cam2/a"):
         index.find("a")
+    with pytest.raises(ConfigError, match="matches 2 videos"):
+        NameIndex(["b", "cam2/b"]).find("b")
 
 
 def test_rows(tmp_path):
