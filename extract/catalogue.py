@@ -15,7 +15,9 @@ from pathlib import Path
 
 import h5py
 
-from .errors import StoreError
+from .errors import ConfigError, StoreError
+from .names import is_plain_id
+from .recipe import Recipe
 from .shards import opened, shard_paths
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,9 @@ class Entry:
 
 
 COLUMNS = tuple(f.name for f in fields(Entry))
+NUMBERS = ("n_frames", "size", "mtime_ns", "written_ns")
+# what reading a damaged or foreign group can raise
+DAMAGE = (OSError, RuntimeError, KeyError, IndexError, ValueError, TypeError, AttributeError, ArithmeticError)
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER);
 CREATE TABLE IF NOT EXISTS videos ({", ".join(COLUMNS)}, PRIMARY KEY (name, shard));
@@ -82,12 +87,20 @@ def entry_of(name: str, shard: str, node: h5py.Group) -> Entry:
     """
     try:
         values = {column: node.attrs[column] for column in COLUMNS if column in node.attrs}
-        values["crops"] = json.dumps([int(c) for c in node.attrs["crops"]])
-        for column in ("n_frames", "size", "mtime_ns", "written_ns"):
+        crops = [int(crop) for crop in node.attrs["crops"]]
+        n_crops, n_snippets, _ = node["features"].shape
+        for column in NUMBERS:
             values[column] = int(values[column])
-        return Entry(**{**values, "name": name, "shard": shard, "n_snippets": int(node["features"].shape[1])})
-    except (KeyError, TypeError, OSError, RuntimeError) as error:
-        raise StoreError(f"{shard}: group {name} is incomplete ({error}); run `vad-pipeline store verify`") from error
+            if abs(values[column]) >= 2**63:
+                raise ValueError(f"{column} is out of range")
+        values |= {"name": name, "shard": shard, "n_snippets": int(n_snippets), "crops": json.dumps(crops)}
+        wrong = [column for column in COLUMNS if column not in NUMBERS and not isinstance(values[column], str | int)]
+        if wrong or n_crops != len(crops) or not is_plain_id(values["video"]):
+            raise ValueError(f"{', '.join(wrong) or 'crops or id'} cannot be used")
+        Recipe.from_json(values["recipe"])
+        return Entry(**values)
+    except (*DAMAGE, ConfigError) as error:
+        raise StoreError(f"{shard}: group {name} is damaged ({error}); run `vad-pipeline store verify`") from error
 
 
 class Catalogue:
@@ -108,14 +121,14 @@ class Catalogue:
     def _connect(self) -> None:
         try:
             self._db = sqlite3.connect(self.path, timeout=LOCK_SECONDS)
+            known = tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)"))
+            if known and known != COLUMNS:  # another version's index: it is only an index
+                self._db.executescript("DROP TABLE shards; DROP TABLE videos;")
             self._db.executescript(SCHEMA)
         except sqlite3.OperationalError as error:
             if "readonly" not in str(error) and "unable to open" not in str(error):
                 raise
             self._use_memory()
-        known = tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)"))
-        if known != COLUMNS:  # another version's index: it is only an index
-            self._db.executescript("DROP TABLE shards; DROP TABLE videos;" + SCHEMA)
         self._db.execute("SELECT count(*) FROM videos").fetchone()
 
     def _use_memory(self) -> None:
@@ -142,7 +155,7 @@ class Catalogue:
         try:
             return self._sync()
         except StoreError as error:
-            if "readonly" not in str(error):
+            if "readonly" not in str(error) and "full" not in str(error):
                 raise
             self._use_memory()
             return self._sync()
@@ -152,14 +165,14 @@ class Catalogue:
         problems: list[StoreError] = []
         present: set[str] = set()
         rows: list[Entry] = []
-        read: list[tuple[str, int, int]] = []
+        read: list[tuple[str, int, int]] = []  # entered into `shards`; those with damaged groups are read every time
         for path in shard_paths(self.folder):
             try:
                 stat = path.stat()
                 present.add(path.name)
                 if known.get(path.name) == (stat.st_size, stat.st_mtime_ns):
                     continue
-                found = self._read(path)
+                found, damaged = self._read(path)
             except FileNotFoundError:  # merged away by another run meanwhile
                 present.discard(path.name)
                 continue
@@ -168,14 +181,19 @@ class Catalogue:
                 present.discard(path.name)  # it may have been whole when it was indexed
                 continue
             rows += found
-            read.append((path.name, stat.st_size, stat.st_mtime_ns))
+            problems += damaged
+            if damaged:
+                present.discard(path.name)
+            else:
+                read.append((path.name, stat.st_size, stat.st_mtime_ns))
         gone = [(name,) for name in known if name not in present]
-        if read or gone:
+        if rows or read or gone or problems:
             with self._write() as db:
                 db.executemany("DELETE FROM shards WHERE name = ?", gone + [(r[0],) for r in read])
-                db.executemany("DELETE FROM videos WHERE shard = ?", gone + [(r[0],) for r in read])
-                self._insert(db, rows)
                 db.executemany("INSERT INTO shards VALUES (?, ?, ?)", read)
+                db.execute("DELETE FROM videos WHERE shard NOT IN (SELECT name FROM shards)")
+                db.executemany("DELETE FROM videos WHERE shard = ?", [(r[0],) for r in read])
+                self._insert(db, rows)
         return problems
 
     def add(self, path: Path, entries: list[Entry]) -> None:
@@ -195,8 +213,11 @@ class Catalogue:
     def find(self, **equal: object) -> list[Entry]:
         """The newest entry of each name whose columns have these values, by video id."""
         conditions = "".join(f" AND v.{column} = ?" for column in equal)
-        rows = self._db.execute(f"{NEWEST}{conditions} ORDER BY v.video, v.recipe_id", tuple(equal.values()))
-        return [Entry(*row) for row in rows]
+        query = f"{NEWEST}{conditions} ORDER BY v.video, v.recipe_id"
+        try:
+            return [Entry(*row) for row in self._db.execute(query, tuple(equal.values()))]
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise StoreError(f"{self.path}: damaged ({error}); delete it, it is rebuilt from the shards") from error
 
     def holds_size(self, size: int, recipe_id: str) -> bool:
         """Whether anything of a recipe was made from a file of this many bytes."""
@@ -215,14 +236,21 @@ class Catalogue:
         """Close the database."""
         self._db.close()
 
-    def _read(self, path: Path) -> list[Entry]:
+    def _read(self, path: Path) -> tuple[list[Entry], list[StoreError]]:
+        """A shard's whole groups, and what is wrong with the others."""
+        entries, problems = [], []
         try:
             with opened(path) as root:
-                return [entry_of(name, path.name, root[name]) for name in root]
-        except (OSError, RuntimeError, KeyError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
+                for name in root:
+                    try:
+                        entries.append(entry_of(name, path.name, root[name]))
+                    except StoreError as error:
+                        problems.append(error)
+        except FileNotFoundError:
+            raise
+        except DAMAGE as error:
             raise StoreError(f"{path}: damaged ({error}); run `vad-pipeline store verify`") from error
+        return entries, problems
 
     @staticmethod
     def _insert(db: sqlite3.Connection, entries: list[Entry]) -> None:

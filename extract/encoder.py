@@ -55,7 +55,8 @@ class EncoderConfig:
     def __post_init__(self):
         if self.precision not in ("auto", *PRECISIONS):
             raise ConfigError(f"precision must be auto, {', '.join(PRECISIONS)}, got {self.precision!r}")
-        if self.pretrained.startswith(RANDOM) and not self.pretrained.removeprefix(RANDOM).isdecimal():
+        seed = self.pretrained.removeprefix(RANDOM)
+        if self.pretrained.startswith(RANDOM) and not (seed.isascii() and seed.isdecimal() and int(seed) < 2**63):
             raise ConfigError(f"--pretrained {self.pretrained}: the seed must be a whole number, as in random:0")
 
 
@@ -71,6 +72,8 @@ def resolve_device(device: str) -> torch.device:
         resolved = torch.device(device)
     except RuntimeError as error:
         raise ConfigError(f"--device {device}: not a device; use auto, cpu, cuda or cuda:N") from error
+    if resolved.type not in ("cpu", "cuda"):
+        raise ConfigError(f"--device {device}: only cpu and cuda are supported")
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"--device {device}: this machine shows {torch.cuda.device_count()} CUDA devices; use cpu")
     return resolved
@@ -138,7 +141,7 @@ def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
         torch.manual_seed(seed)
         try:
             clip = open_clip.create_model(config.model, pretrained=tag, load_weights=tag is not None)
-        except (RuntimeError, OSError, ValueError) as error:
+        except (RuntimeError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if tag is None:
                 raise ConfigError(f"--model {config.model}: {_first_line(error)}") from error
             raise ConfigError(NO_WEIGHTS.format(tag=tag, model=config.model, why=_first_line(error))) from error

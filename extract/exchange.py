@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import numpy as np
 
 from .catalogue import Entry
 from .errors import ConfigError
-from .names import read_rows, strip_suffix
+from .names import is_plain_id, read_rows, strip_suffix
 from .recipe import EMBEDDING_DIM, Recipe
 from .records import VideoEmbeddings
 from .shards import write_bytes
@@ -63,10 +64,9 @@ def read_list(path: Path) -> list[tuple[str, str]]:
 
 def find_file(name: str, root: Path) -> Path | None:
     """The listed path if it is there, else its longest tail that exists below `root`."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    tails = [Path(name)] if Path(name).is_absolute() else []
-    tails += [root.joinpath(*parts[start:]) for start in range(int(parts[0] == "/"), len(parts))]
-    return next((path for path in tails if path.is_file()), None)
+    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", "..")]
+    tails = [Path(name), *(root.joinpath(*parts[start:]) for start in range(len(parts)))]
+    return next((path for path in tails if os.path.isfile(path)), None)
 
 
 def split_name(name: str, *, keep_folder: bool) -> tuple[str, int]:
@@ -76,7 +76,7 @@ def split_name(name: str, *, keep_folder: bool) -> tuple[str, int]:
     match = CROP_SUFFIX.search(stem)
     stem = strip_suffix(stem[: match.start()] if match else stem)
     folder = path.parent.name
-    video_id = f"{folder}/{stem}" if keep_folder and folder not in ("", "..") else stem
+    video_id = f"{folder}/{stem}" if keep_folder and folder not in ("", "..", "/") else stem
     return video_id, int(match.group(1)) if match else 0
 
 
@@ -111,6 +111,9 @@ def import_list(
             report.missing.append(name)
             continue
         video_id, crop = split_name(name, keep_folder=keep_folder)
+        if not is_plain_id(video_id) or "\0" in label:
+            report.refused.append(f"{name!r}: cannot be a video's id; rename the file")
+            continue
         video = listed.setdefault(video_id, _Listed(label))
         if video.crops.setdefault(crop, file) != file:
             report.refused.append(
@@ -129,30 +132,43 @@ def import_list(
 
 def export(
     store: EmbeddingStore, entries: list[Entry], out: Path, *, on_video: Callable[[str], None] = lambda video_id: None
-) -> Path:
+) -> tuple[Path, list[str]]:
     """Write features in the published layout: `LABEL/ID__CROP.npy` (float16) and a list.
 
     Returns:
-        The list.
+        The list, and one sentence for each video that could not be written.
 
     Raises:
         StoreError: `out` cannot be written.
     """
-    rows = []
+    rows: list[tuple[str, str]] = []
+    refused: list[str] = []
+    written: dict[str, str] = {}  # path without crop -> the video it holds
     for entry in entries:
         on_video(entry.video)
-        video = store.get(entry)
-        folder = PurePosixPath(entry.label.replace("/", "_")) if "/" not in entry.video else PurePosixPath()
-        for crop, features in zip(entry.crop_numbers, video.features, strict=True):
-            name = str(folder / f"{entry.video}__{crop}.npy")
-            buffer = io.BytesIO()
-            np.save(buffer, features)
-            write_bytes(out / name, buffer.getvalue())
-            rows.append((name, entry.label))
+        stem = _exported_stem(entry)
+        if stem in written:
+            refused.append(f"{entry.video}: its files would be those of {written[stem]}; export them one by one")
+            continue
+        written[stem] = entry.video
+        try:
+            for crop, features in zip(entry.crop_numbers, store.get(entry).features, strict=True):
+                buffer = io.BytesIO()
+                np.save(buffer, features)
+                write_bytes(out / f"{stem}__{crop}.npy", buffer.getvalue())
+                rows.append((f"{stem}__{crop}.npy", entry.label))
+        except ConfigError as error:
+            refused.append(str(error))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("path", "label"), *rows])
     write_bytes(out / LIST_NAME, text.getvalue().encode())
-    return out / LIST_NAME
+    return out / LIST_NAME, refused
+
+
+def _exported_stem(entry: Entry) -> str:
+    """Path of a video's files below the export folder, without crop and suffix."""
+    folder = entry.label.replace("/", "_").replace("\0", "_")
+    return entry.video if "/" in entry.video or folder in ("", ".", "..") else f"{folder}/{entry.video}"
 
 
 def _read_features(path: Path) -> np.ndarray:
@@ -163,8 +179,10 @@ def _read_features(path: Path) -> np.ndarray:
     """
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # garbage in a header comes out as anything from TokenError to MemoryError
         raise ConfigError(f"{path}: cannot be read as a .npy array ({error})") from error
+    if not isinstance(values, np.ndarray):
+        raise ConfigError(f"{path}: holds several arrays; expected one .npy array")
     if values.ndim != 2 or values.shape[1] != EMBEDDING_DIM or not len(values) or values.dtype.kind != "f":
         raise ConfigError(
             f"{path}: expected floats of shape (snippets, {EMBEDDING_DIM}), got {values.dtype} {values.shape}"

@@ -21,6 +21,13 @@ def strip_suffix(name: str) -> str:
     return name[: -len(path.suffix)] if path.suffix.lower() in VIDEO_SUFFIXES else name
 
 
+def is_plain_id(video_id: object) -> bool:
+    """Whether an id is text that can become a path below a folder: files are named after ids."""
+    if not isinstance(video_id, str) or not video_id or "\0" in video_id:
+        return False
+    return not video_id.startswith("/") and not {"", ".", ".."} & set(video_id.split("/"))
+
+
 class NameIndex:
     """Finds the id that a name in a list means: after its known suffix is dropped, the id equals it or ends with
     `/` + name."""
@@ -59,7 +66,10 @@ def read_rows(path: Path) -> list[list[str]]:
         raise ConfigError(f"{path}: cannot be read as a list ({error})") from error
     first = text.split("\n", 1)[0]
     rows = csv.reader(io.StringIO(text), delimiter=";" if ";" in first and "," not in first else ",")
-    rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    try:
+        rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise ConfigError(f"{path}: cannot be read as a list ({error})") from error
     if not rows:
         raise ConfigError(f"{path}: holds no rows")
     return rows

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import av
 
 from .reader import video_stream
+from .source import SourceFile
 
 FALLBACK_FPS = 25
 
@@ -23,9 +24,10 @@ class HeaderLength:
 def probe_length(path: str | os.PathLike) -> HeaderLength:
     """Frames and seconds by the header alone; zeros where it says nothing or cannot be opened."""
     try:
-        with av.open(os.fspath(path), metadata_errors="ignore") as container:
+        SourceFile.of(path)
+        with av.open(os.path.abspath(path), metadata_errors="ignore") as container:
             stream = video_stream(container)
-            if stream is None:
+            if stream is None or stream.codec_context is None:
                 return HeaderLength(0, 0.0)
             rate = float(stream.average_rate or FALLBACK_FPS)
             seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0

@@ -20,11 +20,13 @@ from av.video.reformatter import Colorspace
 
 from .errors import EmptyVideoError, VideoDecodeError, VideoOpenError
 from .records import VideoInfo
+from .source import SourceFile
 from .timeline import faults, timeline
 
 logger = logging.getLogger(__name__)
 
 MAX_FRAME_PX = 8192 * 4320  # a snippet's frames are held undecided: 16 of these are 850 MB in YUV 4:2:0
+TOO_LARGE = "frames of {}x{} px exceed 8192x4320; scale it down"
 HD_HEIGHT_PX = 720  # from here on untagged YUV is taken for BT.709
 UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
 RGB_COLORSPACE = 0  # AVCOL_SPC_RGB
@@ -87,6 +89,7 @@ def check_file(path: str | os.PathLike) -> None:
         VideoOpenError: `unreadable` or `zero_bytes`.
     """
     try:
+        SourceFile.of(path)
         with Path(path).open("rb") as file:
             if not file.read(1):
                 raise VideoOpenError(path, "zero_bytes", "the file is empty (0 bytes); copy it again")
@@ -110,21 +113,20 @@ class PyavReader:
         self.path = os.fspath(path)
         self._route = "pyav nvdec" if hwaccel else "pyav cpu"
         try:
-            self._container = av.open(self.path, metadata_errors="ignore", hwaccel=hwaccel)
+            # absolute: FFmpeg takes `pipe:0.mp4` for a protocol
+            self._container = av.open(os.path.abspath(self.path), metadata_errors="ignore", hwaccel=hwaccel)
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoOpenError(
                 path, "not_a_video", f"not a video FFmpeg can open ({_reason(error)}); leave it out or export it again"
             ) from error
         stream = video_stream(self._container)
-        if stream is None:
+        if stream is None or stream.codec_context is None:
             self.close()
             raise VideoOpenError(path, "no_video_stream", "holds no video stream (audio only?); leave it out")
         self._stream = stream
         if stream.width * stream.height > MAX_FRAME_PX:
             self.close()
-            raise VideoOpenError(
-                path, "too_large", f"frames of {stream.width}x{stream.height} px exceed 8192x4320; scale it down"
-            )
+            raise VideoOpenError(path, "too_large", TOO_LARGE.format(stream.width, stream.height))
         stream.thread_type = "AUTO"
         self._shown = array("d")  # seconds by presentation timestamp, nan where there is none
         self._decoded_at = array("d")  # by decoding timestamp
@@ -140,6 +142,8 @@ class PyavReader:
                 times.append(float("nan") if stamp is None else float(stamp * frame.time_base) - start)
             if self._size_px is None:
                 self._note_first(frame)
+            if frame.width * frame.height > MAX_FRAME_PX:
+                raise VideoDecodeError(self.path, "too_large", TOO_LARGE.format(frame.width, frame.height))
             yield PyavFrame(frame)
 
     def info(self) -> VideoInfo:

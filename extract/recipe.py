@@ -63,13 +63,21 @@ class Recipe:
         """Read `to_json`'s text back.
 
         Raises:
-            ConfigError: it names a field this version does not know.
+            ConfigError: no such text, or it names a field this version does not know.
         """
-        values = json.loads(text)
+        try:
+            values = json.loads(text)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ConfigError(f"recipe cannot be read ({error})") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"recipe must be a JSON object, got {type(values).__name__}")
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
             raise ConfigError(f"recipe has unknown fields {', '.join(unknown)}: from a newer vad-pipeline; upgrade")
-        return cls(**values)
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ConfigError(f"recipe has a value of the wrong type ({error})") from error
 
     def differences(self, other: Recipe) -> str:
         """What differs, for messages: `geometry vadclip != clip, ...`."""

@@ -7,6 +7,7 @@ whereas writing finished bytes is a clean OSError.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import logging
@@ -21,13 +22,14 @@ from urllib.parse import quote
 import h5py
 import numpy as np
 
-from .errors import StoreError
+from .errors import ConfigError, StoreError
 
 logger = logging.getLogger(__name__)
 
 ROOT_GROUP = "videos"
 SHARD_BYTES = 128 << 20  # merged shards grow to about this
 TEMPORARY_PREFIX = ".partial-"
+NAME_ERRORS = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESSED_FROM_BYTES = 1024  # chunking costs more than it saves below
 
@@ -89,6 +91,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises:
         StoreError: disk full, read-only, no rights.
+        ConfigError: the name is too long, or a file stands where a folder has to.
     """
     aside = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
@@ -104,6 +107,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             aside.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
+        if error.errno in NAME_ERRORS:
+            raise ConfigError(f"{path}: cannot be the name of a file here ({error.strerror})") from error
         raise StoreError(
             f"{path.parent}: cannot be written ({error.strerror}); make space or give rights, then run the same "
             "command again: what is finished is kept"
@@ -129,7 +134,7 @@ def opened(path: Path) -> Iterator[h5py.Group]:
     except OSError as error:
         raise StoreError(f"{path}: no readable HDF5 file; run `vad-pipeline store verify`") from error
     with file:
-        if ROOT_GROUP not in file:
+        if not isinstance(file.get(ROOT_GROUP), h5py.Group):
             raise StoreError(f"{path}: not written by vad-pipeline (no `{ROOT_GROUP}` group); move it elsewhere")
         yield file[ROOT_GROUP]
 

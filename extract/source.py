@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,10 +32,12 @@ class SourceFile:
         """Stat `path`.
 
         Raises:
-            OSError: it is not there or not to be read.
+            OSError: it is not there, not to be read, or no regular file (a pipe would be read for ever).
         """
-        stat = os.stat(path)
-        return cls(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        return cls(os.fspath(path), found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=1024)

@@ -12,22 +12,17 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from .catalogue import FILE_NAME, Catalogue, Entry, entry_of
-from .errors import ConfigError, StoreError, VadError, VideoDecodeError
-from .recipe import Recipe
+from .catalogue import DAMAGE, FILE_NAME, Catalogue, Entry, entry_of
+from .errors import StoreError, VideoDecodeError
 from .records import VideoEmbeddings
 from .shards import (
     TEMPORARY_PREFIX,
     Group,
     build,
-    checksum,
     group_name,
     merge_shards,
     new_path,
@@ -37,41 +32,13 @@ from .shards import (
     write_bytes,
 )
 from .source import SourceFile, content_of, readable
+from .stored import StoredVideo, group_problem, stored_video
 
 logger = logging.getLogger(__name__)
 
 STORE_SCHEMA = 1
 IMPORTED_SIZE = -1  # bytes of the source of imported features: there is no video behind them
 STALE_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredVideo:
-    """One video's features as they lie in the store."""
-
-    entry: Entry
-    features: np.ndarray = field(repr=False)
-    """(crops, n, 512) float16."""
-    snippet_seconds: np.ndarray = field(repr=False)
-    """(n, 2) float64."""
-    frame_seconds: np.ndarray = field(repr=False)
-    """(F,) float64."""
-    fps: Fraction
-    snippet_len: int
-
-    def crop(self, number: int) -> np.ndarray:
-        """(n, 512) float32 of one crop.
-
-        Raises:
-            ConfigError: it is not held.
-        """
-        held = self.entry.crop_numbers
-        if number not in held:
-            raise ConfigError(
-                f"{self.entry.video}: crop {number} is not in the store (held: {', '.join(map(str, held))}); "
-                f"extract with --crops {number}"
-            )
-        return self.features[held.index(number)].astype(np.float32)
 
 
 class EmbeddingStore:
@@ -99,7 +66,7 @@ class EmbeddingStore:
         try:
             head = json.loads(marker.read_text())
             schema = int(head["schema"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
             raise StoreError(f"{marker}: cannot be read as a store's head ({error}); restore or delete it") from error
         if schema > STORE_SCHEMA:
             raise StoreError(f"{self.path}: store of schema {schema}, this version knows {STORE_SCHEMA}; upgrade")
@@ -177,20 +144,12 @@ class EmbeddingStore:
         for attempt in range(2):
             try:
                 with opened(self.shards / entry.shard) as root:
-                    node = root[entry.name]
-                    return StoredVideo(
-                        entry,
-                        node["features"][()],
-                        node["snippet_seconds"][()],
-                        node["frame_seconds"][()],
-                        Fraction(*(int(part) for part in node.attrs["fps"])),
-                        int(node.attrs["snippet_len"]),
-                    )
+                    return stored_video(entry, root[entry.name])
             except FileNotFoundError:
                 if attempt == 0:  # another run merged it away: it stands in a larger shard now
                     self.catalogue.sync()
                     entry = self.entry(entry.video, entry.recipe_id) or entry
-            except (OSError, KeyError, RuntimeError) as error:
+            except DAMAGE as error:
                 raise StoreError(
                     f"{self.shards / entry.shard}: {entry.video} cannot be read ({error}); run `vad-pipeline store "
                     "verify`, move the shard away and extract again"
@@ -310,29 +269,8 @@ class EmbeddingStore:
             try:
                 with opened(path) as root:
                     for name in root:
-                        problem = _group_problem(name, path.name, root[name])
+                        problem = group_problem(name, path.name, root[name])
                         if problem:
                             yield path.name, problem
             except (StoreError, OSError) as error:
                 yield path.name, str(error)
-
-
-def _group_problem(name: str, shard: str, node: h5py.Group) -> str | None:
-    try:
-        return _disagreement(name, shard, node)
-    except (VadError, OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        return f"{name}: cannot be read ({error})"
-
-
-def _disagreement(name: str, shard: str, node: h5py.Group) -> str | None:
-    entry = entry_of(name, shard, node)
-    datasets = {key: node[key][()] for key in node}
-    if checksum(datasets) != entry.checksum:
-        return f"{entry.video}: checksum differs: the data are not what was written"
-    if group_name(entry.video, entry.recipe_id) != name or Recipe.from_json(entry.recipe).recipe_id != entry.recipe_id:
-        return f"{entry.video}: name and recipe disagree with its attributes"
-    if datasets["features"].shape[:2] != (len(entry.crop_numbers), len(datasets["snippet_seconds"])):
-        return f"{entry.video}: features of shape {datasets['features'].shape} do not fit its crops and snippets"
-    if len(datasets["frame_seconds"]) != entry.n_frames:
-        return f"{entry.video}: {len(datasets['frame_seconds'])} frame times for {entry.n_frames} frames"
-    return None

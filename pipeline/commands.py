@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.source import readable
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from .detection import DetectConfig
 from .extraction import ExtractConfig, Extractor
 from .options import (
+    Place,
     dry_run_option,
     footage_options,
     quiet_option,
@@ -25,6 +28,9 @@ from .options import (
 )
 from .run import RunSummary
 from .selection import Selection, SelectionConfig, Source
+
+if TYPE_CHECKING:
+    from vad_pipeline.extract.store import EmbeddingStore
 
 SHOWN_NAMES = 5
 
@@ -67,10 +73,8 @@ def extract(src: tuple[str, ...], store: Path, id_root: str | None, dry_run: boo
 @click.command(short_help="Score: curves and events into a results folder.")
 @click.argument("src", nargs=-1, metavar="[SRC...]")
 @store_option
-@click.option(
-    "--checkpoint", required=True, type=click.Path(path_type=Path), help="Published .pth or our .safetensors."
-)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Results folder.")
+@click.option("--checkpoint", required=True, type=Place(), help="Published .pth or our .safetensors.")
+@click.option("--out", required=True, type=Place(), help="Results folder.")
 @click.option("--threshold", type=float, help=f"{threshold_help} (default: the checkpoint's).")
 @merge_gap_option
 @click.option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
@@ -97,7 +101,7 @@ def detect(
     from vad_pipeline.extract.store import EmbeddingStore
     from vad_pipeline.model.checkpoint import load_checkpoint
 
-    from .detection import choose_entries, detect_archive, extraction_for
+    from .detection import choose_entries, detect_archive, extraction_for, run_head
     from .progress import Progress
     from .results import Results
     from .selection import find_sources, select_held
@@ -107,6 +111,8 @@ def detect(
     if not src:
         _refuse_without_src(pretrained=pretrained, id_root=id_root, **running)
     config = DetectConfig(**values)
+    if src and config.recipe_id:
+        raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
     loaded = load_checkpoint(checkpoint)
     summary = RunSummary()
     wanted = None
@@ -119,6 +125,7 @@ def detect(
             raise ConfigError(
                 f"{checkpoint}: footage extracted like this does not fit it ({differences}); --any-recipe"
             )
+        Results(out).check(run_head(loaded, extractor.recipe, config))  # before hours of extraction
         selection = find_sources(src, selecting, id_root=id_root)
         extracted = _extract(selection, extractor, store, dry_run=dry_run, quiet=quiet)
         if extracted is None:
@@ -127,10 +134,10 @@ def detect(
         if extracted.stopped_early:
             return summary.exit_code
         config = replace(config, recipe_id=extractor.recipe.recipe_id)
-        wanted = {source.video_id for source in selection.sources}
+        wanted = extracted.done
     with EmbeddingStore(store) as opened:
         _warn_of(opened.problems)
-        if wanted is not None and not opened.entries(recipe_id=config.recipe_id):
+        if wanted is not None and not wanted:
             return summary.exit_code  # every one of them failed, and was reported
         entries = choose_entries(opened, loaded, loaded.crop if config.crop is None else config.crop, config)
         if wanted is None:
@@ -142,6 +149,8 @@ def detect(
             click.echo(f"{len(entries)} videos would be scored into {out}")
             return summary.exit_code
         results = Results(out)
+        recipe = Recipe.from_json(entries[0].recipe) if entries else loaded.recipe
+        results.begin(run_head(loaded, recipe, config))
         with Progress(len(entries), doing="detect", quiet=quiet) as progress:
             n_events = detect_archive(entries, loaded, opened, results, config, report=progress, summary=summary)
     click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
@@ -149,7 +158,7 @@ def detect(
 
 
 @click.command(short_help="Events anew from curves, without scoring.")
-@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("results", type=Place())
 @click.option("--threshold", type=float, required=True, help=f"{threshold_help}.")
 @merge_gap_option
 def events(results: Path, threshold: float, merge_gap_seconds: float) -> int:
@@ -164,9 +173,9 @@ def events(results: Path, threshold: float, merge_gap_seconds: float) -> int:
 
 
 @click.command(short_help="A published checkpoint into our format.")
-@click.argument("published", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--clip", "clip_out", type=click.Path(path_type=Path), help="Also write the CLIP weights inside it.")
+@click.argument("published", type=Place())
+@click.argument("out", type=Place())
+@click.option("--clip", "clip_out", type=Place(), help="Also write the CLIP weights inside it.")
 def convert(published: Path, out: Path, clip_out: Path | None) -> int:
     """Convert PUBLISHED.pth into OUT.safetensors: smaller, and scoring with it needs no text tower.
 
@@ -183,7 +192,7 @@ def convert(published: Path, out: Path, clip_out: Path | None) -> int:
 
 
 @click.command(short_help="All of it on a small rendered archive.")
-@click.option("--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder for all of it.")
+@click.option("--out", default="demo", show_default=True, type=Place(), help="Folder for all of it.")
 @click.option("--videos", "n_videos", default=16, show_default=True, help="How many to render.")
 @click.option("--seed", default=0, show_default=True)
 @quiet_option
@@ -225,10 +234,9 @@ def _extract(
         return _dry_run(selection, selection.sources, extractor)
     with EmbeddingStore(store, create=not dry_run) as opened:
         _warn_of(opened.problems)
-        missing = missing_sources(selection, extractor, opened)
         if dry_run:
-            return _dry_run(selection, missing, extractor)
-        _warn_of_hours(missing, extractor)
+            return _dry_run(selection, missing_sources(selection, extractor, opened), extractor)
+        _warn_of_hours(selection, extractor, opened)
         n_videos = len(selection.sources) + len(selection.failures)
         with Progress(n_videos, doing="extract", quiet=quiet) as progress:
             summary = extract_archive(selection, extractor, opened, report=progress)
@@ -261,15 +269,16 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
         )
 
 
-def _warn_of_hours(missing: list[Source], extractor: Extractor) -> None:
+def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> None:
     """On a CPU, say at once where a run will take hours."""
     from vad_pipeline.extract.encoder import resolve_device
 
     from .estimate import SLOW_SECONDS, WORTH_MEASURING_IMAGES, in_words, workload
+    from .extraction import missing_sources
 
     if resolve_device(extractor.config.device).type != "cpu" or extractor.config.like == "quick":
         return
-    work = workload(missing, extractor.recipe, len(extractor.crops))
+    work = workload(missing_sources(selection, extractor, store), extractor.recipe, len(extractor.crops))
     if work.n_images < WORTH_MEASURING_IMAGES:
         return
     seconds = work.n_images / extractor.encoder.measure_rate()

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vad_pipeline.extract.catalogue import Entry
-from vad_pipeline.extract.errors import ConfigError, VideoError
+from vad_pipeline.extract.errors import ConfigError, StoreError, VideoError
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
+from vad_pipeline.extract.source import readable
 from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.model.curve import MERGE_GAP_SECONDS, curve_from_scores
+from vad_pipeline.extract.stored import StoredVideo
+from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve, curve_from_scores
 
 from .extraction import ExtractConfig
 from .outcomes import OutcomeLog, Stopwatch, VideoOutcome
@@ -46,7 +48,7 @@ class DetectConfig:
             raise ConfigError(f"--threshold must lie in 0 to 1, got {self.threshold}")
         if self.crop is not None and self.crop not in CROPS:
             raise ConfigError(f"--crop: crops are numbered 0 to {CROPS[-1]}, got {self.crop}")
-        if self.merge_gap_seconds < 0:
+        if not self.merge_gap_seconds >= 0:  # nan is not
             raise ConfigError(f"--merge-gap must not be negative, got {self.merge_gap_seconds}")
 
 
@@ -68,8 +70,8 @@ def extraction_for(checkpoint: Checkpoint, crop: int, options: ExtractConfig, pr
         frames_per_snippet=recipe.frames_per_snippet,
         tail=recipe.tail,
         crops=(crop,),
-        model=options.model or recipe.model,
-        pretrained=pretrained or recipe.weights,
+        model=recipe.model if options.model is None else options.model,
+        pretrained=recipe.weights if pretrained is None else pretrained,
         decoder="decord" if (options.decoder, recipe.decoder) == ("auto", "decord") else options.decoder,
     )
 
@@ -147,6 +149,21 @@ class _Job:
     crop: int
     threshold: float
     csv: bool
+    checkpoint_sha256: str
+
+
+def run_head(checkpoint: Checkpoint, recipe: Recipe, config: DetectConfig) -> RunHead:
+    """What run.json says of curves of these features."""
+    return RunHead(
+        checkpoint=readable(checkpoint.path),
+        checkpoint_sha256=checkpoint.sha256,
+        preset=checkpoint.preset,
+        categories=checkpoint.categories,
+        recipe=asdict(recipe),
+        recipe_id=recipe.recipe_id,
+        crop=checkpoint.crop if config.crop is None else config.crop,
+        threshold=checkpoint.threshold if config.threshold is None else config.threshold,
+    )
 
 
 def detect_archive(
@@ -163,33 +180,27 @@ def detect_archive(
 
     Args:
         entries: features, all of one recipe.
+        results: begun with this checkpoint, recipe and crop.
         summary: counted up.
 
     Returns:
         How many events there are.
 
     Raises:
-        ConfigError: the results folder holds curves of another checkpoint, recipe or crop.
         StoreError: the run cannot go on; what is finished is kept.
     """
     from vad_pipeline.model.scoring import Scorer
 
-    crop = checkpoint.crop if config.crop is None else config.crop
     threshold = checkpoint.threshold if config.threshold is None else config.threshold
-    recipe = Recipe.from_json(entries[0].recipe) if entries else checkpoint.recipe
-    results.begin(
-        RunHead(
-            checkpoint=str(checkpoint.path),
-            checkpoint_sha256=checkpoint.sha256,
-            preset=checkpoint.preset,
-            categories=checkpoint.categories,
-            recipe=asdict(recipe),
-            recipe_id=recipe.recipe_id,
-            crop=crop,
-            threshold=threshold,
-        )
+    job = _Job(
+        store,
+        results,
+        Scorer(checkpoint, device=config.device),
+        crop=checkpoint.crop if config.crop is None else config.crop,
+        threshold=threshold,
+        csv=config.csv,
+        checkpoint_sha256=checkpoint.sha256,
     )
-    job = _Job(store, results, Scorer(checkpoint, device=config.device), crop, threshold, config.csv)
     process_archive(
         entries,
         lambda entry: detect_video(entry, job),
@@ -197,7 +208,6 @@ def detect_archive(
         log=OutcomeLog(results.outcomes),
         report=report,
         summary=summary,
-        recipe_id=recipe.recipe_id,
         fail_fast=config.fail_fast,
     )
     results.merge()
@@ -212,17 +222,17 @@ def detect_video(entry: Entry, job: _Job) -> VideoOutcome:
         StoreError: store or results cannot be read or written.
     """
     outcome = VideoOutcome(entry.video, entry.source, n_frames=entry.n_frames, recipe_id=entry.recipe_id)
-    checksum = f"{entry.checksum}/{job.crop}"
-    if job.results.holds(entry.video, entry.recipe_id, checksum):
+    made_from = f"{entry.checksum}/{job.crop}/{job.checkpoint_sha256}"
+    if job.results.holds(entry.video, entry.recipe_id, made_from):
         outcome.status = "cached"
         if job.csv:
-            job.results.write_csv(job.results.get(entry.video, entry.recipe_id))
+            _write_csv(entry, job, job.results.get(entry.video, entry.recipe_id))
         return outcome
     if job.crop not in entry.crop_numbers:
         reason = f"crop {job.crop} of it is not in the store; extract it with --crops {job.crop}"
         raise VideoError(entry.source, "unreadable", reason)
     with Stopwatch() as reading:
-        video = job.store.get(entry)
+        video = _get(entry, job.store)
         embeddings = video.crop(job.crop)
     with Stopwatch() as scoring:
         scores = _score(entry, embeddings, job.scorer)
@@ -234,11 +244,26 @@ def detect_video(entry: Entry, job: _Job) -> VideoOutcome:
         source=entry.source,
     )
     with Stopwatch() as writing:
-        job.results.put(curve, recipe_id=entry.recipe_id, features_checksum=checksum, threshold=job.threshold)
+        job.results.put(curve, recipe_id=entry.recipe_id, made_from=made_from, threshold=job.threshold)
         if job.csv:
-            job.results.write_csv(curve)
+            _write_csv(entry, job, curve)
     outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
     return outcome
+
+
+def _get(entry: Entry, store: EmbeddingStore) -> StoredVideo:
+    """One video's damaged features are that video's failure."""
+    try:
+        return store.get(entry)
+    except StoreError as error:
+        raise VideoError(entry.source, "unreadable", f"its features: {error}") from error
+
+
+def _write_csv(entry: Entry, job: _Job, curve: AnomalyCurve) -> None:
+    try:
+        job.results.write_csv(curve)
+    except ConfigError as error:
+        raise VideoError(entry.source, "unreadable", f"its table: {error}") from error
 
 
 def _score(entry: Entry, embeddings: np.ndarray, scorer: Scorer) -> SnippetScores:

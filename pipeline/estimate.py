@@ -47,7 +47,7 @@ class Rates:
 
 def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int) -> Workload:
     """Add up headers; over PROBED_AT_MOST files, an even sample stands for all."""
-    step = max(1, len(sources) // PROBED_AT_MOST)
+    step = max(1, -(-len(sources) // PROBED_AT_MOST))
     probed = [probe_length(source.path) for source in sources[::step]]
     scale = len(sources) / max(1, len(probed))
     images = sum(n_snippets(length.n_frames, recipe) for length in probed) * recipe.frames_per_snippet * n_crops

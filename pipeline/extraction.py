@@ -89,7 +89,7 @@ class Extractor:
         self.crops = config.crop_numbers
         self.open_reader = READERS[config.decoder]
         named = NAMED_RECIPES[config.like].recipe
-        model = config.model or named.model
+        model = named.model if config.model is None else config.model
         self.encoder_config = EncoderConfig(model, config.pretrained, config.device, config.precision)
         self._weights = load_weights(config.pretrained, model)
         changes = {
@@ -133,6 +133,9 @@ def extract_archive(selection: Selection, extractor: Extractor, store: Embedding
     for video_id, error in selection.failures:
         outcome = VideoOutcome.failure(video_id, absolute(error.path), error, recipe_id)
         record(outcome, log=log, report=report, summary=summary)
+        if extractor.config.fail_fast:
+            summary.stopped_early = True
+            return summary
     job = _job(extractor, store)
     process_archive(
         selection.sources,

@@ -16,6 +16,7 @@ DECODERS = ("auto", "pyav", "decord", "nvdec")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 GEOMETRIES = ("vadclip", "clip")
 DEFAULT_STORE = "features"
+SLOWEST_FPS, FASTEST_FPS, MAX_RATE_DENOMINATOR = 1e-2, 1e5, 1001
 
 
 class IntList(click.ParamType):
@@ -33,6 +34,19 @@ class IntList(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers such as 0,5", param, ctx)
 
 
+class Place(click.Path):
+    """A path that says something: an unset shell variable must not mean the current folder."""
+
+    def __init__(self):
+        super().__init__(path_type=Path)
+
+    def convert(self, value, param, ctx):
+        """Refuse the empty string."""
+        if value == "":
+            self.fail("is empty (an unset variable?)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Rate(click.ParamType):
     """`30`, `29.97` or `30000/1001` -> Fraction."""
 
@@ -41,8 +55,10 @@ class Rate(click.ParamType):
     def convert(self, value, param, ctx):
         """Parse, or fail with what was expected."""
         try:
-            rate = Fraction(value)
-        except (ValueError, ZeroDivisionError):
+            if not SLOWEST_FPS <= float(value if "/" not in value else Fraction(value)) <= FASTEST_FPS:
+                raise ValueError
+            rate = Fraction(value).limit_denominator(MAX_RATE_DENOMINATOR)
+        except (ValueError, ArithmeticError):
             rate = Fraction(0)
         if rate <= 0:
             self.fail(f"{value!r} is not a frame rate such as 30, 29.97 or 30000/1001", param, ctx)
@@ -60,9 +76,7 @@ def compose(*decorators: Callable) -> Callable:
     return decorate
 
 
-store_option = click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, type=click.Path(path_type=Path), help="Feature store."
-)
+store_option = click.option("--store", default=DEFAULT_STORE, show_default=True, type=Place(), help="Feature store.")
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, failures only.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and how long it would take.")
 
@@ -77,16 +91,18 @@ selection_options = compose(
 footage_options = compose(
     click.option("--id-root", metavar="DIR", help="Ids are paths below this (default: each SRC folder)."),
     click.option("--model", metavar="NAME", help="open_clip model."),
-    click.option("--decoder", type=click.Choice(DECODERS), default="auto", show_default=True),
-    click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]"),
-    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True),
+    click.option("--decoder", type=click.Choice(DECODERS), default="auto", help="auto: PyAV."),
+    click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="auto: a GPU where there is one."),
+    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="auto: the fastest safe one."),
     click.option("--force", is_flag=True, help="Extract again what is held."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed and have not changed."),
     click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
 )
 
 recipe_options = compose(
-    click.option("--like", type=click.Choice(tuple(NAMED_RECIPES)), default="vadclip", show_default=True),
+    click.option(
+        "--like", type=click.Choice(tuple(NAMED_RECIPES)), default="vadclip", show_default=True, help="Recipe."
+    ),
     click.option("--geometry", type=click.Choice(GEOMETRIES), help="Frame to crops."),
     click.option("--frames-per-snippet", type=int, metavar="K", help="Frames embedded of each 16."),
     click.option("--tail", type=click.Choice(TAILS), help="The last, shorter snippet."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
@@ -41,6 +42,11 @@ class Progress:
             self._line()
 
     def __call__(self, outcome: VideoOutcome) -> None:
+        """Show it; where nobody can be shown anything (closed pipe, full log disk) the work goes on."""
+        with contextlib.suppress(OSError):
+            self._show(outcome)
+
+    def _show(self, outcome: VideoOutcome) -> None:
         self._done += 1
         if outcome.status == "ok":
             self._frames += outcome.n_frames or 0

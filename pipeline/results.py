@@ -17,7 +17,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from vad_pipeline.extract.catalogue import DAMAGE
 from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.names import is_plain_id
 from vad_pipeline.extract.shards import (
     Group,
     build,
@@ -67,7 +69,8 @@ class RunHead:
 class _Held:
     shard: str
     video: str
-    features_checksum: str
+    made_from: str
+    """Checksum of the features, crop and checkpoint: the same means the same curve."""
     written_ns: int
 
 
@@ -111,7 +114,7 @@ class Results:
         try:
             head = json.loads((self.path / HEAD_NAME).read_text())
             schema = int(head["schema"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
             raise StoreError(
                 f"{self.path / HEAD_NAME}: cannot be read ({error}); delete it and detect again"
             ) from error
@@ -119,24 +122,34 @@ class Results:
             raise StoreError(f"{self.path}: results of schema {schema}, this version knows {RESULTS_SCHEMA}; upgrade")
         return head
 
-    def begin(self, head: RunHead) -> None:
-        """Claim the folder for one checkpoint, recipe and crop.
+    def check(self, head: RunHead) -> None:
+        """See that the folder is free, or of this checkpoint, recipe and crop.
 
         Raises:
-            ConfigError: it holds curves of others.
+            ConfigError: it holds curves of others, or a feature store.
         """
+        if (self.path / "store.json").exists():
+            raise ConfigError(f"{self.path}: is a feature store; give --out another folder")
         if (self.path / HEAD_NAME).exists():
             clash = head.clashes(self.head())
             if clash:
                 raise ConfigError(f"{self.path}: holds results of {clash}; give another --out or delete it")
+
+    def begin(self, head: RunHead) -> None:
+        """Claim the folder for one checkpoint, recipe and crop.
+
+        Raises:
+            ConfigError: see `check`.
+        """
+        self.check(head)
         write_bytes(self.path / HEAD_NAME, json.dumps(asdict(head), indent=2).encode())
 
-    def holds(self, video_id: str, recipe_id: str, features_checksum: str) -> bool:
+    def holds(self, video_id: str, recipe_id: str, made_from: str) -> bool:
         """Whether the curve of exactly these features is there."""
         held = self._index.get(group_name(video_id, recipe_id))
-        return held is not None and held.features_checksum == features_checksum
+        return held is not None and held.made_from == made_from
 
-    def put(self, curve: AnomalyCurve, *, recipe_id: str, features_checksum: str, threshold: float) -> None:
+    def put(self, curve: AnomalyCurve, *, recipe_id: str, made_from: str, threshold: float) -> None:
         """Add a curve; once this returns, it is in place.
 
         Raises:
@@ -151,7 +164,7 @@ class Results:
             "threshold": threshold,
             "source": curve.source,
             "recipe_id": recipe_id,
-            "features_checksum": features_checksum,
+            "made_from": made_from,
             "written_ns": time.time_ns(),
         }
         datasets = {"score": curve.scores, "category": curve.category, "frame_seconds": curve.frame_seconds}
@@ -166,12 +179,12 @@ class Results:
             KeyError: not held.
             StoreError: damaged.
         """
-        return self._read(group_name(video_id, recipe_id))
+        return self._read_again(group_name(video_id, recipe_id))
 
     def __iter__(self) -> Iterator[AnomalyCurve]:
         """All curves, by video id."""
         for name in sorted(self._index, key=lambda name: self._index[name].video):
-            yield self._read(name)
+            yield self._read_again(name)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -182,6 +195,7 @@ class Results:
         Returns:
             How many events there are.
         """
+        self._scan()  # another run may have added curves
         lines = [
             json.dumps(_event_row(curve.video_id, event))
             for curve in self
@@ -207,10 +221,11 @@ class Results:
     def merge(self) -> int:
         """Join small curve shards and drop superseded curves."""
         remove_partial(self.curves, older_than_seconds=STALE_SECONDS, now=time.time())
+        self._scan()
         keep: dict[str, list[str]] = {}
         for name, held in self._index.items():
             keep.setdefault(held.shard, []).append(name)
-        sizes = {shard: (self.curves / shard).stat().st_size for shard in self._names}
+        sizes = {path.name: path.stat().st_size for path in map(self.curves.joinpath, self._names) if path.exists()}
         superseded = {shard for shard, names in self._names.items() if len(names) > len(keep.get(shard, []))}
         merged = merge_shards(self.curves, sizes=sizes, keep=keep, superseded=superseded)
         if merged:
@@ -227,13 +242,21 @@ class Results:
         try:
             with opened(shard) as root:
                 found = {name: _held(shard.name, root[name]) for name in root}
-        except (StoreError, OSError, KeyError, RuntimeError) as error:
+        except (StoreError, *DAMAGE) as error:
             logger.warning("%s: passed over, cannot be read (%s); its videos are scored again", shard, error)
             return
         self._names[shard.name] = list(found)
         for name, held in found.items():
             if name not in self._index or self._index[name].written_ns <= held.written_ns:
                 self._index[name] = held
+
+    def _read_again(self, name: str) -> AnomalyCurve:
+        """Read; once more where another run has merged the shard away meanwhile."""
+        try:
+            return self._read(name)
+        except FileNotFoundError:
+            self._scan()
+            return self._read(name)
 
     def _read(self, name: str) -> AnomalyCurve:
         shard = self.curves / self._index[name].shard
@@ -250,7 +273,9 @@ class Results:
                     fps=Fraction(*(int(part) for part in node.attrs["fps"])),
                     source=node.attrs["source"],
                 )
-        except (OSError, KeyError, RuntimeError) as error:
+        except FileNotFoundError:
+            raise
+        except DAMAGE as error:
             raise StoreError(f"{shard}: cannot be read ({error}); delete it and detect again") from error
 
 
@@ -264,4 +289,6 @@ def _event_row(video_id: str, event: Event) -> dict:
 
 def _held(shard: str, node: h5py.Group) -> _Held:
     attributes = node.attrs
-    return _Held(shard, attributes["video"], attributes["features_checksum"], int(attributes["written_ns"]))
+    if not is_plain_id(attributes["video"]):
+        raise ValueError("its video id cannot be used")
+    return _Held(shard, attributes["video"], attributes["made_from"], int(attributes["written_ns"]))

@@ -26,6 +26,8 @@ class RunSummary:
 
     counts: Counter = field(default_factory=Counter)
     """Videos by status."""
+    done: set[str] = field(default_factory=set)
+    """Ids that ended well."""
     stopped_early: bool = False
     """By --fail-fast."""
 
@@ -93,4 +95,6 @@ def record(outcome: VideoOutcome, *, log: OutcomeLog, report: Report, summary: R
     """Write, count and show one outcome."""
     log.append(outcome)
     summary.counts[outcome.status] += 1
+    if outcome.status != "failed":
+        summary.done.add(outcome.video)
     report(outcome)

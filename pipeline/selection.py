@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError
+from vad_pipeline.extract.exchange import split_name
 from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, read_rows, strip_suffix
 from vad_pipeline.extract.source import readable
 
@@ -41,7 +42,7 @@ class SelectionConfig:
     """With `only`: rows of this split."""
 
     def __post_init__(self):
-        if self.split and not self.only:
+        if self.split is not None and self.only is None:
             raise ConfigError("--split needs --only LABELS, the file that says which video is in which split")
 
 
@@ -67,7 +68,7 @@ def find_sources(paths: Sequence[str], config: SelectionConfig, *, id_root: str 
     found = Selection()
     for path in paths:
         _expand(path, found, id_root)
-    listed = read_lines(config.list_file) if config.list_file else None
+    listed = read_lines(config.list_file) if config.list_file is not None else None
     if listed is not None:
         if paths:
             wanted = {os.path.abspath(name) for name in listed}
@@ -82,7 +83,9 @@ def find_sources(paths: Sequence[str], config: SelectionConfig, *, id_root: str 
     found.sources = _narrow(found.sources, config, found)
     _drop_clashes(found)
     if not found.sources and not found.failures:
-        raise ConfigError("; ".join(found.notes) or "no video is left after --list, --match, --exclude, --only")
+        nobody = f"; nothing answers to {', '.join(found.missing[:5])}" if found.missing else ""
+        left = f"no video is left after --list, --match, --exclude, --only{nobody}"
+        raise ConfigError("; ".join(found.notes) or left)
     if not found.sources and all(error.code == "unreadable" for _, error in found.failures):
         raise ConfigError("; ".join(str(error) for _, error in found.failures[:3]))
     return found
@@ -95,7 +98,7 @@ def select_held(items: Sequence[Item], config: SelectionConfig, video_of: Callab
         The items chosen, and names in lists that none answers to.
     """
     found = Selection()
-    if config.list_file:
+    if config.list_file is not None:
         chosen = {id(item) for item in _by_name(items, read_lines(config.list_file), video_of, found)}
         items = [item for item in items if id(item) in chosen]
     return _narrow(items, config, found, video_of), found.missing
@@ -156,7 +159,7 @@ def _walk(folder: str, found: Selection) -> Iterable[str]:
 
 def _video_id(path: str, root: str) -> str:
     relative = os.path.relpath(os.path.abspath(path), os.path.abspath(root))
-    if relative.startswith(".."):
+    if relative == "." or relative.split(os.sep)[0] == "..":
         raise ConfigError(f"--id-root {root}: {readable(path)} does not lie below it")
     return strip_suffix(readable(PurePath(relative).as_posix()))
 
@@ -179,13 +182,14 @@ def _by_name(items: Sequence[Item], names: Iterable[str], video_of: Callable[[It
 def _narrow(
     items: Sequence[Item], config: SelectionConfig, found: Selection, video_of: Callable[[Item], str] = _id
 ) -> list[Item]:
+    if config.only is not None:  # first: its names are held against all videos, not against those left
+        names = _labelled(Path(config.only), config.split)
+        chosen = {id(item) for item in _by_name(items, names, video_of, found)}
+        items = [item for item in items if id(item) in chosen]
     if config.match:
         items = [item for item in items if any(fnmatchcase(video_of(item), glob) for glob in config.match)]
     if config.exclude:
         items = [item for item in items if not any(fnmatchcase(video_of(item), glob) for glob in config.exclude)]
-    if config.only:
-        chosen = {id(i) for i in _by_name(items, _labelled(Path(config.only), config.split), video_of, found)}
-        items = [item for item in items if id(item) in chosen]
     return list(items)
 
 
@@ -196,12 +200,20 @@ def _labelled(path: Path, split: str | None) -> list[str]:
     name = next((columns.index(c) for c in ("video", "path") if c in columns), None)
     if name is None:
         raise ConfigError(f"{path}: needs a column `video` or `path` in its first line, has {', '.join(head)}")
-    if not split:
-        return [row[name] for row in rows]
-    if "split" not in columns:
-        raise ConfigError(f"{path}: has no column `split`, so --split {split} cannot be asked of it")
-    place = columns.index("split")
-    return [row[name] for row in rows if len(row) > place and row[place].lower() == split.lower()]
+    short = next((row for row in rows if len(row) <= name), None)
+    if short is not None:
+        raise ConfigError(f"{path}: a line lacks its `{head[name]}`: {','.join(short)}")
+    if split:
+        if "split" not in columns:
+            raise ConfigError(f"{path}: has no column `split`, so --split {split} cannot be asked of it")
+        place = columns.index("split")
+        rows = [row for row in rows if len(row) > place and row[place].lower() == split.lower()]
+    return list(dict.fromkeys(_name_in_list(row[name]) for row in rows))
+
+
+def _name_in_list(name: str) -> str:
+    """Published feature lists name `.../Abuse/Abuse028_x264__5.npy`: the video is Abuse028_x264."""
+    return split_name(name, keep_folder=False)[0] if name.endswith(".npy") else name
 
 
 def _drop_clashes(found: Selection) -> None:

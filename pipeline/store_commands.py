@@ -11,7 +11,7 @@ import click
 
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 
-from .options import Rate, quiet_option, selection_config, selection_options, store_option
+from .options import Place, Rate, quiet_option, selection_config, selection_options, store_option
 
 SHOWN_PROBLEMS = 20
 
@@ -72,11 +72,9 @@ def verify(store: Path) -> int:
 
 
 @store.command("import", short_help="Take in published features.")
-@click.argument("list_csv", metavar="LIST.csv", type=click.Path(path_type=Path))
+@click.argument("list_csv", metavar="LIST.csv", type=Place())
 @store_option
-@click.option(
-    "--root", type=click.Path(path_type=Path), help="Where listed files are looked for (default: LIST's folder)."
-)
+@click.option("--root", type=Place(), help="Where listed files are looked for (default: LIST's folder).")
 @click.option("--like", type=click.Choice(tuple(NAMED_RECIPES)), default="vadclip", show_default=True)
 @click.option("--pretrained", default="openai", show_default=True, help="Weights they were made with.")
 @click.option("--fps", type=Rate(), default="30", show_default=True, help="Assumed frame rate.")
@@ -95,10 +93,11 @@ def import_(
     quiet: bool,
 ) -> int:
     """Import a `path,label` list of (snippets, 512) .npy files; `__k` before .npy is the crop."""
-    from vad_pipeline.extract.exchange import import_list
+    from vad_pipeline.extract.exchange import import_list, read_list
     from vad_pipeline.extract.store import EmbeddingStore
 
-    recipe: Recipe = replace(NAMED_RECIPES[like].recipe, weights=pretrained)
+    read_list(list_csv)  # before a store is made for it
+    recipe: Recipe = replace(NAMED_RECIPES[like].recipe, weights=_weights_identity(pretrained))
     with EmbeddingStore(store, create=True) as opened:
         report = import_list(list_csv, opened, recipe=recipe, fps=fps, root=root, keep_folder=keep_folder, force=force)
         opened.merge()
@@ -115,7 +114,7 @@ def import_(
 
 
 @store.command("export", short_help="Write the published layout.")
-@click.argument("out", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("out", metavar="DIR", type=Place())
 @store_option
 @click.option("--recipe", "recipe_id", metavar="ID", help="Needed where the store holds several.")
 @selection_options
@@ -130,16 +129,20 @@ def export(out: Path, store: Path, recipe_id: str | None, quiet: bool, **values)
 
     with EmbeddingStore(store) as opened:
         entries, missing = select_held(opened.entries(), selection_config(values), lambda entry: entry.video)
+        if not entries:
+            raise ConfigError(f"{store}: no video is left to export")
         recipes = sorted({e.recipe_id for e in entries if e.recipe_id.startswith(recipe_id or "")})
         if len(recipes) != 1:
             raise ConfigError(f"{store}: --recipe must name one of its recipes: {', '.join(recipes) or 'none matches'}")
         entries = [entry for entry in entries if entry.recipe_id == recipes[0]]
-        listed = export_features(opened, entries, out)
+        listed, refused = export_features(opened, entries, out)
     for name in missing:
         click.echo(f"missing: {name}", err=True)
+    for line in refused:
+        click.echo(f"refused {line}", err=True)
     if not quiet:
-        click.echo(f"{len(entries)} videos of recipe {recipes[0]} written; list in {listed}")
-    return int(bool(missing))
+        click.echo(f"{len(entries) - len(refused)} videos of recipe {recipes[0]} written; list in {listed}")
+    return int(bool(missing or refused))
 
 
 @store.command("compact", short_help="Join shards, drop what is superseded.")
@@ -153,6 +156,15 @@ def compact(store: Path) -> int:
         n_shards = len(opened.catalogue.shards())
     click.echo(f"{merged} shards joined; {n_shards} left")
     return 0
+
+
+def _weights_identity(pretrained: str) -> str:
+    """A weights file goes into a recipe by its content, a tag as it is."""
+    if not Path(pretrained).is_file():
+        return pretrained
+    from vad_pipeline.extract.weights import read_weights
+
+    return read_weights(pretrained).identity
 
 
 def _list_recipes(entries: list) -> int:

@@ -8,7 +8,7 @@ import click
 
 from vad_pipeline.extract.store import EmbeddingStore
 
-from ..detection import DetectConfig, choose_entries, detect_archive
+from ..detection import DetectConfig, choose_entries, detect_archive, run_head
 from ..extraction import ExtractConfig, Extractor, extract_archive
 from ..progress import Progress
 from ..results import Results
@@ -55,6 +55,7 @@ def run_demo(out: Path, *, n_videos: int, seed: int, quiet: bool) -> int:
         wanted = {video.video_id for video in rendered}
         entries = [entry for entry in entries if entry.video in wanted]
         results = Results(out / "results")
+        results.begin(run_head(checkpoint, extractor.recipe, detecting))
         summary = RunSummary()
         with Progress(len(entries), doing="detect", quiet=quiet) as progress:
             n_events = detect_archive(entries, checkpoint, store, results, detecting, report=progress, summary=summary)

@@ -102,7 +102,8 @@ def test_export_writes_the_same_layout_back(store, tmp_path):
     save(tmp_path / "N1.npy", seed=9)
     (tmp_path / "list.csv").write_text("Abuse/A1__0.npy,Abuse\nAbuse/A1__5.npy,Abuse\nN1.npy,\n")
     import_list(tmp_path / "list.csv", store, **OPTIONS)
-    listed = export(store, store.entries(), tmp_path / "out")
+    listed, refused = export(store, store.entries(), tmp_path / "out")
+    assert refused == []
     assert listed.read_text() == "path,label\nAbuse/A1__0.npy,Abuse\nAbuse/A1__5.npy,Abuse\nN1__0.npy,\n"
     assert (tmp_path / "out" / "Abuse" / "A1__5.npy").read_bytes() == (tmp_path / "Abuse" / "A1__5.npy").read_bytes()
     with EmbeddingStore(tmp_path / "again", create=True) as again:

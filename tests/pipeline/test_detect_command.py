@@ -277,3 +277,56 @@ def test_an_interrupted_detect_keeps_what_it_reported_and_goes_on(tmp_path, run_
     assert all(
         np.array_equal(curve["score"], read_curves(tmp_path / "out")[name]["score"]) for name, curve in kept.items()
     )
+
+
+def test_footage_that_fails_now_is_not_scored_from_before(archive, detect, tmp_path, make_video):
+    for name in "ab":
+        make_video(tmp_path / "raw" / f"{name}.mp4", seed=ord(name))
+    detect(tmp_path / "raw")
+    (tmp_path / "raw" / "a.mp4").write_text("no video any more")
+    code, out, err = detect(tmp_path / "raw", out="again")
+    assert code == 1 and set(read_curves(tmp_path / "again")) == {"b"} and "a.mp4" in err
+
+
+def test_another_runs_curves_are_in_the_events(archive, detect, tmp_path):
+    from vad_pipeline.pipeline.results import Results
+
+    detect(archive / "a.mp4", "--threshold", "0")
+    early = Results(tmp_path / "out")
+    detect(archive, "--threshold", "0")
+    early.merge()
+    assert early.write_events(threshold=0, merge_gap_seconds=1) == len(FRAMES)
+
+
+def test_results_taken_for_a_store_and_the_other_way_round(archive, detect, tmp_path):
+    detect(archive)
+    code, _, err = detect(out="S")
+    assert code == 2 and "is a feature store" in err
+
+
+def test_a_clash_is_told_before_anything_is_extracted(archive, detect, tmp_path, recipe, make_video):
+    detect(archive)
+    seeded_checkpoint(tmp_path / "other.safetensors", preset="ucf-crime", recipe=recipe, crop=0, seed=1)
+    new = make_video(tmp_path / "new.mp4")
+    code, _, err = detect(new, checkpoint=tmp_path / "other.safetensors")
+    assert code == 2 and "another checkpoint" in err
+    with EmbeddingStore(tmp_path / "S") as store:
+        assert "new" not in [entry.video for entry in store.entries()]
+
+
+def test_curves_of_another_checkpoint_are_not_taken_over_without_a_head(archive, detect, tmp_path, recipe):
+    detect(archive)
+    (tmp_path / "out" / "run.json").unlink()
+    seeded_checkpoint(tmp_path / "other.safetensors", preset="ucf-crime", recipe=recipe, crop=0, seed=1)
+    code, out, _ = detect(checkpoint=tmp_path / "other.safetensors")
+    assert code == 0 and "3 ok, 0 cached" in out
+
+
+def test_damaged_features_of_one_video_cost_only_it(archive, detect, tmp_path):
+    detect(archive)
+    (shard,) = (tmp_path / "S" / "shards").glob("*.h5")
+    with h5py.File(shard, "r+") as file:
+        node = next(node for node in file["videos"].values() if node.attrs["video"] == "a")
+        del node["snippet_seconds"]
+    code, out, err = detect(out="b")
+    assert code == 1 and "2 ok, 0 cached, 1 failed" in out and "[unreadable]" in err
