@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 import click
 from tqdm import tqdm
@@ -12,6 +13,30 @@ from tqdm import tqdm
 from .outcomes import VideoOutcome
 
 PLAIN_EVERY_SECONDS = 10
+
+
+@contextlib.contextmanager
+def counting(doing: str, *, quiet: bool, total: int | None = None) -> Iterator[Callable[[str], None]]:
+    """A callable that is told each video id as work on it begins: a bar on a terminal, plain lines elsewhere."""
+    count, last_line = 0, time.monotonic()
+
+    def on_video(video_id: str) -> None:
+        nonlocal count, last_line
+        count += 1
+        if bar is not None:
+            bar.update()
+        elif not quiet and time.monotonic() - last_line >= PLAIN_EVERY_SECONDS:
+            last_line = time.monotonic()
+            click.echo(f"{doing}: {count}{f' of {total}' if total else ''} videos", err=True)
+
+    bar = None
+    if not quiet and sys.stderr.isatty():
+        bar = tqdm(total=total, desc=doing, unit="video", file=sys.stderr, leave=False, dynamic_ncols=True)
+    try:
+        yield on_video
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 class Progress:

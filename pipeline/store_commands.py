@@ -12,6 +12,7 @@ import click
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 
 from .options import Place, Rate, quiet_option, selection_config, selection_options, store_option
+from .progress import counting
 
 SHOWN_PROBLEMS = 20
 
@@ -98,8 +99,17 @@ def import_(
 
     read_list(list_csv)  # before a store is made for it
     recipe: Recipe = replace(NAMED_RECIPES[like].recipe, weights=_weights_identity(pretrained))
-    with EmbeddingStore(store, create=True) as opened:
-        report = import_list(list_csv, opened, recipe=recipe, fps=fps, root=root, keep_folder=keep_folder, force=force)
+    with EmbeddingStore(store, create=True) as opened, counting("import", quiet=quiet) as on_video:
+        report = import_list(
+            list_csv,
+            opened,
+            recipe=recipe,
+            fps=fps,
+            root=root,
+            keep_folder=keep_folder,
+            force=force,
+            on_video=on_video,
+        )
         opened.merge()
     for line in report.refused:
         click.echo(f"refused {line}", err=True)
@@ -135,7 +145,8 @@ def export(out: Path, store: Path, recipe_id: str | None, quiet: bool, **values)
         if len(recipes) != 1:
             raise ConfigError(f"{store}: --recipe must name one of its recipes: {', '.join(recipes) or 'none matches'}")
         entries = [entry for entry in entries if entry.recipe_id == recipes[0]]
-        listed, refused = export_features(opened, entries, out)
+        with counting("export", quiet=quiet, total=len(entries)) as on_video:
+            listed, refused = export_features(opened, entries, out, on_video=on_video)
     for name in missing:
         click.echo(f"missing: {name}", err=True)
     for line in refused:
