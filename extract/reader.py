@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -214,42 +214,6 @@ class PyavReader:
             self._warnings.append(f"rotation of {frame.rotation} degrees ignored: only quarter turns are applied")
         if untagged_hd(frame):
             self._warnings.append("colour matrix not stated: BT.709 assumed")
-
-
-def open_nvdec(path: str | os.PathLike) -> PyavReader:
-    """PyAV with decoding on an NVIDIA GPU; frames come back to the CPU.
-
-    Raises:
-        VideoOpenError: as PyavReader.
-        VideoDecodeError: the device cannot decode this file (code `unreadable`).
-    """
-    from av.codec.hwaccel import HWAccel
-
-    PyavReader(path).close()  # what is wrong with the file itself is said as ever
-    try:
-        return PyavReader(path, hwaccel=HWAccel(device_type="cuda", allow_software_fallback=False))
-    except (VideoOpenError, RuntimeError, NotImplementedError) as error:
-        raise VideoDecodeError(path, "unreadable", "NVDEC cannot decode it here; use --decoder pyav") from error
-
-
-def open_decord(path: str | os.PathLike) -> Reader:
-    """decord in a process of its own, see decord_reader.py."""
-    from .decord_reader import DecordReader
-
-    return DecordReader(path)
-
-
-READERS: dict[str, Callable[[str | os.PathLike], Reader]] = {
-    "auto": PyavReader,
-    "pyav": PyavReader,
-    "nvdec": open_nvdec,
-    "decord": open_decord,
-}
-
-
-def decoder_family(decoder: str) -> str:
-    """The recipe's decoder family for a `--decoder` name."""
-    return "decord" if decoder == "decord" else "ffmpeg"
 
 
 def _reason(error: Exception) -> str:

@@ -69,6 +69,7 @@ class Extractor:
     """
 
     def __init__(self, config: ExtractConfig):
+        from vad_pipeline.extract.decoders import READERS, decoder_family
         from vad_pipeline.extract.encoder import (
             EncoderConfig,
             load_weights,
@@ -77,7 +78,6 @@ class Extractor:
             weight_warnings,
         )
         from vad_pipeline.extract.geometry import GEOMETRIES
-        from vad_pipeline.extract.reader import READERS, decoder_family
 
         if config.geometry and config.geometry not in GEOMETRIES:
             raise ConfigError(f"--geometry must be one of {', '.join(GEOMETRIES)}, got {config.geometry!r}")

@@ -64,7 +64,7 @@ def test_vadclip_geometry_is_plain_bilinear(frames):
 
 
 def test_geometry_on_real_frames(shared):
-    from vad_pipeline.extract.reader import READERS
+    from vad_pipeline.extract.decoders import READERS
 
     for name, decoder in [
         ("ucf/RoadAccidents133_x264.mp4", "pyav"),

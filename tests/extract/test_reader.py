@@ -10,9 +10,10 @@ import av
 import numpy as np
 import pytest
 
+from vad_pipeline.extract.decoders import READERS
 from vad_pipeline.extract.decord_reader import DecordReader
 from vad_pipeline.extract.errors import VideoDecodeError, VideoError
-from vad_pipeline.extract.reader import READERS, PyavReader, quarter_turns
+from vad_pipeline.extract.reader import PyavReader, quarter_turns
 from vad_pipeline.extract.timeline import timeline
 
 DECORD_ACCEPTS = [
