@@ -14,7 +14,7 @@ from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.source import readable
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from .detection import DetectConfig
+from .detection import DetectConfig, choose_entries, detect_archive, extraction_for, run_head
 from .extraction import ExtractConfig, Extractor
 from .options import (
     Place,
@@ -27,10 +27,11 @@ from .options import (
     store_option,
 )
 from .run import RunSummary
-from .selection import Selection, SelectionConfig, Source
+from .selection import Selection, SelectionConfig, Source, find_sources, select_held
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store import EmbeddingStore
+    from vad_pipeline.model.checkpoint import Checkpoint
 
 SHOWN_NAMES = 5
 
@@ -61,8 +62,6 @@ def extract(src: tuple[str, ...], store: Path, id_root: str | None, dry_run: boo
 
     What is held already is not decoded again; run the same command to go on after any interruption.
     """
-    from .selection import find_sources
-
     selecting = selection_config(values)
     selection = find_sources(_footage(src, selecting), selecting, id_root=id_root)
     extractor = Extractor(ExtractConfig(**values))
@@ -98,13 +97,7 @@ def detect(
     **values,
 ) -> int:
     """Score the videos of the store; with SRC, extract first what it lacks, and score those only."""
-    from vad_pipeline.extract.store import EmbeddingStore
     from vad_pipeline.model.checkpoint import load_checkpoint
-
-    from .detection import choose_entries, detect_archive, extraction_for, run_head
-    from .progress import Progress
-    from .results import Results
-    from .selection import find_sources, select_held
 
     selecting = selection_config(values)
     running = {name: values.pop(name) for name in ("model", "decoder", "precision", "force", "retry_failed")}
@@ -114,47 +107,19 @@ def detect(
     if src and config.recipe_id:
         raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
     loaded = load_checkpoint(checkpoint)
-    summary = RunSummary()
-    wanted = None
-    if src:
-        options = ExtractConfig(**running, device=config.device, fail_fast=config.fail_fast)
-        crop = loaded.crop if config.crop is None else config.crop
-        extractor = Extractor(extraction_for(loaded, crop, options, pretrained))
-        if not (config.any_recipe or loaded.accepts(extractor.recipe)):
-            differences = loaded.recipe.differences(extractor.recipe)
-            raise ConfigError(
-                f"{checkpoint}: footage extracted like this does not fit it ({differences}); --any-recipe"
-            )
-        Results(out).check(run_head(loaded, extractor.recipe, config))  # before hours of extraction
-        selection = find_sources(src, selecting, id_root=id_root)
-        extracted = _extract(selection, extractor, store, dry_run=dry_run, quiet=quiet)
-        if extracted is None:
-            return 0
-        summary.counts["failed"] += extracted.counts["failed"]
-        if extracted.stopped_early:
-            return summary.exit_code
-        config = replace(config, recipe_id=extractor.recipe.recipe_id)
-        wanted = extracted.done
-    with EmbeddingStore(store) as opened:
-        _warn_of(opened.problems)
-        if wanted is not None and not wanted:
-            return summary.exit_code  # every one of them failed, and was reported
-        entries = choose_entries(opened, loaded, loaded.crop if config.crop is None else config.crop, config)
-        if wanted is None:
-            entries, missing = select_held(entries, selecting, lambda entry: entry.video)
-            summary.counts["failed"] += _report_missing(missing)
-        else:
-            entries = [entry for entry in entries if entry.video in wanted]
-        if dry_run:
-            click.echo(f"{len(entries)} videos would be scored into {out}")
-            return summary.exit_code
-        results = Results(out)
-        recipe = Recipe.from_json(entries[0].recipe) if entries else loaded.recipe
-        results.begin(run_head(loaded, recipe, config))
-        with Progress(len(entries), doing="detect", quiet=quiet) as progress:
-            n_events = detect_archive(entries, loaded, opened, results, config, report=progress, summary=summary)
-    click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
-    return summary.exit_code
+    if not src:
+        return _detect(loaded, config, store, out, selecting, None, dry_run=dry_run, quiet=quiet).exit_code
+    options = ExtractConfig(**running, device=config.device, fail_fast=config.fail_fast)
+    extractor = _extractor_for(loaded, config, options, pretrained, out)
+    selection = find_sources(src, selecting, id_root=id_root)
+    extracted = _extract(selection, extractor, store, dry_run=dry_run, quiet=quiet)
+    if extracted is None:  # a dry run
+        return 0
+    if extracted.stopped_early or not extracted.done:  # what failed was reported
+        return extracted.exit_code
+    config = replace(config, recipe_id=extractor.recipe.recipe_id)
+    detected = _detect(loaded, config, store, out, selecting, extracted.done, dry_run=False, quiet=quiet)
+    return max(extracted.exit_code, detected.exit_code)
 
 
 @click.command(short_help="Events anew from curves, without scoring.")
@@ -210,6 +175,63 @@ def _footage(src: Sequence[str], selecting: SelectionConfig) -> Sequence[str]:
     if not src and not selecting.list_file:
         raise click.UsageError("give SRC (files or folders), or --list FILE")
     return src
+
+
+def _extractor_for(
+    checkpoint: Checkpoint, config: DetectConfig, options: ExtractConfig, pretrained: str | None, out: Path
+) -> Extractor:
+    """An extractor of the features that a checkpoint scores; all that could go wrong is told before it works."""
+    from .results import Results
+
+    crop = checkpoint.crop if config.crop is None else config.crop
+    extractor = Extractor(extraction_for(checkpoint, crop, options, pretrained))
+    if not (config.any_recipe or checkpoint.accepts(extractor.recipe)):
+        differences = checkpoint.recipe.differences(extractor.recipe)
+        raise ConfigError(
+            f"{checkpoint.path}: footage extracted like this does not fit it ({differences}); --any-recipe scores it "
+            "all the same"
+        )
+    Results(out).check(run_head(checkpoint, extractor.recipe, config))
+    return extractor
+
+
+def _detect(
+    checkpoint: Checkpoint,
+    config: DetectConfig,
+    store: Path,
+    out: Path,
+    selecting: SelectionConfig,
+    wanted: set[str] | None,
+    *,
+    dry_run: bool,
+    quiet: bool,
+) -> RunSummary:
+    """Score with progress: the ids `wanted`, or where None what the selection leaves of the store."""
+    from vad_pipeline.extract.store import EmbeddingStore
+
+    from .progress import Progress
+    from .results import Results
+
+    summary = RunSummary()
+    with EmbeddingStore(store) as opened:
+        _warn_of(opened.problems)
+        entries = choose_entries(opened, checkpoint, checkpoint.crop if config.crop is None else config.crop, config)
+        if wanted is None:
+            entries, missing = select_held(entries, selecting, lambda entry: entry.video)
+            summary.counts["failed"] += _report_missing(missing)
+        else:
+            entries = [entry for entry in entries if entry.video in wanted]
+        if dry_run:
+            click.echo(f"{len(entries)} videos would be scored into {out}")
+            return summary
+        results = Results(out)
+        recipe = Recipe.from_json(entries[0].recipe) if entries else checkpoint.recipe
+        results.begin(run_head(checkpoint, recipe, config))
+        with Progress(len(entries), doing="detect", quiet=quiet) as progress:
+            n_events = detect_archive(entries, checkpoint, opened, results, config, report=progress, summary=summary)
+    if not quiet:
+        click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
+    return summary
 
 
 def _refuse_without_src(**given: object) -> None:
