@@ -13,25 +13,29 @@ import os
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from vad_pipeline.extract.embed import embed_video
 from vad_pipeline.extract.encoder import ClipEncoder, EncoderConfig
+from vad_pipeline.extract.geometry import crop_frame
 from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.extract.recipe import NAMED_RECIPES
+from vad_pipeline.extract.sampling import sample_stream
 
 CLIPS = ("ucf/RoadAccidents017_x264.mp4", "odd/survnofight_nofi001.mp4", "ucf/Normal_Videos_063_x264.mp4")
 
 
 def embeddings(folder: Path, precision: str) -> list[np.ndarray]:
-    """(n, 512) of each clip by recipe quick."""
+    """(n, 512) float32 of each clip's snippets by recipe quick, not rounded to the store's float16."""
     encoder = ClipEncoder(EncoderConfig(pretrained="random:0", device="cpu", precision=precision))
     recipe = NAMED_RECIPES["quick"].recipe
-    return [
-        embed_video(
-            lambda clip=clip: PyavReader(folder / clip), video_id=clip, recipe=recipe, crops=(0,), encoder=encoder
-        ).embeddings[0]
-        for clip in CLIPS
-    ]
+    clips = []
+    for clip in CLIPS:
+        reader = PyavReader(folder / clip)
+        frames = [frame.rgb() for (frame,) in sample_stream(reader, recipe)]
+        reader.close()
+        crops = torch.cat([crop_frame(frame, recipe.geometry, (0,)) for frame in frames])
+        clips.append(np.concatenate([encoder.encode(batch) for batch in crops.split(encoder.batch_size)]))
+    return clips
 
 
 def worst_cosine(a: np.ndarray, b: np.ndarray) -> float:
