@@ -167,3 +167,15 @@ def test_low_precision_on_real_clips(shared, toy_model):
     centre = outputs["fp32"].mean(axis=0)
     exact, low = (torch.from_numpy(outputs[precision] - centre) for precision in ("fp32", "bf16"))
     assert torch.cosine_similarity(exact, low).min() >= 0.99
+
+
+def test_rows_do_not_depend_on_their_blocks(tmp_path, make_video, toy_encoder, monkeypatch):
+    from vad_pipeline.extract import embed
+
+    path, recipe = make_video(tmp_path / "a.mp4", n_frames=150), NAMED_RECIPES["quick"].recipe
+    options = {"video_id": "a", "recipe": recipe, "crops": (0, 5), "encoder": toy_encoder}
+    whole = embed_video(lambda: PyavReader(path), **options).embeddings
+    for rows in (1, 4, 5, 10):  # 10 snippets
+        monkeypatch.setattr(embed, "ROWS_PER_BLOCK", rows)
+        assert np.array_equal(embed_video(lambda: PyavReader(path), **options).embeddings, whole)
+    assert whole.shape == (2, 10, 512)
