@@ -7,19 +7,23 @@ unchanged (size and modification time, else its content).
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+import h5py
 import numpy as np
 
 from .catalogue import DAMAGE, FILE_NAME, Catalogue, Entry, entry_of
 from .errors import StoreError, VideoDecodeError
 from .records import VideoEmbeddings
 from .shards import (
+    ROOT_GROUP,
     TEMPORARY_PREFIX,
     Group,
     build,
@@ -36,6 +40,7 @@ from .stored import StoredVideo, group_problem, stored_video
 
 logger = logging.getLogger(__name__)
 
+Read = TypeVar("Read")
 STORE_SCHEMA = 1
 IMPORTED_SIZE = -1  # bytes of the source of imported features: there is no video behind them
 STALE_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
@@ -141,10 +146,14 @@ class EmbeddingStore:
         Raises:
             StoreError: its shard is gone or damaged.
         """
+        return self._reading(entry, lambda node: stored_video(entry, node))
+
+    def _reading(self, entry: Entry, read: Callable[[h5py.Group], Read]) -> Read:
+        """What `read` makes of an entry's group, wherever that lies by now."""
         for attempt in range(2):
             try:
                 with opened(self.shards / entry.shard) as root:
-                    return stored_video(entry, root[entry.name])
+                    return read(root[entry.name])
             except FileNotFoundError:
                 if attempt == 0:  # another run merged it away: it stands in a larger shard now
                     self.catalogue.sync()
@@ -208,26 +217,26 @@ class EmbeddingStore:
 
     def copy_as(self, entry: Entry, video_id: str, source: SourceFile) -> Entry:
         """Hold the features of `entry` under another id too: the same content under another name."""
-        with opened(self.shards / entry.shard) as root:
-            node = root[entry.name]
-            attributes = {
-                **dict(node.attrs),
-                "video": video_id,
-                "source": readable(source.path),
-                "size": source.size,
-                "mtime_ns": source.mtime_ns,
-                "written_ns": time.time_ns(),
-            }
-            datasets = {name: node[name][()] for name in node}
+        attributes, datasets = self._reading(entry, lambda node: (dict(node.attrs), {n: node[n][()] for n in node}))
+        attributes |= {
+            "video": video_id,
+            "source": readable(source.path),
+            "size": source.size,
+            "mtime_ns": source.mtime_ns,
+            "written_ns": time.time_ns(),
+        }
         return self._add(Group(group_name(video_id, entry.recipe_id), attributes, datasets))
 
     def _add(self, group: Group) -> Entry:
         data = build([group])
         path = new_path(self.shards)
+        with h5py.File(io.BytesIO(data)) as file:
+            entry = entry_of(group.name, path.name, file[ROOT_GROUP][group.name])
         write_bytes(path, data)
-        with opened(path) as root:
-            entry = entry_of(group.name, path.name, root[group.name])
-        self.catalogue.add(path, [entry])
+        try:
+            self.catalogue.add(path, [entry])
+        except FileNotFoundError:  # another run has merged it away already
+            self.catalogue.sync()
         return entry
 
     # -- upkeep ---------------------------------------------------------------------------------------------------
