@@ -59,7 +59,7 @@ class VideoOutcome:
 
 def new_run_id() -> str:
     """Sortable by time, unique over hosts."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:6]}"
 
 
 class OutcomeLog:
