@@ -206,5 +206,5 @@ def test_a_failed_write_leaves_what_was_there(seeded, tmp_path, monkeypatch):
         seeded_checkpoint(target, preset="xd-violence", recipe=seeded.recipe, crop=0, seed=0)
     assert target.read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
     blocked = tmp_path / "a.safetensors" / "b.safetensors"
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(ConfigError, match="cannot be the name of a file here"):
         seeded_checkpoint(blocked, preset="xd-violence", recipe=seeded.recipe, crop=0, seed=0)
