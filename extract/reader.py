@@ -29,7 +29,6 @@ MAX_FRAME_PX = 8192 * 4320  # a snippet's frames are held undecided: 16 of these
 TOO_LARGE = "frames of {}x{} px exceed 8192x4320; scale it down"
 HD_HEIGHT_PX = 720  # from here on untagged YUV is taken for BT.709
 UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
-RGB_COLORSPACE = 0  # AVCOL_SPC_RGB
 
 
 class Frame(Protocol):

@@ -48,15 +48,13 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="vad-pipeline")
 @click.option("--debug", is_flag=True, help="Show tracebacks and what happens inside.")
-@click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
+def cli(debug: bool) -> None:
     """From raw footage to a per-frame anomaly curve.
 
     \b
     vad-pipeline extract raw_videos/ --store features
     vad-pipeline detect --store features --checkpoint model_ucf.pth --out results
     """
-    ctx.obj = {"debug": debug}
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("vad_pipeline").setLevel(logging.DEBUG if debug else logging.WARNING)
 
