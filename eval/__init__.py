@@ -1,5 +1,5 @@
-"""`AnomalyCurve` + annotations -> figures and pages: ground truth readers, metrics, the review page.
+"""`AnomalyCurve` + annotations -> `EvalResult`: ground-truth readers, frame figures, localisation, thresholds, tables.
 
-Empty so far: this room is where evaluation and the report will live. Imports from `extract` and `model` only;
-`pipeline` may import from here.
+Imports from `extract` and `model` only; loads neither torch nor, before a figure is drawn, matplotlib. `pipeline` may
+import from here.
 """

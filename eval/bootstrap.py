@@ -1,0 +1,31 @@
+"""Confidence intervals: resample the videos, not the frames, for frames of one video are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+N_RESAMPLES = 1000
+INTERVAL = (2.5, 97.5)  # percentiles: 95%
+SEED = 0
+
+
+def video_draws(n_videos: int, *, n_resamples: int, seed: int = SEED) -> Iterator[np.ndarray]:
+    """How often each video is in each resample (V,) int64: V draws with replacement.
+
+    The same number of videos and seed give the same draws: figures of two results can be paired.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(n_resamples):
+        yield np.bincount(rng.integers(n_videos, size=n_videos), minlength=n_videos)
+
+
+def interval(values: np.ndarray | Sequence[float]) -> tuple[float, float] | None:
+    """The middle 95% of a figure over resamples; those where it is undefined (NaN) are left out, None if all are."""
+    values = np.asarray(values, np.float64)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return None
+    low, high = np.percentile(values, INTERVAL)
+    return float(low), float(high)

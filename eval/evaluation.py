@@ -1,0 +1,263 @@
+"""Curves + annotations -> `EvalResult`: every figure of evaluation.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vad_pipeline.model.categories import NORMAL
+from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
+
+from .annotations import AnnotationError, VideoAnnotation, category_key
+from .bootstrap import SEED, interval, video_draws
+from .detection import IOU_THRESHOLDS, TOP_SHARE, Localisation, Segments, localise, merge_segments
+from .metrics import Ranking, area_under_roc, precision_sum, recall_within
+from .notes import evaluation_notes, some
+from .thresholds import false_alarms_per_hour
+from .truth import PROTOCOLS, VideoTruth, lay_over, match_annotations
+
+EVALUATION_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvalResult:
+    """Figures of one set of curves. Rates and areas are fractions 0 to 1; None where a figure is undefined."""
+
+    protocol: str
+    n_videos: int
+    n_frames: int
+    n_anomalous_frames: int
+    auc: float | None
+    """Frame ROC AUC, all videos' frames together."""
+    ap: float | None
+    """Frame average precision, likewise."""
+    auc_anomalous: float | None
+    """AUC over the frames of anomalous videos only."""
+    recall_at_2_percent_fpr: float | None
+    threshold: float
+    false_alarms_per_hour: float | None
+    """Events at `threshold` without an anomalous frame, per hour of normal footage."""
+    category_accuracy: float | None
+    """Share of anomalous videos whose likeliest anomaly category is one of the true ones."""
+    map: dict[str, float] | None
+    """`average` and each IoU threshold."""
+    per_category: dict[str, dict]
+    """Name -> n_videos, n_anomalous_frames, auc (over that category's videos only), map (its AP, mean over IoU)."""
+    ci: dict[str, tuple[float, float] | None]
+    """95% bootstrap intervals of auc, ap, auc_anomalous and map; empty without bootstrap."""
+    missing: dict[str, list[str]]
+    """without_result: annotated names; without_annotation: video ids."""
+    notes: tuple[str, ...]
+    """What a reader must know, one sentence each."""
+    video_ids: tuple[str, ...] = field(repr=False)
+    resamples: dict[str, np.ndarray] = field(repr=False)
+    """Figure -> its value in each resample (NaN where undefined); pairs with another result of the same videos."""
+    roc: tuple[np.ndarray, np.ndarray] = field(repr=False)
+    """True and false positives at each distinct score, falling (K,), (K,)."""
+
+    def __post_init__(self):
+        if not 0 <= self.n_anomalous_frames <= self.n_frames:
+            raise ValueError(f"expected anomalous frames within {self.n_frames}, got {self.n_anomalous_frames}")
+
+    def to_json(self) -> dict:
+        """The fields of evaluation.json that evaluation knows."""
+        kept = ("video_ids", "resamples", "roc")
+        values = {name: getattr(self, name) for name in self.__slots__ if name not in kept}
+        return {"schema": EVALUATION_SCHEMA, **values, "notes": list(self.notes)}
+
+
+def evaluate(
+    curves: Sequence[AnomalyCurve],
+    annotations: Sequence[VideoAnnotation],
+    *,
+    protocol: str = "corrected",
+    threshold: float = 0.5,
+    merge_gap_seconds: float = MERGE_GAP_SECONDS,
+    normal_is_segment: bool = False,
+    n_resamples: int = 0,
+    seed: int = SEED,
+) -> EvalResult:
+    """Compare curves with the truth.
+
+    Args:
+        curves: of the videos, all with the same categories, the normal one first.
+        annotations: of the videos.
+        protocol: `corrected`, or `official`: frames of whole snippets only, mAP with the published quirks.
+        threshold: of the false alarms.
+        merge_gap_seconds: of the false alarms.
+        normal_is_segment: `official` only: a whole normal video is a true segment of the normal category, as in
+            XD-Violence's published truth; UCF-Crime's has none.
+        n_resamples: of the bootstrap over videos; 0: no intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        AnnotationError: nothing matches, or curves of different categories.
+        ConfigError: a name matches two videos.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"expected protocol of {PROTOCOLS}, got {protocol!r}")
+    by_id = {curve.video_id: curve for curve in curves}
+    matched = match_annotations(annotations, [curve.video_id for curve in curves])
+    if not matched.pairs:
+        raise AnnotationError(
+            f"no annotated name matches a result; annotated: {some([each.name for each in annotations])}; "
+            f"results: {some(list(by_id))}"
+        )
+    videos = [lay_over(annotation, by_id[video_id], protocol) for annotation, video_id in matched.pairs]
+    categories = videos[0].curve.categories
+    if any(video.curve.categories != categories for video in videos):
+        raise AnnotationError("the results hold curves of different categories: evaluate them one by one")
+    truths = [video.frames() for video in videos]
+    runs = _Runs.of(videos, truths)
+    localisation, lacking = _localise(videos, categories, protocol, normal_is_segment=normal_is_segment)
+    of_anomalous = _Runs.of(videos, truths, np.array([not video.annotation.is_normal for video in videos]))
+    figures = _figures(runs, of_anomalous, localisation)
+    resamples = {name: np.full(n_resamples, np.nan) for name in figures}
+    for number, draw in enumerate(video_draws(len(videos), n_resamples=n_resamples, seed=seed)):
+        for name, value in _figures(runs, of_anomalous, localisation, draw).items():
+            resamples[name][number] = np.nan if value is None else value
+    maps = localisation.mean_average_precision()
+    return EvalResult(
+        protocol=protocol,
+        n_videos=len(videos),
+        n_frames=sum(video.n_frames for video in videos),
+        n_anomalous_frames=int(sum(truth.sum() for truth in truths)),
+        auc=figures["auc"],
+        ap=figures["ap"],
+        auc_anomalous=figures["auc_anomalous"],
+        recall_at_2_percent_fpr=recall_within(*runs.counts()),
+        threshold=threshold,
+        false_alarms_per_hour=false_alarms_per_hour(
+            [video.curve for video in videos], truths, threshold=threshold, merge_gap_seconds=merge_gap_seconds
+        ),
+        category_accuracy=_category_accuracy(videos),
+        map=None if maps is None else {"average": float(maps.mean()), **_by_iou(maps)},
+        per_category=_per_category(videos, truths, localisation),
+        ci={name: interval(values) for name, values in resamples.items()} if n_resamples else {},
+        missing={
+            "without_result": list(matched.without_result),
+            "without_annotation": list(matched.without_annotation),
+        },
+        notes=tuple(evaluation_notes(videos, protocol, figures, lacking, matched.without_result, by_id)),
+        video_ids=tuple(video.curve.video_id for video in videos),
+        resamples=resamples,
+        roc=runs.counts(),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """Runs of frames of equal score and truth, by falling score: scores change once a snippet, so they are few."""
+
+    ranking: Ranking
+    lengths: np.ndarray
+    video: np.ndarray
+    """(N,) frames, and index of the video, in the ranking's order."""
+
+    @classmethod
+    def of(cls, videos: Sequence[VideoTruth], truths: Sequence[np.ndarray], chosen: np.ndarray | None = None) -> _Runs:
+        """Of all videos, or of those chosen (V,) bool; the others keep their index."""
+        scores, positive, lengths, indices = [[np.empty(0)] for _ in range(4)]
+        for index in range(len(videos)) if chosen is None else np.flatnonzero(chosen):
+            truth, values = truths[index], videos[index].curve.scores[: videos[index].n_frames]
+            starts = np.flatnonzero(np.append(True, (values[1:] != values[:-1]) | (truth[1:] != truth[:-1])))
+            scores.append(values[starts])
+            positive.append(truth[starts])
+            lengths.append(np.diff(np.append(starts, len(values))))
+            indices.append(np.full(len(starts), index))
+        ranking = Ranking.of(np.concatenate(scores), np.concatenate(positive))
+        lengths, indices = (np.concatenate(each).astype(np.int64)[ranking.order] for each in (lengths, indices))
+        return cls(ranking, lengths, indices)
+
+    def counts(self, draw: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """True and false positive frames at each distinct score, each video as often as drawn (V,)."""
+        return self.ranking.counts(self.lengths if draw is None else self.lengths * draw[self.video])
+
+
+def _figures(
+    runs: _Runs, of_anomalous: _Runs, localisation: Localisation, draw: np.ndarray | None = None
+) -> dict[str, float | None]:
+    counts = runs.counts(draw)
+    maps = localisation.mean_average_precision(draw)
+    return {
+        "auc": area_under_roc(*counts),
+        "ap": precision_sum(*counts),
+        "auc_anomalous": area_under_roc(*of_anomalous.counts(draw)),
+        "map": None if maps is None else float(maps.mean()),
+    }
+
+
+def _localise(
+    videos: Sequence[VideoTruth], categories: Sequence[str], protocol: str, *, normal_is_segment: bool
+) -> tuple[Localisation, list[str]]:
+    """Localisation, and the true categories that the results do not know."""
+    columns = {category_key(name): column for column, name in enumerate(categories)}
+    columns.setdefault(category_key("Normal"), NORMAL)
+    lacking: dict[str, str] = {}
+    rows = []
+    for index, video in enumerate(videos):
+        for start, end, name in video.ranges:
+            if name is None:
+                continue
+            key = category_key(name)
+            if key not in columns:
+                columns[key] = max(len(categories), *(column + 1 for column in columns.values()))
+                lacking[key] = name
+            rows.append((columns[key], index, start, end))
+        if video.annotation.is_normal and normal_is_segment and protocol == "official":
+            rows.append((NORMAL, index, 0, video.n_frames))
+    truth = Segments(*np.array(rows, np.int64).reshape(-1, 4).T)
+    n_frames = [video.n_frames for video in videos]
+    if protocol == "corrected":
+        truth = merge_segments(truth, n_frames)
+    localisation = localise(
+        [video.curve.category[: video.n_snippets] for video in videos],
+        n_frames,
+        truth,
+        snippet_len=[video.curve.snippet_len for video in videos],
+        protocol=protocol,
+    )
+    return localisation, list(lacking.values())
+
+
+def _category_accuracy(videos: Sequence[VideoTruth]) -> float | None:
+    """Over anomalous videos: is the category with the largest mean of its top int(n/16 + 1) snippets a true one?"""
+    right = []
+    for video in videos:
+        if video.annotation.is_normal:
+            continue
+        probabilities = video.curve.category[: video.n_snippets, NORMAL + 1 :].astype(np.float64)
+        n_top = min(len(probabilities), int(len(probabilities) / TOP_SHARE + 1))
+        means = np.sort(probabilities, axis=0)[-n_top:].mean(axis=0)
+        likeliest = video.curve.categories[NORMAL + 1 + int(means.argmax())]
+        right.append(category_key(likeliest) in {category_key(name) for name in video.annotation.categories})
+    return float(np.mean(right)) if right else None
+
+
+def _per_category(
+    videos: Sequence[VideoTruth], truths: Sequence[np.ndarray], localisation: Localisation
+) -> dict[str, dict]:
+    names = {category_key(name): name for name in videos[0].curve.categories[NORMAL + 1 :]}
+    for video in videos:
+        names |= {category_key(name): name for name in video.annotation.categories if category_key(name) not in names}
+    columns = {category_key(name): column for column, name in enumerate(videos[0].curve.categories)}
+    precisions = localisation.average_precisions().mean(axis=0)
+    found = {}
+    for key, name in names.items():
+        of_it = np.array([key in {category_key(each) for each in video.annotation.categories} for video in videos])
+        if not of_it.any():
+            continue
+        precision = precisions[columns[key]] if key in columns else 0.0
+        found[name] = {
+            "n_videos": int(of_it.sum()),
+            "n_anomalous_frames": int(sum(truth.sum() for truth, has in zip(truths, of_it, strict=True) if has)),
+            "auc": area_under_roc(*_Runs.of(videos, truths, of_it).counts()),
+            "map": None if np.isnan(precision) else float(precision),
+        }
+    return found
+
+
+def _by_iou(maps: np.ndarray) -> dict[str, float]:
+    return {f"{threshold:g}": float(value) for threshold, value in zip(IOU_THRESHOLDS, maps, strict=True)}

@@ -1,0 +1,66 @@
+"""What must be said beside the figures: ranges past the end, unknown categories, undefined figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vad_pipeline.model.curve import AnomalyCurve
+
+from .truth import VideoTruth, names_without_folder
+
+SHOWN_NAMES = 5
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, comma-separated."""
+    return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+
+
+def evaluation_notes(
+    videos: Sequence[VideoTruth],
+    protocol: str,
+    figures: dict[str, float | None],
+    lacking: list[str],
+    without_result: Sequence[str],
+    by_id: dict[str, AnomalyCurve],
+) -> list[str]:
+    """What a reader of the figures must know, one sentence each.
+
+    Args:
+        videos: compared.
+        protocol: `corrected` or `official`.
+        figures: auc, ap, auc_anomalous; None where undefined.
+        lacking: true categories that the results do not know.
+        without_result: annotated names that match none.
+        by_id: all curves.
+    """
+    notes = []
+    over = [video for video in videos if video.n_past_end]
+    if over:
+        n_ranges = sum(video.n_past_end for video in over)
+        dealt = "clipped" if protocol == "corrected" else "left as they are"
+        notes.append(
+            f"{n_ranges} annotated ranges end past their video's last frame, {dealt}: "
+            f"{some([video.annotation.name for video in over])}"
+        )
+    outside = [v.annotation.name for v in videos if any(start >= v.n_frames for start, _, _ in v.ranges)]
+    if outside:
+        notes.append(f"ranges that begin past the last frame (another cut of the video?): {some(outside)}")
+    if lacking:
+        scored = "score 0 in mAP" if protocol == "corrected" else "do not count in mAP"
+        notes.append(f"the results know no category {some(lacking)}: their frames count in AUC and AP, they {scored}")
+    n_unnamed = sum(name is None for video in videos for _, _, name in video.ranges)
+    if n_unnamed:
+        notes.append(
+            f"{n_unnamed} ranges do not say which of their video's categories they are and are left out of mAP "
+            "(XD-Violence: annotations_multiclasses.txt says it)"
+        )
+    if figures["auc"] is None:
+        what = "normal" if figures["ap"] is None else "anomalous"
+        notes.append(f"every frame compared is {what}: AUC is undefined (for XD-Violence, --normals names the others)")
+    elif figures["auc_anomalous"] is None:
+        notes.append("the anomalous videos are anomalous throughout: their AUC is undefined")
+    n_foldered = names_without_folder(without_result, by_id)
+    if n_foldered:
+        notes.append(f"{n_foldered} names would match without their folder: the results' ids have none")
+    return notes

@@ -1,0 +1,137 @@
+"""Figures of one or several results as a table: plain text, Markdown, LaTeX, CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .bootstrap import interval
+from .detection import IOU_THRESHOLDS
+from .evaluation import EvalResult
+
+UNDEFINED = "undefined"
+DIFFERENCE = "difference"
+PERCENT, PER_HOUR = "%", "/h"
+FIGURES = {"AUC": "auc", "AP": "ap", "AUC, anomalous videos": "auc_anomalous", "mAP, average": "map"}
+"""Row -> the figure that has resamples."""
+LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of every result."""
+
+    name: str
+    unit: str
+    """PERCENT: the values are fractions, shown times 100; PER_HOUR: as they are."""
+    values: tuple[float | None, ...]
+    intervals: tuple[tuple[float, float] | None, ...]
+
+
+def rows_of(results: Sequence[EvalResult], *, with_difference: bool) -> list[Row]:
+    """All figures.
+
+    Args:
+        results: in column order.
+        with_difference: of exactly two results of the same videos: a last column, the second less the first, with the
+            interval of the paired differences over resamples.
+    """
+    rows = [
+        *(_row(results, name) for name in FIGURES),
+        _plain("recall at 2% false positives", [each.recall_at_2_percent_fpr for each in results]),
+        *(_plain(f"mAP@{iou:g}", [each.map and each.map[f"{iou:g}"] for each in results]) for iou in IOU_THRESHOLDS),
+        _plain("category accuracy", [each.category_accuracy for each in results]),
+        _plain("false alarms", [each.false_alarms_per_hour for each in results], PER_HOUR),
+    ]
+    for name in dict.fromkeys(name for each in results for name in each.per_category):
+        rows.append(_plain(f"AUC, {name}", [each.per_category.get(name, {}).get("auc") for each in results]))
+    if with_difference:
+        rows = [_with_difference(row, results) for row in rows]
+    return rows
+
+
+def as_text(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """Aligned columns."""
+    cells = [["", *names], *([_titled(row), *_cells(row)] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+def as_markdown(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """A pipe table."""
+    lines = [["", *names], ["---"] + ["---:"] * len(names), *([_titled(row), *_cells(row)] for row in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def as_latex(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """A tabular with plain rules."""
+    lines = [["", *names], *([_titled(row), *_cells(row)] for row in rows)]
+    head, *body = (" & ".join(map(_latex, line)) + r" \\" for line in lines)
+    rule = r"\hline"
+    columns = "l" + "r" * len(names)
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", rule, head, rule, *body, rule, r"\end{tabular}"])
+
+
+def as_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """One line a figure and result: figure,results,value,low,high; fractions and rates unrounded, empty: undefined."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["figure", "results", "value", "low", "high"])
+    for row in rows:
+        for name, value, bounds in zip(names, row.values, row.intervals, strict=True):
+            numbers = (value, *(bounds or (None, None)))
+            writer.writerow([row.name, name, *("" if number is None else repr(number) for number in numbers)])
+    return text.getvalue().rstrip("\n")
+
+
+TABLES = {"text": as_text, "md": as_markdown, "latex": as_latex, "csv": as_csv}
+"""Name -> how a table is written."""
+
+
+def _row(results: Sequence[EvalResult], name: str) -> Row:
+    field = FIGURES[name]
+    values = [getattr(each, field) for each in results]
+    if field == "map":
+        values = [value and value["average"] for value in values]
+    return Row(name, PERCENT, tuple(values), tuple(each.ci.get(field) for each in results))
+
+
+def _plain(name: str, values: Sequence[float | None], unit: str = PERCENT) -> Row:
+    return Row(name, unit, tuple(values), (None,) * len(values))
+
+
+def _with_difference(row: Row, results: Sequence[EvalResult]) -> Row:
+    first, second = row.values
+    value = None if first is None or second is None else second - first
+    bounds = None
+    if row.name in FIGURES and value is not None:
+        figure = FIGURES[row.name]
+        bounds = interval(np.subtract(results[1].resamples[figure], results[0].resamples[figure]))
+    return Row(row.name, row.unit, (*row.values, value), (*row.intervals, bounds))
+
+
+def _titled(row: Row) -> str:
+    return f"{row.name} ({row.unit})"
+
+
+def _cells(row: Row) -> list[str]:
+    scale = 100 if row.unit == PERCENT else 1
+    cells = []
+    for value, bounds in zip(row.values, row.intervals, strict=True):
+        cell = UNDEFINED if value is None else f"{value * scale:.2f}"
+        cells.append(f"{cell} [{bounds[0] * scale:.2f}, {bounds[1] * scale:.2f}]" if bounds else cell)
+    return cells
+
+
+def _latex(cell: str) -> str:
+    return "".join(LATEX_SPECIAL.get(character, character) for character in cell)

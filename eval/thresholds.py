@@ -1,0 +1,125 @@
+"""Thresholds and false alarms: how often normal footage raises an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, AnomalyCurve, find_events
+
+SECONDS_PER_HOUR = 3600.0
+
+
+def frame_durations(curve: AnomalyCurve) -> np.ndarray:
+    """How long each frame is shown, seconds (F,); the last one for the average duration."""
+    return np.append(np.diff(curve.frame_seconds), float(1 / curve.fps))
+
+
+def false_alarms_per_hour(
+    curves: Sequence[AnomalyCurve],
+    truths: Sequence[np.ndarray] | None,
+    *,
+    threshold: float,
+    merge_gap_seconds: float,
+) -> float | None:
+    """Events without a single anomalous frame, per hour of normal footage.
+
+    The hours are those of all frames that are not anomalous, in anomalous videos too.
+
+    Args:
+        curves: of the videos.
+        truths: of each video (<= F,) bool, which frames are anomalous, the rest is not; None: all are normal.
+        threshold: score from which a frame belongs to an event.
+        merge_gap_seconds: events closer than this are one.
+
+    Returns:
+        Rate per hour; None where no footage is normal.
+    """
+    n_alarms, seconds = 0, 0.0
+    for index, curve in enumerate(curves):
+        truth = np.zeros(curve.n_frames, bool)
+        if truths is not None:
+            truth[: len(truths[index])] = truths[index]
+        events = find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds)
+        n_alarms += sum(not truth[event.start_frame : event.end_frame].any() for event in events)
+        seconds += float(frame_durations(curve)[~truth].sum())
+    return n_alarms * SECONDS_PER_HOUR / seconds if seconds else None
+
+
+def calibrate_threshold(
+    curves: Sequence[AnomalyCurve], *, false_alarms_per_hour: float, merge_gap_seconds: float
+) -> tuple[float, float]:
+    """The lowest threshold from which on normal footage raises no more events an hour than the budget.
+
+    The number of events does not fall steadily with the threshold (a low one makes one everlasting event of a whole
+    video), so the budget holds at this threshold and at every higher one. Found exactly: see `event_counts`.
+
+    Args:
+        curves: of normal videos, at least one.
+        false_alarms_per_hour: the budget.
+        merge_gap_seconds: events closer than this are one.
+
+    Returns:
+        Threshold and the rate it reaches. The threshold is a score, or the float just above the highest; it is never
+        above 1: where frames score 1 too often, it is 1 and the rate exceeds the budget.
+
+    Raises:
+        ValueError: no curves, or a budget or gap below 0.
+    """
+    if not curves or not false_alarms_per_hour >= 0 or not merge_gap_seconds >= 0:
+        raise ValueError(f"expected curves, budget and gap >= 0, got {len(curves)}, {false_alarms_per_hour}")
+    hours = sum(float(frame_durations(curve).sum()) for curve in curves) / SECONDS_PER_HOUR
+    scores, n_events = event_counts(curves, merge_gap_seconds=merge_gap_seconds)
+    too_many = np.flatnonzero(n_events / hours > false_alarms_per_hour)
+    chosen = too_many[-1] + 1 if len(too_many) else 0
+    if chosen < len(scores):
+        return float(scores[chosen]), float(n_events[chosen] / hours)
+    if scores[-1] >= 1:
+        return 1.0, float(n_events[-1] / hours)
+    return float(np.nextafter(scores[-1], np.float32(1))), 0.0
+
+
+def event_counts(curves: Sequence[AnomalyCurve], *, merge_gap_seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """How many events `find_events` gives at each distinct score, without calling it for each.
+
+    Runs of equal scores are taken away from the lowest up, and each time only the neighbours that are left are looked
+    at: a run that goes leaves one event fewer, or as many, or one more where it held two together.
+
+    Returns:
+        Distinct scores ascending (K,) float32, events over all curves with each as threshold (K,) int64.
+    """
+    all_scores, all_steps = [], []
+    for curve in curves:
+        scores, steps = _event_steps(curve, merge_gap_seconds)
+        all_scores.append(scores)
+        all_steps.append(steps)
+    scores, where = np.unique(np.concatenate(all_scores), return_inverse=True)
+    steps = np.bincount(where, weights=np.concatenate(all_steps), minlength=len(scores))
+    # at a score as threshold everything below it is gone
+    return scores, len(curves) + np.rint(np.cumsum(steps) - steps).astype(np.int64)
+
+
+def _event_steps(curve: AnomalyCurve, merge_gap_seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """Runs of equal scores ascending, and by how much the number of events changes as each is taken away."""
+    starts = np.flatnonzero(np.append(True, curve.scores[1:] != curve.scores[:-1]))
+    ends = np.append(starts[1:], curve.n_frames)
+    began = curve.frame_seconds[starts].tolist()
+    over = curve.frame_seconds[np.minimum(ends, curve.n_frames - 1)].tolist()
+    gap = merge_gap_seconds - TIME_TOLERANCE_SECONDS
+    n = len(starts)
+    before, after = list(range(-1, n - 1)), list(range(1, n + 1))
+
+    def joined(left: int, right: int) -> bool:
+        return left >= 0 and right < n and (left + 1 == right or began[right] - over[left] < gap)
+
+    order = np.argsort(curve.scores[starts], kind="stable")
+    steps = []
+    for run in order.tolist():
+        left, right = before[run], after[run]
+        steps.append(joined(left, run) + joined(run, right) - joined(left, right) - 1)
+        if left >= 0:
+            after[left] = right
+        if right < n:
+            before[right] = left
+    return curve.scores[starts][order], np.array(steps, np.float64)

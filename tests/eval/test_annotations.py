@@ -1,0 +1,218 @@
+"""The annotation formats: what they say, and one sentence for what cannot be understood."""
+
+import pytest
+
+from vad_pipeline.eval.annotations import AnnotationError, TrueRange, VideoAnnotation, read_annotations
+
+
+@pytest.fixture
+def read(tmp_path):
+    """read(text, format, **options): the annotations of a file of that text."""
+
+    def read(text, format, **options):
+        path = tmp_path / "truth.txt"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return read_annotations(path, format=format, **options)
+
+    return read
+
+
+def ranges(annotation):
+    return [(each.start, each.end, each.category) for each in annotation.ranges]
+
+
+def test_ucf_crime(read):
+    text = (
+        "Abuse028_x264.mp4  Abuse  165  240  -1  -1  \n\n"
+        "Arson/Arson011_x264  Arson  150  420  680  1267\r\n"
+        "Normal_Videos_003_x264  Normal  -1  -1  -1  -1\n"
+        "a b  Road Accidents\t5 6\n"
+        "tab\tAssault\t0\t1\t-1\t-1"
+    )
+    found = read(text, "ucf-crime")
+    assert [each.name for each in found] == [
+        "Abuse028_x264.mp4",
+        "Arson/Arson011_x264",
+        "Normal_Videos_003_x264",
+        "a b",
+        "tab",
+    ]
+    assert [ranges(each) for each in found] == [
+        [(165, 240, "Abuse")],
+        [(150, 420, "Arson"), (680, 1267, "Arson")],
+        [],
+        [(5, 6, "Road Accidents")],
+        [(0, 1, "Assault")],
+    ]
+    assert [each.is_normal for each in found] == [False, False, True, False, False]
+    assert found[2].categories == ()
+
+
+def test_ucf_crime_with_single_spaces(read):
+    (found,) = read("Abuse028_x264 Abuse 165 240 -1 -1", "ucf-crime")
+    assert found.name == "Abuse028_x264" and ranges(found) == [(165, 240, "Abuse")]
+
+
+def test_xd_violence_plain_and_with_categories(read):
+    text = (
+        "v=x__#1_label_B4-0-0 0 1517 1970 3038\n"
+        "Fast.and.Furious.2001__#00-29-00_label_B2-G-0.mp4 310 515\n"
+        "v=y__#1_label_B2-G-0 B2 310 515 G 500 600\n"
+        "with space__#1_label_B4-0-0 B1 105 1482\n"
+        "quiet__#1_label_A\n"
+    )
+    found = read(text, "xd-violence")
+    assert [each.name for each in found][1] == "Fast.and.Furious.2001__#00-29-00_label_B2-G-0.mp4"
+    assert [ranges(each) for each in found] == [
+        [(0, 1517, "Riot"), (1970, 3038, "Riot")],
+        [(310, 515, None)],  # of two categories: the file does not say which
+        [(310, 515, "Shooting"), (500, 600, "Explosion")],
+        [(105, 1482, "Fighting")],  # the range's own code decides
+        [],
+    ]
+    assert found[1].categories == ("Shooting", "Explosion")
+    assert found[3].categories == ("Fighting",)
+    assert found[3].name == "with space__#1_label_B4-0-0"
+
+
+def test_csv_in_frames(read):
+    text = (
+        "video,start_frame,end_frame,category\na/b.mp4,10,20,Abuse\nc,,,Normal\na/b,30,40,Fighting|Shooting\n"
+        "d,1,2,B6\ne,,,\n"
+    )
+    found = read(text, "csv")
+    assert [each.name for each in found] == ["a/b.mp4", "c", "d", "e"]
+    assert ranges(found[0]) == [(10, 20, "Abuse"), (30, 40, "Fighting"), (30, 40, "Shooting")]
+    assert found[0].categories == ("Abuse", "Fighting", "Shooting")
+    assert ranges(found[2]) == [(1, 2, "CarAccident")]
+    assert found[1].is_normal and found[3].is_normal and not found[0].in_seconds
+
+
+def test_csv_in_seconds_with_semicolons_and_a_byte_order_mark(read):
+    text = "\ufeffcategory;video;start_seconds;end_seconds\nAbuse;a;1,5;0:01:15,25\nAbuse;a;2:00;1:00:00.5\n"
+    (found,) = read(text, "csv")
+    assert found.in_seconds and ranges(found) == [(1.5, 75.25, "Abuse"), (120.0, 3600.5, "Abuse")]
+
+
+def test_inclusive_ends_and_a_first_frame_of_one(read):
+    (found,) = read("a  Abuse  1  10  20  20", "ucf-crime", ends="inclusive", first_frame=1)
+    assert ranges(found) == [(0, 10, "Abuse"), (19, 20, "Abuse")]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "path,label\n/x/y/n_label_A__0.npy,A\n/x/y/n_label_A__1.npy,A\n/x/v_label_B1-0-0__0.npy,B1-0-0\n",
+        "n_label_A.mp4\nv_label_B1-0-0.mp4\n",
+        "n_label_A\n",
+        "video,label\nn_label_A,normal\nv_label_B1-0-0,Fighting\n",
+    ],
+)
+def test_normals_come_from_a_list(read, tmp_path, listed):
+    (tmp_path / "normals.csv").write_text(listed)
+    found = read("v_label_B1-0-0 5 10", "xd-violence", normals=tmp_path / "normals.csv")
+    assert [(each.name, each.is_normal) for each in found] == [("v_label_B1-0-0", False), ("n_label_A", True)]
+
+
+def test_normals_that_contradict_or_name_none_are_refused(read, tmp_path):
+    normals = tmp_path / "normals.csv"
+    for text, message in (("v_label_B1-0-0,A", "is normal here and anomalous"), ("w,Abuse", "names no normal video")):
+        normals.write_text(text)
+        with pytest.raises(AnnotationError, match=message):
+            read("v_label_B1-0-0 5 10", "xd-violence", normals=normals)
+    with pytest.raises(AnnotationError, match="no.csv: cannot be read"):
+        read("v_label_B1-0-0 5 10", "xd-violence", normals=tmp_path / "no.csv")
+    normals.write_text("a")  # listed in both as normal
+    assert len(read("a  Normal  -1  -1  -1  -1", "ucf-crime", normals=normals)) == 1
+
+
+CSV = "video,start_frame,end_frame,category\n"
+BAD = {
+    "ucf-crime": [
+        ("", "holds no annotations"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        ("\n\na  Abuse\n", "line 3: expected `NAME  CATEGORY"),
+        ("a  Abuse  1  2  3", "line 1: expected"),
+        ("  1  2  -1  -1", "line 1: expected"),
+        ("a  Abuse  x  2  -1  -1", "line 1: expected"),
+        ("a  Abuse  20  10  -1  -1", "20 to 10 is reversed"),
+        ("a  Abuse  20  20  -1  -1", "reversed or empty"),
+        ("a  Abuse  -5  10  -1  -1", "frame -5 lies before"),
+        ("a  Abuse  5  -1  -1  -1", "reversed"),
+        ("a  Abuse  -1  -1  -1  -1", "Abuse, but no range"),
+        ("a  Normal  1  5  -1  -1", "a normal video has a range"),
+        ("a  Abuse  1  5  -1  -1\nb  Abuse  1  5\na.mp4  Abuse  7  9", "line 3: a.mp4 is there already in line 1"),
+        ("a  Abuse  1  99999999999999999999  -1  -1", "no frame numbers"),
+    ],
+    "xd-violence": [
+        ("v_B1 5 10", "line 1: expected a name that ends in label_CODES"),
+        ("v_label_B1-0-0 5", "expected START END pairs"),
+        ("v_label_B1-0-0 B1 5", "expected CODE START END triples"),
+        ("v_label_B9-0-0 5 10", "'B9' is no XD-Violence code"),
+        ("v_label_B1-0-0 B7 5 10", "'B7' is no XD-Violence code"),
+        ("v_label_0-0-0 5 10", "no XD-Violence code"),
+        ("v_label_B1-0-0", "Fighting, but no range"),
+        ("v_label_A 5 10", "a normal video has a range"),
+        ("v_label_B1-0-0 A 5 10", "a normal video has a range"),
+        ("v_label_B1-0-0 10 5", "reversed"),
+        ("v_label_B1-0-0 -3 5", "frame -3 lies before"),
+        ("v_label_B1-0-0 1.5 5", "no frame numbers"),
+        ("v_label_B1-0-0 1 5\nv_label_B1-0-0.mp4 1 5", "there already in line 1"),
+    ],
+    "csv": [
+        ("", "holds no rows"),
+        ("a,1,2,Abuse\n", "expected the header video,start_frame"),
+        ("video,start_frame,end_seconds,category\n", "expected the header"),
+        ("video,start_frame,start_frame,end_frame,category\n", "expected the header"),
+        (CSV, "holds no annotations"),
+        (CSV + "a,1,2\n", "row 2: expected 4 cells, got 3"),
+        (CSV + "a,1,,Abuse\n", "start and end, or with neither"),
+        (CSV + ",1,2,Abuse\n", "expected a video"),
+        (CSV + "a,9,2,Abuse\n", "reversed"),
+        (CSV + "a,-9,2,Abuse\n", "before the first frame"),
+        (CSV + "a,1.5,2,Abuse\n", "no frame numbers"),
+        (CSV + "a,1,2,\n", "with an anomaly category"),
+        (CSV + "a,1,2,normal\n", "with an anomaly category"),
+        (CSV + "a,,,Abuse\n", "Abuse, but no range"),
+        (CSV + "a,,,Normal\na,1,2,Abuse\n", "row 3: a is there already in row 2"),
+        (CSV + "a,1,2,Abuse\na.mp4,,,Normal\n", "row 3: a is there already in row 2"),
+        (CSV + "a,1,2,Abuse\na,1,2,Abuse\n", "row 3: expected a range not given before"),
+        ("video,start_seconds,end_seconds,category\na,5,0:75,Abuse\n", "'0:75' is no time"),
+        ("video,start_seconds,end_seconds,category\na,nan,5,Abuse\n", "'nan' is no time"),
+        ("video,start_seconds,end_seconds,category\na,-1,5,Abuse\n", "'-1' is no time"),
+        ("video,start_seconds,end_seconds,category\na,9,5,Abuse\n", "reversed"),
+        ("video;start_seconds;end_seconds;category\na,1,5;2;3;Abuse\n", "row 2: "),
+    ],
+}
+
+
+@pytest.mark.parametrize(("format", "text", "message"), [(key, *case) for key in BAD for case in BAD[key]])
+def test_what_cannot_be_understood_is_one_sentence_with_file_and_line(read, format, text, message):
+    if message == "row 2: ":  # not an error of cells: the name may hold commas
+        assert len(read(text, format)) == 1
+        return
+    with pytest.raises(AnnotationError) as caught:
+        read(text, format)
+    assert message in str(caught.value) and "truth.txt" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_frame_options_that_do_not_fit(read):
+    with pytest.raises(AnnotationError, match="--first-frame is about frame numbers"):
+        read("video,start_seconds,end_seconds,category\na,1,5,Abuse\n", "csv", first_frame=1)
+    with pytest.raises(AnnotationError, match="frame 0 lies before the first frame, 1"):
+        read("a  Abuse  0  5  -1  -1", "ucf-crime", first_frame=1)
+    with pytest.raises(ValueError, match="expected format"):
+        read("a", "coco")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    for format in ("ucf-crime", "xd-violence", "csv"):
+        with pytest.raises(AnnotationError, match=r"no\.txt: cannot be read"):
+            read_annotations(tmp_path / "no.txt", format=format)
+
+
+def test_records_refuse_nonsense():
+    with pytest.raises(ValueError, match="0 <= start <= end"):
+        TrueRange(5, 4, "Abuse")
+    with pytest.raises(ValueError, match="or neither"):
+        VideoAnnotation("a", ("Abuse",), ())
