@@ -23,6 +23,8 @@ dev: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python tests/bench/memory.py
 	$(BIN)/python tests/bench/precision.py
+	$(BIN)/python tests/bench/detection_map.py
+	$(BIN)/python tests/bench/train_step.py
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -130,6 +130,18 @@ def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
     Raises:
         ConfigError: unknown model, weights of another architecture, or a tag that cannot be downloaded.
     """
+    tower = build_clip(config, weights).visual
+    if weights.tensors is not None:
+        _load_tensors(tower, weights, config)
+    return tower.eval()
+
+
+def build_clip(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
+    """CLIP as open_clip makes it, with the weights of a tag or a seed; those of a file are not in it yet.
+
+    Raises:
+        ConfigError: unknown model, or a tag that cannot be downloaded.
+    """
     import open_clip
 
     if not config.model.startswith(LOCAL_DIR) and config.model not in open_clip.list_models():
@@ -140,15 +152,11 @@ def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
         warnings.simplefilter("ignore")  # its mismatch warnings are settled below, in one sentence
         torch.manual_seed(seed)
         try:
-            clip = open_clip.create_model(config.model, pretrained=tag, load_weights=tag is not None)
+            return open_clip.create_model(config.model, pretrained=tag, load_weights=tag is not None)
         except (RuntimeError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if tag is None:
                 raise ConfigError(f"--model {config.model}: {_first_line(error)}") from error
             raise ConfigError(NO_WEIGHTS.format(tag=tag, model=config.model, why=_first_line(error))) from error
-    tower = clip.visual
-    if weights.tensors is not None:
-        _load_tensors(tower, weights, config)
-    return tower.eval()
 
 
 def _load_tensors(tower: torch.nn.Module, weights: Weights, config: EncoderConfig) -> None:

@@ -15,8 +15,12 @@ class ConfigError(VadError):
     """Options that contradict each other or name something that does not exist."""
 
 
-class StoreError(VadError):
-    """A feature store or results folder that cannot be read or written: the run stops, exit 3."""
+class RunStopped(VadError):
+    """The run cannot go on; what is finished is kept, exit 3."""
+
+
+class StoreError(RunStopped):
+    """A feature store or results folder that cannot be read or written."""
 
 
 class VideoError(VadError):

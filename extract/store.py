@@ -148,6 +148,17 @@ class EmbeddingStore:
         """
         return self._reading(entry, lambda node: stored_video(entry, node))
 
+    def crop(self, entry: Entry, number: int) -> np.ndarray:
+        """The features of one crop alone, (n, 512) float32: what training reads over and over.
+
+        Raises:
+            StoreError: its shard is gone or damaged, or it lacks the crop.
+        """
+        held = entry.crop_numbers
+        if number not in held:
+            raise StoreError(f"{self.path}: {entry.video} lacks crop {number} (held: {held}); extract it")
+        return self._reading(entry, lambda node: node["features"][held.index(number)].astype(np.float32))
+
     def _reading(self, entry: Entry, read: Callable[[h5py.Group], Read]) -> Read:
         """What `read` makes of an entry's group, wherever that lies by now."""
         for attempt in range(2):

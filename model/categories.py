@@ -1,13 +1,15 @@
-"""The categories of both data sets: display names, the descriptions CLIP's text tower reads, codes. Data only.
+"""Categories: what they are called, what CLIP's text tower reads, data-set codes, and how labels name them.
 
 The normal category always comes first: column 0 of everything (…, C).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 NORMAL = 0  # column of the normal category
+NO_CODE = "0"  # fills the places of an XD-Violence label: B2-0-0
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,48 +18,79 @@ class Category:
 
     name: str
     """As results show it."""
-    description: str
-    """What the text tower reads; the published checkpoints were trained with exactly these words."""
+    descriptions: tuple[str, ...]
+    """What the text tower reads, their features averaged; the published checkpoints were trained with these words."""
     code: str | None = None
     """XD-Violence's label code."""
 
 
-UCF_CRIME = (
-    Category("Normal", "normal"),
-    Category("Abuse", "abuse"),
-    Category("Arrest", "arrest"),
-    Category("Arson", "arson"),
-    Category("Assault", "assault"),
-    Category("Burglary", "burglary"),
-    Category("Explosion", "explosion"),
-    Category("Fighting", "fighting"),
-    Category("RoadAccidents", "roadaccidents"),
-    Category("Robbery", "robbery"),
-    Category("Shooting", "shooting"),
-    Category("Shoplifting", "shoplifting"),
-    Category("Stealing", "stealing"),
-    Category("Vandalism", "vandalism"),
+def _one_each(*rows: tuple[str, ...]) -> tuple[Category, ...]:
+    return tuple(Category(name, (description,), *code) for name, description, *code in rows)
+
+
+UCF_CRIME = _one_each(
+    ("Normal", "normal"),
+    ("Abuse", "abuse"),
+    ("Arrest", "arrest"),
+    ("Arson", "arson"),
+    ("Assault", "assault"),
+    ("Burglary", "burglary"),
+    ("Explosion", "explosion"),
+    ("Fighting", "fighting"),
+    ("RoadAccidents", "roadaccidents"),
+    ("Robbery", "robbery"),
+    ("Shooting", "shooting"),
+    ("Shoplifting", "shoplifting"),
+    ("Stealing", "stealing"),
+    ("Vandalism", "vandalism"),
 )
 
-XD_VIOLENCE = (
-    Category("Normal", "normal", "A"),
-    Category("Fighting", "fighting", "B1"),
-    Category("Shooting", "shooting", "B2"),
-    Category("Riot", "riot", "B4"),
-    Category("Abuse", "abuse", "B5"),
-    Category("CarAccident", "car accident", "B6"),
-    Category("Explosion", "explosion", "G"),
+XD_VIOLENCE = _one_each(
+    ("Normal", "normal", "A"),
+    ("Fighting", "fighting", "B1"),
+    ("Shooting", "shooting", "B2"),
+    ("Riot", "riot", "B4"),
+    ("Abuse", "abuse", "B5"),
+    ("CarAccident", "car accident", "B6"),
+    ("Explosion", "explosion", "G"),
 )
 
 CATEGORIES = {"ucf-crime": UCF_CRIME, "xd-violence": XD_VIOLENCE}
 """Preset name -> its categories, in column order."""
 
 
-def names(preset: str) -> tuple[str, ...]:
-    """Display names of a preset's categories, in column order (C)."""
-    return tuple(category.name for category in CATEGORIES[preset])
+def names(categories: Iterable[Category]) -> tuple[str, ...]:
+    """Their names, in column order (C)."""
+    return tuple(category.name for category in categories)
 
 
-def descriptions(preset: str) -> tuple[str, ...]:
-    """What the text tower reads for a preset's categories, in column order (C)."""
-    return tuple(category.description for category in CATEGORIES[preset])
+def normal_form(name: str) -> str:
+    """A category's name with all that does not matter taken out: case, space, `_`, `-`."""
+    return "".join(character for character in name.casefold() if character not in " _-\t")
+
+
+def parse_label(label: str, categories: Sequence[Category]) -> tuple[int, ...]:
+    """The columns that a label names: a name, several joined with `|`, or XD-Violence's codes joined with `-`.
+
+    Args:
+        label: for example `Road Accidents`, `Fighting|Shooting`, `B2-0-0`.
+        categories: in column order.
+
+    Returns:
+        Columns, ascending, each once.
+
+    Raises:
+        ValueError: it names none of them; the message says which part.
+    """
+    by_name = {normal_form(category.name): column for column, category in enumerate(categories)}
+    by_code = {category.code: column for column, category in enumerate(categories) if category.code}
+    columns = set()
+    for part in label.split("|"):
+        codes = [code for code in part.strip().split("-") if code != NO_CODE]
+        if normal_form(part) in by_name:
+            columns.add(by_name[normal_form(part)])
+        elif codes and all(code in by_code for code in codes):
+            columns.update(by_code[code] for code in codes)
+        else:
+            raise ValueError(part.strip())
+    return tuple(sorted(columns))

@@ -29,6 +29,7 @@ __all__ = ["Checkpoint", "CheckpointError", "convert", "load_checkpoint", "save_
 FORMAT_VERSION = 1
 FORMAT_KEY = "format_version"  # in our files' metadata, and in no one else's
 TEXT_FEATURES = "text_features"  # name of the one tensor that is no weight
+TRAINING_PREFIX = "training."  # before the names of what only fine-tuning reads
 PUBLISHED_RECIPE = NAMED_RECIPES["vadclip"].recipe
 PUBLISHED_CROPS = {"ucf-crime": 5, "xd-violence": 0}
 DEFAULT_THRESHOLD = 0.5
@@ -141,6 +142,7 @@ def save_checkpoint(
     threshold: float,
     clip_sha256: str | None = None,
     source_sha256: str | None = None,
+    training: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write our format, aside first: complete as soon as it is there.
 
@@ -154,6 +156,7 @@ def save_checkpoint(
         threshold: of its events, 0 to 1.
         clip_sha256: image tower that came with the weights, as `sha256:...`.
         source_sha256: of the file it was converted from, hex.
+        training: text adapters and normality branch by name, for whoever trains on from it.
 
     Raises:
         StoreError: it cannot be written.
@@ -170,6 +173,7 @@ def save_checkpoint(
     metadata = {name: json.dumps(value) for name, value in values.items()}
     metadata |= {"config": model.config.to_json(), "recipe": recipe.to_json()}
     tensors = {**model.state_dict(), TEXT_FEATURES: text_features}
+    tensors |= {f"{TRAINING_PREFIX}{name}": value for name, value in (training or {}).items()}
     write_tensors(Path(path), {name: value.cpu().float() for name, value in tensors.items()}, metadata=metadata)
 
 
@@ -232,6 +236,7 @@ def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, st
             raise CheckpointError(f"{path}: has format {version}, this version knows {FORMAT_VERSION}; upgrade")
         config = DSANetConfig.from_json(metadata["config"])
         text_features = tensors.pop(TEXT_FEATURES)
+        tensors = {name: value for name, value in tensors.items() if not name.startswith(TRAINING_PREFIX)}
         return Checkpoint(
             preset=json.loads(metadata["preset"]),
             config=config,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import categories as category_sets
+from .categories import UCF_CRIME, XD_VIOLENCE, names
 from .layers import GraphBranch, Mlp, TransformerBlock, distance_adjacency, similarity_adjacency
 
 
@@ -86,7 +86,7 @@ class DSANetConfig:
 
 PRESETS = {
     "ucf-crime": DSANetConfig(
-        categories=category_sets.names("ucf-crime"),
+        categories=names(UCF_CRIME),
         layers=2,
         attention_block=8,
         text_adapter_layers=3,
@@ -94,7 +94,7 @@ PRESETS = {
         probability_temperature=5.0,
     ),
     "xd-violence": DSANetConfig(
-        categories=category_sets.names("xd-violence"),
+        categories=names(XD_VIOLENCE),
         layers=1,
         attention_block=64,
         text_adapter_layers=1,
@@ -107,7 +107,7 @@ PRESETS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DSANetOutput:
-    """What a forward pass gives; `visual`, `reconstruction`, `gather_loss` are None without the normality branch."""
+    """What a forward pass gives; `reconstruction` and `gather_loss` are None without the normality branch."""
 
     anomaly_logits: Tensor
     """(B, T, 1); their sigmoid is the anomaly score."""
@@ -119,8 +119,8 @@ class DSANetOutput:
     """(B, 1, C), None where not asked for."""
     text_features: Tensor
     """(C, D), L2-normalised."""
-    visual: Tensor | None = None
-    """(B, T, D)."""
+    visual: Tensor
+    """(B, T, D), what the logits are made of."""
     reconstruction: Tensor | None = None
     """(B, T, D)."""
     gather_loss: Tensor | None = None
@@ -182,7 +182,7 @@ class DSANet(nn.Module):
             score = torch.sigmoid(anomaly)
             event = self._alignment_logits(visual, score, text_features)
             background = self._alignment_logits(visual, 1 - score, text_features)
-        return DSANetOutput(anomaly, category, event, background, text_features)
+        return DSANetOutput(anomaly, category, event, background, text_features, visual)
 
     def encode(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Visual features: local attention, then the similarity and the distance graph.

@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from . import categories as category_sets
+from .categories import CATEGORIES
 from .dsanet import PRESETS, DSANet, DSANetConfig
-from .layers import MLP_RATIO, TransformerBlock
+from .layers import TransformerBlock
+from .normality import NormalityBranch, NormalityConfig
 from .tensorfile import EXPECTED, CheckpointError, check_shapes
 from .text import TextEncoder, tokenize
 
@@ -28,10 +29,6 @@ VISUAL_WIDTH = 768
 VISUAL_LAYERS = 12
 VISUAL_PATCH_PX = 16
 VISUAL_TOKENS = 197  # 14 x 14 patches and the class token
-
-N_PROTOTYPES = 16
-NORMALITY_HEADS = 8
-NORMALITY_STACKS = {"dnp_extractor": 1, "decoder": 8}  # blocks of each
 
 _PREFIXES = {
     "position_embedding": "frame_position_embeddings.weight",
@@ -52,6 +49,14 @@ _BLOCK_PARTS = {
     "norm2.": "ln_2.",
     "expand.": "c_fc.",
     "project.": "c_proj.",
+}
+_NORMALITY_PARTS = {
+    "prototypes": "video_prototypes",
+    "extractor.": "dnp_extractor.0.",
+    "bottleneck.expand.": "bottleneck.c_fc.",
+    "bottleneck.project.": "bottleneck.c_proj.",
+    "mlp.0.": "mlp.fc1.",
+    "mlp.2.": "mlp.fc2.",
 }
 
 
@@ -88,7 +93,7 @@ def read_published(path: Path, tensors: Mapping[str, Tensor]) -> Published:
         {ours: tensors[theirs].float() for ours, theirs in text_names(config).items()}, assign=True, strict=True
     )
     with torch.inference_mode():
-        features = text.eval()(tokenize(category_sets.descriptions(preset)))
+        features = text.eval()(*tokenize(CATEGORIES[preset]))
     clip = CLIP_COPIES[0]
     return Published(
         preset=preset,
@@ -106,7 +111,8 @@ def published_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
         shapes |= {f"{copy}{name}": shape for name, shape in clip_shapes(config).items()}
     for i in range(config.text_adapter_layers + 1):  # the last one is the projection
         shapes[TEXT_ADAPTER.format(i)] = (config.width, config.width)
-    return shapes | _normality_shapes(config.width)
+    normality = _shapes(_on_meta(lambda: NormalityBranch(config.width, NormalityConfig())))
+    return shapes | {theirs: normality[name] for name, theirs in normality_names(config).items()}
 
 
 def model_names(config: DSANetConfig) -> dict[str, str]:
@@ -114,16 +120,32 @@ def model_names(config: DSANetConfig) -> dict[str, str]:
     return {name: _published_name(name) for name in _shapes(_on_meta(lambda: DSANet(config)))}
 
 
+def is_published(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict is DSANet's as published, going by what only it has."""
+    return {TEXT_ADAPTER.format(0), *UNUSED} <= tensors.keys()
+
+
 def text_names(config: DSANetConfig) -> dict[str, str]:
     """Our names of the text tower's weights -> the published ones."""
+    names = {ours: CLIP_COPIES[1] + theirs for ours, theirs in clip_text_names(config).items()}
+    names |= {f"adapters.{i}.weight": TEXT_ADAPTER.format(i) for i in range(config.text_adapter_layers)}
+    return names | {"projection.weight": TEXT_ADAPTER.format(config.text_adapter_layers)}
+
+
+def clip_text_names(config: DSANetConfig) -> dict[str, str]:
+    """Our names of the frozen text tower's weights -> OpenAI's."""
+    ours = _shapes(_on_meta(lambda: _text_encoder(config)))
+    return {name: _clip_name(name) for name in ours if not name.startswith(("adapters.", "projection."))}
+
+
+def normality_names(config: DSANetConfig) -> dict[str, str]:
+    """Our names of the normality branch's weights -> the published ones."""
     names = {}
-    for name in _shapes(_on_meta(lambda: _text_encoder(config))):
-        if name.startswith("adapters."):
-            names[name] = TEXT_ADAPTER.format(name.split(".")[1])
-        elif name.startswith("projection."):
-            names[name] = TEXT_ADAPTER.format(config.text_adapter_layers)
-        else:
-            names[name] = CLIP_COPIES[1] + _clip_name(name)
+    for name in _shapes(_on_meta(lambda: NormalityBranch(config.width, NormalityConfig()))):
+        theirs = name
+        for ours, part in _NORMALITY_PARTS.items():
+            theirs = theirs.replace(ours, part)
+        names[name] = f"video_anomaly_refiner.{theirs}"
     return names
 
 
@@ -131,9 +153,7 @@ def clip_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
     """Every name and shape of CLIP ViT-B/16, in OpenAI's names."""
     width = config.width
     text = _shapes(_on_meta(lambda: _text_encoder(config)))
-    shapes = {
-        _clip_name(name): shape for name, shape in text.items() if not name.startswith(("adapters.", "projection."))
-    }
+    shapes = {theirs: text[ours] for ours, theirs in clip_text_names(config).items()}
     shapes |= {"text_projection": (width, width), "logit_scale": ()}
     block = _shapes(_on_meta(lambda: TransformerBlock(VISUAL_WIDTH, n_heads=1)))
     visual: dict[str, tuple[int, ...]] = {
@@ -181,26 +201,6 @@ def _rename_block(name: str) -> str:
     for ours, theirs in _BLOCK_PARTS.items():
         name = name.replace(ours, theirs)
     return name
-
-
-def _normality_shapes(width: int) -> dict[str, tuple[int, ...]]:
-    def linear(name: str, width_in: int, width_out: int) -> dict[str, tuple[int, ...]]:
-        return {f"{name}.weight": (width_out, width_in), f"{name}.bias": (width_out,)}
-
-    hidden = MLP_RATIO * width
-    shapes: dict[str, tuple[int, ...]] = {"video_prototypes": (N_PROTOTYPES, width)}
-    shapes |= linear("bottleneck.c_fc", width, hidden) | linear("bottleneck.c_proj", hidden, width)
-    for stack, n_blocks in NORMALITY_STACKS.items():
-        for i in range(n_blocks):
-            block = f"{stack}.{i}"
-            for norm in ("norm1", "norm2"):
-                shapes |= {f"{block}.{norm}.weight": (width,), f"{block}.{norm}.bias": (width,)}
-            shapes |= linear(f"{block}.attn.q", width, width) | linear(f"{block}.attn.kv", width, 2 * width)
-            shapes |= linear(f"{block}.attn.proj", width, width)
-            shapes |= linear(f"{block}.mlp.fc1", width, hidden) | linear(f"{block}.mlp.fc2", hidden, width)
-            if stack == "decoder":
-                shapes[f"{block}.attn.learn_scale"] = (NORMALITY_HEADS, 1, 1)
-    return {f"video_anomaly_refiner.{name}": shape for name, shape in shapes.items()}
 
 
 def _text_encoder(config: DSANetConfig) -> TextEncoder:

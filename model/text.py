@@ -1,7 +1,7 @@
 """CLIP's text tower with DSANet's adapters: descriptions -> category text features (C, 512).
 
 Scoring with a converted checkpoint needs none of this: the features are constant, and kept in it.
-Shapes: C categories, K tokens (77), D 512.
+Shapes: C categories, N descriptions, one or more a category, K tokens (77), D 512.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .categories import Category
 from .layers import TransformerBlock
 
 VOCABULARY = 49408  # CLIP's byte pair encoding
@@ -22,11 +23,18 @@ LEAKY_SLOPE = 0.01
 NORM_EPS = 1e-6
 
 
-def tokenize(texts: Sequence[str]) -> Tensor:
-    """CLIP's tokens (C, 77) int64; the end-of-text token is the largest id of a row, zeros follow it."""
+def tokenize(categories: Sequence[Category]) -> tuple[Tensor, Tensor]:
+    """What the text tower reads of categories.
+
+    Returns:
+        CLIP's tokens (N, 77) int64: the end-of-text token is the largest id of a row, zeros follow it.
+        Which category each row describes, (N,) int64, ascending.
+    """
     import open_clip  # late: 3 seconds
 
-    return open_clip.tokenize(list(texts), context_length=CONTEXT_LEN)
+    texts = [text for category in categories for text in category.descriptions]
+    columns = [column for column, category in enumerate(categories) for _ in category.descriptions]
+    return open_clip.tokenize(texts, context_length=CONTEXT_LEN), torch.tensor(columns)
 
 
 class TextEncoder(nn.Module):
@@ -50,23 +58,28 @@ class TextEncoder(nn.Module):
         for linear in (*self.adapters, self.projection):
             nn.init.xavier_uniform_(linear.weight)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Text features, one a category.
+    def forward(self, tokens: Tensor, columns: Tensor) -> Tensor:
+        """Text features, one a category: the mean over its descriptions.
 
         Args:
-            tokens: (C, 77) int64.
+            tokens: (N, 77) int64.
+            columns: (N,) int64, the category each row describes.
 
         Returns:
             (C, D), L2-normalised.
         """
-        x = self.token_embedding(tokens) + self.positional_embedding
+        end_of_text = tokens.argmax(dim=-1)
+        # attention is causal and only the end-of-text token is read: what follows the last of them is left out
+        tokens = tokens[:, : int(end_of_text.max()) + 1]
+        x = self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]
         for i, block in enumerate(self.blocks):
             x = block(x, causal=True)
             if i < len(self.adapters):
                 x = self._blend(x, self.adapters[i])
-        end_of_text = tokens.argmax(dim=-1)
         x = self.ln_final(x)[torch.arange(len(tokens), device=tokens.device), end_of_text]
-        return functional.normalize(functional.leaky_relu(self.projection(x), LEAKY_SLOPE), dim=-1)
+        x = functional.leaky_relu(self.projection(x), LEAKY_SLOPE)
+        mean = functional.one_hot(columns).to(x.dtype)
+        return functional.normalize((mean / mean.sum(dim=0)).T @ x, dim=-1)
 
     def _blend(self, x: Tensor, adapter: nn.Linear) -> Tensor:
         u = functional.leaky_relu(adapter(x), LEAKY_SLOPE)

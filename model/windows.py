@@ -53,3 +53,21 @@ def from_windows(windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     if lengths.shape != windows.shape[:1] or (lengths > windows.shape[1]).any() or (lengths < 0).any():
         raise ValueError(f"expected {len(windows)} lengths of 0 to {windows.shape[1]}, got {lengths}")
     return windows[np.arange(windows.shape[1]) < lengths[:, None]]
+
+
+def pool(snippets: np.ndarray, *, window_len: int) -> np.ndarray:
+    """A training row: a video longer than a window averaged down to exactly one.
+
+    Args:
+        snippets: (n, D) float.
+        window_len: T.
+
+    Returns:
+        (n, D) as it is where n <= T, else (T, D): position i is the mean of the snippets from `n i / T` to
+        `n (i + 1) / T`, both truncated.
+    """
+    n = len(snippets)
+    if n <= window_len:
+        return snippets
+    edges = np.linspace(0, n, window_len + 1).astype(np.int64)  # ascending: with n > T no range is empty
+    return (np.add.reduceat(snippets, edges[:-1], axis=0) / np.diff(edges)[:, None]).astype(snippets.dtype)

@@ -12,7 +12,7 @@ import traceback
 
 import click
 
-from vad_pipeline.extract.errors import StoreError, VadError
+from vad_pipeline.extract.errors import RunStopped, VadError
 
 EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70, 130, 143
 
@@ -20,6 +20,8 @@ COMMANDS = {
     "extract": "commands",
     "detect": "commands",
     "events": "commands",
+    "train": "train_command",
+    "evaluate": "evaluate_command",
     "convert": "commands",
     "store": "store_commands",
     "demo": "commands",
@@ -87,7 +89,7 @@ def _run(debug: bool) -> int:
         if debug:
             traceback.print_exc()
         click.echo(f"Error: {error}", err=True)
-        return EXIT_STOPPED if isinstance(error, StoreError) else EXIT_USAGE
+        return EXIT_STOPPED if isinstance(error, RunStopped) else EXIT_USAGE
     except BrokenPipeError:  # `| head`: nobody listens any more
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -236,19 +236,24 @@ def detect_video(entry: Entry, job: _Job) -> VideoOutcome:
         embeddings = video.crop(job.crop)
     with Stopwatch() as scoring:
         scores = _score(entry, embeddings, job.scorer)
-    curve = curve_from_scores(
-        scores,
-        video_id=entry.video,
-        frame_seconds=video.frame_seconds,
-        fps=video.fps,
-        source=entry.source,
-    )
+    curve = curve_of(entry, video, scores)
     with Stopwatch() as writing:
         job.results.put(curve, recipe_id=entry.recipe_id, made_from=made_from, threshold=job.threshold)
         if job.csv:
             _write_csv(entry, job, curve)
     outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
     return outcome
+
+
+def curve_of(entry: Entry, video: StoredVideo, scores: SnippetScores) -> AnomalyCurve:
+    """The curve of a video's scores."""
+    return curve_from_scores(
+        scores,
+        video_id=entry.video,
+        frame_seconds=video.frame_seconds,
+        fps=video.fps,
+        source=entry.source,
+    )
 
 
 def _get(entry: Entry, store: EmbeddingStore) -> StoredVideo:

@@ -11,9 +11,10 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError
-from vad_pipeline.extract.exchange import split_name
-from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, read_rows, strip_suffix
+from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, strip_suffix
 from vad_pipeline.extract.source import readable
+
+from .labels import of_split, read_label_rows
 
 Item = TypeVar("Item")
 
@@ -195,25 +196,10 @@ def _narrow(
 
 def _labelled(path: Path, split: str | None) -> list[str]:
     """The video names of a LABELS file, of one split where named."""
-    head, *rows = read_rows(path)
-    columns = [cell.lower() for cell in head]
-    name = next((columns.index(c) for c in ("video", "path") if c in columns), None)
-    if name is None:
-        raise ConfigError(f"{path}: needs a column `video` or `path` in its first line, has {', '.join(head)}")
-    short = next((row for row in rows if len(row) <= name), None)
-    if short is not None:
-        raise ConfigError(f"{path}: a line lacks its `{head[name]}`: {','.join(short)}")
+    rows = read_label_rows(path)
     if split:
-        if "split" not in columns:
-            raise ConfigError(f"{path}: has no column `split`, so --split {split} cannot be asked of it")
-        place = columns.index("split")
-        rows = [row for row in rows if len(row) > place and row[place].lower() == split.lower()]
-    return list(dict.fromkeys(_name_in_list(row[name]) for row in rows))
-
-
-def _name_in_list(name: str) -> str:
-    """Published feature lists name `.../Abuse/Abuse028_x264__5.npy`: the video is Abuse028_x264."""
-    return split_name(name, keep_folder=False)[0] if name.endswith(".npy") else name
+        rows = of_split(rows, split, path)
+    return list(dict.fromkeys(row.name for row in rows))
 
 
 def _drop_clashes(found: Selection) -> None:

@@ -60,7 +60,12 @@ def test_distance_adjacency():
 def test_probabilities_by_hand():
     config = replace(PRESETS["xd-violence"], categories=("Normal", "A", "B"), probability_temperature=2.0)
     output = DSANetOutput(
-        torch.tensor([[[1.0]]]), torch.tensor([[[3.0, 1.0, 2.0]]]), None, None, torch.zeros(3, config.width)
+        torch.tensor([[[1.0]]]),
+        torch.tensor([[[3.0, 1.0, 2.0]]]),
+        None,
+        None,
+        torch.zeros(3, config.width),
+        torch.zeros(1, 1, 1),
     )
     anomalous = 1 / (1 + math.exp(-0.5))
     softmax = [math.exp(value / 2) for value in (3, 1, 2)]
@@ -85,7 +90,7 @@ def test_windows_do_not_see_each_other():
     assert torch.allclose(both.category_logits[1], alone.category_logits[0], atol=2e-4)
     assert torch.allclose(both.anomaly_logits[1], alone.anomaly_logits[0], atol=2e-4)
     assert both.event_logits.shape == both.background_logits.shape == (2, 1, 7)
-    assert alone.event_logits is None and alone.visual is None
+    assert alone.event_logits is None and alone.reconstruction is None
     assert "anomaly_logits=(1, 256, 1), category_logits=(1, 256, 7), event_logits=None" in repr(alone)
 
 
@@ -106,4 +111,4 @@ def test_categories():
     assert [len(CATEGORIES[name]) for name in ("ucf-crime", "xd-violence")] == [14, 7]
     assert [category.code for category in CATEGORIES["xd-violence"]] == "A B1 B2 B4 B5 B6 G".split()
     assert CATEGORIES["ucf-crime"][8].name == "RoadAccidents"
-    assert CATEGORIES["xd-violence"][5].description == "car accident"
+    assert CATEGORIES["xd-violence"][5].descriptions == ("car accident",)

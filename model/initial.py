@@ -1,0 +1,120 @@
+"""Where training starts: CLIP's text tower as it was trained, and the rest drawn anew or from another checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from vad_pipeline.extract.encoder import EncoderConfig, build_clip, load_weights
+from vad_pipeline.extract.errors import ConfigError
+
+from .checkpoint import FORMAT_KEY, TRAINING_PREFIX
+from .dsanet import DSANetConfig
+from .published import CLIP_COPIES, clip_text_names, is_published, model_names, normality_names, text_names
+from .tensorfile import CheckpointError, check_finite, read_tensors
+from .trainable import TrainableDSANet
+
+PARTS = ("scoring", "text", "normality")
+
+
+def clip_text_tower(pretrained: str, model: str) -> dict[str, Tensor]:
+    """The text half of CLIP, in OpenAI's names.
+
+    Args:
+        pretrained: open_clip tag, weights file, `random:SEED`, or a published DSANet checkpoint, which carries CLIP.
+        model: open_clip model name.
+
+    Raises:
+        ConfigError: no such weights.
+        CheckpointError: a damaged checkpoint.
+    """
+    if Path(pretrained).is_file() and not pretrained.endswith(".pt"):  # OpenAI's own .pt are TorchScript
+        tensors, _ = read_tensors(Path(pretrained))
+        if is_published(tensors):
+            prefix = CLIP_COPIES[0]
+            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    weights = load_weights(pretrained, model)
+    tensors = weights.tensors
+    if tensors is None:
+        clip = build_clip(EncoderConfig(model=model, pretrained=pretrained, device="cpu"), weights)
+        tensors = clip.state_dict()
+    return {name.removeprefix("text."): value for name, value in tensors.items() if not name.startswith("visual.")}
+
+
+def load_text_tower(network: TrainableDSANet, clip: Mapping[str, Tensor], *, source: str) -> None:
+    """Give a network CLIP's frozen text tower.
+
+    Args:
+        network: its adapters and projection stay as they are.
+        clip: in OpenAI's names.
+        source: for messages.
+
+    Raises:
+        ConfigError: of another architecture; DSANet needs that of CLIP ViT-B.
+    """
+    own = network.text.state_dict()
+    wrong = []
+    for ours, theirs in clip_text_names(network.scoring.config).items():
+        if theirs not in clip or clip[theirs].shape != own[ours].shape:
+            found = tuple(clip[theirs].shape) if theirs in clip else "nothing"
+            wrong.append(f"{theirs}: {found} instead of {tuple(own[ours].shape)}")
+        else:
+            own[ours] = clip[theirs].float()
+    if wrong:
+        raise ConfigError(
+            f"{source}: holds no text tower of CLIP ViT-B, which DSANet reads categories with ({wrong[0]}"
+            f"{f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''}); give one with --pretrained"
+        )
+    network.text.load_state_dict(own)
+
+
+def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
+    """Start from a checkpoint: fine-tuning.
+
+    Args:
+        network: drawn anew; what the checkpoint holds replaces it.
+        path: published, or ours.
+
+    Returns:
+        The parts (`text`, `normality`) that the checkpoint does not hold, or not in this shape: they start anew.
+
+    Raises:
+        CheckpointError: its scoring network is of another shape, or it is no such file.
+    """
+    tensors, metadata = read_tensors(path)
+    if metadata is not None and FORMAT_KEY in metadata:
+        state = {
+            name.removeprefix(TRAINING_PREFIX) if name.startswith(TRAINING_PREFIX) else f"scoring.{name}": value
+            for name, value in tensors.items()
+        }
+    else:
+        state = _from_published(path, tensors, network.scoring.config)
+    own = {name: value.shape for name, value in network.trained_state().items()}
+    anew = []
+    for part in PARTS:
+        names = [name for name in own if name.startswith(f"{part}.")]
+        wrong = [name for name in names if name not in state or state[name].shape != own[name]]
+        if not wrong:
+            continue
+        if part == "scoring":
+            raise CheckpointError(
+                f"{path}: its network is of another shape ({wrong[0]} and {len(wrong) - 1} more); train with the "
+                "--preset that it was trained with"
+            )
+        anew.append(part)
+        state = {name: value for name, value in state.items() if not name.startswith(f"{part}.")}
+    state = {name: value for name, value in state.items() if name in own}
+    check_finite(path, state)
+    network.load_trained_state(state)
+    return anew
+
+
+def _from_published(path: Path, tensors: Mapping[str, Tensor], config: DSANetConfig) -> dict[str, Tensor]:
+    if not is_published(tensors):
+        raise CheckpointError(f"{path}: is no DSANet checkpoint; give --init a published .pth or one of `train`")
+    names = {"scoring": model_names(config), "text": text_names(config), "normality": normality_names(config)}
+    return {
+        f"{part}.{ours}": tensors[theirs] for part in PARTS for ours, theirs in names[part].items() if theirs in tensors
+    }

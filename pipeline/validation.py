@@ -1,0 +1,130 @@
+"""What a training run is judged by: held-out videos with labels alone, or, for comparison, the test set's frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vad_pipeline.eval.annotations import VideoAnnotation
+from vad_pipeline.eval.evaluation import evaluate
+from vad_pipeline.eval.metrics import roc_auc
+from vad_pipeline.eval.thresholds import calibrate_threshold
+from vad_pipeline.extract.catalogue import Entry
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
+
+from .detection import curve_of
+from .training_data import TrainingVideo
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.checkpoint import Checkpoint
+
+SMALLEST_PROBABILITY = 1e-7  # keeps the logarithm of a sure and wrong score finite
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How good a network is."""
+
+    values: tuple[float, ...]
+    """Larger is better, later ones settle ties of earlier ones."""
+    named: dict[str, float]
+    """What is shown and logged, the first one first."""
+    threshold: float | None = None
+    """Calibrated on held-out normal videos, None where there are none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """`--select val`: labels are all that is known of the held-out videos.
+
+    A video's score is the mean of its top scores, as training pools them. The measure is the AUC of that against
+    whether the video is anomalous; the cross-entropy of the same settles ties, which few videos make.
+    """
+
+    store: EmbeddingStore = field(repr=False)
+    videos: Sequence[TrainingVideo] = field(repr=False)
+    crop: int
+    device: str
+    false_alarms_per_hour: float
+
+    names = ("val_video_auc", "val_loss")
+
+    def measure(self, checkpoint: Checkpoint, step: int) -> Measured:
+        """Score the held-out videos."""
+        curves = _curves([video.entry for video in self.videos], self.store, checkpoint, self.crop, self.device)
+        scores = np.array([_video_score(curve) for curve in curves])
+        anomalous = np.array([not video.normal for video in self.videos])
+        auc = roc_auc(scores, anomalous)
+        sure = np.clip(np.where(anomalous, scores, 1 - scores), SMALLEST_PROBABILITY, 1)
+        loss = float(-np.log(sure).mean())
+        normal = [curve for curve, video in zip(curves, self.videos, strict=True) if video.normal]
+        threshold, _ = calibrate_threshold(
+            normal, false_alarms_per_hour=self.false_alarms_per_hour, merge_gap_seconds=MERGE_GAP_SECONDS
+        )
+        return Measured((auc, -loss), dict(zip(self.names, (auc, loss), strict=True)), threshold)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnTestSet:
+    """`--select test`: the paper's way, which picks the checkpoint on the very videos that it is then judged by."""
+
+    store: EmbeddingStore = field(repr=False)
+    entries: Sequence[Entry] = field(repr=False)
+    annotations: Sequence[VideoAnnotation] = field(repr=False)
+    crop: int
+    device: str
+    figure: str
+    """`auc` or `ap`, of the frames."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is logged."""
+        return (f"test_{self.figure}",)
+
+    def measure(self, checkpoint: Checkpoint, step: int) -> Measured:
+        """Score the test videos."""
+        curves = _curves(self.entries, self.store, checkpoint, self.crop, self.device)
+        value = getattr(evaluate(curves, self.annotations, protocol="official"), self.figure)
+        if value is None:
+            raise ConfigError(f"the test set's truth holds frames of one kind only: {self.figure} is undefined")
+        return Measured((value,), {self.names[0]: value})
+
+
+@dataclass(frozen=True, slots=True)
+class LastStep:
+    """Nothing could be held out: the latest weights are kept."""
+
+    names = ()
+
+    def measure(self, checkpoint: Checkpoint, step: int) -> Measured:
+        """Later is better."""
+        return Measured((float(step),), {})
+
+
+Judge = HeldOut | OnTestSet | LastStep
+
+
+def _curves(
+    entries: Sequence[Entry], store: EmbeddingStore, checkpoint: Checkpoint, crop: int, device: str
+) -> list[AnomalyCurve]:
+    from vad_pipeline.model.scoring import Scorer
+
+    scorer = Scorer(checkpoint, device=device)
+    curves = []
+    for entry in entries:
+        video = store.get(entry)
+        curves.append(curve_of(entry, video, scorer.score(video.crop(crop))))
+    return curves
+
+
+def _video_score(curve: AnomalyCurve) -> float:
+    """Mean of the top `int(n / 16 + 1)` snippets' scores."""
+    from vad_pipeline.model.losses import TOP_K_SHARE
+
+    snippets = curve.scores[:: curve.snippet_len][: len(curve.category)]
+    return float(np.sort(snippets)[-(len(snippets) // TOP_K_SHARE + 1) :].mean())
