@@ -179,9 +179,9 @@ class DSANet(nn.Module):
         category = self._category_logits(visual, anomaly, text_features)
         event = background = None
         if alignment:
-            score = torch.sigmoid(anomaly)
-            event = self._alignment_logits(visual, score, text_features)
-            background = self._alignment_logits(visual, 1 - score, text_features)
+            event = self._alignment_logits(visual, torch.sigmoid(anomaly), text_features)
+            # 1 - sigmoid, and exp - 1 below, written so that a sure score does not leave a sum of zeros
+            background = self._alignment_logits(visual, torch.sigmoid(-anomaly), text_features)
         return DSANetOutput(anomaly, category, event, background, text_features, visual)
 
     def encode(self, features: Tensor, lengths: Tensor) -> Tensor:
@@ -210,7 +210,7 @@ class DSANet(nn.Module):
         return self._cosine_logits(visual, text)
 
     def _alignment_logits(self, visual: Tensor, score: Tensor, text_features: Tensor) -> Tensor:
-        weights = torch.exp(self.config.alignment_sharpness * score) - 1
+        weights = torch.expm1(self.config.alignment_sharpness * score)
         weights = weights / weights.sum(dim=1, keepdim=True)
         return self._cosine_logits(weights.transpose(1, 2) @ visual, text_features)
 

@@ -112,3 +112,14 @@ def test_categories():
     assert [category.code for category in CATEGORIES["xd-violence"]] == "A B1 B2 B4 B5 B6 G".split()
     assert CATEGORIES["ucf-crime"][8].name == "RoadAccidents"
     assert CATEGORIES["xd-violence"][5].descriptions == ("car accident",)
+
+
+def test_sure_scores_keep_event_and_background_finite():
+    torch.manual_seed(0)
+    model = DSANet(replace(PRESETS["xd-violence"], window_len=64)).eval()
+    features, text = torch.randn(2, 64, 512), torch.nn.functional.normalize(torch.randn(7, 512), dim=-1)
+    for bias in (-40.0, 40.0):  # a sigmoid that rounds to 0 or 1 everywhere
+        model.classifier.bias.data.fill_(bias)
+        with torch.inference_mode():
+            output = model(features, torch.tensor([64, 3]), text)
+        assert torch.isfinite(output.event_logits).all() and torch.isfinite(output.background_logits).all()
