@@ -27,6 +27,7 @@ from .picture import MIDDLE, WIDE, Picture, clouds_of, dots_of
 NORMAL, CATEGORIES = "Normal", ("Explosion", "Arson", "RoadAccidents")
 STAMP = "%Y-%m-%d_%H-%M"
 NOISE_FRAMES = 12
+HIT = 0.1  # share of a collision after which the cars touch
 Actor = tuple[float, Callable[..., None], tuple]  # where it stands (y), how to draw it
 
 
@@ -126,8 +127,8 @@ def _traffic(p: Picture, camera: Camera, rng: np.random.Generator, night: bool) 
 
 def _collision(p: Picture, x, y, metre, colours, s, length, night) -> list[Actor]:
     """Two cars that race towards each other, crash, stand with blinking lights and back out at last."""
-    hit, out = 0.18 * length, []
-    gap = np.interp(s / length, (0, 0.18, 0.22, 0.3, 0.8, 1), (9, 2.1, 1.8, 2.2, 2.2, 9))
+    hit, out = HIT * length, []
+    gap = np.interp(s / length, (0, HIT, 0.14, 0.2, 0.9, 1), (9, 2.1, 1.8, 2.2, 2.2, 9))
     tilt = (0.05 + 0.15 * np.exp(hit - s) * np.sin(9 * (s - hit))) * (s > hit)
     for way, colour in zip((1, -1), colours, strict=True):
         out.append((y, p.car, (x - way * gap * metre, y, metre, way, colour, tilt, night)))
@@ -205,9 +206,11 @@ def _effects(p: Picture, frame: np.ndarray, category: str, x, y, s, length, grey
     """Fire and smoke at s seconds of an anomaly; the answer is how much the camera is dazzled and shaken."""
     fade, shock = min((length - s) / length * 7, 1), 0.0
     if category == "RoadAccidents":
-        s -= 0.18 * length
+        s -= HIT * length
         if s >= 0:
-            p.smoke(frame, x, y, 0.38 + 0.1 * min(s, 1), 0.8, s, min(3 * s, 1) * fade, 1.1 * grey)
+            size = min(s / 2, 1) * fade
+            p.smoke(frame, x, y, 0.38 + 0.1 * min(s, 1), 0.8, s, min(3 * s, 1) * fade, 0.7 * grey)
+            p.fire(frame, x, y, 0.04 + 0.14 * size, 0.08 + 0.4 * size, s)
             p.spot(frame, np.multiply((1.2, 1.0, 0.6), np.exp(-6 * s)), x, y - 0.1, 0.6, 0.5)
             shock = 0.5 * np.exp(-s / 0.15)
     elif category == "Arson":

@@ -1,0 +1,69 @@
+"""A store of imported features with labels, and CLIP's text tower in a small file: what training needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from vad_pipeline.model.dsanet import PRESETS
+from vad_pipeline.model.published import clip_text_names
+from vad_pipeline.model.text import TextEncoder
+
+N_NORMAL = N_ANOMALOUS = 10
+LABELS = ("Explosion", "Fighting")
+
+
+@pytest.fixture(scope="session")
+def text_tower(tmp_path_factory) -> Path:
+    """A weights file: CLIP's text tower, seeded, in half precision, and an image tower's stub."""
+    torch.manual_seed(7)
+    config = PRESETS["ucf-crime"]
+    weights = TextEncoder(config.width, n_adapters=0, adapter_weight=0.1).state_dict()
+    tensors = {theirs: weights[ours].half() for ours, theirs in clip_text_names(config).items()}
+    path = tmp_path_factory.mktemp("text_tower") / "clip.safetensors"
+    save_file({**tensors, "visual.proj": torch.zeros(1)}, path)
+    return path
+
+
+def synthetic_features(index: int, label: str) -> np.ndarray:
+    """(n, 512) float16: scenes; an anomalous video turns another way for a third of its length."""
+    rng = np.random.default_rng(index)
+    n = 6 + index % 9
+    x = 0.5 + 0.3 * rng.standard_normal((n, 512))
+    if label != "Normal":
+        x[n // 3 : 2 * n // 3, : 256 if label == "Fighting" else 128] += 1.5
+    return x.astype(np.float16)
+
+
+def write_features(folder: Path, videos: dict[str, str]) -> Path:
+    """`video -> label` as .npy files and a list; returns the list."""
+    rows = ["path,label\n"]
+    for index, (video, label) in enumerate(videos.items()):
+        for crop in (0, 5):
+            np.save(folder / f"{video}__{crop}.npy", synthetic_features(index, label) + np.float16(0.01 * crop))
+            rows.append(f"{video}__{crop}.npy,{label}\n")
+    (folder / "list.csv").write_text("".join(rows))
+    return folder / "list.csv"
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory) -> tuple[Path, Path]:
+    """(store, LABELS): 20 videos of two crops, two kinds of anomaly."""
+    from vad_pipeline.extract.exchange import import_list
+    from vad_pipeline.extract.recipe import NAMED_RECIPES
+    from vad_pipeline.extract.store import EmbeddingStore
+
+    folder = tmp_path_factory.mktemp("labelled")
+    videos = {f"n{i}": "Normal" for i in range(N_NORMAL)}
+    videos |= {f"a{i}": LABELS[i % 2] for i in range(N_ANOMALOUS)}
+    listed = write_features(folder, videos)
+    with EmbeddingStore(folder / "store", create=True) as store:
+        import_list(listed, store, recipe=NAMED_RECIPES["vadclip"].recipe, fps=30)
+        store.merge()
+    labels = folder / "labels.csv"
+    labels.write_text("video,label\n" + "".join(f"{video},{label}\n" for video, label in videos.items()))
+    return folder / "store", labels
