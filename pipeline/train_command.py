@@ -17,7 +17,7 @@ from click.core import ParameterSource
 from vad_pipeline.extract.errors import ConfigError
 
 from .options import IntList, Place, quiet_option, selection_config, selection_options, store_option
-from .progress import PLAIN_EVERY_SECONDS
+from .progress import PLAIN_EVERY_SECONDS, counting
 
 if TYPE_CHECKING:
     from vad_pipeline.model.training import StepReport
@@ -29,9 +29,20 @@ PRESETS = ("ucf-crime", "xd-violence")
 FORMATS = ("ucf-crime", "xd-violence", "csv")
 DEFAULT_SEED = 234
 SHOWN_NAMES = 5
+FALSE_ALARMS = "val_false_alarms_per_hour"
 PATHS = ("labels", "store", "categories", "init", "annotations", "normals")
-HOW_TO_RUN = ("out", "resume", "any_threads", "threads", "quiet", "save_every_seconds", "tensorboard", "device")
-"""Options that a resumed run may change: none of them changes what is trained."""
+HOW_TO_RUN = (
+    "out",
+    "resume",
+    "store",
+    "any_threads",
+    "threads",
+    "quiet",
+    "save_every_seconds",
+    "tensorboard",
+    "device",
+)
+"""Options that a resumed run may change: what they would change in the weights is checked by itself, or nothing."""
 
 
 @click.command(short_help="Train DSANet from video-level labels.")
@@ -110,7 +121,8 @@ def _train(values: dict, recorded: dict | None) -> int:
     quiet = values["quiet"]
     say = (lambda line: None) if quiet else (lambda line: click.echo(line, err=True))
     with EmbeddingStore(values["store"]) as store:
-        prepared = prepare(_options(values), store)
+        with counting("check", quiet=quiet) as on_video:
+            prepared = prepare(_options(values), store, on_video=on_video)
         n_missing = _report_missing(prepared)
         if n_missing and not values["allow_missing"]:
             click.echo(f"{n_missing} are missing: mend the list, or --allow-missing trains on the rest", err=True)
@@ -129,7 +141,7 @@ def _train(values: dict, recorded: dict | None) -> int:
             f"{len(setup.held_out)} held out; recipe {setup.recipe.recipe_id}, crop {setup.crop} scored"
         )
         results = _seeds(values, recorded, prepared, store, say)
-    _conclude(values["out"], results, quiet)
+    _conclude(values["out"], results, budget=values["false_alarms_per_hour"], quiet=quiet)
     return 0
 
 
@@ -157,7 +169,7 @@ def _seeds(values: dict, recorded: dict | None, prepared: Prepared, store, say: 
     return results
 
 
-def _conclude(out: Path, results: Sequence[TrainResult], quiet: bool) -> None:
+def _conclude(out: Path, results: Sequence[TrainResult], *, budget: float, quiet: bool) -> None:
     from vad_pipeline.extract.shards import write_bytes
 
     from .train_run import SUMMARY_NAME
@@ -166,6 +178,10 @@ def _conclude(out: Path, results: Sequence[TrainResult], quiet: bool) -> None:
     for result in results:
         parts = [f"step {result.best_step}", *(f"{name} {value:.4f}" for name, value in result.measures.items())]
         how = "calibrated" if result.calibrated else "the default"
+        if result.measures.get(FALSE_ALARMS, 0) > budget:
+            click.echo(
+                f"note: no threshold keeps to {budget:g} false alarms an hour: held-out normal videos score 1", err=True
+            )
         if not quiet:
             click.echo(f"{result.best}: {', '.join(parts)}, threshold {result.threshold:.4f} ({how})")
     if len(results) > 1:

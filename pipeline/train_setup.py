@@ -89,8 +89,15 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(options: TrainOptions, store: EmbeddingStore) -> Prepared:
-    """Read labels, match them to features, hold some out.
+def prepare(
+    options: TrainOptions, store: EmbeddingStore, *, on_video: Callable[[str], None] = lambda video: None
+) -> Prepared:
+    """Read labels, match them to features, read all of these once, hold some out.
+
+    Args:
+        options: as given.
+        store: of the features.
+        on_video: called with each id whose features are checked.
 
     Raises:
         ConfigError: it cannot be trained on; one sentence says why.
@@ -117,7 +124,7 @@ def prepare(options: TrainOptions, store: EmbeddingStore) -> Prepared:
             f"{len(overlap)} videos are in the labels and in the test set ({', '.join(sorted(overlap)[:3])}): a test "
             "on training videos says nothing"
         )
-    checked = check_features(train.videos, store, options.crops)
+    checked = check_features(train.videos, store, options.crops, on_video=on_video)
     train.videos, train.unusable = checked.videos, checked.unusable
     _need_both_kinds(train.videos, options.labels)
     if not held_out and options.select == "val":

@@ -7,7 +7,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.categories import Category
 
+from .train_network import build_network, checkpoint_of, network_config, normality_config, save_best
 from .train_run import TrainRun
 from .training_data import Rows, TrainingVideo, data_fingerprint
 from .validation import HeldOut, Judge, LastStep, OnTestSet
@@ -83,7 +84,7 @@ def run_config(setup: TrainSetup) -> dict:
     import numpy as np
     import torch
 
-    rows = _rows(setup, None)
+    rows = rows_of(setup, None)
     return {
         "versions": {
             "vad-pipeline": version("vad-pipeline"),
@@ -93,8 +94,8 @@ def run_config(setup: TrainSetup) -> dict:
         },
         "threads": torch.get_num_threads(),
         "preset": setup.preset,
-        "network": json.loads(_network_config(setup).to_json()),
-        "normality": asdict(_normality_config(setup)),
+        "network": json.loads(network_config(setup).to_json()),
+        "normality": asdict(normality_config(setup)),
         "training": asdict(setup.config),
         "categories": [asdict(category) for category in setup.categories],
         "recipe": json.loads(setup.recipe.to_json()),
@@ -143,8 +144,8 @@ def train_one(
 
     device = resolve_device(setup.device)
     torch.manual_seed(setup.config.seed)
-    network = _network(setup, say).to(device)
-    rows = _rows(setup, store)
+    network = build_network(setup, say).to(device)
+    rows = rows_of(setup, store)
     schedule = schedule_of(setup.config, steps_per_epoch=rows.steps_per_epoch, loader_lengths=rows.loader_lengths)
     if schedule.scaled_from:
         say(
@@ -161,7 +162,7 @@ def train_one(
 
     def evaluate() -> tuple[float, ...]:
         nonlocal measured
-        measured = judge.measure(_checkpoint(setup, training, run.best), training.step)
+        measured = judge.measure(checkpoint_of(setup, training, run.best), training.step)
         return measured.values
 
     def on_step(step: StepReport) -> None:
@@ -196,76 +197,8 @@ def train_one(
     return _result(run, judge)
 
 
-def save_best(setup: TrainSetup, training: Training, path: Path, *, threshold: float | None) -> None:
-    """Write the weights as they are, as a checkpoint that detect takes."""
-    from vad_pipeline.model.checkpoint import DEFAULT_THRESHOLD, save_checkpoint
-
-    network = training.network
-    save_checkpoint(
-        path,
-        model=network.scoring,
-        text_features=network.text_features().detach(),
-        preset=setup.preset,
-        recipe=setup.recipe,
-        crop=setup.crop,
-        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
-        training={name: value for name, value in network.trained_state().items() if not name.startswith("scoring.")},
-    )
-
-
-def _checkpoint(setup: TrainSetup, training: Training, path: Path):
-    """The network as it is, to be scored with; nothing is written."""
-    from vad_pipeline.model.checkpoint import DEFAULT_THRESHOLD, Checkpoint
-
-    network = training.network
-    return Checkpoint(
-        preset=setup.preset,
-        config=network.scoring.config,
-        model=network.scoring,
-        text_features=network.text_features().detach(),
-        categories=network.scoring.config.categories,
-        recipe=setup.recipe,
-        clip_sha256=None,
-        crop=setup.crop,
-        threshold=DEFAULT_THRESHOLD,
-        sha256="",
-        path=path,
-    )
-
-
-def _network(setup: TrainSetup, say: Callable[[str], None]):
-    from vad_pipeline.model.initial import clip_text_tower, load_initial, load_text_tower
-    from vad_pipeline.model.trainable import TrainableDSANet
-
-    network = TrainableDSANet(_network_config(setup), _normality_config(setup), setup.categories)
-    tower = clip_text_tower(setup.text_tower, setup.text_model)
-    load_text_tower(network, tower, source=setup.text_tower)
-    if setup.init:
-        anew = load_initial(network, setup.init)
-        if anew:
-            say(f"note: {setup.init} holds no {' and no '.join(anew)} weights of this shape: they start anew")
-    return network
-
-
-def _network_config(setup: TrainSetup):
-    from vad_pipeline.model.categories import names
-    from vad_pipeline.model.dsanet import PRESETS
-
-    preset = PRESETS[setup.preset]
-    window_len = setup.window_len or preset.window_len
-    block = min(preset.attention_block, window_len)
-    if window_len % block:
-        raise ConfigError(f"--window-len must be a multiple of {block} with --preset {setup.preset}, got {window_len}")
-    return replace(preset, categories=names(setup.categories), window_len=window_len, attention_block=block)
-
-
-def _normality_config(setup: TrainSetup):
-    from vad_pipeline.model.normality import NormalityConfig
-
-    return NormalityConfig(**setup.normality)
-
-
-def _rows(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
+def rows_of(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
+    """The training rows of a setup; without a store they can be counted, not read."""
     chosen = [
         (video.entry, crop, video.columns)
         for video in setup.train
@@ -276,7 +209,7 @@ def _rows(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
         store=store,
         rows=tuple(chosen),
         n_categories=len(setup.categories),
-        window_len=_network_config(setup).window_len,
+        window_len=network_config(setup).window_len,
         batch_size=setup.config.batch_size,
         paired=setup.config.paired,
         seed=setup.config.seed,

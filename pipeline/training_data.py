@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -181,16 +181,24 @@ class Rows:
         return TrainingBatch(features, lengths, labels)
 
 
-def check_features(videos: Sequence[TrainingVideo], store: EmbeddingStore, crops: Sequence[int] | None) -> Labelled:
+def check_features(
+    videos: Sequence[TrainingVideo],
+    store: EmbeddingStore,
+    crops: Sequence[int] | None,
+    *,
+    on_video: Callable[[str], None] = lambda video: None,
+) -> Labelled:
     """Read everything once: what is not to be trained on shows before hours are spent.
 
     Args:
         videos: to be trained on or held out.
         store: of their features.
         crops: to be used; None: all that are held.
+        on_video: called with each id.
     """
     checked = Labelled()
     for video in videos:
+        on_video(video.entry.video)
         try:
             problem = _problem(video.entry, store, crops)
         except StoreError as error:

@@ -35,7 +35,7 @@ class Measured:
     named: dict[str, float]
     """What is shown and logged, the first one first."""
     threshold: float | None = None
-    """Calibrated on held-out normal videos, None where there are none."""
+    """Calibrated on held-out normal videos, None where there are none; the rate it reaches is among `named`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ class HeldOut:
     device: str
     false_alarms_per_hour: float
 
-    names = ("val_video_auc", "val_loss")
+    names = ("val_video_auc", "val_loss", "val_false_alarms_per_hour")
 
     def measure(self, checkpoint: Checkpoint, step: int) -> Measured:
         """Score the held-out videos."""
@@ -63,10 +63,10 @@ class HeldOut:
         sure = np.clip(np.where(anomalous, scores, 1 - scores), SMALLEST_PROBABILITY, 1)
         loss = float(-np.log(sure).mean())
         normal = [curve for curve, video in zip(curves, self.videos, strict=True) if video.normal]
-        threshold, _ = calibrate_threshold(
+        threshold, rate = calibrate_threshold(
             normal, false_alarms_per_hour=self.false_alarms_per_hour, merge_gap_seconds=MERGE_GAP_SECONDS
         )
-        return Measured((auc, -loss), dict(zip(self.names, (auc, loss), strict=True)), threshold)
+        return Measured((auc, -loss), dict(zip(self.names, (auc, loss, rate), strict=True)), threshold)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

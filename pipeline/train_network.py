@@ -1,0 +1,100 @@
+"""A training run's network: built from its setup, scored with as it stands, written as a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vad_pipeline.extract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.checkpoint import Checkpoint
+    from vad_pipeline.model.dsanet import DSANetConfig
+    from vad_pipeline.model.normality import NormalityConfig
+    from vad_pipeline.model.trainable import TrainableDSANet
+    from vad_pipeline.model.training import Training
+
+    from .training import TrainSetup
+
+
+def build_network(setup: TrainSetup, say: Callable[[str], None]) -> TrainableDSANet:
+    """Draw it, give it CLIP's text tower, and start from another checkpoint where one is named.
+
+    Args:
+        setup: what.
+        say: told which parts that checkpoint does not hold.
+    """
+    from vad_pipeline.model.initial import clip_text_tower, load_initial, load_text_tower
+    from vad_pipeline.model.trainable import TrainableDSANet
+
+    network = TrainableDSANet(network_config(setup), normality_config(setup), setup.categories)
+    tower = clip_text_tower(setup.text_tower, setup.text_model)
+    load_text_tower(network, tower, source=setup.text_tower)
+    if setup.init:
+        anew = load_initial(network, setup.init)
+        if anew:
+            say(f"note: {setup.init} holds no {' and no '.join(anew)} weights of this shape: they start anew")
+    return network
+
+
+def network_config(setup: TrainSetup) -> DSANetConfig:
+    """The preset's network with the run's categories and window.
+
+    Raises:
+        ConfigError: a window that the preset's attention cannot be laid over.
+    """
+    from vad_pipeline.model.categories import names
+    from vad_pipeline.model.dsanet import PRESETS
+
+    preset = PRESETS[setup.preset]
+    window_len = setup.window_len or preset.window_len
+    block = min(preset.attention_block, window_len)
+    if window_len % block:
+        raise ConfigError(f"--window-len must be a multiple of {block} with --preset {setup.preset}, got {window_len}")
+    return replace(preset, categories=names(setup.categories), window_len=window_len, attention_block=block)
+
+
+def normality_config(setup: TrainSetup) -> NormalityConfig:
+    """The normality branch, as published but for what the setup says."""
+    from vad_pipeline.model.normality import NormalityConfig
+
+    return NormalityConfig(**setup.normality)
+
+
+def checkpoint_of(setup: TrainSetup, training: Training, path: Path) -> Checkpoint:
+    """The network as it is, to be scored with; nothing is written."""
+    from vad_pipeline.model.checkpoint import DEFAULT_THRESHOLD, Checkpoint
+
+    network = training.network
+    return Checkpoint(
+        preset=setup.preset,
+        config=network.scoring.config,
+        model=network.scoring,
+        text_features=network.text_features().detach(),
+        categories=network.scoring.config.categories,
+        recipe=setup.recipe,
+        clip_sha256=None,
+        crop=setup.crop,
+        threshold=DEFAULT_THRESHOLD,
+        sha256="",
+        path=path,
+    )
+
+
+def save_best(setup: TrainSetup, training: Training, path: Path, *, threshold: float | None) -> None:
+    """Write the weights as they are, as a checkpoint that detect takes."""
+    from vad_pipeline.model.checkpoint import DEFAULT_THRESHOLD, save_checkpoint
+
+    network = training.network
+    save_checkpoint(
+        path,
+        model=network.scoring,
+        text_features=network.text_features().detach(),
+        preset=setup.preset,
+        recipe=setup.recipe,
+        crop=setup.crop,
+        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+        training={name: value for name, value in network.trained_state().items() if not name.startswith("scoring.")},
+    )

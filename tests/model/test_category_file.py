@@ -1,0 +1,70 @@
+"""Files of own categories, and what labels name."""
+
+import pytest
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.model.categories import UCF_CRIME, XD_VIOLENCE, Category, parse_label
+from vad_pipeline.model.category_file import read_categories
+
+EXPECTED = (
+    Category("Normal", ("an empty hall",)),
+    Category("Fall", ("a fall", "a person lies")),
+    Category("Fire", ("Fire",)),
+)
+SAME = {
+    "a.yaml": "- {name: Normal, description: an empty hall}\n"
+    "- {name: Fall, descriptions: [a fall, a person lies]}\n- Fire\n",
+    "b.yml": "Normal: an empty hall\nFall:\n  - a fall\n  - a person lies\nFire:\n",
+    "c.csv": "name,description\nNormal,an empty hall\nFall,a fall,a person lies\nFire\n",
+    "d.csv": "\ufeffNormal;an empty hall\nFall;a fall\nFire;Fire\nFall;a person lies\n",
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_every_way_to_write_them(tmp_path, name):
+    (tmp_path / name).write_text(SAME[name], encoding="utf-8")
+    found = read_categories(tmp_path / name)
+    assert found == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "- Normal\n", "at least one other, holds 1"),
+        ("a.yaml", "- Normal\n- {name: Fire, colour: red}\n", "is no category; expected a YAML list"),
+        ("a.yaml", "- Normal\n- [1, 2]\n", "is no category"),
+        ("a.yaml", "- {a: b", "cannot be read as categories"),
+        ("a.yaml", "12\n", "holds no categories"),
+        ("a.yaml", "- Normal\n- Fire\n- Fire\n", "Fire is there twice"),
+        ("a.csv", "Normal\nRoad Accident,x\nroad_accident,y\n", "Road Accident and road_accident are one name"),
+        ("a.csv", "Normal\nFire|Smoke\n", "without `|`"),
+        ("a.csv", "", "holds no rows"),
+    ],
+)
+def test_bad_files(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=message.replace("|", r"\|")):
+        read_categories(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("label", "categories", "columns"),
+    [
+        ("road_ACCIDENTS", UCF_CRIME, (8,)),
+        ("Road Accidents", UCF_CRIME, (8,)),
+        ("Fighting|Abuse", UCF_CRIME, (1, 7)),
+        ("B2-0-0", XD_VIOLENCE, (2,)),
+        ("G-B2-B6", XD_VIOLENCE, (2, 5, 6)),
+        ("A", XD_VIOLENCE, (0,)),
+        ("car-accident", XD_VIOLENCE, (5,)),
+        ("hit-and-run", (Category("Normal", ("n",)), Category("Hit and run", ("h",))), (1,)),
+    ],
+)
+def test_labels(label, categories, columns):
+    assert parse_label(label, categories) == columns
+
+
+@pytest.mark.parametrize("label", ["", "B2", "Fighting|Flying", "0-0-0", "G-B9-0"])
+def test_labels_that_name_nothing(label):
+    with pytest.raises(ValueError):
+        parse_label(label, XD_VIOLENCE if label.startswith(("G", "0")) else UCF_CRIME)

@@ -1,0 +1,155 @@
+"""What is trained on, what is held out, and in which order."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.model.windows import pool
+from vad_pipeline.pipeline.train_setup import TrainOptions, prepare
+from vad_pipeline.pipeline.training import rows_of
+from vad_pipeline.pipeline.training_data import Rows, TrainingVideo, data_fingerprint, hold_out, join_labels
+
+
+@pytest.fixture
+def store(labelled):
+    with EmbeddingStore(labelled[0]) as opened:
+        yield opened
+
+
+@pytest.fixture
+def options(labelled, text_tower) -> TrainOptions:
+    return TrainOptions(labels=labelled[1], preset="ucf-crime", pretrained=str(text_tower))
+
+
+def videos_of(store, labels: dict[str, tuple[int, ...]]) -> list[TrainingVideo]:
+    return join_labels(store.entries(), labels, known=set()).videos
+
+
+def test_holding_out_is_stratified_and_does_not_hang_on_order(store):
+    labels = {f"n{i}": (0,) for i in range(10)} | {f"a{i}": (6 + i % 2,) for i in range(10)}
+    videos = videos_of(store, labels)
+    train, held = hold_out(videos, 0.2)
+    assert sorted(video.columns for video in held) == [(0,), (0,), (6,), (7,)]
+    assert len(train) == 16 and not {v.entry.video for v in train} & {v.entry.video for v in held}
+    again = hold_out(videos[::-1], 0.2)[1]
+    assert {v.entry.video for v in again} == {v.entry.video for v in held}
+    assert hold_out(videos, 0) == (videos, [])
+
+
+def test_a_share_too_small_for_a_label_still_holds_out_both_kinds(store):
+    labels = {f"n{i}": (0,) for i in range(10)} | {f"a{i}": (1 + i,) for i in range(4)}
+    _, held = hold_out(videos_of(store, labels), 0.1)
+    assert sorted(video.normal for video in held) == [False, True]
+    few = videos_of(store, {"n0": (0,), **{f"a{i}": (1,) for i in range(9)}})
+    assert hold_out(few, 0.1)[1] == [], "the only normal video must stay"
+
+
+def some_rows(store, *, paired: bool, batch_size: int = 3) -> Rows:
+    labels = {f"n{i}": (0,) for i in range(10)} | {f"a{i}": (1,) for i in range(5)}
+    rows = [(v.entry, crop, v.columns) for v in videos_of(store, labels) for crop in v.entry.crop_numbers]
+    return Rows(store, tuple(rows), 2, 8, batch_size, paired, seed=1)
+
+
+def drawn(rows: Rows, epoch: int, skip: int = 0) -> list[torch.Tensor]:
+    return [batch.features for batch in rows.batches(epoch, skip, torch.device("cpu"))]
+
+
+def test_paired_batches_are_half_normal_and_end_with_the_shorter_list(store):
+    rows = some_rows(store, paired=True)
+    assert (rows.steps_per_epoch, rows.loader_lengths) == (10 // 3, 20 // 3 + 10 // 3)
+    batches = list(rows.batches(0, 0, torch.device("cpu")))
+    assert len(batches) == 3
+    assert all(batch.labels.tolist() == [[1, 0]] * 3 + [[0, 1]] * 3 for batch in batches)
+    numbers = [number for batch in rows._order(0) for number in batch]
+    assert len(set(numbers)) == len(numbers), "a row came twice in an epoch"
+
+
+def test_mixed_batches_show_every_row_once(store):
+    rows = some_rows(store, paired=False, batch_size=7)
+    assert rows.steps_per_epoch == rows.loader_lengths == 5
+    order = rows._order(0)
+    assert [len(batch) for batch in order] == [7, 7, 7, 7, 2]
+    assert sorted(number for batch in order for number in batch) == list(range(30))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_order_depends_on_seed_and_epoch_alone(store, paired):
+    rows = some_rows(store, paired=paired)
+    whole = drawn(rows, 2)
+    assert all(torch.equal(a, b) for a, b in zip(whole[1:], drawn(rows, 2, skip=1), strict=True))
+    assert not torch.equal(whole[0], drawn(rows, 3)[0])
+    assert not torch.equal(whole[0], drawn(replace(rows, seed=2), 2)[0])
+
+
+def test_rows_are_pooled_and_padded(store):
+    rows = some_rows(store, paired=False)
+    number = next(i for i, (entry, _, _) in enumerate(rows.rows) if entry.n_snippets > 8)
+    entry, crop, _ = rows.rows[number]
+    batch = rows.load([number, 0])
+    assert np.array_equal(batch.features[0], pool(store.crop(entry, crop), window_len=8)) and batch.lengths[0] == 8
+    n = rows.rows[0][0].n_snippets
+    assert n < 8 and batch.lengths[1] == n and not batch.features[1, n:].any() and batch.features[1, n - 1].any()
+
+
+def test_the_data_fingerprint_knows_labels_features_and_crops(store):
+    labels = {"n0": (0,), "a0": (1,)}
+    base = data_fingerprint(videos_of(store, labels), None)
+    assert data_fingerprint(videos_of(store, labels)[::-1], None) == base
+    assert data_fingerprint(videos_of(store, {**labels, "a0": (2,)}), None) != base
+    assert data_fingerprint(videos_of(store, labels), (0,)) != base
+    assert data_fingerprint(videos_of(store, {"n0": (0,), "a1": (1,)}), None) != base
+
+
+def test_published_lists_name_a_video_once_a_crop(store, options, labelled, tmp_path):
+    published = tmp_path / "list.csv"
+    published.write_text((labelled[0].parent / "list.csv").read_text().replace("n0__0.npy", "/home/me/n0__0.npy"))
+    setup = prepare(replace(options, labels=published), store).setup
+    assert len(setup.train) + len(setup.held_out) == 20
+    assert len(rows_of(setup, None).rows) == 2 * len(setup.train)
+
+
+def test_options_reach_the_setup(store, options):
+    setup = prepare(options, store).setup
+    assert (setup.crop, len(setup.held_out)) == (5, 2)
+    assert (setup.config.batch_size, setup.config.epochs, setup.config.learning_rate) == (18, 10, 7e-5)
+    chosen = replace(options, crops=(0,), crop=0, batch_size=4, epochs=2, lr=1e-3, val_share=0.3, precision="bf16")
+    setup = prepare(replace(chosen, false_alarms_per_hour=3.0, window_len=64), store).setup
+    assert (setup.crop, setup.crops, setup.window_len, setup.false_alarms_per_hour) == (0, (0,), 64, 3.0)
+    assert {crop for _, crop, _ in rows_of(setup, None).rows} == {0}
+    assert (setup.config.batch_size, setup.config.epochs, setup.config.learning_rate) == (4, 2, 1e-3)
+    assert setup.config.precision == "bf16" and len(setup.held_out) == 7
+    xd = prepare(replace(options, preset="xd-violence"), store).setup
+    assert xd.crop == 0 and not xd.config.paired and xd.config.batch_size == 36
+    assert xd.categories[0].code == "A"
+
+
+def test_a_split_column_decides(store, options, tmp_path):
+    labels = tmp_path / "labels.csv"
+    rows = [f"n{i},Normal,{'val' if i > 7 else 'train'}" for i in range(10)]
+    rows += [f"a{i},explosion,{'test' if i > 7 else 'val' if i > 5 else 'train'}" for i in range(10)]
+    labels.write_text("\n".join(["video,label,split", *rows]))
+    prepared = prepare(replace(options, labels=labels), store)
+    assert sorted(v.entry.video for v in prepared.setup.held_out) == ["a6", "a7", "n8", "n9"]
+    assert len(prepared.setup.train) == 14 and not prepared.missing.without_label
+    labels.write_text(labels.read_text().replace(",train", ",mine"))
+    assert len(prepare(replace(options, labels=labels, split="mine"), store).setup.train) == 14
+    with pytest.raises(ConfigError, match="no row is of split train; there are mine, test, val"):
+        prepare(replace(options, labels=labels), store)
+
+
+def test_training_on_the_test_set_is_refused(store, options, tmp_path):
+    from vad_pipeline.pipeline.evaluation import EvaluateConfig
+
+    (tmp_path / "truth.csv").write_text("video,start_frame,end_frame,category\nn0,,,Normal\na0,0,9,Explosion\n")
+    test = EvaluateConfig(tmp_path / "truth.csv", "csv")
+    with pytest.raises(ConfigError, match=r"2 videos are in the labels and in the test set \(a0, n0\)"):
+        prepare(replace(options, select="test", test=test), store)
+
+
+def test_weights_known_by_their_hash_alone_are_asked_for(store, options):
+    setup = prepare(replace(options, pretrained=None), store).setup
+    assert (setup.text_tower, setup.text_model) == ("openai", "ViT-B-16-quickgelu")
