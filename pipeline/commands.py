@@ -158,17 +158,19 @@ def convert(published: Path, out: Path, clip_out: Path | None) -> int:
 
 @click.command(short_help="All of it on a small rendered archive.")
 @click.option("--out", default="demo", show_default=True, type=Place(), help="Folder for all of it.")
-@click.option("--videos", "n_videos", default=16, show_default=True, help="How many to render.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--videos", "n_videos", default=28, show_default=True, help="How many to render.")
+@click.option("--seed", default=0, show_default=True, help="Of the videos and the training.")
 @quiet_option
 def demo(out: Path, n_videos: int, seed: int, quiet: bool) -> int:
-    """Render a small archive of camera-like videos, extract it and score it: no download, no GPU, no data.
+    """Render a small archive of camera-like videos, extract, train, detect and evaluate: no download, no GPU, no data.
 
-    CLIP weights and checkpoint are random: the scores mean nothing, the path is the real one.
+    Training sees the labels of one split, the figures are those of the other. CLIP's weights are random: the figures
+    say that the way from pixels to a trained curve works, and nothing about real footage.
     """
-    from .demo.run import run_demo
+    from .demo.run import DemoConfig, run_demo
+    from .demo.scenes import ArchiveConfig
 
-    return run_demo(out, n_videos=n_videos, seed=seed, quiet=quiet)
+    return run_demo(out, DemoConfig(archive=ArchiveConfig(n_videos=n_videos, seed=seed)), quiet=quiet)
 
 
 def _footage(src: Sequence[str], selecting: SelectionConfig) -> Sequence[str]:

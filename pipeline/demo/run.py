@@ -1,65 +1,225 @@
-"""`demo`: render a small archive, extract it, score it, all by the real commands' own code."""
+"""`demo`: render a small archive, extract, train, detect, evaluate, all by the real commands' own code."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
+from vad_pipeline.extract.shards import write_bytes
 from vad_pipeline.extract.store import EmbeddingStore
 
 from ..detection import DetectConfig, choose_entries, detect_archive, run_head
+from ..evaluation import EVALUATION_NAME, FIGURE_NAME, Evaluated, EvaluateConfig, evaluate_results, write_evaluation
 from ..extraction import ExtractConfig, Extractor, extract_archive
+from ..outcomes import Stopwatch
 from ..progress import Progress
-from ..results import Results
+from ..results import EVENTS_NAME, HEAD_NAME, Results
 from ..run import RunSummary
-from ..selection import SelectionConfig, find_sources
-from .scenes import ArchiveConfig, render_archive
+from ..selection import SelectionConfig, find_sources, select_held
+from ..train_run import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_NAME, TrainRun
+from .scenes import CATEGORIES, NORMAL, ArchiveConfig, render_archive
 
+if TYPE_CHECKING:
+    from ..training import TrainResult
+
+LIKE = "quick"
 PRETRAINED = "random:0"
 PRESET = "ucf-crime"
+MARK_NAME = "demo.txt"
+MARK = "vad-pipeline demo fills this folder; it makes run/ and results/ anew each time.\n"
+CAVEAT = (
+    "CLIP's weights are random: these figures say that the way from pixels to a trained curve works, and nothing "
+    "about real footage."
+)
+Say = Callable[[str], None]
 
 
-def run_demo(out: Path, *, n_videos: int, seed: int, quiet: bool) -> int:
-    """Render, extract by recipe `quick` with seeded random weights, score with a seeded checkpoint.
+@dataclass(frozen=True, slots=True)
+class DemoConfig:
+    """What is rendered and how it is trained on: minutes on two cores."""
+
+    archive: ArchiveConfig = field(default_factory=ArchiveConfig)
+    model: str = "ViT-B-32-quickgelu"
+    """A quarter of ViT-B/16's work; random weights carry as much in either."""
+    window_len: int = 24
+    """The snippets of a video."""
+    batch_size: int = 4
+    """Videos of each kind."""
+    epochs: int = 12
+    val_share: float = 0.2
+    normality: dict = field(default_factory=lambda: {"n_prototypes": 4, "decoder_blocks": 1})
+
+
+class Places:
+    """Where everything lies.
 
     Args:
-        out: gets videos/, labels.csv, annotations.csv, features/, checkpoint.safetensors and results/.
-        n_videos: how many to render.
-        seed: of the archive and the checkpoint.
-        quiet: no progress.
+        out: the demo's folder.
+    """
+
+    def __init__(self, out: Path):
+        self.out, self.mark = out, out / MARK_NAME
+        self.archive, self.features = out / "archive", out / "features"
+        self.run, self.results = out / "run", out / "results"
+        self.videos, self.labels = self.archive / "videos", self.archive / "labels.csv"
+        self.annotations, self.categories = self.archive / "annotations.csv", out / "categories.csv"
+
+
+def run_demo(out: Path, config: DemoConfig | None = None, *, quiet: bool = False) -> int:
+    """Render, extract with seeded random weights, train, score the held-out videos, evaluate, tell.
+
+    Args:
+        out: gets archive/, features/, run/ and results/; the last two are made anew each time.
+        config: what to render, how to train.
+        quiet: figures only.
 
     Returns:
         The exit code.
+
+    Raises:
+        ConfigError: `out` holds run/ or results/ that are no demo's.
     """
-    from vad_pipeline.model.checkpoint import load_checkpoint, seeded_checkpoint
-
+    config, places, seconds = config or DemoConfig(), Places(out), {}
     say = (lambda line: None) if quiet else click.echo
-    config = ArchiveConfig(n_videos=n_videos, seed=seed)
-    say(f"rendering {n_videos} videos of {config.seconds:g} s into {out / 'archive'}")
-    rendered = render_archive(out / "archive", config)
+    claim(places)
+    with _stage("render", seconds):
+        _render(places, config.archive, say)
+    with _stage("extract", seconds):
+        extractor = Extractor(ExtractConfig(like=LIKE, model=config.model, pretrained=PRETRAINED))
+        extracted = _extract(places, extractor, say, quiet=quiet)
+    with EmbeddingStore(places.features) as store:
+        with _stage("train", seconds):
+            trained = _train(places, config, extractor.recipe, store, say)
+        with _stage("detect", seconds):
+            detected = _detect(places, trained, store, say, quiet=quiet)
+    with _stage("evaluate", seconds):
+        evaluated = _evaluate(places)
+    say(", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()))
+    _tell(places, trained, evaluated)
+    return max(extracted.exit_code, detected.exit_code)
 
-    extractor = Extractor(ExtractConfig(like="quick", pretrained=PRETRAINED))
-    say("embedding them with CLIP ViT-B/16, random weights (seeded), recipe quick")
-    selection = find_sources([str(out / "archive" / "videos")], SelectionConfig())
-    with EmbeddingStore(out / "features", create=True) as store:
+
+def claim(places: Places) -> None:
+    """Mark the folder as the demo's own, and clear away what an earlier demo made in run/ and results/.
+
+    Raises:
+        ConfigError: they are there, but no demo's.
+    """
+    if places.mark.exists():
+        for name in (CONFIG_NAME, METRICS_NAME, CHART_NAME, BEST_NAME, LAST_NAME):
+            (places.run / name).unlink(missing_ok=True)
+        for name in (HEAD_NAME, EVENTS_NAME, EVALUATION_NAME, FIGURE_NAME):
+            (places.results / name).unlink(missing_ok=True)
+        for name in ("curves", "outcomes"):
+            shutil.rmtree(places.results / name, ignore_errors=True)
+    elif places.run.exists() or places.results.exists():
+        raise ConfigError(f"{places.out}: holds run/ or results/ that this demo did not make; give another --out")
+    write_bytes(places.mark, MARK.encode())
+
+
+@contextmanager
+def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    with Stopwatch() as watch:
+        yield
+    seconds[name] = watch.seconds
+
+
+def _render(places: Places, archive: ArchiveConfig, say: Say) -> None:
+    say(f"rendering {archive.n_videos} videos of {archive.seconds:g} s into {places.archive}")
+    render_archive(places.archive, archive)
+
+
+def _extract(places: Places, extractor: Extractor, say: Say, *, quiet: bool) -> RunSummary:
+    model, usual = extractor.encoder_config.model, NAMED_RECIPES[LIKE].recipe.model
+    instead = "" if model == usual else f" (smaller than the usual {usual})"
+    say(f"embedding them with CLIP {model}{instead}, random weights (seeded), recipe {LIKE}")
+    selection = find_sources([str(places.videos)], SelectionConfig(only=str(places.labels)))
+    with EmbeddingStore(places.features, create=True) as store:
         with Progress(len(selection.sources), doing="extract", quiet=quiet) as progress:
             extracted = extract_archive(selection, extractor, store, report=progress)
-        say(str(extracted))
+    say(str(extracted))
+    return extracted
 
-        checkpoint_path = out / "checkpoint.safetensors"
-        seeded_checkpoint(checkpoint_path, preset=PRESET, recipe=extractor.recipe, crop=extractor.crops[0], seed=seed)
-        checkpoint = load_checkpoint(checkpoint_path)
-        detecting = DetectConfig(csv=True)
-        entries = choose_entries(store, checkpoint, checkpoint.crop, detecting)
-        wanted = {video.video_id for video in rendered}
-        entries = [entry for entry in entries if entry.video in wanted]
-        results = Results(out / "results")
-        results.begin(run_head(checkpoint, extractor.recipe, detecting))
-        summary = RunSummary()
-        with Progress(len(entries), doing="detect", quiet=quiet) as progress:
-            n_events = detect_archive(entries, checkpoint, store, results, detecting, report=progress, summary=summary)
-    say(f"{summary}; {n_events} events")
-    say(f"curves: {results.curves}/*.h5 and *.csv, events: {out / 'results' / 'events.jsonl'}")
-    click.echo("The scores mean nothing: CLIP's weights and the checkpoint are random. The path is the real one.")
-    return max(extracted.exit_code, summary.exit_code)
+
+def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingStore, say: Say) -> TrainResult:
+    """Train on the train split's labels, some of its videos held out to choose weights and threshold."""
+    from ..train_setup import TrainOptions, prepare
+    from ..training import run_config, train_one
+
+    write_bytes(places.categories, "".join(f"{name}\n" for name in ("name", NORMAL, *CATEGORIES)).encode())
+    options = TrainOptions(
+        labels=places.labels,
+        preset=PRESET,
+        recipe_id=recipe.recipe_id,
+        selection=SelectionConfig(only=str(places.labels)),
+        categories=places.categories,
+        model=config.model,
+        val_share=config.val_share,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        window_len=config.window_len,
+    )
+    prepared = prepare(options, store)
+    for note in prepared.notes:
+        say(f"note: {note}")
+    setup = replace(
+        prepared.setup,
+        config=replace(prepared.setup.config, seed=config.archive.seed),
+        normality=config.normality,
+    )
+    say(f"training DSANet on the labels of {len(setup.train)} videos, {len(setup.held_out)} held out for the threshold")
+    run = TrainRun(places.run)
+    run.begin({"options": {"demo": True}, **run_config(setup)})
+
+    def report(step, n_steps: int, measured: dict) -> None:
+        if measured:
+            figures = ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
+            say(f"step {step.step} of {n_steps}: loss {step.losses['total']:.3f}, {figures}{' (best)' * step.is_best}")
+
+    return train_one(setup, store, run, report=report, say=say)
+
+
+def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Say, *, quiet: bool) -> RunSummary:
+    """Score the test split."""
+    from vad_pipeline.model.checkpoint import load_checkpoint
+
+    checkpoint, config = load_checkpoint(trained.best), DetectConfig(csv=True)
+    entries = choose_entries(store, checkpoint, checkpoint.crop, config)
+    of_test = SelectionConfig(only=str(places.labels), split="test")
+    entries, _ = select_held(entries, of_test, lambda entry: entry.video)
+    results, summary = Results(places.results), RunSummary()
+    results.begin(run_head(checkpoint, checkpoint.recipe, config))
+    with Progress(len(entries), doing="detect", quiet=quiet) as progress:
+        n_events = detect_archive(entries, checkpoint, store, results, config, report=progress, summary=summary)
+    say(f"{summary}; {n_events} events in the held-out videos")
+    return summary
+
+
+def _evaluate(places: Places) -> Evaluated:
+    """Compare with the truth of the test split's videos."""
+    config = EvaluateConfig(places.annotations, "csv")
+    scored = {curve.video_id for curve in Results.open(places.results)}
+    annotations = [annotation for annotation in config.read() if annotation.name in scored]
+    evaluated = evaluate_results(places.results, annotations, config)
+    write_evaluation(evaluated, config)
+    return evaluated
+
+
+def _tell(places: Places, trained: TrainResult, evaluated: Evaluated) -> None:
+    result = evaluated.result
+    figures = {"frame AUC": result.auc, "AP": result.ap, "mAP": result.map and result.map["average"]}
+    told = ", ".join(f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in figures.items())
+    click.echo(f"{result.n_videos} held-out videos, {result.n_frames} frames: {told}")
+    click.echo(f"events: {places.results / EVENTS_NAME}, from a score of {trained.threshold:.4f}")
+    click.echo(f"curves: {places.results / 'curves'}/*.h5 and *.csv")
+    click.echo(f"figures: {places.results / EVALUATION_NAME} and {places.results / FIGURE_NAME}")
+    click.echo(f"training: {places.run / CHART_NAME}, weights: {trained.best}")
+    click.echo(CAVEAT)

@@ -35,14 +35,14 @@ Actor = tuple[float, Callable[..., None], tuple]  # where it stands (y), how to 
 class ArchiveConfig:
     """What to render; pictures stay small enough for players to take their untagged colours for BT.601."""
 
-    n_videos: int = 16
-    seconds: float = 10.0
-    fps: Fraction = Fraction(15)
+    n_videos: int = 28
+    seconds: float = 48.0
+    fps: Fraction = Fraction(8)
     width: int = 320
     height: int = 240
     seed: int = 0
     anomalous_share: float = 0.5
-    test_share: float = 0.4
+    test_share: float = 0.35
     crf: int = 23
 
     def __post_init__(self):

@@ -176,7 +176,6 @@ BAD = {
         (CSV + "a,,,Abuse\n", "Abuse, but no range"),
         (CSV + "a,,,Normal\na,1,2,Abuse\n", "row 3: a is there already in row 2"),
         (CSV + "a,1,2,Abuse\na.mp4,,,Normal\n", "row 3: a is there already in row 2"),
-        (CSV + "a,1,2,Abuse\na,1,2,Abuse\n", "row 3: expected a range not given before"),
         ("video,start_seconds,end_seconds,category\na,5,0:75,Abuse\n", "'0:75' is no time"),
         ("video,start_seconds,end_seconds,category\na,nan,5,Abuse\n", "'nan' is no time"),
         ("video,start_seconds,end_seconds,category\na,-1,5,Abuse\n", "'-1' is no time"),
@@ -216,3 +215,8 @@ def test_records_refuse_nonsense():
         TrueRange(5, 4, "Abuse")
     with pytest.raises(ValueError, match="or neither"):
         VideoAnnotation("a", ("Abuse",), ())
+
+
+def test_a_range_given_twice_is_read(read):
+    (annotation,) = read(CSV + "a,1,2,Abuse\na,1,2,Abuse\n", "csv")
+    assert [(each.start, each.end) for each in annotation.ranges] == [(1, 2), (1, 2)]
