@@ -75,6 +75,8 @@ class TrainOptions:
             raise ConfigError(f"--false-alarms must not be negative, got {self.false_alarms_per_hour}")
         if not self.save_every_seconds >= 0:
             raise ConfigError(f"--save-every must not be negative, got {self.save_every_seconds}")
+        if self.tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise ConfigError("--tensorboard needs a package: pip install 'vad-pipeline[tensorboard]'")
         for crop in (*(self.crops or ()), *(() if self.crop is None else (self.crop,))):
             if crop not in CROPS:
                 raise ConfigError(f"crops are numbered 0 to {CROPS[-1]}, got {crop}")
@@ -249,8 +251,9 @@ def _splits(options: TrainOptions) -> tuple[list[LabelRow], list[LabelRow], list
     if not train:
         splits = ", ".join(sorted({row.split or "(empty)" for row in rows}))
         raise ConfigError(f"{options.labels}: no row is of split {options.split or TRAIN_SPLIT}; there are {splits}")
-    held_out = [row for row in rows if row.split in VALIDATION_SPLITS and row not in train]
-    return train, held_out, [row for row in rows if row not in train and row not in held_out]
+    held_out = [row for row in rows if row.split in VALIDATION_SPLITS and row.split != train[0].split]
+    used = {train[0].split, *(row.split for row in held_out)}
+    return train, held_out, [row for row in rows if row.split not in used]
 
 
 def _known(entries: Sequence[Entry], rows: Sequence[LabelRow]) -> set[str]:

@@ -21,14 +21,14 @@ from vad_pipeline.model.categories import Category
 from .train_network import build_network, checkpoint_of, network_config, normality_config, save_best
 from .train_run import TrainRun
 from .training_data import Rows, TrainingVideo, data_fingerprint
-from .validation import HeldOut, Judge, LastStep, OnTestSet
+from .validation import HeldOut, Judge, LastStep, Measured, OnTestSet
 
 if TYPE_CHECKING:
     from vad_pipeline.model.losses import Loss
     from vad_pipeline.model.training import StepReport, TrainConfig, Training
 
 TEST_FIGURES = {"ucf-crime": "auc", "xd-violence": "ap"}
-LEARNING_RATE_NAMES = ("lr", "normality_lr")
+RATE_NAMES = ("normality_lr", "lr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,47 +154,63 @@ def train_one(
         )
     training = Training(network, setup.config, schedule, {**LOSSES, **setup.losses})
     run.load(training)
-    judge = _judge(setup, store)
-    columns = ["step", "epoch", *LEARNING_RATE_NAMES, *training.losses, "total", *judge.names, "best"]
-    board = _board(run.path, training.step) if setup.tensorboard else None
-    saved = time.monotonic()
-    measured = None
-
-    def evaluate() -> tuple[float, ...]:
-        nonlocal measured
-        measured = judge.measure(checkpoint_of(setup, training, run.best), training.step)
-        return measured.values
-
-    def on_step(step: StepReport) -> None:
-        nonlocal saved
-        named = measured.named if step.measure is not None else {}
-        rates = dict(zip(reversed(LEARNING_RATE_NAMES), step.rates, strict=True))
-        values = {**rates, **step.losses, **named}
-        run.rows.append({"step": step.step, "epoch": step.epoch, **values, "best": int(step.is_best)})
-        if board:
-            for name, value in values.items():
-                board.add_scalar(name, value, step.step)
-        if training.finished or time.monotonic() - saved >= setup.save_every_seconds:
-            run.save(training, columns)
-            saved = time.monotonic()
-        report(step, schedule.n_steps, named)
-
-    def on_best() -> None:
-        save_best(setup, training, run.best, threshold=measured.threshold)
-
+    recorder = _Recorder(setup, run, training, _judge(setup, store), report)
     fit(
         training,
         lambda epoch, skip: rows.batches(epoch, skip, device),
         due=lambda: _evaluation_due(setup, training, rows),
-        evaluate=evaluate,
+        evaluate=recorder.evaluate,
         reload_best=setup.annotations is not None,
-        on_best=on_best,
-        on_step=on_step,
+        on_best=recorder.keep_best,
+        on_step=recorder.step,
     )
-    if board:
-        board.close()
-    run.draw(judge.names[0] if judge.names else None)
-    return _result(run, judge)
+    return recorder.close()
+
+
+class _Recorder:
+    """What a run leaves behind while it trains: measures, the best weights, a row a step, the last state."""
+
+    def __init__(self, setup: TrainSetup, run: TrainRun, training: Training, judge: Judge, report: Callable[..., None]):
+        self._setup, self._run, self._training, self._judge, self._report = setup, run, training, judge, report
+        self._columns = ["step", "epoch", *RATE_NAMES, *training.losses, "total", *judge.names, "best"]
+        self._measured: Measured | None = None
+        self._saved = time.monotonic()
+        self._board = None
+        if setup.tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(run.path), purge_step=training.step + 1)
+
+    def evaluate(self) -> tuple[float, ...]:
+        """Measure the network as it is."""
+        checkpoint = checkpoint_of(self._setup, self._training, self._run.best)
+        self._measured = self._judge.measure(checkpoint, self._training.step)
+        return self._measured.values
+
+    def keep_best(self) -> None:
+        """Write what was just measured as the best."""
+        save_best(self._setup, self._training, self._run.best, threshold=self._measured.threshold)
+
+    def step(self, report: StepReport) -> None:
+        """One more row; the state too where it is due."""
+        named = self._measured.named if report.measure is not None else {}
+        values = {**dict(zip(RATE_NAMES, report.rates, strict=True)), **report.losses, **named}
+        self._run.rows.append({"step": report.step, "epoch": report.epoch, **values, "best": int(report.is_best)})
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, report.step)
+        if self._training.finished or time.monotonic() - self._saved >= self._setup.save_every_seconds:
+            self._run.save(self._training, self._columns)
+            self._saved = time.monotonic()
+        self._report(report, self._training.schedule.n_steps, named)
+
+    def close(self) -> TrainResult:
+        """Draw the curves, and say what the run came to."""
+        if self._board:
+            self._board.close()
+        names = self._judge.names
+        self._run.draw(names[0] if names else None)
+        return _result(self._run, self._judge)
 
 
 def rows_of(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
@@ -238,14 +254,6 @@ def _evaluation_due(setup: TrainSetup, training: Training, rows: Rows) -> bool:
         return training.at_epoch_end
     steps = max(1, every // (rows.batch_size * (2 if rows.paired else 1)))
     return training.at_epoch_end or training.step_in_epoch % steps == 0
-
-
-def _board(path: Path, step: int):
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ConfigError("--tensorboard needs a package: pip install 'vad-pipeline[tensorboard]'") from error
-    return SummaryWriter(str(path), purge_step=step + 1)
 
 
 def _result(run: TrainRun, judge: Judge) -> TrainResult:

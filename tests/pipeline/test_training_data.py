@@ -153,3 +153,9 @@ def test_training_on_the_test_set_is_refused(store, options, tmp_path):
 def test_weights_known_by_their_hash_alone_are_asked_for(store, options):
     setup = prepare(replace(options, pretrained=None), store).setup
     assert (setup.text_tower, setup.text_model) == ("openai", "ViT-B-16-quickgelu")
+
+
+def test_tensorboard_says_what_to_install(options, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'vad-pipeline\[tensorboard\]'"):
+        replace(options, tensorboard=True)
