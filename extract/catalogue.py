@@ -120,7 +120,8 @@ class Catalogue:
 
     def _connect(self) -> None:
         try:
-            self._db = sqlite3.connect(self.path, timeout=LOCK_SECONDS)
+            # training reads ahead in a thread of its own; the store takes turns
+            self._db = sqlite3.connect(self.path, timeout=LOCK_SECONDS, check_same_thread=False)
             known = tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)"))
             if known and known != COLUMNS:  # another version's index: it is only an index
                 self._db.executescript("DROP TABLE shards; DROP TABLE videos;")
@@ -133,7 +134,7 @@ class Catalogue:
 
     def _use_memory(self) -> None:
         """A store one may only read still has to be readable."""
-        self._db = sqlite3.connect(":memory:")
+        self._db = sqlite3.connect(":memory:", check_same_thread=False)
         self._db.executescript(SCHEMA)
 
     @contextlib.contextmanager

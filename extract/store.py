@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -81,6 +82,7 @@ class EmbeddingStore:
             if not self.shards.is_dir():
                 raise StoreError(f"{self.shards}: cannot be made ({error.strerror})") from error
         self.catalogue = Catalogue(self.path / FILE_NAME, self.shards)
+        self._lock = threading.Lock()
         self.problems = self.catalogue.sync()
 
     def _refuse_foreign_folder(self, marker: Path) -> None:
@@ -167,8 +169,9 @@ class EmbeddingStore:
                     return read(root[entry.name])
             except FileNotFoundError:
                 if attempt == 0:  # another run merged it away: it stands in a larger shard now
-                    self.catalogue.sync()
-                    entry = self.entry(entry.video, entry.recipe_id) or entry
+                    with self._lock:
+                        self.catalogue.sync()
+                        entry = self.entry(entry.video, entry.recipe_id) or entry
             except DAMAGE as error:
                 raise StoreError(
                     f"{self.shards / entry.shard}: {entry.video} cannot be read ({error}); run `vad-pipeline store "

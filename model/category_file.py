@@ -51,7 +51,7 @@ def _yaml_rows(path: Path) -> dict[str, list[str]]:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: cannot be read as categories ({reason}); expected {EXAMPLE}") from error
     if isinstance(content, dict):

@@ -53,6 +53,8 @@ class AnomalyCurve:
             raise ValueError(f"expected {dropped} or {kept} snippets for {n_frames} frames, got {len(self.category)}")
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
             raise ValueError("expected scores in 0 to 1, got values outside or not finite")
+        if not np.isfinite(self.category).all():
+            raise ValueError("expected category probabilities that are finite, got others")
         if not np.isfinite(self.frame_seconds).all() or (np.diff(self.frame_seconds) < 0).any():
             raise ValueError("expected frame_seconds that do not decrease, got others")
 

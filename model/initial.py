@@ -17,6 +17,8 @@ from .tensorfile import CheckpointError, check_finite, read_tensors
 from .trainable import TrainableDSANet
 
 PARTS = ("scoring", "text", "normality")
+SHAPE = ("layers", "attention_block", "window_len", "text_adapter_layers", "text_adapter_weight", "width")
+BLOCKS = "temporal.resblocks."  # published names of what differs between the presets
 
 
 def clip_text_tower(pretrained: str, model: str) -> dict[str, Tensor]:
@@ -85,6 +87,7 @@ def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
     """
     tensors, metadata = read_tensors(path)
     if metadata is not None and FORMAT_KEY in metadata:
+        _refuse_other_shape(path, DSANetConfig.from_json(metadata["config"]), network.scoring.config)
         state = {
             name.removeprefix(TRAINING_PREFIX) if name.startswith(TRAINING_PREFIX) else f"scoring.{name}": value
             for name, value in tensors.items()
@@ -111,9 +114,24 @@ def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
     return anew
 
 
+def _refuse_other_shape(path: Path, theirs: DSANetConfig, ours: DSANetConfig) -> None:
+    differ = [
+        f"{name} {getattr(theirs, name)} instead of {getattr(ours, name)}"
+        for name in SHAPE
+        if getattr(theirs, name) != getattr(ours, name)
+    ]
+    if differ:
+        raise CheckpointError(
+            f"{path}: its network is of another shape ({', '.join(differ)}); use its --preset and --window-len"
+        )
+
+
 def _from_published(path: Path, tensors: Mapping[str, Tensor], config: DSANetConfig) -> dict[str, Tensor]:
     if not is_published(tensors):
         raise CheckpointError(f"{path}: is no DSANet checkpoint; give --init a published .pth or one of `train`")
+    of_others = [name for name in tensors if name.startswith(BLOCKS) and name not in model_names(config).values()]
+    if of_others:
+        raise CheckpointError(f"{path}: has another number of temporal blocks; train with the --preset of its data set")
     names = {"scoring": model_names(config), "text": text_names(config), "normality": normality_names(config)}
     return {
         f"{part}.{ours}": tensors[theirs] for part in PARTS for ours, theirs in names[part].items() if theirs in tensors

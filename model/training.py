@@ -140,6 +140,8 @@ class Training:
         self.network, self.config, self.schedule = network, config, schedule
         self.weights = config.weights(losses)
         self.losses = {name: losses[name] for name in self.weights}
+        if not self.losses:
+            raise ConfigError("every loss is switched off: nothing is left to train with")
         # an own loss may read the reconstruction
         self._normality = bool(self.weights.keys() & NORMALITY_LOSSES or self.weights.keys() - LOSSES.keys())
         self.step = 0
@@ -200,7 +202,7 @@ class Training:
         broken = [name for name, value in report.items() if not math.isfinite(value)]
         if broken:
             raise TrainingDiverged(self._diverged(f"the loss {broken[0]} is {report[broken[0]]}"))
-        total.backward()
+        self._backward(total)
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         if not torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
             raise TrainingDiverged(self._diverged("its gradient is not finite"))
@@ -208,6 +210,18 @@ class Training:
         self._optimiser.step()
         self.step += 1
         return report
+
+    def _backward(self, total: Tensor) -> None:
+        if not total.requires_grad:
+            raise ConfigError("the losses do not depend on the network: nothing can be trained with them")
+        try:
+            total.backward()
+        except RuntimeError as error:
+            if self.losses.keys() <= LOSSES.keys():
+                raise
+            raise ConfigError(
+                f"the losses cannot be differentiated ({error}); an own loss must not change what it is given"
+            ) from error
 
     def _losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         low = self.config.precision == "bf16"

@@ -64,7 +64,7 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
 
     from .evaluation import EvaluateConfig, evaluate_results, write_evaluation
 
-    if len(set(results)) < len(results):
+    if len({path.resolve() for path in results}) < len(results):
         raise click.UsageError("one RESULTS is given twice")
     config = EvaluateConfig(**values)
     annotations = config.read()
@@ -72,6 +72,8 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
     paired = len(compared) == 2 and compared[0].result.video_ids == compared[1].result.video_ids
     if len(compared) == 2 and not paired:
         click.echo("note: the two RESULTS cover different videos: no difference is told", err=True)
+    for evaluated in compared:  # first: what is printed may have no reader
+        write_evaluation(evaluated, config)
     n_missing = 0
     for evaluated in compared:
         click.echo(evaluated.compared(), err=table is not None)
@@ -81,8 +83,6 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
     rows = rows_of([evaluated.result for evaluated in compared], with_difference=paired)
     names = [str(path) for path in results] + [DIFFERENCE] * paired
     click.echo(TABLES[table or "text"](rows, names))
-    for evaluated in compared:
-        write_evaluation(evaluated, config)
     return 1 if n_missing and not allow_missing else 0
 
 

@@ -11,11 +11,11 @@ from vad_pipeline.eval.annotations import ENDS, FORMATS, AnnotationError, VideoA
 from vad_pipeline.eval.bootstrap import N_RESAMPLES
 from vad_pipeline.eval.evaluation import EvalResult, evaluate
 from vad_pipeline.eval.truth import PROTOCOLS, known_truth
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.shards import write_bytes
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from .results import Results
+from .results import HEAD_NAME, Results
 
 EVALUATION_NAME = "evaluation.json"
 FIGURE_NAME = "evaluation.png"
@@ -88,12 +88,18 @@ def evaluate_results(path: Path, annotations: Sequence[VideoAnnotation], config:
     """
     results = Results.open(path)
     head = results.head()
-    events = head.get("events") or {}
-    threshold = config.threshold
-    if threshold is None:
+    try:
+        events = head.get("events") or {}
         threshold = float(events.get("threshold", head["threshold"]))
+        merge_gap_seconds = float(events.get("merge_gap_seconds", MERGE_GAP_SECONDS))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path / HEAD_NAME}: cannot be read ({error!r}); delete it and detect again") from error
+    if config.threshold is not None:
+        threshold = config.threshold
     curves = list(results)
     if not curves:
+        if any(results.curves.glob("*.h5")):
+            raise StoreError(f"{results.curves}: none of its shards can be read; delete them and detect again")
         raise ConfigError(f"{path}: holds no curves; `vad-pipeline detect --out {path}` makes them")
     try:
         result = evaluate(
@@ -101,7 +107,7 @@ def evaluate_results(path: Path, annotations: Sequence[VideoAnnotation], config:
             annotations,
             protocol=config.protocol,
             threshold=threshold,
-            merge_gap_seconds=float(events.get("merge_gap_seconds", MERGE_GAP_SECONDS)),
+            merge_gap_seconds=merge_gap_seconds,
             normal_is_segment=config.format == "xd-violence",
             n_resamples=config.n_resamples,
         )

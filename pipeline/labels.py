@@ -71,11 +71,16 @@ def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: P
     """
     unknown: dict[str, int] = {}
     found: dict[str, tuple[int, ...]] = {}
+    parsed: dict[str, tuple[int, ...] | str] = {}
     for row in rows:
-        try:
-            columns = parse_label(row.label, categories)
-        except ValueError as error:
-            unknown[str(error)] = unknown.get(str(error), 0) + 1
+        if row.label not in parsed:
+            try:
+                parsed[row.label] = parse_label(row.label, categories)
+            except ValueError as error:
+                parsed[row.label] = str(error)
+        columns = parsed[row.label]
+        if isinstance(columns, str):
+            unknown[columns] = unknown.get(columns, 0) + 1
             continue
         if found.setdefault(row.name, columns) != columns:
             raise ConfigError(f"{path}: {row.name} has two different labels; keep one, several joined with |")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +83,7 @@ HOW_TO_RUN = (
 @click.option("--seeds", type=IntList(), default=str(DEFAULT_SEED), show_default=True, help="Several: one run each.")
 @click.option("--precision", type=click.Choice(("fp32", "bf16")), default="fp32", show_default=True)
 @click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="auto: a GPU where there is one.")
-@click.option("--threads", type=click.IntRange(min=1), help="Of the CPU (default: all).")
+@click.option("--threads", type=click.IntRange(1, os.cpu_count()), help="Of the CPU (default: all).")
 @click.option("--any-threads", is_flag=True, help="Resume with another number of threads: other bits.")
 @click.option(
     "--save-every", "save_every_seconds", type=float, default=300, show_default=True, help="Seconds a kill may cost."
@@ -99,6 +100,8 @@ def train(ctx: click.Context, **values) -> int:
     """
     import torch
 
+    if len(set(values["seeds"])) < len(values["seeds"]) or min(values["seeds"]) < 0:
+        raise click.UsageError("--seeds must be whole numbers from 0, each once")
     recorded = None
     if values["resume"]:
         recorded = _recorded(values["resume"])
@@ -158,14 +161,21 @@ def _seeds(values: dict, recorded: dict | None, prepared: Prepared, store, say: 
         setup = replace(prepared.setup, config=replace(prepared.setup.config, seed=seed))
         run = TrainRun(out / f"seed-{seed}" if len(seeds) > 1 else out)
         config = {"options": {**options, "seeds": [seed]}, **run_config(setup)}
-        if run.begun and recorded is not None:
+        resuming = run.begun and recorded is not None
+        if resuming:
             _refuse_changes(run.config(), config)
         else:
-            run.begin(config)
+            run.check_free()
         if len(seeds) > 1:
             say(f"seed {seed}")
-        with _progress(quiet=values["quiet"]) as report:
-            results.append(train_one(setup, store, run, report=report, say=say))
+        try:
+            with _progress(quiet=values["quiet"]) as report:
+                new = None if resuming else config
+                results.append(train_one(setup, store, run, config=new, report=report, say=say))
+        except BaseException:
+            if run.last.exists():
+                click.echo(f"the steps done are kept: vad-pipeline train --resume {out} goes on", err=True)
+            raise
     return results
 
 
@@ -274,10 +284,19 @@ def _as_json(values: dict) -> dict:
 
     plain = {}
     for name, value in values.items():
-        if isinstance(value, Path):
-            value = str(value.resolve())
-        plain[name] = list(value) if isinstance(value, tuple) else value
+        if isinstance(value, tuple):
+            value = [_absolute(part) if name == "loss" else part for part in value]
+        is_path = (
+            isinstance(value, Path) or name in ("pretrained", "only", "list_file") and value and Path(value).is_file()
+        )
+        plain[name] = str(Path(value).resolve()) if is_path else value
     return {**plain, "threads_used": torch.get_num_threads()}
+
+
+def _absolute(loss: str) -> str:
+    """`FILE.py:NAME=WEIGHT` with the file's whole path."""
+    file, colon, rest = loss.rpartition(":")
+    return f"{Path(file).resolve()}{colon}{rest}" if colon else loss
 
 
 def _from_json(options: dict) -> dict:

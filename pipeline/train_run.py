@@ -47,13 +47,21 @@ class TrainRun:
             ConfigError: something is in it.
             StoreError: it cannot be written.
         """
+        self.check_free()
+        self.write_config(config)
+
+    def check_free(self) -> None:
+        """See that nothing is in the folder.
+
+        Raises:
+            ConfigError: something is.
+        """
         if self.begun:
             raise ConfigError(
                 f"{self.path}: holds a training run; go on with --resume {self.path}, give another --out, or delete it"
             )
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise ConfigError(f"{self.path}: is not empty and holds no training run; give --out a new folder")
-        self.write_config(config)
 
     def write_config(self, config: dict) -> None:
         """config.json: all that went in."""
@@ -71,6 +79,9 @@ class TrainRun:
         try:
             config = json.loads((self.path / CONFIG_NAME).read_text())
             schema = int(config["schema"])
+            if not all(isinstance(config.get(name, {}), dict) for name in ("options", "versions")):
+                raise ValueError("options or versions are no objects")
+            config["options"]["threads_used"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{self.path / CONFIG_NAME}: cannot be read ({error}); start the run anew") from error
         if schema > RUN_SCHEMA:
@@ -112,6 +123,10 @@ class TrainRun:
         try:
             with (self.path / METRICS_NAME).open(newline="") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= training.step]
+            if [int(row["step"]) for row in self.rows] != list(range(1, training.step + 1)):
+                raise ValueError(f"it lacks rows of the {training.step} steps done")
+            for row in self.rows:
+                float(row["total"]), int(row["best"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{self.path / METRICS_NAME}: cannot be read ({error}); start the run anew") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,21 +13,19 @@ from vad_pipeline.extract.encoder import LOCAL_DIR
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.model.categories import CATEGORIES
+from vad_pipeline.model.categories import CATEGORIES, names
 from vad_pipeline.model.category_file import read_categories
 
 from .evaluation import EvaluateConfig
-from .labels import LabelRow, columns_of, of_split, read_label_rows
+from .own_losses import load_losses, loss_files
 from .selection import SelectionConfig, select_held
+from .train_choice import choose, drop_unusable, hold_some_out
 from .training import TrainSetup, file_sha256
-from .training_data import Labelled, TrainingVideo, check_features, hold_out, join_labels
+from .training_data import Labelled, TrainingVideo
 
 if TYPE_CHECKING:
-    from vad_pipeline.model.losses import Loss
+    pass
 
-TRAIN_SPLIT, VALIDATION_SPLITS = "train", ("val", "valid", "validation")
-LOSS_OPTION = re.compile(r"(?:(?P<file>.+\.py):)?(?P<name>[A-Za-z_]\w*)(?:=(?P<weight>[^=]+))?")
-PUBLISHED_CROPS = {"ucf-crime": 5, "xd-violence": 0}  # what the paper tests
 TEXT_MODEL = NAMED_RECIPES["vadclip"].recipe.model
 
 
@@ -106,38 +103,19 @@ def prepare(
     """
     from vad_pipeline.model.training import TRAINING_PRESETS
 
-    notes: list[str] = []
     categories = read_categories(options.categories) if options.categories else CATEGORIES[options.preset]
     entries, unlisted = select_held(_of_recipe(store, options.recipe_id), options.selection, lambda entry: entry.video)
     if not entries:
         raise ConfigError(f"{store.path}: no features are left to train on")
-    train_rows, held_out_rows, other_rows = _splits(options)
     annotations = tuple(options.test.read()) if options.test else None
-    test = _test_entries(entries, annotations)
-    known = {entry.video for entry in test} | _known(entries, other_rows)
-    train = join_labels(
-        entries, columns_of(train_rows, categories, options.labels), known=known | _known(entries, held_out_rows)
-    )
-    train.without_features += unlisted
-    held_out = join_labels(entries, columns_of(held_out_rows, categories, options.labels), known=known).videos
-    overlap = {video.entry.video for video in train.videos} & {entry.video for entry in test}
-    if overlap:
-        raise ConfigError(
-            f"{len(overlap)} videos are in the labels and in the test set ({', '.join(sorted(overlap)[:3])}): a test "
-            "on training videos says nothing"
-        )
-    checked = check_features(train.videos, store, options.crops, on_video=on_video)
-    train.videos, train.unusable = checked.videos, checked.unusable
-    _need_both_kinds(train.videos, options.labels)
-    if not held_out and options.select == "val":
-        train.videos, held_out = hold_out(train.videos, options.val_share)
-        if not held_out:
-            notes.append("too few videos to hold some out: the last weights are kept, the threshold is not calibrated")
-    if options.select == "test":
-        held_out = []
-    missing = [
-        name for i, name in enumerate(c.name for c in categories) if not any(i in v.columns for v in train.videos)
-    ]
+    chosen = choose(options, entries, categories, annotations)
+    chosen.missing.without_features += unlisted
+    crop = _scored_crop(options, [*chosen.train, *chosen.held_out], chosen.test)
+    drop_unusable(chosen, store, options.crops and (*options.crops, crop), on_video)
+    _need_both_kinds(chosen.train, options.labels)
+    notes = chosen.notes + hold_some_out(chosen, options)
+    train = chosen.train
+    missing = [name for i, name in enumerate(names(categories)) if not any(i in video.columns for video in train)]
     if missing:
         notes.append(f"no training video shows {', '.join(missing)}")
     losses, weights = load_losses(options.loss)
@@ -146,21 +124,20 @@ def prepare(
         preset,
         epochs=options.epochs or preset.epochs,
         max_steps=options.steps,
-        learning_rate=options.lr or preset.learning_rate,
+        learning_rate=preset.learning_rate if options.lr is None else options.lr,
         batch_size=options.batch_size or preset.batch_size,
         loss_weights=weights,
         precision=options.precision,
     )
-    config, note = _fitting_batch(config, train.videos, options.crops)
+    config, note = _fitting_batch(config, train, options.crops)
     notes += note
     recipe = Recipe.from_json(entries[0].recipe)
-    crop = _scored_crop(options, [*train.videos, *held_out], test)
     text_tower, text_model = _text_tower(options, recipe)
     setup = TrainSetup(
         preset=options.preset,
         categories=categories,
-        train=tuple(train.videos),
-        held_out=tuple(held_out),
+        train=tuple(train),
+        held_out=tuple(chosen.held_out),
         recipe=recipe,
         crops=options.crops,
         crop=crop,
@@ -171,97 +148,14 @@ def prepare(
         text_model=text_model,
         init=options.init,
         annotations=annotations,
-        test=tuple(test),
+        test=tuple(chosen.test),
         false_alarms_per_hour=options.false_alarms_per_hour,
         device=options.device,
         save_every_seconds=options.save_every_seconds,
         tensorboard=options.tensorboard,
         inputs=_inputs(options, text_tower),
     )
-    return Prepared(setup, train, tuple(notes))
-
-
-def load_losses(given: Sequence[str]) -> tuple[dict[str, Loss], dict[str, float]]:
-    """`event=0`, `FILE.py:NAME=WEIGHT` -> own losses by name, weights by name.
-
-    Raises:
-        ConfigError: no such loss, file or function, or not a weight.
-    """
-    from vad_pipeline.model.losses import LOSSES
-
-    losses: dict[str, Loss] = {}
-    weights: dict[str, float] = {}
-    for text in given:
-        match = LOSS_OPTION.fullmatch(text)
-        try:
-            weight = float((match and match["weight"]) or 1)
-        except ValueError:
-            match = None
-        if match is None:
-            raise ConfigError(f"--loss {text}: expected NAME=WEIGHT or FILE.py:NAME=WEIGHT")
-        name = match["name"]
-        if name in weights:
-            raise ConfigError(f"--loss {text}: {name} is given twice")
-        if match["file"]:
-            if name in LOSSES:
-                raise ConfigError(f"--loss {text}: {name} is one of DSANet's own losses; call yours something else")
-            losses[name] = _own_loss(Path(match["file"]), name)
-        elif name not in LOSSES:
-            raise ConfigError(f"--loss {text}: no such loss; DSANet's are {', '.join(LOSSES)}, yours is FILE.py:NAME")
-        weights[name] = weight
-    return losses, weights
-
-
-def _own_loss(path: Path, name: str) -> Callable:
-    """The function NAME(output, batch) of a file, held to giving a number."""
-    import torch
-
-    where = f"--loss {path}:{name}"
-    if not path.is_file():
-        raise ConfigError(f"{where}: no such file")
-    try:
-        spec = importlib.util.spec_from_file_location(f"own_loss_{path.stem}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        function = getattr(module, name)
-    except Exception as error:  # a user's code may raise anything
-        raise ConfigError(f"{where}: cannot be loaded ({type(error).__name__}: {error})") from error
-
-    def checked(output, batch):
-        try:
-            value = function(output, batch)
-        except Exception as error:
-            raise ConfigError(f"{where}: raised {type(error).__name__}: {error}") from error
-        if not isinstance(value, torch.Tensor) or value.ndim or not value.is_floating_point():
-            raise ConfigError(f"{where}: must return a scalar float tensor, returned {value!r:.80}")
-        return value
-
-    return checked
-
-
-def _splits(options: TrainOptions) -> tuple[list[LabelRow], list[LabelRow], list[LabelRow]]:
-    """Rows to train on, rows to hold out, and all others."""
-    rows = read_label_rows(options.labels)
-    if options.split:
-        train = of_split(rows, options.split, options.labels)
-    elif any(row.split for row in rows):
-        train = of_split(rows, TRAIN_SPLIT, options.labels)
-    else:
-        return rows, [], []
-    if not train:
-        splits = ", ".join(sorted({row.split or "(empty)" for row in rows}))
-        raise ConfigError(f"{options.labels}: no row is of split {options.split or TRAIN_SPLIT}; there are {splits}")
-    held_out = [row for row in rows if row.split in VALIDATION_SPLITS and row.split != train[0].split]
-    used = {train[0].split, *(row.split for row in held_out)}
-    return train, held_out, [row for row in rows if row.split not in used]
-
-
-def _known(entries: Sequence[Entry], rows: Sequence[LabelRow]) -> set[str]:
-    """Ids that rows of other splits name."""
-    ids = {entry.video: (0,) for entry in entries}
-    return {
-        video.entry.video for video in join_labels(entries, {row.name: (0,) for row in rows}, known=set(ids)).videos
-    }
+    return Prepared(setup, chosen.missing, tuple(notes))
 
 
 def _of_recipe(store: EmbeddingStore, recipe_id: str | None) -> list[Entry]:
@@ -273,17 +167,6 @@ def _of_recipe(store: EmbeddingStore, recipe_id: str | None) -> list[Entry]:
         held = ", ".join(sorted({entry.recipe_id for entry in entries}))
         raise ConfigError(f"{store.path}: --recipe must name one of its recipes: {held}")
     return [entry for entry in entries if entry.recipe_id == recipes[0]]
-
-
-def _test_entries(entries: Sequence[Entry], annotations) -> list[Entry]:
-    if annotations is None:
-        return []
-    from vad_pipeline.eval.truth import match_annotations
-
-    ids = {video for _, video in match_annotations(annotations, [entry.video for entry in entries]).pairs}
-    if not ids:
-        raise ConfigError("no annotated test video has features in the store")
-    return [entry for entry in entries if entry.video in ids]
 
 
 def _need_both_kinds(videos: Sequence[TrainingVideo], labels: Path) -> None:
@@ -317,6 +200,8 @@ def _scored_crop(options: TrainOptions, videos: Sequence[TrainingVideo], test: S
         return options.crop
     if not held:
         raise ConfigError("no crop is held by every video; choose what to train on with --match or --list")
+    from vad_pipeline.model.checkpoint import PUBLISHED_CROPS
+
     own = PUBLISHED_CROPS[options.preset]
     return own if own in held else min(held)
 
@@ -340,8 +225,9 @@ def _inputs(options: TrainOptions, text_tower: str) -> dict:
     """Files that go in, by content."""
     files = {"labels": options.labels, "categories_file": options.categories, "init": options.init}
     inputs = {name: path and file_sha256(path) for name, path in files.items()}
-    paths = {match["file"] for match in map(LOSS_OPTION.fullmatch, options.loss) if match and match["file"]}
-    inputs["loss_files"] = {path: file_sha256(Path(path)) for path in sorted(paths)}
+    inputs["loss_files"] = {str(path): file_sha256(path) for path in loss_files(options.loss)}
     inputs["text_tower_file"] = file_sha256(Path(text_tower)) if Path(text_tower).is_file() else None
     inputs["annotations"] = options.test and file_sha256(options.test.annotations)
+    inputs["normals"] = options.test and options.test.normals and file_sha256(options.test.normals)
+    inputs["format"] = options.test and options.test.format
     return inputs

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vad_pipeline.eval.annotations import VideoAnnotation
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.categories import Category
 
+from .stopping import Stop, stopping_between_steps
 from .train_network import build_network, checkpoint_of, network_config, normality_config, save_best
 from .train_run import TrainRun
 from .training_data import Rows, TrainingVideo, data_fingerprint
@@ -84,6 +85,8 @@ def run_config(setup: TrainSetup) -> dict:
     import numpy as np
     import torch
 
+    from vad_pipeline.extract.encoder import resolve_device
+
     rows = rows_of(setup, None)
     return {
         "versions": {
@@ -93,6 +96,7 @@ def run_config(setup: TrainSetup) -> dict:
             "numpy": np.__version__,
         },
         "threads": torch.get_num_threads(),
+        "device": resolve_device(setup.device).type,
         "preset": setup.preset,
         "network": json.loads(network_config(setup).to_json()),
         "normality": asdict(normality_config(setup)),
@@ -107,6 +111,7 @@ def run_config(setup: TrainSetup) -> dict:
             "rows": len(rows.rows),
             "normal_videos": sum(video.normal for video in setup.train),
             "held_out": sorted(video.entry.video for video in setup.held_out),
+            "test_fingerprint": data_fingerprint([TrainingVideo(entry, ()) for entry in setup.test], None),
         },
         "select": _select(setup),
         "false_alarms_per_hour": setup.false_alarms_per_hour,
@@ -120,15 +125,17 @@ def train_one(
     store: EmbeddingStore,
     run: TrainRun,
     *,
+    config: dict | None,
     report: Callable[[StepReport, int, dict], None],
     say: Callable[[str], None],
 ) -> TrainResult:
-    """Train in a folder that was begun, from its beginning or from where it was saved last.
+    """Train, from the beginning or from where a run was saved last.
 
     Args:
         setup: what.
         store: of the features.
-        run: its config is written.
+        run: its folder.
+        config: of a new run; it is begun once all that could be refused has been. None: the run was begun.
         report: told of each step, how many there are, and what was measured after it.
         say: told what a user should know.
 
@@ -153,24 +160,36 @@ def train_one(
             f"{schedule.warmup}"
         )
     training = Training(network, setup.config, schedule, {**LOSSES, **setup.losses})
+    if config is not None:
+        run.begin(config)
     run.load(training)
-    recorder = _Recorder(setup, run, training, _judge(setup, store), report)
-    fit(
-        training,
-        lambda epoch, skip: rows.batches(epoch, skip, device),
-        due=lambda: _evaluation_due(setup, training, rows),
-        evaluate=recorder.evaluate,
-        reload_best=setup.annotations is not None,
-        on_best=recorder.keep_best,
-        on_step=recorder.step,
-    )
+    with stopping_between_steps() as stop:
+        recorder = _Recorder(setup, run, training, _judge(setup, store), report, stop)
+        fit(
+            training,
+            lambda epoch, skip: rows.batches(epoch, skip, device),
+            due=lambda: _evaluation_due(setup, training, rows),
+            evaluate=recorder.evaluate,
+            reload_best=setup.annotations is not None,
+            on_best=recorder.keep_best,
+            on_step=recorder.step,
+        )
     return recorder.close()
 
 
 class _Recorder:
     """What a run leaves behind while it trains: measures, the best weights, a row a step, the last state."""
 
-    def __init__(self, setup: TrainSetup, run: TrainRun, training: Training, judge: Judge, report: Callable[..., None]):
+    def __init__(
+        self,
+        setup: TrainSetup,
+        run: TrainRun,
+        training: Training,
+        judge: Judge,
+        report: Callable[..., None],
+        stop: Stop,
+    ):
+        self._stop = stop
         self._setup, self._run, self._training, self._judge, self._report = setup, run, training, judge, report
         self._columns = ["step", "epoch", *RATE_NAMES, *training.losses, "total", *judge.names, "best"]
         self._measured: Measured | None = None
@@ -199,10 +218,13 @@ class _Recorder:
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(name, value, report.step)
-        if self._training.finished or time.monotonic() - self._saved >= self._setup.save_every_seconds:
+        late = time.monotonic() - self._saved >= self._setup.save_every_seconds
+        # together with the best weights, so that the file and the table agree whatever happens next
+        if self._training.finished or report.is_best or late or self._stop.asked:
             self._run.save(self._training, self._columns)
             self._saved = time.monotonic()
         self._report(report, self._training.schedule.n_steps, named)
+        self._stop.obey()
 
     def close(self) -> TrainResult:
         """Draw the curves, and say what the run came to."""
@@ -257,14 +279,18 @@ def _evaluation_due(setup: TrainSetup, training: Training, rows: Rows) -> bool:
 
 
 def _result(run: TrainRun, judge: Judge) -> TrainResult:
-    from vad_pipeline.model.checkpoint import load_checkpoint
+    from vad_pipeline.model.checkpoint import CheckpointError, load_checkpoint
 
     best = [row for row in run.rows if int(row["best"])][-1]
+    try:
+        threshold = load_checkpoint(run.best).threshold
+    except CheckpointError as error:
+        raise StoreError(f"{run.path}: its best weights cannot be read ({error}); start the run anew") from error
     return TrainResult(
         best=run.best,
         best_step=int(best["step"]),
         measures={name: float(best[name]) for name in judge.names},
-        threshold=load_checkpoint(run.best).threshold,
+        threshold=threshold,
         calibrated=isinstance(judge, HeldOut),
     )
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from vad_pipeline.model.checkpoint import load_checkpoint
+from vad_pipeline.model.losses import LOSSES
 
 SMALL = ("--batch-size", 3, "--window-len", 16, "--lr", 1e-4, "--device", "cpu", "--val-share", 0.2)
 N_STEPS = 6
@@ -218,6 +219,23 @@ BAD = {
     "share": (None, ("--val-share", 1), 2, "--val-share must be"),
     "no such init": (None, ("--init", "gone.pth"), 2, "gone.pth: cannot be read"),
     "seeds": (None, ("--seeds", "one"), 2, "not a list of numbers"),
+    "lr 0": (None, ("--lr", 0), 2, "learning rate must be above 0, got 0"),
+    "every loss off": (None, tuple(f"--loss={name}=0" for name in LOSSES), 2, "every loss is switched off"),
+    "one seed twice": (None, ("--seeds", "1,1"), 2, "--seeds must be whole numbers from 0, each once"),
+    "nothing left": (None, ("--val-share", 0.96), 2, "--val-share 0.96 leaves no normal or no anomalous video"),
+    "threads": (None, ("--threads", 100000), 2, "100000 is not in the range"),
+    "train and val": (
+        "video,label,split\nn0,Normal,train\na0,Explosion,train\nn1,Normal,val\na0,Explosion,val\n",
+        ("--allow-missing",),
+        2,
+        "1 videos to train on are in the val split too (a0)",
+    ),
+    "val without features": (
+        "video,label,split\nn0,Normal,train\na0,Explosion,train\nn1,Normal,val\nzz,Explosion,val\n",
+        ("--allow-missing",),
+        2,
+        "its val split needs normal and anomalous videos",
+    ),
     "no such tower": (None, ("--pretrained", "gone.pt"), 2, "--pretrained gone.pt: no such file"),
 }
 
@@ -239,18 +257,59 @@ def test_an_own_loss_that_fails_is_named(labelled, text_tower, run_cli, tmp_path
     path.write_text(
         "import torch\ndef raises(output, batch): return output.nothing\ndef wide(output, batch): return batch.labels\n"
         "def nan(output, batch): return output.anomaly_logits.mean() * float('nan')\n"
+        "def leaves(output, batch): raise SystemExit(0)\n"
+        "def constant(output, batch): return torch.tensor(1.0)\n"
+        "def changes(output, batch): return output.anomaly_logits.exp_().mean()\n"
     )
     for name, code, message in (
         ("raises", 2, "raised AttributeError"),
         ("wide", 2, "must return a scalar float tensor"),
         ("nan", 3, "training diverged in step 1 (epoch 1): the loss nan is nan"),
         ("gone", 2, "cannot be loaded (AttributeError"),
+        ("leaves", 2, "raised SystemExit"),
+        ("constant", 2, "the losses do not depend on the network"),
+        ("changes", 2, "an own loss must not change what it is given"),
+        ("step", 2, "step has a meaning already"),
     ):
         given = arguments(labelled, text_tower, tmp_path / name, "--steps", 1, "--loss", f"{path}:{name}=1")
+        given += [f"--loss={loss}=0" for loss in LOSSES] * (name == "constant")
         assert (result := run_cli(*given))[0] == code and message in result[2], result
     path.write_text("def broken(:\n")
     code, _, errors = run_cli(*arguments(labelled, text_tower, tmp_path / "b", "--loss", f"{path}:broken"))
     assert code == 2 and "cannot be loaded (SyntaxError" in errors
+
+
+def test_terminated_saves_the_step_in_hand(labelled, text_tower, tmp_path):
+    run = tmp_path / "run"
+    process = start(arguments(labelled, text_tower, run, "--steps", 500))
+    while process.poll() is None and steps_saved(run) < 5:  # the first epoch, whose end is the first best
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 143 and f"vad-pipeline train --resume {run} goes on" in errors
+    state = torch.load(run / "last.ckpt", weights_only=True)
+    assert state["step"] == len(rows_of(run)) >= 5
+
+
+def test_a_refused_option_claims_no_folder(labelled, text_tower, run_cli, tmp_path):
+    run = tmp_path / "run"
+    assert run_cli(*arguments(labelled, tmp_path / "gone.pt", run, "--steps", 1))[0] == 2
+    assert not run.exists()
+    shutil.copy(text_tower, tmp_path / "here.safetensors")
+    given = [*arguments(labelled, text_tower, run, "--steps", 1), "--init", tmp_path / "here.safetensors"]
+    code, _, errors = run_cli(*given)
+    assert code == 2 and "is no DSANet checkpoint" in errors and not run.exists()
+
+
+def test_fine_tuning_another_shape_says_what_differs(trained, labelled, text_tower, run_cli, tmp_path):
+    best = trained[0] / "best.safetensors"
+    given = arguments(labelled, text_tower, tmp_path / "run", "--steps", 1, "--init", best)
+    for options, message in (
+        (("--preset", "xd-violence"), "layers 2 instead of 1"),
+        (("--window-len", 32), "window_len 16 instead of 32"),
+    ):
+        code, _, errors = run_cli(*given, *options)
+        assert code == 2 and message in errors, errors
 
 
 def test_features_that_cannot_be_trained_on_are_named(labelled, text_tower, run_cli, tmp_path):

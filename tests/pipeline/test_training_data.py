@@ -146,7 +146,7 @@ def test_training_on_the_test_set_is_refused(store, options, tmp_path):
 
     (tmp_path / "truth.csv").write_text("video,start_frame,end_frame,category\nn0,,,Normal\na0,0,9,Explosion\n")
     test = EvaluateConfig(tmp_path / "truth.csv", "csv")
-    with pytest.raises(ConfigError, match=r"2 videos are in the labels and in the test set \(a0, n0\)"):
+    with pytest.raises(ConfigError, match=r"2 videos to train on are in the test set too \(a0, n0\)"):
         prepare(replace(options, select="test", test=test), store)
 
 
