@@ -1,6 +1,6 @@
-"""README's picture: the curve of one video of the demo's archive under frames of it.
+"""README's picture: the curve of one held-out video of the demo under frames of it.
 
-make demo && .venv/bin/pip install matplotlib && .venv/bin/python docs/curve.py demo docs/curve.png
+make demo && .venv/bin/python docs/curve.py demo docs/curve.png [VIDEO]
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import numpy as np
 from vad_pipeline.pipeline.results import Results
 
 N_FRAMES = 6
+CATEGORY = "Explosion"
 
 
-def main(demo: Path, out: Path) -> None:
-    """Draw the first video with an explosion."""
-    with (demo / "archive" / "annotations.csv").open() as file:
-        truth = next(row for row in csv.DictReader(file) if row["category"] == "Explosion")
+def main(demo: Path, out: Path, video: str | None = None) -> None:
+    """Draw VIDEO, or the first held-out one with an explosion."""
     results = Results.open(demo / "results")
-    curve = next(curve for curve in results if curve.video_id == truth["video"])
+    curves = {curve.video_id: curve for curve in results}
+    with (demo / "archive" / "annotations.csv").open() as file:
+        ranges = [row for row in csv.DictReader(file) if row["video"] in curves]
+    truth = next(row for row in ranges if video in (row["video"], None) and (video or row["category"] == CATEGORY))
+    curve = curves[truth["video"]]
     with av.open(str(demo / "archive" / "videos" / f"{curve.video_id}.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
@@ -36,12 +39,14 @@ def main(demo: Path, out: Path) -> None:
         axis.axis("off")
     axis = figure.add_subplot(grid[1, :])
     start, end = (curve.frame_seconds[int(truth[key]) - (key == "end_frame")] for key in ("start_frame", "end_frame"))
+    threshold = results.head()["threshold"]
     axis.axvspan(start, end, color="#f2b134", alpha=0.35, lw=0, label=f"truth: {truth['category']}")
-    axis.plot(curve.frame_seconds, curve.scores, color="#1f4e79", label="anomaly score (random weights)")
-    axis.set(xlim=(0, curve.frame_seconds[-1]), ylim=(0, 1), xlabel="seconds", ylabel="score", title=curve.video_id)
-    axis.legend(loc="upper right", frameon=False)
+    axis.plot(curve.frame_seconds, curve.scores, color="#1f4e79", label="anomaly score")
+    axis.axhline(threshold, color="#8a8a8a", lw=0.8, ls="--", label=f"threshold {threshold:.2f}")
+    axis.set(xlim=(0, curve.frame_seconds[-1]), ylim=(0, 1.02), xlabel="seconds", ylabel="score", title=curve.video_id)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.savefig(out, dpi=110)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -158,7 +158,7 @@ def convert(published: Path, out: Path, clip_out: Path | None) -> int:
 
 @click.command(short_help="All of it on a small rendered archive.")
 @click.option("--out", default="demo", show_default=True, type=Place(), help="Folder for all of it.")
-@click.option("--videos", "n_videos", default=28, show_default=True, help="How many to render.")
+@click.option("--videos", "n_videos", default=24, show_default=True, help="How many to render.")
 @click.option("--seed", default=0, show_default=True, help="Of the videos and the training.")
 @quiet_option
 def demo(out: Path, n_videos: int, seed: int, quiet: bool) -> int:

@@ -17,7 +17,7 @@ from vad_pipeline.extract.shards import write_bytes
 from vad_pipeline.extract.store import EmbeddingStore
 
 from ..detection import DetectConfig, choose_entries, detect_archive, run_head
-from ..evaluation import EVALUATION_NAME, FIGURE_NAME, Evaluated, EvaluateConfig, evaluate_results, write_evaluation
+from ..evaluation import EVALUATION_NAME, FIGURE_NAME, EvaluateConfig, Evaluated, evaluate_results, write_evaluation
 from ..extraction import ExtractConfig, Extractor, extract_archive
 from ..outcomes import Stopwatch
 from ..progress import Progress
@@ -51,10 +51,11 @@ class DemoConfig:
     """A quarter of ViT-B/16's work; random weights carry as much in either."""
     window_len: int = 24
     """The snippets of a video."""
-    batch_size: int = 4
+    batch_size: int = 3
     """Videos of each kind."""
-    epochs: int = 12
-    val_share: float = 0.2
+    epochs: int = 20
+    lr: float = 4e-5
+    val_share: float = 0.25
     normality: dict = field(default_factory=lambda: {"n_prototypes": 4, "decoder_blocks": 1})
 
 
@@ -142,9 +143,9 @@ def _extract(places: Places, extractor: Extractor, say: Say, *, quiet: bool) -> 
     instead = "" if model == usual else f" (smaller than the usual {usual})"
     say(f"embedding them with CLIP {model}{instead}, random weights (seeded), recipe {LIKE}")
     selection = find_sources([str(places.videos)], SelectionConfig(only=str(places.labels)))
-    with EmbeddingStore(places.features, create=True) as store:
-        with Progress(len(selection.sources), doing="extract", quiet=quiet) as progress:
-            extracted = extract_archive(selection, extractor, store, report=progress)
+    progress = Progress(len(selection.sources), doing="extract", quiet=quiet)
+    with EmbeddingStore(places.features, create=True) as store, progress:
+        extracted = extract_archive(selection, extractor, store, report=progress)
     say(str(extracted))
     return extracted
 
@@ -165,6 +166,7 @@ def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingS
         val_share=config.val_share,
         epochs=config.epochs,
         batch_size=config.batch_size,
+        lr=config.lr,
         window_len=config.window_len,
     )
     prepared = prepare(options, store)
@@ -177,14 +179,14 @@ def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingS
     )
     say(f"training DSANet on the labels of {len(setup.train)} videos, {len(setup.held_out)} held out for the threshold")
     run = TrainRun(places.run)
-    run.begin({"options": {"demo": True}, **run_config(setup)})
 
     def report(step, n_steps: int, measured: dict) -> None:
         if measured:
             figures = ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
             say(f"step {step.step} of {n_steps}: loss {step.losses['total']:.3f}, {figures}{' (best)' * step.is_best}")
 
-    return train_one(setup, store, run, report=report, say=say)
+    head = {"options": {"demo": True}, **run_config(setup)}
+    return train_one(setup, store, run, config=head, report=report, say=say)
 
 
 def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Say, *, quiet: bool) -> RunSummary:

@@ -35,13 +35,17 @@ Actor = tuple[float, Callable[..., None], tuple]  # where it stands (y), how to 
 class ArchiveConfig:
     """What to render; pictures stay small enough for players to take their untagged colours for BT.601."""
 
-    n_videos: int = 28
+    n_videos: int = 24
     seconds: float = 48.0
     fps: Fraction = Fraction(8)
     width: int = 320
     height: int = 240
     seed: int = 0
     anomalous_share: float = 0.5
+    event_share: tuple[float, float] = (0.2, 0.5)
+    """Shortest and longest anomaly, in shares of its video."""
+    hours: tuple[int, int] = (10, 16)
+    """Between which the videos begin; it is dark until 7 and from 19 on."""
     test_share: float = 0.35
     crf: int = 23
 
@@ -51,6 +55,10 @@ class ArchiveConfig:
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f"{name} must be within {low}..{high}, got {getattr(self, name)}")
+        if not 0 <= self.hours[0] < self.hours[1] <= 24:
+            raise ConfigError(f"hours must be two rising hours of a day, got {self.hours}")
+        if not 0 < self.event_share[0] <= self.event_share[1] <= 0.9:
+            raise ConfigError(f"event_share must be two rising shares within 0..0.9, got {self.event_share}")
         if self.width % 2 or self.height % 2:
             raise ConfigError(f"width and height must be even, got {self.width}x{self.height}")
         if not 2 * len(CATEGORIES) <= self.n_anomalous <= self.n_videos - 2:
@@ -144,9 +152,9 @@ def _frames(config: ArchiveConfig, video: RenderedVideo, noise: np.ndarray, clou
     camera, start, fps = CAMERAS[key], datetime.strptime(name, STAMP), float(config.fps)
     p = Picture(config.height, config.width, clouds)
     backdrop(p, camera)
-    day = float(np.clip(0.3 + 1.2 * np.cos((start.hour - 13) / 12 * np.pi), 0.2, 1)) if camera.lanes else 0.95
+    day = float(np.clip(0.3 + 1.2 * np.cos((start.hour - 13) / 12 * np.pi), 0.2, 1)) if camera.lanes else 0.8
     night = day < 0.5
-    light = np.zeros_like(p.albedo) + day * rng.uniform(0.85, 1.1) * np.array((0.8, 0.9, 1) if night else (1, 1, 0.97))
+    light = np.zeros_like(p.albedo) + day * rng.uniform(0.95, 1.05) * np.array((0.8, 0.9, 1) if night else (1, 1, 0.97))
     for x, y in camera.lamps if night else ():
         p.spot(light, (0.75, 0.6, 0.36), x, y + 0.4, 0.65, 0.75)
         p.spot(p.shine, (1.0, 0.9, 0.7), x, y, 0.05, 0.05)
@@ -229,14 +237,16 @@ def _effects(p: Picture, frame: np.ndarray, category: str, x, y, s, length, grey
 def _plan(config: ArchiveConfig, videos: Path) -> list[RenderedVideo]:
     """Which camera sees what and when: every category on several cameras and in both splits."""
     rng, plan = np.random.default_rng(config.seed), []
-    times = [datetime(2026, 11, 2 + k // 90, 7) + timedelta(minutes=10 * int(k % 90)) for k in rng.permutation(14 * 90)]
+    first_day, a_day = datetime(2026, 11, 2, config.hours[0]), 6 * (config.hours[1] - config.hours[0])
+    slots = rng.permutation(max(14, -(-config.n_videos // a_day)) * a_day).tolist()
+    times = [first_day + timedelta(days=k // a_day, minutes=10 * (k % a_day)) for k in slots]
     counts = {c: len(range(i, config.n_anomalous, len(CATEGORIES))) for i, c in enumerate(CATEGORIES)}
     for shift, (category, n) in enumerate({NORMAL: config.n_videos - config.n_anomalous, **counts}.items()):
         cameras = [key for key, camera in CAMERAS.items() if camera.lanes or category != "RoadAccidents"]
         n_test = min(max(round(n * config.test_share), 1), n - 1)
         for i, rank in enumerate(rng.permutation(n)):
             video_id = f"{cameras[(i + shift) % len(cameras)]}/{times.pop():{STAMP}}"
-            length = max(round(config.n_frames * rng.uniform(0.2, 0.5)), 1)
+            length = max(round(config.n_frames * rng.uniform(*config.event_share)), 1)
             first = int(rng.integers(1, config.n_frames - length))
             segments = () if category == NORMAL else ((first, first + length),)
             split = "test" if rank < n_test else "train"

@@ -33,6 +33,7 @@ def network_of():
     torch.manual_seed(0)
     drawn = TrainableDSANet(config, NormalityConfig(n_prototypes=2, decoder_blocks=1), CATEGORIES)
     drawn.text.blocks = drawn.text.blocks[:1]  # CLIP's twelve cost more than all the rest
+    drawn.text.adapters = drawn.text.adapters[:1]
 
     def make(*, other: bool = False) -> TrainableDSANet:
         network = copy.deepcopy(drawn)
