@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint dev bench clean
+.PHONY: demo test test-long lint dev bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/vad-pipeline demo --out demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+# What takes minutes: the whole training trace.
+test-long: $(VENV)/installed
+	$(BIN)/python -m pytest -m long
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

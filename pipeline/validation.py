@@ -43,7 +43,8 @@ class HeldOut:
     """`--select val`: labels are all that is known of the held-out videos.
 
     A video's score is the mean of its top scores, as training pools them. The measure is the AUC of that against
-    whether the video is anomalous; the cross-entropy of the same settles ties, which few videos make.
+    whether the video is anomalous. Ties, which few videos make, go to the later step: the cross-entropy of the same
+    scores would favour early weights that are unsure of everything.
     """
 
     store: EmbeddingStore = field(repr=False)
@@ -66,7 +67,7 @@ class HeldOut:
         threshold, rate = calibrate_threshold(
             normal, false_alarms_per_hour=self.false_alarms_per_hour, merge_gap_seconds=MERGE_GAP_SECONDS
         )
-        return Measured((auc, -loss), dict(zip(self.names, (auc, loss, rate), strict=True)), threshold)
+        return Measured((auc, float(step)), dict(zip(self.names, (auc, loss, rate), strict=True)), threshold)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

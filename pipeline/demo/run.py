@@ -48,7 +48,7 @@ class DemoConfig:
 
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     model: str = "ViT-B-32-quickgelu"
-    """A quarter of ViT-B/16's work; random weights carry as much in either."""
+    """About a third of ViT-B/16's time an image."""
     window_len: int = 24
     """The snippets of a video."""
     batch_size: int = 3

@@ -33,7 +33,7 @@ def config(tmp_path_factory) -> DemoConfig:
         model=f"local-dir:{folder}",
         window_len=8,
         batch_size=1,
-        epochs=2,
+        epochs=1,
         normality={"n_prototypes": 2, "decoder_blocks": 1},
     )
 
@@ -83,9 +83,9 @@ def test_a_video_fills_a_window():
 def test_the_command_hands_its_options_on(run_cli, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(demo, "run_demo", lambda *args, **values: given.append((args, values)) or 0)
-    assert run_cli("demo", "--out", tmp_path, "--videos", 9, "--seed", 4, "--quiet")[0] == 0
+    assert run_cli("demo", "--out", tmp_path, "--videos", 13, "--seed", 4, "--quiet")[0] == 0
     ((out, config),) = [args for args, _ in given]
-    assert (out, config.archive.n_videos, config.archive.seed) == (tmp_path, 9, 4)
+    assert (out, config.archive.n_videos, config.archive.seed) == (tmp_path, 13, 4)
     assert given[0][1] == {"quiet": True}
 
 
