@@ -126,7 +126,7 @@ def test_resuming_with_something_else_lists_what_differs(trained, labelled, run_
     assert code == 2
     assert "lr 0.001 instead of 0.0001" in errors and "preset xd-violence instead of ucf-crime" in errors
     threads = json.loads((run / "config.json").read_text())["threads"]
-    code, _, errors = run_cli("train", "--resume", run, "--threads", threads + 1)
+    code, _, errors = run_cli("train", "--resume", run, "--threads", 1 if threads > 1 else 2)
     torch.set_num_threads(threads)
     assert code == 2 and f"--threads {threads} gives the same weights" in errors
     code, _, errors = run_cli(*["train", labelled[1], "--store", labelled[0], "--out", run])
