@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
-# What takes minutes: the whole training trace.
+# What takes minutes: the whole training trace, five kills of one run.
 test-long: $(VENV)/installed
 	$(BIN)/python -m pytest -m long
 

@@ -40,8 +40,9 @@ def read_label_rows(path: Path) -> list[LabelRow]:
     places = {column: columns.index(column) for column in ("label", "split") if column in columns}
     found = []
     for row in rows:
-        if len(row) <= max(name, *places.values()) if places else len(row) <= name:
-            raise ConfigError(f"{path}: a line lacks a column: {','.join(row)}")
+        lacking = next((column for column in (name, *places.values()) if column >= len(row)), None)
+        if lacking is not None:
+            raise ConfigError(f"{path}: a line lacks its `{head[lacking]}`: {','.join(row)}")
         found.append(
             LabelRow(
                 name=name_in_list(row[name]),

@@ -80,12 +80,13 @@ def test_the_checkpoint_detects(trained, labelled, run_cli, tmp_path):
     assert json.loads((tmp_path / "results" / "run.json").read_text())["threshold"] == checkpoint.threshold
 
 
-def test_killed_five_times_and_resumed_gives_the_same_bytes(trained, labelled, text_tower, tmp_path):
+@pytest.mark.parametrize("kill_at", [(2,), pytest.param((0, 1, 2, 3, 4), marks=pytest.mark.long)])
+def test_killed_and_resumed_gives_the_same_bytes(trained, labelled, text_tower, tmp_path, kill_at):
     run = tmp_path / "run"
     rng = random.Random(5)
     given = arguments(labelled, text_tower, run, "--steps", N_STEPS, "--save-every", 0)
     kills = 0
-    for step in (0, 1, 2, 3, 4):
+    for step in kill_at:
         process = start(given)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline and steps_saved(run) < step:
@@ -101,7 +102,7 @@ def test_killed_five_times_and_resumed_gives_the_same_bytes(trained, labelled, t
     process = start(given)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert kills >= 4, "the run was over before it could be killed"
+    assert kills >= max(1, len(kill_at) - 1), "the run was over before it could be killed"
     for name in ("best.safetensors", "metrics.csv"):
         assert (run / name).read_bytes() == (trained[0] / name).read_bytes(), name
 
