@@ -40,7 +40,7 @@ def main(demo: Path, out: Path, video: str | None = None) -> None:
     axis.axvspan(start, end, color="#f2b134", alpha=0.35, lw=0, label=f"truth: {truth['category']}")
     axis.plot(curve.frame_seconds, curve.scores, color="#1f4e79", label="anomaly score, held-out video")
     axis.set(xlim=(0, curve.frame_seconds[-1]), ylim=(0, 1.02), xlabel="seconds", ylabel="score", title=curve.video_id)
-    axis.legend(loc="center right", frameon=False)
+    axis.legend(loc="upper left", frameon=False)
     figure.savefig(out, dpi=110)
 
 

@@ -145,7 +145,7 @@ class TrainRun:
             right.plot(
                 [int(row["step"]) for row in measured], [float(row[measure]) for row in measured], "o-", color="#d55e00"
             )
-            right.set_ylabel(measure)
+            right.set(ylabel=measure, ylim=(0, 1.02))  # AUC or AP
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=120)
         write_bytes(self.path / CHART_NAME, data.getvalue())
