@@ -1,6 +1,7 @@
 """The SQLite index over a store's shards: what is held, without opening every file.
 
-Deleting it loses nothing: `sync` reads the shards that it does not know and forgets those that are gone.
+Deleting it loses nothing: `sync` reads the shards that it does not know and forgets those that are gone. On a network
+file system, where SQLite's locks cannot be trusted, every host keeps one of its own.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import re
+import socket
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import h5py
@@ -18,11 +22,12 @@ import h5py
 from .errors import ConfigError, StoreError
 from .names import is_plain_id
 from .recipe import Recipe
-from .shards import opened, shard_paths
+from .shards import group_in, opened, shard_paths
 
 logger = logging.getLogger(__name__)
 
-FILE_NAME = "catalogue.sqlite"
+STEM, SUFFIX = "catalogue", ".sqlite"
+NETWORK_FILE_SYSTEMS = frozenset("9p afs beegfs ceph cifs glusterfs gpfs lustre ncpfs nfs nfs4 smb3 smbfs".split())
 LOCK_SECONDS = 60  # how long to wait for another process's write
 
 
@@ -79,6 +84,32 @@ NEWEST = """SELECT v.* FROM videos v WHERE NOT EXISTS
   (SELECT 1 FROM videos w WHERE w.name = v.name AND (w.written_ns, w.shard) > (v.written_ns, v.shard))"""
 
 
+def catalogue_path(store: Path) -> Path:
+    """Where the index of a store lies: beside the shards, under a host's own name where the disk is a network's."""
+    host = f"-{re.sub(r'[^A-Za-z0-9.-]', '_', socket.gethostname())}" if _is_on_network(store) else ""
+    return store / f"{STEM}{host}{SUFFIX}"
+
+
+def is_catalogue(name: str) -> bool:
+    """Whether a file in a store's folder is an index, or SQLite's journal of one."""
+    return name.startswith(STEM) and name.removesuffix("-journal").endswith(SUFFIX)
+
+
+def _is_on_network(path: Path) -> bool:
+    """By the mount that holds `path`; where the system does not tell, it counts as local."""
+    place = os.path.realpath(path)
+    try:
+        mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    best, kind = "", ""
+    for _, point, file_system, *_ in (line.split() for line in mounts):
+        point = point.encode().decode("unicode_escape")
+        if (place == point or place.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+            best, kind = point, file_system
+    return kind in NETWORK_FILE_SYSTEMS or kind.startswith("fuse.")
+
+
 def entry_of(name: str, shard: str, node: h5py.Group) -> Entry:
     """What a group says of itself.
 
@@ -113,15 +144,18 @@ class Catalogue:
         except sqlite3.OperationalError as error:  # locked, full disk: the file itself may be in another run's hands
             raise StoreError(f"{path}: cannot be opened ({error}); run the same command again later") from error
         except sqlite3.DatabaseError:
-            logger.warning("%s: damaged, rebuilt from the shards", path)
-            for leftover in (path, path.with_name(f"{path.name}-journal")):
-                leftover.unlink(missing_ok=True)
-            self._connect()
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Drop a damaged index: `sync` fills the new one."""
+        logger.warning("%s: damaged, rebuilt from the shards", self.path)
+        for leftover in (self.path, self.path.with_name(f"{self.path.name}-journal")):
+            leftover.unlink(missing_ok=True)
+        self._connect()
 
     def _connect(self) -> None:
         try:
-            # training reads ahead in a thread of its own; the store takes turns
-            self._db = sqlite3.connect(self.path, timeout=LOCK_SECONDS, check_same_thread=False)
+            self._db = sqlite3.connect(self.path, timeout=LOCK_SECONDS)
             known = tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)"))
             if known and known != COLUMNS:  # another version's index: it is only an index
                 self._db.executescript("DROP TABLE shards; DROP TABLE videos;")
@@ -130,11 +164,11 @@ class Catalogue:
             if "readonly" not in str(error) and "unable to open" not in str(error):
                 raise
             self._use_memory()
-        self._db.execute("SELECT count(*) FROM videos").fetchone()
+        self._db.execute("SELECT * FROM videos LIMIT 1").fetchone()
 
     def _use_memory(self) -> None:
         """A store one may only read still has to be readable."""
-        self._db = sqlite3.connect(":memory:", check_same_thread=False)
+        self._db = sqlite3.connect(":memory:")
         self._db.executescript(SCHEMA)
 
     @contextlib.contextmanager
@@ -146,6 +180,11 @@ class Catalogue:
             raise StoreError(
                 f"{self.path}: cannot be written ({error}); make space or give rights, then go on"
             ) from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(self._damaged(error)) from error
+
+    def _damaged(self, error: Exception) -> str:
+        return f"{self.path}: damaged ({error}); run the same command again, it is rebuilt from the shards"
 
     def sync(self) -> list[StoreError]:
         """Take in new shards, drop those that are gone or damaged.
@@ -154,6 +193,9 @@ class Catalogue:
             What could not be read: those shards' videos count as not held.
         """
         try:
+            return self._sync()
+        except (sqlite3.DatabaseError, UnicodeDecodeError):  # rows that were whole when it was opened
+            self._begin_anew()
             return self._sync()
         except StoreError as error:
             if "readonly" not in str(error) and "full" not in str(error):
@@ -189,41 +231,51 @@ class Catalogue:
                 read.append((path.name, stat.st_size, stat.st_mtime_ns))
         gone = [(name,) for name in known if name not in present]
         if rows or read or gone or problems:
+            touched = [replace(row, mtime_ns=self._known_mtime(row)) for row in rows]
             with self._write() as db:
                 db.executemany("DELETE FROM shards WHERE name = ?", gone + [(r[0],) for r in read])
                 db.executemany("INSERT INTO shards VALUES (?, ?, ?)", read)
                 db.execute("DELETE FROM videos WHERE shard NOT IN (SELECT name FROM shards)")
                 db.executemany("DELETE FROM videos WHERE shard = ?", [(r[0],) for r in read])
-                self._insert(db, rows)
+                self._insert(db, touched)
         return problems
 
-    def add(self, path: Path, entries: list[Entry]) -> None:
-        """Take in one shard just written."""
-        stat = path.stat()
-        with self._write() as db:
-            self._insert(db, entries)
-            db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?)", (path.name, stat.st_size, stat.st_mtime_ns))
+    def _known_mtime(self, row: Entry) -> int:
+        """The index may know a source's time better than the shard: kept when a group moves to another shard."""
+        query = "SELECT max(mtime_ns) FROM videos WHERE name = ? AND written_ns = ?"
+        ((mtime_ns,),) = self._db.execute(query, (row.name, row.written_ns))
+        return row.mtime_ns if mtime_ns is None else mtime_ns
 
-    def set_mtime(self, entry: Entry, mtime_ns: int) -> None:
-        """Remember that the source was touched but not changed, so that it is not hashed every time."""
+    def add(self, entries: list[Entry], *, touched: Sequence[tuple[Entry, int]] = ()) -> None:
+        """Take in shards just written, one entry each, and new times (ns) of sources whose content did not change."""
+        written = []
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # merged away by another run already: `sync` finds it
+                stat = (self.folder / entry.shard).stat()
+                written.append((entry, (entry.shard, stat.st_size, stat.st_mtime_ns)))
+        if not written and not touched:
+            return
         with self._write() as db:
-            db.execute(
-                "UPDATE videos SET mtime_ns = ? WHERE name = ? AND shard = ?", (mtime_ns, entry.name, entry.shard)
+            self._insert(db, [entry for entry, _ in written])
+            db.executemany("INSERT OR REPLACE INTO shards VALUES (?, ?, ?)", [shard for _, shard in written])
+            db.executemany(
+                "UPDATE videos SET mtime_ns = ? WHERE name = ? AND written_ns = ?",
+                [(mtime_ns, entry.name, entry.written_ns) for entry, mtime_ns in touched],
             )
 
     def find(self, **equal: object) -> list[Entry]:
         """The newest entry of each name whose columns have these values, by video id."""
+        return list(self.each(**equal))
+
+    def each(self, **equal: object) -> Iterator[Entry]:
+        """The same, one after the other: a million need not be in memory."""
         conditions = "".join(f" AND v.{column} = ?" for column in equal)
         query = f"{NEWEST}{conditions} ORDER BY v.video, v.recipe_id"
         try:
-            return [Entry(*row) for row in self._db.execute(query, tuple(equal.values()))]
+            for row in self._db.execute(query, tuple(equal.values())):
+                yield Entry(*row)
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise StoreError(f"{self.path}: damaged ({error}); delete it, it is rebuilt from the shards") from error
-
-    def holds_size(self, size: int, recipe_id: str) -> bool:
-        """Whether anything of a recipe was made from a file of this many bytes."""
-        query = "SELECT 1 FROM videos WHERE size = ? AND recipe_id = ? LIMIT 1"
-        return self._db.execute(query, (size, recipe_id)).fetchone() is not None
+            raise StoreError(self._damaged(error)) from error
 
     def versions(self) -> list[tuple[str, str, int]]:
         """(name, shard, written_ns) of every row, superseded ones too."""
@@ -244,7 +296,7 @@ class Catalogue:
             with opened(path) as root:
                 for name in root:
                     try:
-                        entries.append(entry_of(name, path.name, root[name]))
+                        entries.append(entry_of(name, path.name, group_in(root, name)))
                     except StoreError as error:
                         problems.append(error)
         except FileNotFoundError:

@@ -26,8 +26,10 @@ from .timeline import faults, timeline
 logger = logging.getLogger(__name__)
 
 MAX_FRAME_PX = 8192 * 4320  # a snippet's frames are held undecided: 16 of these are 850 MB in YUV 4:2:0
+MAX_DECODED_PX = 4 * MAX_FRAME_PX  # a decoder asks for no more memory than this needs, whatever a stream says
 TOO_LARGE = "frames of {}x{} px exceed 8192x4320; scale it down"
 HD_HEIGHT_PX = 720  # from here on untagged YUV is taken for BT.709
+THREADS_VARIABLE = "OMP_NUM_THREADS"  # this process's share of the cores, as torch reads it too
 UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
 
 
@@ -110,7 +112,7 @@ class PyavReader:
     def __init__(self, path: str | os.PathLike, *, hwaccel: av.codec.hwaccel.HWAccel | None = None):
         check_file(path)
         self.path = os.fspath(path)
-        self._route = "pyav nvdec" if hwaccel else "pyav cpu"
+        self.route = "pyav nvdec" if hwaccel else "pyav cpu"
         try:
             # absolute: FFmpeg takes `pipe:0.mp4` for a protocol
             self._container = av.open(os.path.abspath(self.path), metadata_errors="ignore", hwaccel=hwaccel)
@@ -127,6 +129,9 @@ class PyavReader:
             self.close()
             raise VideoOpenError(path, "too_large", TOO_LARGE.format(stream.width, stream.height))
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = int(os.environ.get(THREADS_VARIABLE) or 0)  # 0: one a core
+        # before memory is asked for: headers lie
+        stream.codec_context.options = {"max_pixels": str(MAX_DECODED_PX)}
         self._shown = array("d")  # seconds by presentation timestamp, nan where there is none
         self._decoded_at = array("d")  # by decoding timestamp
         self._size_px: tuple[int, int] | None = None
@@ -155,7 +160,7 @@ class PyavReader:
             raise EmptyVideoError(
                 self.path,
                 "no_frames",
-                f"no frame of it decodes ({self._corrupt_packets} corrupt packets); copy or export it again",
+                f"no frame of it decodes ({self._corrupt_packets} packets corrupt or of giant frames); copy it again",
             )
         header = self._stream.frames or None
         n_frames = len(self._shown)
@@ -180,7 +185,7 @@ class PyavReader:
             corrupt_packets=self._corrupt_packets,
             retimed_frames=retimed,
             warnings=tuple(warnings),
-            route=self._route,
+            route=self.route,
         )
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import logging
+import math
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,6 +33,8 @@ TEMPORARY_PREFIX = ".partial-"
 NAME_ERRORS = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESSED_FROM_BYTES = 1024  # chunking costs more than it saves below
+OWN_FILTERS = frozenset({h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE})
+MAX_INFLATION = 1100  # times its bytes in the file; deflate itself ends at 1032
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +85,7 @@ def build_copy(sources: Iterable[tuple[Path, list[str]]]) -> bytes:
         for path, names in sources:
             with opened(path) as source:
                 for name in names:
-                    source.copy(name, root)
+                    source.copy(group_in(source, name), root, name)
     return buffer.getvalue()
 
 
@@ -137,6 +140,42 @@ def opened(path: Path) -> Iterator[h5py.Group]:
         if not isinstance(file.get(ROOT_GROUP), h5py.Group):
             raise StoreError(f"{path}: not written by vad-pipeline (no `{ROOT_GROUP}` group); move it elsewhere")
         yield file[ROOT_GROUP]
+
+
+def group_in(root: h5py.Group, name: str) -> h5py.Group:
+    """The group `name` of a shard, once it is clear that reading it stays inside the file and its size.
+
+    Raises:
+        StoreError: a link elsewhere, storage outside, a filter we do not write, or shapes that the file cannot hold.
+    """
+    problem = _why_not(root, name, h5py.Group)
+    if problem is None:
+        node = root[name]
+        problem = next(filter(None, (_why_not(node, key, h5py.Dataset) for key in node)), None)
+    if problem:
+        raise StoreError(f"{root.file.filename}: {name}: {problem}; it is not read, run `vad-pipeline store verify`")
+    return node
+
+
+def _why_not(parent: h5py.Group, key: str, kind: type) -> str | None:
+    """Why a member of a group is not to be read, or None."""
+    if not isinstance(parent.get(key, getlink=True), h5py.HardLink):
+        return f"{key} links to another place"
+    node = parent[key]
+    if not isinstance(node, kind):
+        return f"{key} is no {kind.__name__.lower()}"
+    if kind is h5py.Group:
+        return None
+    plan = node.id.get_create_plist()
+    if node.is_virtual or node.external:
+        return f"{key} is stored outside the file"
+    if {plan.get_filter(i)[0] for i in range(plan.get_nfilters())} - OWN_FILTERS:
+        return f"{key} is packed by a filter that vad-pipeline does not use"
+    if node.dtype.kind not in "fiu":
+        return f"{key} holds {node.dtype}, not numbers"
+    if math.prod(node.shape) * node.dtype.itemsize > node.id.get_storage_size() * MAX_INFLATION:
+        return f"{key} claims the shape {node.shape}, more than the file can hold"
+    return None
 
 
 def shard_paths(folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +15,15 @@ READ_BLOCK = 1 << 20  # bytes
 
 
 def readable(path: str | os.PathLike) -> str:
-    r"""`path` as text that can be printed and stored: bytes that are no UTF-8 become `\xff`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""`path` as text that can be printed and stored on one line: bytes that are no UTF-8 become `\xff`, line breaks
+    and other control characters `\n`, `\x1b`."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    category = unicodedata.category(character)
+    return character.encode("unicode_escape").decode() if category in ("Cc", "Cf", "Zl", "Zp") else character
 
 
 @dataclass(frozen=True, slots=True)

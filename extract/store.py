@@ -7,44 +7,29 @@ unchanged (size and modification time, else its content).
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-import h5py
 import numpy as np
 
-from .catalogue import DAMAGE, FILE_NAME, Catalogue, Entry, entry_of
-from .errors import StoreError, VideoDecodeError
+from .catalogue import Catalogue, Entry, catalogue_path, is_catalogue
+from .errors import StoreError
 from .records import VideoEmbeddings
-from .shards import (
-    ROOT_GROUP,
-    TEMPORARY_PREFIX,
-    Group,
-    build,
-    group_name,
-    merge_shards,
-    new_path,
-    opened,
-    remove_partial,
-    shard_paths,
-    write_bytes,
-)
-from .source import SourceFile, content_of, readable
-from .stored import StoredVideo, group_problem, stored_video
+from .shards import TEMPORARY_PREFIX, group_name, write_bytes
+from .source import SourceFile
+from .stored import StoredVideo, read_entry, stored_video, write_video
 
 logger = logging.getLogger(__name__)
 
-Read = TypeVar("Read")
 STORE_SCHEMA = 1
 IMPORTED_SIZE = -1  # bytes of the source of imported features: there is no video behind them
-STALE_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
+BATCH_ENTRIES = 256  # new videos that the catalogue may lag behind the shards
+BATCH_SECONDS = 2.0  # and for how long
 
 
 class EmbeddingStore:
@@ -53,12 +38,13 @@ class EmbeddingStore:
     Args:
         path: its folder.
         create: make it where there is none.
+        catalogue: where the index lies, for example on a local disk; None: beside the shards.
 
     Raises:
         StoreError: not a store, of a newer schema, or not to be read or made.
     """
 
-    def __init__(self, path: str | Path, *, create: bool = False):
+    def __init__(self, path: str | Path, *, create: bool = False, catalogue: Path | None = None):
         self.path = Path(path)
         self.shards = self.path / "shards"
         self.outcomes = self.path / "outcomes"
@@ -81,8 +67,11 @@ class EmbeddingStore:
         except OSError as error:
             if not self.shards.is_dir():
                 raise StoreError(f"{self.shards}: cannot be made ({error.strerror})") from error
-        self.catalogue = Catalogue(self.path / FILE_NAME, self.shards)
-        self._lock = threading.Lock()
+        self.catalogue = Catalogue(catalogue or catalogue_path(self.path), self.shards)
+        self._pending: dict[str, Entry] = {}
+        """Written, and not in the catalogue yet: it takes them in batches."""
+        self._touched: list[tuple[Entry, int]] = []
+        self._flushed = time.monotonic()
         self.problems = self.catalogue.sync()
 
     def _refuse_foreign_folder(self, marker: Path) -> None:
@@ -93,12 +82,16 @@ class EmbeddingStore:
             return
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be used as a store ({error.strerror}); give another") from error
-        if set(others) - {"shards", "outcomes", FILE_NAME} and not marker.exists():
+        others = {name for name in others if not is_catalogue(name)}
+        if others - {"shards", "outcomes"} and not marker.exists():
             raise StoreError(f"{self.path}: not a feature store and not empty; give --store a new folder")
 
     def close(self) -> None:
-        """Close the catalogue."""
-        self.catalogue.close()
+        """Close the catalogue; what it could not take in is read from the shards next time."""
+        try:
+            self.flush()
+        finally:
+            self.catalogue.close()
 
     def __enter__(self) -> EmbeddingStore:
         return self
@@ -110,37 +103,24 @@ class EmbeddingStore:
 
     def entries(self, *, recipe_id: str | None = None) -> list[Entry]:
         """All videos held, by id; of one recipe where one is named."""
+        self.flush()
         return self.catalogue.find(**({"recipe_id": recipe_id} if recipe_id else {}))
+
+    def each(self) -> Iterator[Entry]:
+        """All videos held, by id, one after the other."""
+        self.flush()
+        return self.catalogue.each()
 
     def entry(self, video_id: str, recipe_id: str) -> Entry | None:
         """The newest features of a video under a recipe."""
-        found = self.catalogue.find(name=group_name(video_id, recipe_id))
-        return found[0] if found else None
+        name = group_name(video_id, recipe_id)
+        return self._pending.get(name) or next(iter(self.catalogue.find(name=name)), None)
 
-    def unchanged(self, entry: Entry, source: SourceFile) -> bool:
-        """Whether `source` is still what `entry` was made from: size and time, else the content."""
-        if entry.size != source.size:
-            return False
-        if entry.mtime_ns == source.mtime_ns:
-            return True
-        if entry.fingerprint != content_of(source):
-            return False
-        self.catalogue.set_mtime(entry, source.mtime_ns)
-        return True
-
-    def hit(self, video_id: str, recipe_id: str, crops: Sequence[int], source: SourceFile) -> Entry | None:
-        """The entry that makes decoding `source` needless, or None."""
-        entry = self.entry(video_id, recipe_id)
-        if entry and set(crops) <= set(entry.crop_numbers) and self.unchanged(entry, source):
-            return entry
-        return None
-
-    def same_content(self, recipe_id: str, crops: Sequence[int], source: SourceFile) -> Entry | None:
-        """An entry of another id made from a file of the same content, or None. Hashes only where a size matches."""
-        if not self.catalogue.holds_size(source.size, recipe_id):
-            return None
-        same = self.catalogue.find(fingerprint=content_of(source), recipe_id=recipe_id)
-        return next((entry for entry in same if set(crops) <= set(entry.crop_numbers)), None)
+    def of_size(self, size: int, recipe_id: str) -> list[Entry]:
+        """What was made from files of this many bytes: perhaps from the same content."""
+        pending = [e for e in self._pending.values() if (e.size, e.recipe_id) == (size, recipe_id)]
+        names = {entry.name for entry in pending}
+        return pending + [e for e in self.catalogue.find(size=size, recipe_id=recipe_id) if e.name not in names]
 
     def get(self, entry: Entry) -> StoredVideo:
         """Read one video's features.
@@ -148,7 +128,7 @@ class EmbeddingStore:
         Raises:
             StoreError: its shard is gone or damaged.
         """
-        return self._reading(entry, lambda node: stored_video(entry, node))
+        return read_entry(self.shards, entry, partial(stored_video, entry))
 
     def crop(self, entry: Entry, number: int) -> np.ndarray:
         """The features of one crop alone, (n, 512) float32: what training reads over and over.
@@ -159,141 +139,40 @@ class EmbeddingStore:
         held = entry.crop_numbers
         if number not in held:
             raise StoreError(f"{self.path}: {entry.video} lacks crop {number} (held: {held}); extract it")
-        return self._reading(entry, lambda node: node["features"][held.index(number)].astype(np.float32))
+        return read_entry(self.shards, entry, lambda node: node["features"][held.index(number)].astype(np.float32))
 
-    def _reading(self, entry: Entry, read: Callable[[h5py.Group], Read]) -> Read:
-        """What `read` makes of an entry's group, wherever that lies by now."""
-        for attempt in range(2):
-            try:
-                with opened(self.shards / entry.shard) as root:
-                    return read(root[entry.name])
-            except FileNotFoundError:
-                if attempt == 0:  # another run merged it away: it stands in a larger shard now
-                    with self._lock:
-                        self.catalogue.sync()
-                        entry = self.entry(entry.video, entry.recipe_id) or entry
-            except DAMAGE as error:
-                raise StoreError(
-                    f"{self.shards / entry.shard}: {entry.video} cannot be read ({error}); run `vad-pipeline store "
-                    "verify`, move the shard away and extract again"
-                ) from error
-        raise StoreError(f"{self.shards / entry.shard}: gone while it was in use; run the same command again")
-
-    # -- writing --------------------------------------------------------------------------------------------------
+    # -- taking in ------------------------------------------------------------------------------------------------
 
     def put(
         self, video: VideoEmbeddings, *, source: SourceFile, content: str, precision: str, runtime: str, label: str = ""
     ) -> Entry:
-        """Add a video; once this returns, its data are in place.
-
-        Args:
-            video: what to keep, as float16.
-            source: the file as it was before reading began (size -1: imported).
-            content: its fingerprint.
-            precision: of the encoder, for the record.
-            runtime: likewise.
-            label: a category, where known.
-
-        Raises:
-            StoreError: the disk is full or not to be written.
-            VideoDecodeError: values that are not finite.
-        """
-        if not np.isfinite(video.embeddings).all():
-            raise VideoDecodeError(source.path, "unexpected", "its embeddings are not finite; try --precision fp32")
-        info = video.info
-        attributes = {
-            "video": video.video_id,
-            "n_frames": video.n_frames,
-            "fps": np.array([video.fps.numerator, video.fps.denominator], np.int64),
-            "width": info.width if info else 0,
-            "height": info.height if info else 0,
-            "route": info.route if info else "imported",
-            "snippet_len": video.recipe.snippet_len,
-            "crops": np.array(video.crops, np.int64),
-            "recipe": video.recipe.to_json(),
-            "recipe_id": video.recipe.recipe_id,
-            "precision": precision,
-            "runtime": runtime,
-            "source": readable(source.path),
-            "size": source.size,
-            "mtime_ns": source.mtime_ns,
-            "fingerprint": content,
-            "label": label,
-            "written_ns": time.time_ns(),
-            "seconds_assumed": info is None,
-        }
-        datasets = {
-            "features": video.embeddings.astype(np.float16),
-            "snippet_seconds": video.snippet_seconds.astype(np.float64),
-            "frame_seconds": video.frame_seconds.astype(np.float64),
-        }
-        return self._add(Group(group_name(video.video_id, video.recipe.recipe_id), attributes, datasets))
-
-    def copy_as(self, entry: Entry, video_id: str, source: SourceFile) -> Entry:
-        """Hold the features of `entry` under another id too: the same content under another name."""
-        attributes, datasets = self._reading(entry, lambda node: (dict(node.attrs), {n: node[n][()] for n in node}))
-        attributes |= {
-            "video": video_id,
-            "source": readable(source.path),
-            "size": source.size,
-            "mtime_ns": source.mtime_ns,
-            "written_ns": time.time_ns(),
-        }
-        return self._add(Group(group_name(video_id, entry.recipe_id), attributes, datasets))
-
-    def _add(self, group: Group) -> Entry:
-        data = build([group])
-        path = new_path(self.shards)
-        with h5py.File(io.BytesIO(data)) as file:
-            entry = entry_of(group.name, path.name, file[ROOT_GROUP][group.name])
-        write_bytes(path, data)
-        try:
-            self.catalogue.add(path, [entry])
-        except FileNotFoundError:  # another run has merged it away already
-            self.catalogue.sync()
+        """Write a video (see `write_video`) and take it in."""
+        entry = write_video(
+            self.shards, video, source=source, content=content, precision=precision, runtime=runtime, label=label
+        )
+        self.take_in(entry)
         return entry
 
-    # -- upkeep ---------------------------------------------------------------------------------------------------
+    def take_in(self, entry: Entry) -> None:
+        """Index a video that was written, by this process or by a worker; at the latest with the next `flush`."""
+        self._pending[entry.name] = entry
+        self._flush_now_and_then()
 
-    def merge(self, *, everything: bool = False) -> int:
-        """Join small shards into larger ones and drop what is superseded in them.
+    def touch(self, entry: Entry, mtime_ns: int) -> None:
+        """Remember that the source was touched but not changed, so that it is not hashed every time."""
+        self._touched.append((entry, mtime_ns))
+        self._flush_now_and_then()
 
-        Args:
-            everything: rewrite large shards too (`store compact`), not only small ones.
+    def _flush_now_and_then(self) -> None:
+        waiting = len(self._pending) + len(self._touched)
+        if waiting >= BATCH_ENTRIES or time.monotonic() - self._flushed >= BATCH_SECONDS:
+            self.flush()
 
-        Returns:
-            How many shards were merged away.
+    def flush(self) -> None:
+        """Bring the catalogue up to what was taken in.
+
+        Raises:
+            StoreError: it cannot be written.
         """
-        remove_partial(self.shards, older_than_seconds=STALE_SECONDS, now=time.time())
-        self.catalogue.sync()
-        versions = self.catalogue.versions()  # one reading: another run may be writing
-        sizes = self.catalogue.shards()
-        newest = {name: shard for name, shard, _ in sorted(versions, key=lambda v: (v[2], v[1]))}
-        rows: dict[str, list[str]] = {shard: [] for shard in sizes}
-        superseded: set[str] = set()
-        for name, shard, _ in versions:
-            if newest[name] != shard:
-                superseded.add(shard)
-            elif shard in rows:
-                rows[shard].append(name)
-        seen = {shard for _, shard, _ in versions}
-        sizes = {shard: size for shard, size in sizes.items() if shard in seen}
-        merged = merge_shards(self.shards, sizes=sizes, keep=rows, superseded=superseded, everything=everything)
-        self.catalogue.sync()
-        return merged
-
-    def verify(self) -> Iterator[tuple[str, str]]:
-        """Read every data set of every shard.
-
-        Yields:
-            Name of a shard, what is wrong with it.
-        """
-        for path in shard_paths(self.shards):
-            try:
-                with opened(path) as root:
-                    for name in root:
-                        problem = group_problem(name, path.name, root[name])
-                        if problem:
-                            yield path.name, problem
-            except (StoreError, OSError) as error:
-                yield path.name, str(error)
+        self.catalogue.add(list(self._pending.values()), touched=self._touched)
+        self._pending, self._touched, self._flushed = {}, [], time.monotonic()

@@ -1,17 +1,40 @@
-"""One video's group read back from a shard, and held to what `EmbeddingStore.put` writes."""
+"""One video's group in a shard: written, read back, and held to what was written. Needs no catalogue, so that
+workers can do it."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar
 
 import h5py
 import numpy as np
 
 from .catalogue import DAMAGE, Entry, entry_of
-from .errors import ConfigError, VadError
+from .errors import ConfigError, StoreError, VadError, VideoDecodeError
 from .recipe import Recipe
-from .shards import checksum, group_name
+from .records import VideoEmbeddings
+from .shards import (
+    ROOT_GROUP,
+    Group,
+    build,
+    checksum,
+    group_in,
+    group_name,
+    new_path,
+    opened,
+    shard_paths,
+    write_bytes,
+)
+from .source import SourceFile, readable
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +76,113 @@ class StoredVideo:
         return self.features[held.index(number)].astype(np.float32)
 
 
+def write_video(
+    shards: Path,
+    video: VideoEmbeddings,
+    *,
+    source: SourceFile,
+    content: str,
+    precision: str,
+    runtime: str,
+    label: str = "",
+) -> Entry:
+    """Write a video as a shard of its own; once this returns, its data are in place.
+
+    Args:
+        shards: the folder.
+        video: what to keep, as float16.
+        source: the file as it was before reading began (size -1: imported).
+        content: its fingerprint.
+        precision: of the encoder, for the record.
+        runtime: likewise.
+        label: a category, where known.
+
+    Raises:
+        StoreError: the disk is full or not to be written.
+        VideoDecodeError: values that are not finite.
+    """
+    if not np.isfinite(video.embeddings).all():
+        raise VideoDecodeError(source.path, "unexpected", "its embeddings are not finite; try --precision fp32")
+    info = video.info
+    attributes = {
+        "video": video.video_id,
+        "n_frames": video.n_frames,
+        "fps": np.array([video.fps.numerator, video.fps.denominator], np.int64),
+        "width": info.width if info else 0,
+        "height": info.height if info else 0,
+        "route": info.route if info else "imported",
+        "snippet_len": video.recipe.snippet_len,
+        "crops": np.array(video.crops, np.int64),
+        "recipe": video.recipe.to_json(),
+        "recipe_id": video.recipe.recipe_id,
+        "precision": precision,
+        "runtime": runtime,
+        **_of_source(source),
+        "fingerprint": content,
+        "label": label,
+        "seconds_assumed": info is None,
+    }
+    datasets = {
+        "features": video.embeddings.astype(np.float16),
+        "snippet_seconds": video.snippet_seconds.astype(np.float64),
+        "frame_seconds": video.frame_seconds.astype(np.float64),
+    }
+    return _write(shards, Group(group_name(video.video_id, video.recipe.recipe_id), attributes, datasets))
+
+
+def write_copy(shards: Path, entry: Entry, video_id: str, source: SourceFile) -> Entry:
+    """Hold the features of `entry` under another id too: the same content under another name."""
+    attributes, datasets = read_entry(
+        shards, entry, lambda node: (dict(node.attrs), {name: node[name][()] for name in node})
+    )
+    attributes |= {"video": video_id, **_of_source(source)}
+    return _write(shards, Group(group_name(video_id, entry.recipe_id), attributes, datasets))
+
+
+def _of_source(source: SourceFile) -> dict:
+    written = {"source": readable(source.path), "size": source.size, "mtime_ns": source.mtime_ns}
+    return {**written, "written_ns": time.time_ns()}
+
+
+def _write(shards: Path, group: Group) -> Entry:
+    data = build([group])
+    path = new_path(shards)
+    with h5py.File(io.BytesIO(data)) as file:
+        entry = entry_of(group.name, path.name, file[ROOT_GROUP][group.name])
+    write_bytes(path, data)
+    return entry
+
+
+def read_entry(shards: Path, entry: Entry, read: Callable[[h5py.Group], Read]) -> Read:
+    """What `read` makes of an entry's group; where another run has merged its shard away, wherever it lies by now.
+
+    Raises:
+        StoreError: it is gone or damaged.
+    """
+    for shard in itertools.chain([shards / entry.shard], _newest_first(shards)):
+        try:
+            with opened(shard) as root:
+                if shard.name == entry.shard or entry.name in root:
+                    return read(group_in(root, entry.name))
+        except FileNotFoundError:
+            continue
+        except DAMAGE as error:
+            raise StoreError(
+                f"{shard}: {entry.video} cannot be read ({error}); run `vad-pipeline store verify --repair` and "
+                "extract again"
+            ) from error
+    raise StoreError(f"{shards / entry.shard}: gone while it was in use; run the same command again")
+
+
+def _newest_first(shards: Path) -> Iterator[Path]:
+    """Lazily: nobody looks unless a shard has gone."""
+    stats = {}
+    for path in shard_paths(shards):
+        with contextlib.suppress(FileNotFoundError):
+            stats[path] = path.stat().st_mtime_ns
+    yield from sorted(stats, key=stats.get, reverse=True)
+
+
 def stored_video(entry: Entry, node: h5py.Group) -> StoredVideo:
     """Read a group.
 
@@ -69,10 +199,10 @@ def stored_video(entry: Entry, node: h5py.Group) -> StoredVideo:
     )
 
 
-def group_problem(name: str, shard: str, node: h5py.Group) -> str | None:
+def group_problem(name: str, shard: str, root: h5py.Group) -> str | None:
     """What is wrong with a group of a shard, everything read and compared; None where nothing is."""
     try:
-        return _disagreement(name, shard, node)
+        return _disagreement(name, shard, group_in(root, name))
     except (VadError, *DAMAGE) as error:
         return f"{name}: cannot be read ({error})"
 

@@ -24,6 +24,8 @@ COMMANDS = {
     "evaluate": "evaluate_command",
     "convert": "commands",
     "store": "store_commands",
+    "check": "check_command",
+    "status": "status_command",
     "demo": "commands",
 }
 

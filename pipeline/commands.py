@@ -15,18 +15,21 @@ from vad_pipeline.extract.source import readable
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from .detection import DetectConfig, choose_entries, detect_archive, extraction_for, run_head
-from .extraction import ExtractConfig, Extractor
+from .extractor import ExtractConfig, Extractor
 from .options import (
     Place,
     dry_run_option,
+    executor_options,
     footage_options,
     quiet_option,
     recipe_options,
+    run_options,
     selection_config,
     selection_options,
     store_option,
 )
 from .run import RunSummary
+from .run_options import RunOptions
 from .selection import Selection, SelectionConfig, Source, find_sources, select_held
 
 if TYPE_CHECKING:
@@ -54,18 +57,21 @@ merge_gap_option = click.option(
 @recipe_options
 @click.option("--pretrained", default="openai", show_default=True, help=pretrained_help)
 @footage_options
+@executor_options
+@run_options
 @selection_options
 @dry_run_option
 @quiet_option
-def extract(src: tuple[str, ...], store: Path, id_root: str | None, dry_run: bool, quiet: bool, **values) -> int:
+def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **values) -> int:
     """Decode, sample and embed videos (files, or folders with all below) into the feature store.
 
     What is held already is not decoded again; run the same command to go on after any interruption.
     """
-    selecting = selection_config(values)
-    selection = find_sources(_footage(src, selecting), selecting, id_root=id_root)
-    extractor = Extractor(ExtractConfig(**values))
-    summary = _extract(selection, extractor, store, dry_run=dry_run, quiet=quiet)
+    selecting, running = selection_config(values), RunOptions.taken_from(values)
+    selection = find_sources(_footage(src, selecting), selecting, id_root=id_root, settle_seconds=settle)
+    extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast))
+    with running.measured("extract"):
+        summary = _extract(selection, extractor, running)
     return summary.exit_code if summary else 0
 
 
@@ -82,43 +88,45 @@ def extract(src: tuple[str, ...], store: Path, id_root: str | None, dry_run: boo
 @click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
 @click.option("--pretrained", help=f"With SRC: {pretrained_help}")
 @footage_options
+@executor_options
+@run_options
 @selection_options
 @dry_run_option
 @quiet_option
 def detect(
     src: tuple[str, ...],
-    store: Path,
     checkpoint: Path,
     out: Path,
     id_root: str | None,
     pretrained: str | None,
-    dry_run: bool,
-    quiet: bool,
+    settle: float | None,
     **values,
 ) -> int:
     """Score the videos of the store; with SRC, extract first what it lacks, and score those only."""
     from vad_pipeline.model.checkpoint import load_checkpoint
 
-    selecting = selection_config(values)
-    running = {name: values.pop(name) for name in ("model", "decoder", "precision", "force", "retry_failed")}
+    selecting, running = selection_config(values), RunOptions.taken_from(values)
+    footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "force", "retry_failed")}
     if not src:
-        _refuse_without_src(pretrained=pretrained, id_root=id_root, **running)
-    config = DetectConfig(**values)
+        _refuse_without_src(pretrained=pretrained, id_root=id_root, settle=settle, **footage)
+    config = DetectConfig(**values, fail_fast=running.fail_fast)
     if src and config.recipe_id:
         raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
     loaded = load_checkpoint(checkpoint)
     if not src:
-        return _detect(loaded, config, store, out, selecting, None, dry_run=dry_run, quiet=quiet).exit_code
-    options = ExtractConfig(**running, device=config.device, fail_fast=config.fail_fast)
+        with running.measured("detect"):
+            return _detect(loaded, config, out, selecting, None, running).exit_code
+    options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
     extractor = _extractor_for(loaded, config, options, pretrained, out)
-    selection = find_sources(src, selecting, id_root=id_root)
-    extracted = _extract(selection, extractor, store, dry_run=dry_run, quiet=quiet)
-    if extracted is None:  # a dry run
-        return 0
-    if extracted.stopped_early or not extracted.done:  # what failed was reported
-        return extracted.exit_code
-    config = replace(config, recipe_id=extractor.recipe.recipe_id)
-    detected = _detect(loaded, config, store, out, selecting, extracted.done, dry_run=False, quiet=quiet)
+    selection = find_sources(src, selecting, id_root=id_root, settle_seconds=settle)
+    with running.measured("detect"):
+        extracted = _extract(selection, extractor, running)
+        if extracted is None:  # a dry run
+            return 0
+        if extracted.stopped_early or not extracted.done:  # what failed was reported
+            return extracted.exit_code
+        config = replace(config, recipe_id=extractor.recipe.recipe_id)
+        detected = _detect(loaded, config, out, selecting, extracted.done, running)
     return max(extracted.exit_code, detected.exit_code)
 
 
@@ -200,38 +208,42 @@ def _extractor_for(
 def _detect(
     checkpoint: Checkpoint,
     config: DetectConfig,
-    store: Path,
     out: Path,
     selecting: SelectionConfig,
     wanted: set[str] | None,
-    *,
-    dry_run: bool,
-    quiet: bool,
+    running: RunOptions,
 ) -> RunSummary:
     """Score with progress: the ids `wanted`, or where None what the selection leaves of the store."""
-    from vad_pipeline.extract.store import EmbeddingStore
-
-    from .progress import Progress
     from .results import Results
 
-    summary = RunSummary()
-    with EmbeddingStore(store) as opened:
+    summary = RunSummary(limit=running.limit)
+    with running.store(create=False) as opened:
         _warn_of(opened.problems)
         entries = choose_entries(opened, checkpoint, checkpoint.crop if config.crop is None else config.crop, config)
         if wanted is None:
-            entries, missing = select_held(entries, selecting, lambda entry: entry.video)
+            chosen, missing = select_held(entries, selecting, lambda entry: entry.video)
+            entries = list(chosen)
             summary.counts["failed"] += _report_missing(missing)
         else:
             entries = [entry for entry in entries if entry.video in wanted]
-        if dry_run:
+        if running.dry_run:
             click.echo(f"{len(entries)} videos would be scored into {out}")
             return summary
         results = Results(out)
         recipe = Recipe.from_json(entries[0].recipe) if entries else checkpoint.recipe
         results.begin(run_head(checkpoint, recipe, config))
-        with Progress(len(entries), doing="detect", quiet=quiet) as progress:
-            n_events = detect_archive(entries, checkpoint, opened, results, config, report=progress, summary=summary)
-    if not quiet:
+        with running.progress(len(entries), "detect") as report:
+            n_events = detect_archive(
+                entries,
+                checkpoint,
+                opened,
+                results,
+                config,
+                executor=running.executor,
+                report=report,
+                summary=summary,
+            )
+    if not running.quiet:
         click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
     return summary
 
@@ -243,35 +255,32 @@ def _refuse_without_src(**given: object) -> None:
             raise click.UsageError(f"--{name.replace('_', '-')} says how SRC is extracted: give SRC, or leave it out")
 
 
-def _extract(
-    selection: Selection, extractor: Extractor, store: Path, *, dry_run: bool, quiet: bool
-) -> RunSummary | None:
+def _extract(selection: Selection, extractor: Extractor, running: RunOptions) -> RunSummary | None:
     """Extract with progress; None after a dry run."""
-    from vad_pipeline.extract.store import EmbeddingStore
-
     from .extraction import extract_archive, missing_sources
-    from .progress import Progress
 
     for line in (*selection.notes, *extractor.warnings):
         click.echo(f"note: {line}", err=True)
-    if dry_run and not (store / "store.json").exists():
+    if running.dry_run and not (running.store_path / "store.json").exists():
         return _dry_run(selection, selection.sources, extractor)
-    with EmbeddingStore(store, create=not dry_run) as opened:
+    with running.store(create=not running.dry_run) as opened:
         _warn_of(opened.problems)
-        if dry_run:
+        if running.dry_run:
             return _dry_run(selection, missing_sources(selection, extractor, opened), extractor)
         _warn_of_hours(selection, extractor, opened)
-        n_videos = len(selection.sources) + len(selection.failures)
-        with Progress(n_videos, doing="extract", quiet=quiet) as progress:
-            summary = extract_archive(selection, extractor, opened, report=progress)
+        with running.progress(len(selection.sources) + len(selection.failures), "extract") as report:
+            summary = extract_archive(
+                selection, extractor, opened, executor=running.executor, limit=running.limit, report=report
+            )
         summary.counts["failed"] += _report_missing(selection.missing)
-    if not quiet:
-        click.echo(f"{summary}; recipe {extractor.recipe.recipe_id} in {store}")
+    if not running.quiet:
+        click.echo(f"{summary}; recipe {extractor.recipe.recipe_id} in {running.store_path}")
     return summary
 
 
 def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) -> None:
-    from .estimate import in_words, measure, workload
+    from .estimate import measure, workload
+    from .progress import in_words
 
     work = workload(missing, extractor.recipe, len(extractor.crops))
     n_cached = len(selection.sources) - len(missing)
@@ -297,8 +306,9 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
     """On a CPU, say at once where a run will take hours."""
     from vad_pipeline.extract.encoder import resolve_device
 
-    from .estimate import SLOW_SECONDS, WORTH_MEASURING_IMAGES, in_words, workload
+    from .estimate import SLOW_SECONDS, WORTH_MEASURING_IMAGES, workload
     from .extraction import missing_sources
+    from .progress import in_words
 
     if resolve_device(extractor.config.device).type != "cpu" or extractor.config.like == "quick":
         return

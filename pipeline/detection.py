@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vad_pipeline.extract.catalogue import Entry
-from vad_pipeline.extract.errors import ConfigError, StoreError, VideoError
+from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 from vad_pipeline.extract.source import readable
 from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.extract.stored import StoredVideo
-from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve, curve_from_scores
+from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from .extraction import ExtractConfig
-from .outcomes import OutcomeLog, Stopwatch, VideoOutcome
+from .detect_video import Detected, DetectWork
+from .executors import ExecutorConfig, Work
+from .extractor import ExtractConfig
+from .outcomes import OutcomeLog, VideoOutcome
 from .results import Results, RunHead
-from .run import Report, RunSummary, process_archive
+from .run import Recorder, Report, RunSummary, process_archive
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
-    from vad_pipeline.model.scoring import Scorer, SnippetScores
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +136,6 @@ def extract_command(store: EmbeddingStore, recipe: Recipe, crop: int) -> str:
     return " ".join(["vad-pipeline extract SRC --store", str(store.path), *options, f"--crops {crop}"])
 
 
-@dataclass(slots=True)
-class _Job:
-    store: EmbeddingStore
-    results: Results
-    scorer: Scorer
-    crop: int
-    threshold: float
-    csv: bool
-    checkpoint_sha256: str
-
-
 def run_head(checkpoint: Checkpoint, recipe: Recipe, config: DetectConfig) -> RunHead:
     """What run.json says of curves of these features."""
     return RunHead(
@@ -173,6 +157,7 @@ def detect_archive(
     results: Results,
     config: DetectConfig,
     *,
+    executor: ExecutorConfig | None = None,
     report: Report,
     summary: RunSummary,
 ) -> int:
@@ -181,100 +166,48 @@ def detect_archive(
     Args:
         entries: features, all of one recipe.
         results: begun with this checkpoint, recipe and crop.
+        executor: where workers are; None: this process.
         summary: counted up.
 
     Returns:
         How many events there are.
 
     Raises:
-        StoreError: the run cannot go on; what is finished is kept.
+        RunStopped: the run cannot go on; what is finished is kept.
     """
-    from vad_pipeline.model.scoring import Scorer
-
+    executor = executor or ExecutorConfig()
     threshold = checkpoint.threshold if config.threshold is None else config.threshold
-    job = _Job(
-        store,
-        results,
-        Scorer(checkpoint, device=config.device),
+    work = DetectWork(
+        checkpoint=checkpoint.path,
+        checkpoint_sha256=checkpoint.sha256,
         crop=checkpoint.crop if config.crop is None else config.crop,
         threshold=threshold,
         csv=config.csv,
-        checkpoint_sha256=checkpoint.sha256,
+        device=config.device,
+        shards=store.shards.absolute(),
+        curves=results.curves.absolute(),
     )
-    process_archive(
-        entries,
-        lambda entry: detect_video(entry, job),
-        identify=lambda entry: (entry.video, entry.source),
-        log=OutcomeLog(results.outcomes),
-        report=report,
-        summary=summary,
-        fail_fast=config.fail_fast,
-    )
+
+    def decide(entry: Entry) -> VideoOutcome | Entry:
+        if not results.holds(entry.video, entry.recipe_id, work.made_from(entry)):
+            return entry
+        if config.csv and not results.csv_path(entry.video).exists():
+            return entry
+        return work.outcome(entry, "cached")
+
+    def settle(detected: Detected) -> VideoOutcome:
+        results.take_in(detected.shard)
+        return detected.outcome
+
+    with OutcomeLog(results.outcomes) as log:
+        process_archive(
+            entries,
+            decide,
+            work.here(checkpoint) if executor.in_process else Work(work.begin, work.do),
+            settle,
+            executor=executor,
+            identify=lambda entry: (entry.video, entry.source),
+            recorder=Recorder(log, report, summary, config.fail_fast),
+        )
     results.merge()
     return results.write_events(threshold=threshold, merge_gap_seconds=config.merge_gap_seconds)
-
-
-def detect_video(entry: Entry, job: _Job) -> VideoOutcome:
-    """One video: features -> scores -> curve.
-
-    Raises:
-        VideoError: its features lack the crop, or are not to be scored.
-        StoreError: store or results cannot be read or written.
-    """
-    outcome = VideoOutcome(entry.video, entry.source, n_frames=entry.n_frames, recipe_id=entry.recipe_id)
-    made_from = f"{entry.checksum}/{job.crop}/{job.checkpoint_sha256}"
-    if job.results.holds(entry.video, entry.recipe_id, made_from):
-        outcome.status = "cached"
-        if job.csv:
-            _write_csv(entry, job, job.results.get(entry.video, entry.recipe_id))
-        return outcome
-    if job.crop not in entry.crop_numbers:
-        reason = f"crop {job.crop} of it is not in the store; extract it with --crops {job.crop}"
-        raise VideoError(entry.source, "unreadable", reason)
-    with Stopwatch() as reading:
-        video = _get(entry, job.store)
-        embeddings = video.crop(job.crop)
-    with Stopwatch() as scoring:
-        scores = _score(entry, embeddings, job.scorer)
-    curve = curve_of(entry, video, scores)
-    with Stopwatch() as writing:
-        job.results.put(curve, recipe_id=entry.recipe_id, made_from=made_from, threshold=job.threshold)
-        if job.csv:
-            _write_csv(entry, job, curve)
-    outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
-    return outcome
-
-
-def curve_of(entry: Entry, video: StoredVideo, scores: SnippetScores) -> AnomalyCurve:
-    """The curve of a video's scores."""
-    return curve_from_scores(
-        scores,
-        video_id=entry.video,
-        frame_seconds=video.frame_seconds,
-        fps=video.fps,
-        source=entry.source,
-    )
-
-
-def _get(entry: Entry, store: EmbeddingStore) -> StoredVideo:
-    """One video's damaged features are that video's failure."""
-    try:
-        return store.get(entry)
-    except StoreError as error:
-        raise VideoError(entry.source, "unreadable", f"its features: {error}") from error
-
-
-def _write_csv(entry: Entry, job: _Job, curve: AnomalyCurve) -> None:
-    try:
-        job.results.write_csv(curve)
-    except ConfigError as error:
-        raise VideoError(entry.source, "unreadable", f"its table: {error}") from error
-
-
-def _score(entry: Entry, embeddings: np.ndarray, scorer: Scorer) -> SnippetScores:
-    from vad_pipeline.model.scoring import EmbeddingsError
-
-    try:
-        return scorer.score(embeddings)
-    except EmbeddingsError as error:
-        raise VideoError(entry.source, "unreadable", f"its features cannot be scored: {error}") from error

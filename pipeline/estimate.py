@@ -12,7 +12,7 @@ from vad_pipeline.extract.probe import probe_length
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.sampling import n_snippets
 
-from .extraction import Extractor
+from .extractor import Extractor
 from .selection import Source
 
 PROBED_AT_MOST = 200  # headers read; a larger archive is extrapolated from that many
@@ -83,14 +83,3 @@ def _decode_rate(extractor: Extractor, sources: Sequence[Source]) -> float:
         if count:
             return count / (time.perf_counter() - started)
     return float("inf")  # nothing decodes: decoding will take no time
-
-
-def in_words(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`, `4.2 days`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"

@@ -10,6 +10,7 @@ import click
 
 from vad_pipeline.extract.recipe import NAMED_RECIPES, TAILS
 
+from .executors import BACKENDS, ExecutorConfig
 from .selection import SelectionConfig
 
 DECODERS = ("auto", "pyav", "decord", "nvdec")
@@ -76,7 +77,10 @@ def compose(*decorators: Callable) -> Callable:
     return decorate
 
 
-store_option = click.option("--store", default=DEFAULT_STORE, show_default=True, type=Place(), help="Feature store.")
+store_option = compose(
+    click.option("--store", default=DEFAULT_STORE, show_default=True, type=Place(), help="Feature store."),
+    click.option("--catalogue", type=Place(), help="Where its index lies (default: in the store)."),
+)
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, failures only.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and how long it would take.")
 
@@ -86,6 +90,20 @@ selection_options = compose(
     click.option("--exclude", multiple=True, metavar="GLOB", help="No ids that match; repeatable."),
     click.option("--only", metavar="LABELS", help="Only the videos of a labels file."),
     click.option("--split", metavar="NAME", help="With --only: rows of this split."),
+    click.option("--part", metavar="I/N", help="The I-th of N parts, by hash of the id."),
+)
+
+executor_options = compose(
+    click.option("--workers", type=int, metavar="N", help="Worker processes (default: this process)."),
+    click.option("--backend", type=click.Choice(BACKENDS), default="loky", help="Where workers are (default: here)."),
+    click.option("--address", "--scheduler", "address", metavar="ADDRESS", help="Of the Dask or Ray cluster."),
+    click.option("--video-timeout", type=float, metavar="SECONDS", help="Give a video up after this long."),
+)
+
+run_options = compose(
+    click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
+    click.option("--max-failed", default="0", metavar="N|P%", help="More failures than this make the exit code 1."),
+    click.option("--metrics", type=Place(), metavar="FILE", help="Prometheus text, kept up to date."),
 )
 
 footage_options = compose(
@@ -96,7 +114,7 @@ footage_options = compose(
     click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="auto: the fastest safe one."),
     click.option("--force", is_flag=True, help="Extract again what is held."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed and have not changed."),
-    click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
+    click.option("--settle", type=float, metavar="SECONDS", help="Pass over files changed this lately."),
 )
 
 recipe_options = compose(
@@ -112,5 +130,14 @@ recipe_options = compose(
 
 def selection_config(values: dict) -> SelectionConfig:
     """Take the selection options out of a command's values."""
-    names = ("list_file", "match", "exclude", "only", "split")
+    names = ("list_file", "match", "exclude", "only", "split", "part")
     return SelectionConfig(**{name: values.pop(name) for name in names})
+
+
+def executor_config(values: dict) -> ExecutorConfig:
+    """Take the executor options out of a command's values."""
+    gpu = str(values.get("device", "")).startswith("cuda")
+    return ExecutorConfig(gpu=gpu, **{name: values.pop(name) for name in EXECUTOR_NAMES})
+
+
+EXECUTOR_NAMES = ("workers", "backend", "address", "video_timeout")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from vad_pipeline.extract.errors import StoreError, VideoError
 from vad_pipeline.extract.source import SourceFile
 
 # these do not lie in the file's content: trying again is worth it
 NOT_REMEMBERED = frozenset({"unreadable", "id_clash", "timeout", "worker_died", "unexpected"})
+RUN_ID_TIME = "%Y%m%dT%H%M%S.%fZ"
 REMEMBERED = "(failed before and has not changed since; --retry-failed tries it again)"
 
 
@@ -57,18 +60,34 @@ class VideoOutcome:
         return outcome
 
 
+OUTCOME_FIELDS = tuple(f.name for f in fields(VideoOutcome))
+
+
 def new_run_id() -> str:
     """Sortable by time, unique over hosts."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:6]}"
+    return f"{datetime.now(UTC).strftime(RUN_ID_TIME)}-{uuid.uuid4().hex[:6]}"
 
 
 class OutcomeLog:
-    """FOLDER/RUN.jsonl, appended to as videos end."""
+    """`with OutcomeLog(FOLDER) as log`: FOLDER/RUN.jsonl, appended to as videos end.
+
+    What was done or failed is in the file once `append` returns; of what was held already, the last second may be lost.
+    """
 
     def __init__(self, folder: Path):
         self.run_id = new_run_id()
         self.path = folder / f"{self.run_id}.jsonl"
         self._host = socket.gethostname()
+        self._file: IO[str] | None = None
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> OutcomeLog:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        if self._file is not None:
+            with self._writing():
+                self._file.close()
 
     def append(self, outcome: VideoOutcome) -> None:
         """Stamp and write one line.
@@ -76,12 +95,22 @@ class OutcomeLog:
         Raises:
             StoreError: the folder cannot be written.
         """
-        outcome.run_id, outcome.host = self.run_id, self._host
+        outcome.run_id, outcome.host = self.run_id, outcome.host or self._host
         outcome.time = datetime.now(UTC).isoformat(timespec="seconds")
+        line = json.dumps({name: getattr(outcome, name) for name in OUTCOME_FIELDS})
+        with self._writing():
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("a", encoding="utf-8")
+            self._file.write(line + "\n")
+            if outcome.status != "cached" or time.monotonic() - self._flushed >= 1:
+                self._file.flush()
+                self._flushed = time.monotonic()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(outcome)) + "\n")
+            yield
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be written ({error.strerror}); make space and run again") from error
 

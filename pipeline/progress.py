@@ -102,3 +102,14 @@ class Progress:
             self._bar.write(line, file=sys.stderr)
         else:
             click.echo(line, err=True)
+
+
+def in_words(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`, `4.2 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

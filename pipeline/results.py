@@ -23,6 +23,7 @@ from vad_pipeline.extract.names import is_plain_id
 from vad_pipeline.extract.shards import (
     Group,
     build,
+    group_in,
     group_name,
     merge_shards,
     new_path,
@@ -31,7 +32,7 @@ from vad_pipeline.extract.shards import (
     shard_paths,
     write_bytes,
 )
-from vad_pipeline.extract.store import STALE_SECONDS
+from vad_pipeline.extract.upkeep import STALE_SECONDS
 from vad_pipeline.model.curve import AnomalyCurve, Event, find_events, snippet_of_frame
 
 logger = logging.getLogger(__name__)
@@ -149,28 +150,13 @@ class Results:
         held = self._index.get(group_name(video_id, recipe_id))
         return held is not None and held.made_from == made_from
 
-    def put(self, curve: AnomalyCurve, *, recipe_id: str, made_from: str, threshold: float) -> None:
-        """Add a curve; once this returns, it is in place.
+    def take_in(self, shard: Path) -> None:
+        """Index a curve that was written, by this process or by a worker."""
+        self._take_in(self.curves / shard.name)
 
-        Raises:
-            StoreError: the folder cannot be written.
-        """
-        attributes = {
-            "video": curve.video_id,
-            "n_frames": curve.n_frames,
-            "fps": np.array([curve.fps.numerator, curve.fps.denominator], np.int64),
-            "snippet_len": curve.snippet_len,
-            "categories": list(curve.categories),
-            "threshold": threshold,
-            "source": curve.source,
-            "recipe_id": recipe_id,
-            "made_from": made_from,
-            "written_ns": time.time_ns(),
-        }
-        datasets = {"score": curve.scores, "category": curve.category, "frame_seconds": curve.frame_seconds}
-        path = new_path(self.curves)
-        write_bytes(path, build([Group(group_name(curve.video_id, recipe_id), attributes, datasets)]))
-        self._take_in(path)
+    def csv_path(self, video_id: str) -> Path:
+        """Where a curve's table lies."""
+        return csv_path(self.curves, video_id)
 
     def get(self, video_id: str, recipe_id: str) -> AnomalyCurve:
         """One curve.
@@ -206,18 +192,6 @@ class Results:
         write_bytes(self.path / HEAD_NAME, json.dumps(head, indent=2).encode())
         return len(lines)
 
-    def write_csv(self, curve: AnomalyCurve) -> None:
-        """Write curves/ID.csv, one row a frame."""
-        best = curve.category[:, 1:].argmax(axis=1) + 1  # column 0 is the normal category
-        snippet = snippet_of_frame(curve.n_frames, n_snippets=len(best), snippet_len=curve.snippet_len)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["frame", "seconds", "score", "category", "category_probability"])
-        for frame, (row, seconds, score) in enumerate(zip(snippet, curve.frame_seconds, curve.scores, strict=True)):
-            name, probability = curve.categories[best[row]], curve.category[row, best[row]]
-            writer.writerow([frame, f"{seconds:.6f}", f"{score:.6f}", name, f"{probability:.6f}"])
-        write_bytes(self.curves / f"{curve.video_id}.csv", text.getvalue().encode())
-
     def merge(self) -> int:
         """Join small curve shards and drop superseded curves."""
         remove_partial(self.curves, older_than_seconds=STALE_SECONDS, now=time.time())
@@ -241,7 +215,7 @@ class Results:
     def _take_in(self, shard: Path) -> None:
         try:
             with opened(shard) as root:
-                found = {name: _held(shard.name, root[name]) for name in root}
+                found = {name: _held(shard.name, group_in(root, name)) for name in root}
         except (StoreError, *DAMAGE) as error:
             logger.warning("%s: passed over, cannot be read (%s); its videos are scored again", shard, error)
             return
@@ -262,7 +236,7 @@ class Results:
         shard = self.curves / self._index[name].shard
         try:
             with opened(shard) as root:
-                node = root[name]
+                node = group_in(root, name)
                 return AnomalyCurve(
                     video_id=node.attrs["video"],
                     scores=node["score"][()],
@@ -277,6 +251,48 @@ class Results:
             raise
         except DAMAGE as error:
             raise StoreError(f"{shard}: cannot be read ({error}); delete it and detect again") from error
+
+
+def write_curve(curves: Path, curve: AnomalyCurve, *, recipe_id: str, made_from: str, threshold: float) -> Path:
+    """Write a curve as a shard of its own; once this returns, it is in place.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    attributes = {
+        "video": curve.video_id,
+        "n_frames": curve.n_frames,
+        "fps": np.array([curve.fps.numerator, curve.fps.denominator], np.int64),
+        "snippet_len": curve.snippet_len,
+        "categories": list(curve.categories),
+        "threshold": threshold,
+        "source": curve.source,
+        "recipe_id": recipe_id,
+        "made_from": made_from,
+        "written_ns": time.time_ns(),
+    }
+    datasets = {"score": curve.scores, "category": curve.category, "frame_seconds": curve.frame_seconds}
+    path = new_path(curves)
+    write_bytes(path, build([Group(group_name(curve.video_id, recipe_id), attributes, datasets)]))
+    return path
+
+
+def csv_path(curves: Path, video_id: str) -> Path:
+    """Where a curve's table lies."""
+    return curves / f"{video_id}.csv"
+
+
+def write_csv(curves: Path, curve: AnomalyCurve) -> None:
+    """Write a curve's table, one row a frame."""
+    best = curve.category[:, 1:].argmax(axis=1) + 1  # column 0 is the normal category
+    snippet = snippet_of_frame(curve.n_frames, n_snippets=len(best), snippet_len=curve.snippet_len)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["frame", "seconds", "score", "category", "category_probability"])
+    for frame, (row, seconds, score) in enumerate(zip(snippet, curve.frame_seconds, curve.scores, strict=True)):
+        name, probability = curve.categories[best[row]], curve.category[row, best[row]]
+        writer.writerow([frame, f"{seconds:.6f}", f"{score:.6f}", name, f"{probability:.6f}"])
+    write_bytes(csv_path(curves, curve.video_id), text.getvalue().encode())
 
 
 def _event_row(video_id: str, event: Event) -> dict:

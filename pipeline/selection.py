@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -41,10 +44,27 @@ class SelectionConfig:
     """LABELS file whose videos count."""
     split: str | None = None
     """With `only`: rows of this split."""
+    part: str | None = None
+    """`I/N`: the I-th of N parts of an archive, the same on every machine whatever else is chosen."""
 
     def __post_init__(self):
+        _ = self.part_numbers
         if self.split is not None and self.only is None:
             raise ConfigError("--split needs --only LABELS, the file that says which video is in which split")
+
+    @property
+    def part_numbers(self) -> tuple[int, int] | None:
+        """I and N.
+
+        Raises:
+            ConfigError: no such thing.
+        """
+        if self.part is None:
+            return None
+        found = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", self.part)
+        if not found or int(found[1]) > int(found[2]):
+            raise ConfigError(f"--part must be I/N with I from 1 to N, such as 2/3, got {self.part!r}")
+        return int(found[1]), int(found[2])
 
 
 @dataclass(slots=True)
@@ -60,8 +80,16 @@ class Selection:
     """What a user should hear besides."""
 
 
-def find_sources(paths: Sequence[str], config: SelectionConfig, *, id_root: str | None = None) -> Selection:
+def find_sources(
+    paths: Sequence[str], config: SelectionConfig, *, id_root: str | None = None, settle_seconds: float | None = None
+) -> Selection:
     """Expand files and folders, then narrow.
+
+    Args:
+        paths: files and folders.
+        config: how to narrow.
+        id_root: ids are paths below it.
+        settle_seconds: files that changed more lately than this are passed over: somebody may be writing them.
 
     Raises:
         ConfigError: there is nothing at all to work on, or an option is wrong.
@@ -81,8 +109,10 @@ def find_sources(paths: Sequence[str], config: SelectionConfig, *, id_root: str 
         else:
             for path in listed:
                 _expand(path, found, id_root)
-    found.sources = _narrow(found.sources, config, found)
+    found.sources = list(_narrow(found.sources, config, found))
     _drop_clashes(found)
+    if settle_seconds is not None and _pass_over_growing(found, settle_seconds):
+        return found  # nothing left is nothing wrong
     if not found.sources and not found.failures:
         nobody = f"; nothing answers to {', '.join(found.missing[:5])}" if found.missing else ""
         left = f"no video is left after --list, --match, --exclude, --only{nobody}"
@@ -92,14 +122,39 @@ def find_sources(paths: Sequence[str], config: SelectionConfig, *, id_root: str 
     return found
 
 
-def select_held(items: Sequence[Item], config: SelectionConfig, video_of: Callable[[Item], str]) -> tuple[list, list]:
+def _pass_over_growing(found: Selection, settle_seconds: float) -> int:
+    """How many files were left for another run."""
+    if not settle_seconds >= 0:
+        raise ConfigError(f"--settle must not be negative, got {settle_seconds:g}")
+    now = time.time()  # a clock that runs ahead must not keep its files from ever being settled
+    settled = [source for source in found.sources if abs(now - _changed(source)) >= settle_seconds]
+    growing = len(found.sources) - len(settled)
+    if growing:
+        found.notes.append(
+            f"{growing} files changed in the last {settle_seconds:g} s are left for a later run (--settle)"
+        )
+    found.sources = settled
+    return growing
+
+
+def _changed(source: Source) -> float:
+    try:
+        return os.stat(source.path).st_mtime
+    except OSError:
+        return 0.0  # what is wrong with it is said when it is its turn
+
+
+def select_held(
+    items: Iterable[Item], config: SelectionConfig, video_of: Callable[[Item], str]
+) -> tuple[Iterable[Item], list[str]]:
     """Narrow what a store or results hold.
 
     Returns:
-        The items chosen, and names in lists that none answers to.
+        The items chosen, drawn one by one where no list of names is asked for; and names in lists that none answers to.
     """
     found = Selection()
     if config.list_file is not None:
+        items = list(items)
         chosen = {id(item) for item in _by_name(items, read_lines(config.list_file), video_of, found)}
         items = [item for item in items if id(item) in chosen]
     return _narrow(items, config, found, video_of), found.missing
@@ -181,17 +236,27 @@ def _by_name(items: Sequence[Item], names: Iterable[str], video_of: Callable[[It
 
 
 def _narrow(
-    items: Sequence[Item], config: SelectionConfig, found: Selection, video_of: Callable[[Item], str] = _id
-) -> list[Item]:
+    items: Iterable[Item], config: SelectionConfig, found: Selection, video_of: Callable[[Item], str] = _id
+) -> Iterable[Item]:
     if config.only is not None:  # first: its names are held against all videos, not against those left
         names = _labelled(Path(config.only), config.split)
+        items = list(items)
         chosen = {id(item) for item in _by_name(items, names, video_of, found)}
         items = [item for item in items if id(item) in chosen]
-    if config.match:
-        items = [item for item in items if any(fnmatchcase(video_of(item), glob) for glob in config.match)]
-    if config.exclude:
-        items = [item for item in items if not any(fnmatchcase(video_of(item), glob) for glob in config.exclude)]
-    return list(items)
+    return (item for item in items if _fits(video_of(item), config))
+
+
+def _fits(video_id: str, config: SelectionConfig) -> bool:
+    if config.match and not any(fnmatchcase(video_id, glob) for glob in config.match):
+        return False
+    if any(fnmatchcase(video_id, glob) for glob in config.exclude):
+        return False
+    return config.part_numbers is None or _part_of(video_id, config.part_numbers[1]) == config.part_numbers[0]
+
+
+def _part_of(video_id: str, n_parts: int) -> int:
+    """Which of N parts a video belongs to, from 1: by its id alone, so that machines need not talk."""
+    return int.from_bytes(hashlib.sha256(video_id.encode()).digest()[:8]) % n_parts + 1
 
 
 def _labelled(path: Path, split: str | None) -> list[str]:

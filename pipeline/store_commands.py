@@ -1,7 +1,8 @@
-"""store ls, verify, import, export, compact."""
+"""store ls, verify, import, export, compact, rm."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -11,7 +12,7 @@ import click
 
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 
-from .options import Place, Rate, quiet_option, selection_config, selection_options, store_option
+from .options import Place, Rate, dry_run_option, quiet_option, selection_config, selection_options, store_option
 from .progress import counting
 
 SHOWN_PROBLEMS = 20
@@ -25,19 +26,20 @@ def store() -> None:
 @store.command("ls", short_help="What is held.")
 @store_option
 @selection_options
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N only.")
 @click.option("--recipes", is_flag=True, help="The recipes held, not the videos.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def ls(store: Path, recipes: bool, as_json: bool, **values) -> int:
+def ls(store: Path, catalogue: Path | None, limit: int | None, recipes: bool, as_json: bool, **values) -> int:
     """List videos with their recipe, crops, frames and snippets."""
     from vad_pipeline.extract.store import EmbeddingStore
 
     from .selection import select_held
 
-    with EmbeddingStore(store) as opened:
-        entries, missing = select_held(opened.entries(), selection_config(values), lambda entry: entry.video)
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        entries, missing = select_held(opened.each(), selection_config(values), lambda entry: entry.video)
         if recipes:
-            return _list_recipes(entries)
-        for entry in entries:
+            return _list_recipes(list(entries))
+        for entry in itertools.islice(entries, limit):
             row = {**asdict(entry), "crops": entry.crop_numbers}
             if as_json:
                 click.echo(json.dumps({**row, "recipe": json.loads(entry.recipe)}))
@@ -56,20 +58,33 @@ def ls(store: Path, recipes: bool, as_json: bool, **values) -> int:
 
 @store.command("verify", short_help="Read everything, compare checksums.")
 @store_option
-def verify(store: Path) -> int:
-    """Read every data set of every shard and compare checksums, names and attributes."""
+@click.option("--repair", is_flag=True, help="Move what is damaged aside; its whole videos are kept.")
+def verify(store: Path, catalogue: Path | None, repair: bool) -> int:
+    """Read every data set of every shard and compare checksums, names and attributes.
+
+    With --repair, shards with damage in them go to STORE/damaged, and what is whole in them to a new shard; the next
+    `extract` makes the rest again.
+    """
+    from vad_pipeline.extract import upkeep
     from vad_pipeline.extract.store import EmbeddingStore
 
-    with EmbeddingStore(store) as opened:
-        problems = list(opened.verify())
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        problems = list((upkeep.repair if repair else upkeep.verify)(opened))
         for shard, problem in problems[:SHOWN_PROBLEMS]:
             click.echo(f"{shard}: {problem}", err=True)
         n_videos = len(opened.entries())
-    if problems:
-        click.echo(f"{len(problems)} problems; move those shards away and extract their videos again")
-        return 1
-    click.echo(f"{n_videos} videos verified")
-    return 0
+    if not problems:
+        click.echo(f"{n_videos} videos verified")
+        return 0
+    if repair:
+        shards = len({shard for shard, _ in problems})
+        click.echo(
+            f"{len(problems)} problems; {shards} shards moved to {store / upkeep.DAMAGED_FOLDER}, {n_videos} videos "
+            "left; extract again what is missing"
+        )
+        return 0
+    click.echo(f"{len(problems)} problems; `vad-pipeline store verify --repair` moves them aside, then extract again")
+    return 1
 
 
 @store.command("import", short_help="Take in published features.")
@@ -85,6 +100,7 @@ def verify(store: Path) -> int:
 def import_(
     list_csv: Path,
     store: Path,
+    catalogue: Path | None,
     root: Path | None,
     like: str,
     pretrained: str,
@@ -96,10 +112,12 @@ def import_(
     """Import a `path,label` list of (snippets, 512) .npy files; `__k` before .npy is the crop."""
     from vad_pipeline.extract.exchange import import_list, read_list
     from vad_pipeline.extract.store import EmbeddingStore
+    from vad_pipeline.extract.upkeep import merge
 
     read_list(list_csv)  # before a store is made for it
     recipe: Recipe = replace(NAMED_RECIPES[like].recipe, weights=_weights_identity(pretrained))
-    with EmbeddingStore(store, create=True) as opened, counting("import", quiet=quiet) as on_video:
+    opening = EmbeddingStore(store, create=True, catalogue=catalogue)
+    with opening as opened, counting("import", quiet=quiet) as on_video:
         report = import_list(
             list_csv,
             opened,
@@ -110,7 +128,7 @@ def import_(
             force=force,
             on_video=on_video,
         )
-        opened.merge()
+        merge(opened)
     for line in report.refused:
         click.echo(f"refused {line}", err=True)
     for name in report.missing[:SHOWN_PROBLEMS]:
@@ -129,7 +147,7 @@ def import_(
 @click.option("--recipe", "recipe_id", metavar="ID", help="Needed where the store holds several.")
 @selection_options
 @quiet_option
-def export(out: Path, store: Path, recipe_id: str | None, quiet: bool, **values) -> int:
+def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None, quiet: bool, **values) -> int:
     """Write LABEL/ID__CROP.npy files and list.csv, as the published features are laid out."""
     from vad_pipeline.extract.errors import ConfigError
     from vad_pipeline.extract.exchange import export as export_features
@@ -137,8 +155,9 @@ def export(out: Path, store: Path, recipe_id: str | None, quiet: bool, **values)
 
     from .selection import select_held
 
-    with EmbeddingStore(store) as opened:
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
         entries, missing = select_held(opened.entries(), selection_config(values), lambda entry: entry.video)
+        entries = list(entries)
         if not entries:
             raise ConfigError(f"{store}: no video is left to export")
         recipes = sorted({e.recipe_id for e in entries if e.recipe_id.startswith(recipe_id or "")})
@@ -158,15 +177,45 @@ def export(out: Path, store: Path, recipe_id: str | None, quiet: bool, **values)
 
 @store.command("compact", short_help="Join shards, drop what is superseded.")
 @store_option
-def compact(store: Path) -> int:
+def compact(store: Path, catalogue: Path | None) -> int:
     """Join small shards into larger ones and drop superseded features."""
     from vad_pipeline.extract.store import EmbeddingStore
+    from vad_pipeline.extract.upkeep import merge
 
-    with EmbeddingStore(store) as opened:
-        merged = opened.merge(everything=True)
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        merged = merge(opened, everything=True)
         n_shards = len(opened.catalogue.shards())
     click.echo(f"{merged} shards joined; {n_shards} left")
     return 0
+
+
+@store.command("rm", short_help="Remove videos.")
+@store_option
+@click.option("--recipe", "recipe_id", metavar="ID", help="Only features of this recipe.")
+@click.option("--all", "everything", is_flag=True, help="All videos, where nothing else is chosen.")
+@selection_options
+@dry_run_option
+def rm(store: Path, catalogue: Path | None, recipe_id: str | None, everything: bool, dry_run: bool, **values) -> int:
+    """Remove the features of videos chosen by --match, --list, --only, --part or --recipe; footage is not touched."""
+    from vad_pipeline.extract.store import EmbeddingStore
+    from vad_pipeline.extract.upkeep import remove
+
+    from .selection import SelectionConfig, select_held
+
+    selecting = selection_config(values)
+    if selecting == SelectionConfig() and recipe_id is None and not everything:
+        raise click.UsageError("say which videos: --match, --list, --only, --part, --recipe, or --all")
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        entries, missing = select_held(opened.entries(), selecting, lambda entry: entry.video)
+        entries = [entry for entry in entries if entry.recipe_id.startswith(recipe_id or "")]
+        for entry in entries if dry_run else ():
+            click.echo(f"{entry.video}\t{entry.recipe_id}")
+        if not dry_run:
+            remove(opened, entries)
+    for name in missing:
+        click.echo(f"missing: {name}", err=True)
+    click.echo(f"{len(entries)} videos {'would be removed' if dry_run else 'removed'}")
+    return int(bool(missing))
 
 
 def _weights_identity(pretrained: str) -> str:

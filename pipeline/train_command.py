@@ -31,11 +31,12 @@ FORMATS = ("ucf-crime", "xd-violence", "csv")
 DEFAULT_SEED = 234
 SHOWN_NAMES = 5
 FALSE_ALARMS = "val_false_alarms_per_hour"
-PATHS = ("labels", "store", "categories", "init", "annotations", "normals")
+PATHS = ("labels", "store", "catalogue", "categories", "init", "annotations", "normals")
 HOW_TO_RUN = (
     "out",
     "resume",
     "store",
+    "catalogue",
     "any_threads",
     "threads",
     "quiet",
@@ -72,7 +73,7 @@ HOW_TO_RUN = (
     type=float,
     default=1.0,
     show_default=True,
-    help="Per hour of held-out normal footage: calibrates the threshold.",
+    help="Per hour of held-out normal footage: the threshold.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Default: 10.")
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of epochs.")
@@ -123,7 +124,7 @@ def _train(values: dict, recorded: dict | None) -> int:
 
     quiet = values["quiet"]
     say = (lambda line: None) if quiet else (lambda line: click.echo(line, err=True))
-    with EmbeddingStore(values["store"]) as store:
+    with EmbeddingStore(values["store"], catalogue=values["catalogue"]) as store:
         with counting("check", quiet=quiet) as on_video:
             prepared = prepare(_options(values), store, on_video=on_video)
         n_missing = _report_missing(prepared)

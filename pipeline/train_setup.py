@@ -104,7 +104,8 @@ def prepare(
     from vad_pipeline.model.training import TRAINING_PRESETS
 
     categories = read_categories(options.categories) if options.categories else CATEGORIES[options.preset]
-    entries, unlisted = select_held(_of_recipe(store, options.recipe_id), options.selection, lambda entry: entry.video)
+    chosen, unlisted = select_held(_of_recipe(store, options.recipe_id), options.selection, lambda entry: entry.video)
+    entries = list(chosen)
     if not entries:
         raise ConfigError(f"{store.path}: no features are left to train on")
     annotations = tuple(options.test.read()) if options.test else None

@@ -17,7 +17,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
 
-from .detection import curve_of
+from .detect_video import curve_of
 from .training_data import TrainingVideo
 
 if TYPE_CHECKING:

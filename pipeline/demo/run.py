@@ -18,7 +18,8 @@ from vad_pipeline.extract.store import EmbeddingStore
 
 from ..detection import DetectConfig, choose_entries, detect_archive, run_head
 from ..evaluation import EVALUATION_NAME, FIGURE_NAME, EvaluateConfig, Evaluated, evaluate_results, write_evaluation
-from ..extraction import ExtractConfig, Extractor, extract_archive
+from ..extraction import extract_archive
+from ..extractor import ExtractConfig, Extractor
 from ..outcomes import Stopwatch
 from ..progress import Progress
 from ..results import EVENTS_NAME, HEAD_NAME, Results
@@ -196,7 +197,7 @@ def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Sa
     checkpoint, config = load_checkpoint(trained.best), DetectConfig(csv=True)
     entries = choose_entries(store, checkpoint, checkpoint.crop, config)
     of_test = SelectionConfig(only=str(places.labels), split="test")
-    entries, _ = select_held(entries, of_test, lambda entry: entry.video)
+    entries = list(select_held(entries, of_test, lambda entry: entry.video)[0])
     results, summary = Results(places.results), RunSummary()
     results.begin(run_head(checkpoint, checkpoint.recipe, config))
     with Progress(len(entries), doing="detect", quiet=quiet) as progress:

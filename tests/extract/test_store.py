@@ -12,12 +12,13 @@ import h5py
 import numpy as np
 import pytest
 
-from vad_pipeline.extract import shards
+from vad_pipeline.extract import shards, upkeep
 from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.records import VideoEmbeddings, VideoInfo
 from vad_pipeline.extract.source import SourceFile, fingerprint
 from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.stored import write_copy
 
 RECIPE = Recipe(weights="random:0")
 
@@ -75,32 +76,34 @@ def test_a_shard_is_plain_hdf5_as_the_contract_has_it(store, tmp_path):
         assert node.attrs["video"] == "a/b" and json.loads(node.attrs["recipe"])["geometry"] == "vadclip"
 
 
-def test_a_hit_is_id_recipe_crops_and_an_unchanged_file(store, tmp_path):
+def test_what_is_taken_in_is_found_before_and_after_it_is_indexed(store, tmp_path, monkeypatch):
     source = source_file(tmp_path)
-    put(store, video("a", crops=(0, 5)), source)
-    recipe_id = RECIPE.recipe_id
-    assert store.hit("a", recipe_id, (0,), source) and store.hit("a", recipe_id, (5, 0), source)
-    assert not store.hit("b", recipe_id, (0,), source)
-    assert not store.hit("a", replace(RECIPE, tail="keep").recipe_id, (0,), source)
-    assert not store.hit("a", recipe_id, (0, 1), source)
-    os.utime(source.path, ns=(1, 1))
-    touched = SourceFile.of(source.path)
-    assert store.hit("a", recipe_id, (0,), touched)  # same content
-    assert store.entry("a", recipe_id).mtime_ns == 1  # and not hashed again
-    assert not store.hit("a", recipe_id, (0,), source_file(tmp_path, content=b"FILM"))  # same size, other content
-    assert not store.hit("a", recipe_id, (0,), source_file(tmp_path, content=b"longer film"))
+    monkeypatch.setattr("vad_pipeline.extract.store.BATCH_SECONDS", 1e9)
+    entry = put(store, video("a", crops=(0, 5)), source)
+    for _ in range(2):
+        assert store.entry("a", RECIPE.recipe_id) == entry and entry.crop_numbers == (0, 5)
+        assert store.of_size(source.size, RECIPE.recipe_id) == [entry]
+        assert store.entry("b", RECIPE.recipe_id) is None and store.of_size(1, RECIPE.recipe_id) == []
+        assert store.entry("a", replace(RECIPE, tail="keep").recipe_id) is None
+        store.flush()
 
 
-def test_same_content_under_another_id(store, tmp_path):
-    put(store, video("a"), source_file(tmp_path))
+def test_a_touched_source_is_remembered_through_a_merge(store, tmp_path):
+    entry = put(store, video("a"), source_file(tmp_path))
+    put(store, video("b"), source_file(tmp_path))
+    store.touch(entry, 77)
+    upkeep.merge(store)
+    assert store.entry("a", RECIPE.recipe_id).mtime_ns == 77
+
+
+def test_a_copy_under_another_id(store, tmp_path):
+    entry = put(store, video("a"), source_file(tmp_path))
     twin = source_file(tmp_path, "twin.mp4")
-    entry = store.same_content(RECIPE.recipe_id, (0,), twin)
-    assert entry.video == "a"
-    copied = store.copy_as(entry, "twin", twin)
+    copied = write_copy(store.shards, entry, "twin", twin)
+    store.take_in(copied)
     assert np.array_equal(store.get(copied).features, store.get(entry).features)
-    assert store.hit("twin", RECIPE.recipe_id, (0,), twin)
-    assert store.same_content(RECIPE.recipe_id, (0,), source_file(tmp_path, "other.mp4", b"FILM")) is None
-    assert list(store.verify()) == []
+    assert store.entry("twin", RECIPE.recipe_id).source == twin.path
+    assert list(upkeep.verify(store)) == []
 
 
 def test_the_newest_counts_and_compact_drops_the_rest(store, tmp_path):
@@ -109,13 +112,13 @@ def test_the_newest_counts_and_compact_drops_the_rest(store, tmp_path):
     newest = put(store, video("a", seed=2), source)
     put(store, video("b", seed=3), source)
     assert store.entry("a", RECIPE.recipe_id).checksum == newest.checksum
-    assert store.merge() == 3
+    assert upkeep.merge(store) == 3
     (path,) = shards.shard_paths(store.shards)
     with shards.opened(path) as root:
         assert len(root) == 2
     assert store.entry("a", RECIPE.recipe_id).checksum == newest.checksum
-    assert store.merge() == 0 and store.merge(everything=True) == 0
-    assert list(store.verify()) == []
+    assert upkeep.merge(store) == 0 and upkeep.merge(store, everything=True) == 0
+    assert list(upkeep.verify(store)) == []
 
 
 @pytest.mark.parametrize("harm", ["delete", "garbage", "truncate", "old columns"])
@@ -150,7 +153,7 @@ def test_a_reader_survives_a_merge_by_another_run(tmp_path):
     with EmbeddingStore(tmp_path / "store", create=True) as one, EmbeddingStore(tmp_path / "store") as other:
         entry = put(one, video("a"), source_file(tmp_path))
         put(one, video("b"), source_file(tmp_path))
-        other.merge()
+        upkeep.merge(other)
         assert one.get(entry).entry.video == "a"
 
 
@@ -164,9 +167,9 @@ def test_bad_shards_are_named_and_cost_only_themselves(tmp_path):
         (store.shards / "cut.h5").write_bytes(whole[: len(whole) // 2])
     with EmbeddingStore(tmp_path / "store") as store:
         assert len(store.problems) == 3 and [e.video for e in store.entries()] == ["a"]
-        assert {name for name, _ in store.verify()} == {"text.h5", "foreign.h5", "cut.h5"}
+        assert {name for name, _ in upkeep.verify(store)} == {"text.h5", "foreign.h5", "cut.h5"}
         put(store, video("b"), source_file(tmp_path))
-        store.merge()
+        upkeep.merge(store)
         assert (store.shards / "text.h5").exists()  # never deleted: it may be somebody's
 
 
@@ -178,7 +181,7 @@ def test_verify_finds_a_flipped_byte(store, tmp_path):
     place = data.index(item.embeddings.astype(np.float16).tobytes()[:64])
     data[place + 10] ^= 1
     path.write_bytes(bytes(data))
-    ((name, problem),) = store.verify()
+    ((name, problem),) = upkeep.verify(store)
     assert name == path.name and "checksum" in problem
 
 
@@ -225,6 +228,6 @@ def test_large_shards_are_left_alone_by_merge(store, tmp_path, monkeypatch):
     for name in "abcdefgh":
         put(store, video(name, n=3), source_file(tmp_path))
     big = store.entry("big", RECIPE.recipe_id).shard
-    store.merge()
+    upkeep.merge(store)
     assert store.entry("big", RECIPE.recipe_id).shard == big
     assert len(store.entries()) == 9 and 2 < len(store.catalogue.shards()) < 9

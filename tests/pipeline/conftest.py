@@ -53,6 +53,7 @@ def write_features(folder: Path, videos: dict[str, str]) -> Path:
 @pytest.fixture(scope="session")
 def labelled(tmp_path_factory) -> tuple[Path, Path]:
     """(store, LABELS): 20 videos of two crops, two kinds of anomaly."""
+    from vad_pipeline.extract import upkeep
     from vad_pipeline.extract.exchange import import_list
     from vad_pipeline.extract.recipe import NAMED_RECIPES
     from vad_pipeline.extract.store import EmbeddingStore
@@ -63,7 +64,7 @@ def labelled(tmp_path_factory) -> tuple[Path, Path]:
     listed = write_features(folder, videos)
     with EmbeddingStore(folder / "store", create=True) as store:
         import_list(listed, store, recipe=NAMED_RECIPES["vadclip"].recipe, fps=30)
-        store.merge()
+        upkeep.merge(store)
     labels = folder / "labels.csv"
     labels.write_text("video,label\n" + "".join(f"{video},{label}\n" for video, label in videos.items()))
     return folder / "store", labels

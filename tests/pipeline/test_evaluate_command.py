@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vad_pipeline.model.curve import AnomalyCurve
-from vad_pipeline.pipeline.results import Results, RunHead
+from vad_pipeline.pipeline.results import Results, RunHead, write_curve
 
 CATEGORIES = ("Normal", "Abuse", "RoadAccidents")
 LINES = "a.mp4  Abuse  32  64  -1  -1\nb  RoadAccidents  0  40  -1  -1\nn  Normal  -1  -1  -1  -1\n"
@@ -39,7 +39,7 @@ def make_results(tmp_path):
         results.begin(RunHead("model.pth", "0" * 64, "ucf-crime", categories, {}, "recipe", 5, threshold))
         for seed, (video_id, values) in enumerate(scores.items()):
             made = curve(video_id, values, seed=seed, categories=categories)
-            results.put(made, recipe_id="recipe", made_from=video_id, threshold=threshold)
+            write_curve(results.curves, made, recipe_id="recipe", made_from=video_id, threshold=threshold)
         return results.path
 
     return make
@@ -196,7 +196,7 @@ def test_names_that_match_two_videos_exit_2(run_cli, make_results, truth):
 
 def test_a_video_of_two_recipes_exits_2(run_cli, results, truth):
     held = Results(results)
-    held.put(curve("x/a", [0.5]), recipe_id="other", made_from="x/a", threshold=0.5)
+    write_curve(held.curves, curve("x/a", [0.5]), recipe_id="other", made_from="x/a", threshold=0.5)
     code, _, err = run_cli("evaluate", results, *arguments(truth))
     assert code == 2 and "hold 1 videos twice" in err
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from vad_pipeline.extract import upkeep
 from vad_pipeline.extract.store import EmbeddingStore
 
 
@@ -44,7 +45,7 @@ def test_extract_twice(tmp_path, make_video, extract):
         assert [(e.video, e.n_frames, e.n_snippets) for e in store.entries()] == [
             ("cam0/a", 20, 2), ("cam1/a", 21, 2), ("cam2/a", 22, 2)
         ]  # fmt: skip
-        assert list(store.verify()) == [] and len(store.catalogue.shards()) == 1  # merged at the end
+        assert list(upkeep.verify(store)) == [] and len(store.catalogue.shards()) == 1  # merged at the end
     before = shard_states(tmp_path / "S")
     code, out, _ = extract(tmp_path / "raw")
     assert code == 0 and "0 ok, 3 cached, 0 failed" in out and shard_states(tmp_path / "S") == before
@@ -301,7 +302,7 @@ def test_interrupted_runs_keep_what_they_reported_and_go_on(tmp_path, long_archi
     assert 3 <= len(done) < 12
     with EmbeddingStore(tmp_path / "S") as store:
         held = {entry.video for entry in store.entries()}
-        assert done <= held and list(store.verify()) == [] and not store.problems
+        assert done <= held and list(upkeep.verify(store)) == [] and not store.problems
     got, out, _ = run_cli(
         "extract", long_archive, "--store", tmp_path / "S", "--pretrained", "random:0", "--model", toy_model,
         "--device", "cpu", "--precision", "fp32",

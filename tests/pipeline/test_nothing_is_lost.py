@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from vad_pipeline.extract import upkeep
 from vad_pipeline.extract.catalogue import Catalogue
 from vad_pipeline.extract.errors import StoreError
 from vad_pipeline.extract.store import EmbeddingStore
@@ -214,10 +215,10 @@ def test_merging_while_another_run_adds(tmp_path):
     adding.start()
     with EmbeddingStore(tmp_path / "S") as store:
         while adding.is_alive():
-            store.merge()
+            upkeep.merge(store)
     adding.join()
     with EmbeddingStore(tmp_path / "S") as store:
-        assert [entry.video for entry in store.entries()] == sorted(names) and list(store.verify()) == []
+        assert [entry.video for entry in store.entries()] == sorted(names) and list(upkeep.verify(store)) == []
 
 
 def test_a_frame_that_turns_giant_is_refused(tmp_path, make_video, monkeypatch):
@@ -225,7 +226,7 @@ def test_a_frame_that_turns_giant_is_refused(tmp_path, make_video, monkeypatch):
     from vad_pipeline.extract.errors import VideoDecodeError
 
     small = make_video(tmp_path / "small.h264", n_frames=4)
-    large = make_video(tmp_path / "large.h264", n_frames=4, width=640, height=480)
+    large = make_video(tmp_path / "large.h264", n_frames=4, width=96, height=72)
     (tmp_path / "both.h264").write_bytes(small.read_bytes() + large.read_bytes())
     monkeypatch.setattr(reader, "MAX_FRAME_PX", 64 * 48)
     opened = reader.PyavReader(tmp_path / "both.h264")

@@ -126,4 +126,4 @@ def test_names_that_are_not_utf8_become_text(tmp_path):
 def test_held_items(tmp_path):
     (tmp_path / "list.txt").write_text("b\nz\n")
     items, missing = select_held(["cam/a", "cam/b"], SelectionConfig(list_file=str(tmp_path / "list.txt")), str)
-    assert items == ["cam/b"] and missing == ["z"]
+    assert list(items) == ["cam/b"] and missing == ["z"]

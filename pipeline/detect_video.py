@@ -1,0 +1,153 @@
+"""One video of `detect`, wherever a worker does it: features -> scores -> curve, written to a shard."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vad_pipeline.extract.catalogue import Entry
+from vad_pipeline.extract.errors import ConfigError, StoreError, VideoError
+from vad_pipeline.extract.stored import StoredVideo, read_entry, stored_video
+from vad_pipeline.model.curve import AnomalyCurve, curve_from_scores
+
+from .executors import Work
+from .outcomes import Stopwatch, VideoOutcome
+from .results import write_csv, write_curve
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.checkpoint import Checkpoint
+    from vad_pipeline.model.scoring import Scorer, SnippetScores
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What a worker sends back."""
+
+    outcome: VideoOutcome
+    shard: Path
+    """The curve's."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectWork:
+    """The work of one run, to be sent to workers."""
+
+    checkpoint: Path
+    checkpoint_sha256: str
+    crop: int
+    threshold: float
+    csv: bool
+    device: str
+    shards: Path
+    """Of the feature store."""
+    curves: Path
+    """Where curves are written: the same folder for every worker."""
+
+    def begin(self) -> Scorer:
+        """Make this process ready; the same scorer however often it is asked for.
+
+        Raises:
+            ConfigError: the checkpoint is another one here.
+        """
+        return _scorer(self.checkpoint, self.checkpoint_sha256, self.device)
+
+    def do(self, entry: Entry) -> Detected:
+        """See `detect_video`."""
+        return detect_video(entry, self, self.begin())
+
+    def here(self, checkpoint: Checkpoint) -> Work:
+        """The same in this process, with the checkpoint that is loaded."""
+        from vad_pipeline.model.scoring import Scorer
+
+        scorer = Scorer(checkpoint, device=self.device)
+        return Work(lambda: None, partial(detect_video, work=self, scorer=scorer))
+
+    def made_from(self, entry: Entry) -> str:
+        """What a curve is made from: the same means the same curve."""
+        return f"{entry.checksum}/{self.crop}/{self.checkpoint_sha256}"
+
+    def outcome(self, entry: Entry, status: str = "ok") -> VideoOutcome:
+        """An outcome to be filled in."""
+        return VideoOutcome(entry.video, entry.source, status, n_frames=entry.n_frames, recipe_id=entry.recipe_id)
+
+
+@lru_cache(maxsize=1)
+def _scorer(path: Path, sha256: str, device: str) -> Scorer:
+    from vad_pipeline.model.checkpoint import load_checkpoint
+    from vad_pipeline.model.scoring import Scorer
+
+    checkpoint = load_checkpoint(path)
+    if checkpoint.sha256 != sha256:
+        raise ConfigError(f"{path}: on {socket.gethostname()} it is another checkpoint; give all hosts the same file")
+    return Scorer(checkpoint, device=device)
+
+
+def detect_video(entry: Entry, work: DetectWork, scorer: Scorer) -> Detected:
+    """One video; its table is written before its curve, whose presence says that it is done.
+
+    Raises:
+        VideoError: its features lack the crop, or are not to be scored.
+        StoreError: results cannot be written.
+    """
+    outcome = work.outcome(entry)
+    outcome.host = socket.gethostname()
+    if work.crop not in entry.crop_numbers:
+        reason = f"crop {work.crop} of it is not in the store; extract it with --crops {work.crop}"
+        raise VideoError(entry.source, "unreadable", reason)
+    with Stopwatch() as reading:
+        video = _read(entry, work.shards)
+    with Stopwatch() as scoring:
+        scores = _score(entry, video.crop(work.crop), scorer)
+    curve = curve_of(entry, video, scores)
+    with Stopwatch() as writing:
+        if work.csv:
+            _write_csv(entry, work.curves, curve)
+        shard = write_curve(
+            work.curves,
+            curve,
+            recipe_id=entry.recipe_id,
+            made_from=work.made_from(entry),
+            threshold=work.threshold,
+        )
+    outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
+    return Detected(outcome, shard)
+
+
+def curve_of(entry: Entry, video: StoredVideo, scores: SnippetScores) -> AnomalyCurve:
+    """The curve of a video's scores."""
+    return curve_from_scores(
+        scores,
+        video_id=entry.video,
+        frame_seconds=video.frame_seconds,
+        fps=video.fps,
+        source=entry.source,
+    )
+
+
+def _read(entry: Entry, shards: Path) -> StoredVideo:
+    """One video's damaged features are that video's failure."""
+    try:
+        return read_entry(shards, entry, partial(stored_video, entry))
+    except StoreError as error:
+        raise VideoError(entry.source, "unreadable", f"its features: {error}") from error
+
+
+def _write_csv(entry: Entry, curves: Path, curve: AnomalyCurve) -> None:
+    try:
+        write_csv(curves, curve)
+    except ConfigError as error:
+        raise VideoError(entry.source, "unreadable", f"its table: {error}") from error
+
+
+def _score(entry: Entry, embeddings: np.ndarray, scorer: Scorer) -> SnippetScores:
+    from vad_pipeline.model.scoring import EmbeddingsError
+
+    try:
+        return scorer.score(embeddings)
+    except EmbeddingsError as error:
+        raise VideoError(entry.source, "unreadable", f"its features cannot be scored: {error}") from error

@@ -1,0 +1,80 @@
+"""Work on an existing Ray cluster: one CPU a task, and one GPU where every worker needs one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from vad_pipeline.extract.errors import ConfigError
+
+from .executors import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, with_second_chance
+from .remote import do_remotely
+
+Item = TypeVar("Item")
+
+
+def run_on_ray(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
+    """See `executors.run`.
+
+    Raises:
+        ConfigError: `ray` is not installed.
+        ExecutorUnavailable: no cluster there.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError("--backend ray: not installed; pip install 'vad-pipeline[ray]'") from error
+    ours = not ray.is_initialized()
+    if ours:
+        try:
+            ray.init(config.address or "auto", logging_level=logging.ERROR, log_to_driver=False)
+        except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+            where = f"--address {config.address}" if config.address else "--backend ray"
+            raise ExecutorUnavailable(
+                f"{where}: no Ray cluster answers ({error}); `ray start --head` begins one"
+            ) from error
+    try:
+        room = config.workers or max(1, int(ray.cluster_resources().get("GPU" if config.gpu else "CPU", 1)))
+        yield from with_second_chance(lambda some, n: _run_pass(config, work, some, n), items, room)
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _run_pass(config: ExecutorConfig, work: Work, items: Iterable[Item], room: int) -> Iterator[tuple[Item, Attempt]]:
+    import ray
+
+    remote = ray.remote(num_cpus=1, num_gpus=int(config.gpu), max_retries=0)(do_remotely)
+    waiting, at_work = iter(items), {}
+    try:
+        while True:
+            while len(at_work) < room and (item := next(waiting, _END)) is not _END:
+                at_work[remote.remote(work, item, config.video_timeout)] = item
+            if not at_work:
+                return
+            done, _ = ray.wait(list(at_work), num_returns=1)
+            for reference in done:
+                yield at_work.pop(reference), _result(reference)
+    finally:
+        for reference in at_work:
+            ray.cancel(reference, force=True)
+
+
+def _result(reference) -> Attempt:
+    import ray
+    from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
+
+    try:
+        return ray.get(reference)
+    except (WorkerCrashedError, OutOfMemoryError, NodeDiedError) as error:
+        return Attempt(error=WorkerDied(f"Ray: {type(error).__name__}"))
+    except RayTaskError as error:
+        return Attempt(error=error)
+    except RayError as error:
+        raise ExecutorUnavailable(
+            f"the Ray cluster is gone ({type(error).__name__}); run the same command again"
+        ) from error
+
+
+_END = object()

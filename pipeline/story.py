@@ -1,0 +1,101 @@
+"""What outcome files tell of past runs: what was done, what failed and why, how long each stage took."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from vad_pipeline.extract.errors import ConfigError
+
+from .outcomes import RUN_ID_TIME
+
+
+@dataclass(slots=True)
+class RunStory:
+    """One run."""
+
+    run_id: str
+    started: str
+    """ISO time, UTC."""
+    last: str = ""
+    """Of the last outcome."""
+    hosts: set[str] = field(default_factory=set)
+    counts: Counter = field(default_factory=Counter)
+    """Videos by status."""
+    codes: Counter = field(default_factory=Counter)
+    """Failures by code."""
+    n_frames: int = 0
+    """Of videos worked on."""
+    stage_seconds: Counter = field(default_factory=Counter)
+    """Stages overlap, and workers work side by side."""
+
+    @property
+    def wall_seconds(self) -> float:
+        """From its start to its last outcome."""
+        return (datetime.fromisoformat(self.last) - datetime.fromisoformat(self.started)).total_seconds()
+
+    def add(self, line: dict) -> None:
+        """Count an outcome line."""
+        self.last = max(self.last, line["time"])
+        self.hosts.add(line["host"])
+        self.counts[line["status"]] += 1
+        if line["status"] == "failed":
+            self.codes[line["code"]] += 1
+        if line["status"] == "ok":
+            self.n_frames += line.get("n_frames") or 0
+        self.stage_seconds.update(line.get("seconds") or {})
+
+
+@dataclass(slots=True)
+class Story:
+    """All runs of a store or results folder."""
+
+    runs: list[RunStory]
+    """Oldest first."""
+    failing: dict[str, dict]
+    """Outcome lines of the videos whose last outcome is a failure, by path."""
+
+
+def read_story(folder: Path) -> Story:
+    """Read FOLDER/outcomes; lines that a kill cut off are passed over.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    paths = sorted((folder / "outcomes").glob("*.jsonl"))
+    if not paths:
+        raise ConfigError(f"{folder}: no outcomes of a run in it; give a feature store or a results folder")
+    runs, failing = [], {}
+    for path in paths:
+        run = RunStory(path.stem, _started(path.stem))
+        for line in _lines(path):
+            run.started = run.started or line["time"]
+            run.add(line)
+            failing.pop(line["path"], None)
+            if line["status"] == "failed":
+                failing[line["path"]] = line
+        if run.counts:
+            runs.append(run)
+    return Story(runs, failing)
+
+
+def _started(run_id: str) -> str:
+    try:
+        return datetime.strptime(run_id.split("-")[0] + "+0000", RUN_ID_TIME + "%z").isoformat()
+    except ValueError:  # a file of another name: its first outcome has to do
+        return ""
+
+
+def _lines(path: Path) -> Iterator[dict]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+                if {"path", "status", "code", "time", "host"} <= line.keys() and datetime.fromisoformat(line["time"]):
+                    yield line
+            except (ValueError, AttributeError, TypeError):
+                continue
