@@ -9,9 +9,9 @@ demo: $(VENV)/installed
 	$(BIN)/vad-pipeline demo --out demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-# What takes minutes: the whole training trace, five kills of one run.
+# What takes minutes: the whole training trace, runs of train and detect killed five times.
 test-long: $(VENV)/installed
 	$(BIN)/python -m pytest -m long
 
@@ -29,6 +29,8 @@ bench: $(VENV)/installed
 	$(BIN)/python tests/bench/precision.py
 	$(BIN)/python tests/bench/detection_map.py
 	$(BIN)/python tests/bench/train_step.py
+	$(BIN)/python tests/bench/kill.py
+	$(BIN)/python tests/bench/scale.py
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

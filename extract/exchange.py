@@ -64,14 +64,14 @@ def read_list(path: Path) -> list[tuple[str, str]]:
 
 def find_file(name: str, root: Path) -> Path | None:
     """The listed path if it is there, else its longest tail that exists below `root`."""
-    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", "..")]
+    parts = [part for part in _posix(name).parts if part not in ("/", "..")]
     tails = [Path(name), *(root.joinpath(*parts[start:]) for start in range(len(parts)))]
     return next((path for path in tails if os.path.isfile(path)), None)
 
 
 def split_name(name: str, *, keep_folder: bool) -> tuple[str, int]:
     """Video id and crop of a listed feature file: `.../Abuse/Abuse028_x264__5.npy` is `Abuse028_x264`, crop 5."""
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = _posix(name)
     stem = path.name.removesuffix(".npy")
     match = CROP_SUFFIX.search(stem)
     stem = strip_suffix(stem[: match.start()] if match else stem)
@@ -156,13 +156,23 @@ def export(
                 buffer = io.BytesIO()
                 np.save(buffer, features)
                 write_bytes(out / f"{stem}__{crop}.npy", buffer.getvalue())
-                rows.append((f"{stem}__{crop}.npy", entry.label))
+                rows.append((_unmistakable(f"{stem}__{crop}.npy"), entry.label))
         except ConfigError as error:
             refused.append(str(error))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("path", "label"), *rows])
     write_bytes(out / LIST_NAME, text.getvalue().encode())
     return out / LIST_NAME, refused
+
+
+def _unmistakable(path: str) -> str:
+    """The same path for whoever reads the list: no formula to a spreadsheet, and no Windows path to us."""
+    return f"./{path}" if path.startswith(("=", "+", "-", "@")) or "\\" in path else path
+
+
+def _posix(name: str) -> PurePosixPath:
+    """A listed path; lists made on Windows have backslashes where others have slashes."""
+    return PurePosixPath(name if "/" in name else name.replace("\\", "/"))
 
 
 def _exported_stem(entry: Entry) -> str:

@@ -73,7 +73,7 @@ HOW_TO_RUN = (
     type=float,
     default=1.0,
     show_default=True,
-    help="Per hour of held-out normal footage: the threshold.",
+    help="Per hour of held-out normal footage.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Default: 10.")
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of epochs.")

@@ -80,7 +80,8 @@ def test_the_checkpoint_detects(trained, labelled, run_cli, tmp_path):
     assert json.loads((tmp_path / "results" / "run.json").read_text())["threshold"] == checkpoint.threshold
 
 
-@pytest.mark.parametrize("kill_at", [(2,), pytest.param((0, 1, 2, 3, 4), marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kill_at", [(2,), (0, 1, 2, 3, 4)])
 def test_killed_and_resumed_gives_the_same_bytes(trained, labelled, text_tower, tmp_path, kill_at):
     run = tmp_path / "run"
     rng = random.Random(5)

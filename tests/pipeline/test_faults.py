@@ -1,0 +1,245 @@
+"""What disks, other runs and damage do to a store: finished work stays, one sentence, the same command goes on."""
+
+import errno
+import os
+import random
+import shutil
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from vad_pipeline.extract import catalogue, shards, upkeep
+from vad_pipeline.extract.store import EmbeddingStore
+
+N_VIDEOS = 8
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory, make_video):
+    folder = tmp_path_factory.mktemp("archive")
+    for index in range(N_VIDEOS):
+        make_video(folder / f"v{index}.mp4", n_frames=40, seed=index)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def options(toy_model):
+    return ("--like", "quick", "--pretrained", "random:0", "--model", toy_model, "--device", "cpu")
+
+
+@pytest.fixture
+def extract(run_cli, tmp_path, archive, options):
+    """extract(*options): the archive into tmp_path/S."""
+    return lambda *more: run_cli("extract", archive, "--store", tmp_path / "S", *options, *more)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, archive, options):
+    """A store of all of it in one shard, not to be written to."""
+    from vad_pipeline.pipeline import cli
+
+    folder = tmp_path_factory.mktemp("made") / "S"
+    command = [sys.executable, "-c", f"from {cli.__name__} import main; main()", "extract", archive, *options]
+    subprocess.run([*map(str, command), "--store", str(folder), "--quiet"], check=True, capture_output=True)
+    return folder
+
+
+def held(store_path) -> dict[str, np.ndarray]:
+    with EmbeddingStore(store_path) as store:
+        assert list(upkeep.verify(store)) == []
+        return {entry.video: store.get(entry).features for entry in store.entries()}
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[video], other[video]) for video in one)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """tmp_path/disk: a file system of 600 kB, where this machine lets a test mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here ({mounted.stderr.decode().strip()})")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def assert_stopped_in_one_sentence(code: int, err: str) -> None:
+    assert code == 3 and "Traceback" not in err, err
+    assert [line for line in err.splitlines() if line.startswith("Error: ")] == err.splitlines()[-1:], err
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_a_disk_that_fills_up(small_disk, run_cli, archive, options, made, workers):
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(450_000))
+    arguments = ("extract", archive, "--store", small_disk / "S", *options, *workers)
+    code, _, err = run_cli(*arguments)
+    assert_stopped_in_one_sentence(code, err)
+    assert "make space" in err
+    filler.unlink()
+    n_finished = len(held(small_disk / "S"))
+    code, out, err = run_cli(*arguments)
+    assert code == 0 and f"{n_finished} cached, 0 failed" in out, out + err
+    assert held(small_disk / "S").keys() == held(made).keys()
+
+
+def test_a_disk_that_fills_up_by_a_write_hook(extract, tmp_path, monkeypatch, made):
+    real, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 12:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor)
+
+    monkeypatch.setattr(shards.os, "fsync", full)
+    code, _, err = extract()
+    assert_stopped_in_one_sentence(code, err)
+    assert "No space left on device" in err
+    monkeypatch.undo()
+    n_finished = len(held(tmp_path / "S"))
+    assert 0 < n_finished < N_VIDEOS
+    code, out, _ = extract()
+    assert (
+        code == 0
+        and f"{N_VIDEOS - n_finished} ok, {n_finished} cached" in out
+        and same(held(tmp_path / "S"), held(made))
+    )
+
+
+def test_a_store_that_turns_read_only(extract, tmp_path, monkeypatch):
+    def refused(self, *arguments, **options):
+        if "x" in (mode := arguments[0] if arguments else "r") or "w" in mode:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(self, *arguments, **options)
+
+    extract("--match", "v0")
+    real = type(tmp_path).open
+    monkeypatch.setattr(type(tmp_path), "open", refused)
+    code, _, err = extract()
+    monkeypatch.undo()
+    assert_stopped_in_one_sentence(code, err)
+    assert "Read-only file system" in err
+    assert list(held(tmp_path / "S")) == ["v0"]
+
+
+def test_a_read_only_store_can_be_read(made, tmp_path, run_cli):
+    store = tmp_path / "S"
+    shutil.copytree(made, store)
+    mounted = subprocess.run(["mount", "--bind", "-o", "ro", store, store], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here ({mounted.stderr.decode().strip()})")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", store], check=True)
+        (store / "x").exists()
+        code, out, err = run_cli("store", "ls", "--store", store)
+        assert code == 0 and len(out.splitlines()) == N_VIDEOS, err
+    finally:
+        subprocess.run(["umount", "-l", store], check=True)
+
+
+@pytest.mark.parametrize("harm", ["deleted", "truncated", "half", "garbage"])
+def test_a_catalogue_that_is_gone_or_damaged(made, tmp_path, extract, harm):
+    shutil.copytree(made, tmp_path / "S")
+    path = tmp_path / "S" / "catalogue.sqlite"
+    if harm == "deleted":
+        path.unlink()
+    else:
+        data = path.read_bytes()
+        cut = {"truncated": data[:100], "half": data[: len(data) // 2], "garbage": b"no database" * 500}[harm]
+        path.write_bytes(cut)
+    code, out, err = extract()
+    assert code == 0 and f"0 ok, {N_VIDEOS} cached, 0 failed" in out and "Traceback" not in err
+
+
+def test_a_catalogue_damaged_while_it_is_used(made, tmp_path):
+    shutil.copytree(made, tmp_path / "S")
+    with EmbeddingStore(tmp_path / "S") as store:
+        path = store.catalogue.path
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(os.urandom(size - 4096))
+        store.catalogue.sync()  # as another run does that opens it
+    assert len(held(tmp_path / "S")) == N_VIDEOS
+
+
+def test_a_catalogue_elsewhere(made, tmp_path, run_cli, extract):
+    shutil.copytree(made, tmp_path / "S")
+    (tmp_path / "S" / "catalogue.sqlite").unlink()
+    (tmp_path / "local").mkdir()
+    code, out, _ = extract("--catalogue", tmp_path / "local" / "index.sqlite")
+    assert code == 0 and f"{N_VIDEOS} cached" in out
+    assert (tmp_path / "local" / "index.sqlite").exists() and not (tmp_path / "S" / "catalogue.sqlite").exists()
+
+
+def test_every_host_has_its_own_catalogue_on_a_network_disk(made, tmp_path, monkeypatch, extract):
+    shutil.copytree(made, tmp_path / "S")
+    monkeypatch.setattr(catalogue, "_is_on_network", lambda path: True)
+    for host in ("alpha", "be/ta"):
+        monkeypatch.setattr(catalogue.socket, "gethostname", lambda host=host: host)
+        code, out, _ = extract()
+        assert code == 0 and f"{N_VIDEOS} cached" in out
+    names = {path.name for path in (tmp_path / "S").glob("catalogue*")}
+    assert names >= {"catalogue-alpha.sqlite", "catalogue-be_ta.sqlite"}
+
+
+def test_network_disks_are_known_by_their_mount(tmp_path, monkeypatch):
+    mounts = f"/dev/vda / ext4 rw 0 0\nserver:/x {tmp_path} nfs4 rw 0 0\n/dev/vdb {tmp_path}/local ext4 rw 0 0\n"
+    monkeypatch.setattr(catalogue.Path, "read_text", lambda self, **options: mounts)
+    (tmp_path / "local").mkdir()
+    assert catalogue._is_on_network(tmp_path / "store") and not catalogue._is_on_network(tmp_path / "local" / "store")
+    assert not catalogue._is_on_network(tmp_path.with_name(tmp_path.name + "x"))
+
+
+def test_a_shard_truncated_anywhere_is_made_again(made, tmp_path, extract):
+    rng = random.Random(0)
+    (shard,) = (made / "shards").glob("*.h5")
+    data = shard.read_bytes()
+    for offset in [rng.randrange(len(data)) for _ in range(20)]:
+        shutil.rmtree(tmp_path / "S", ignore_errors=True)
+        shutil.copytree(made, tmp_path / "S")
+        (tmp_path / "S" / "shards" / shard.name).write_bytes(data[:offset])
+        with EmbeddingStore(tmp_path / "S") as store:
+            assert len(list(upkeep.verify(store))) >= 1, offset
+            for _ in upkeep.repair(store):
+                pass
+            assert list(upkeep.verify(store)) == [] and (tmp_path / "S" / "damaged" / shard.name).exists()
+            n_left = len(store.entries())
+    code, out, err = extract()
+    assert code == 0 and f"{N_VIDEOS - n_left} ok, {n_left} cached, 0 failed" in out, err
+    assert same(held(tmp_path / "S"), held(made))
+
+
+def test_verify_finds_a_flipped_byte_and_repair_keeps_the_rest(made, tmp_path, run_cli, extract):
+    shutil.copytree(made, tmp_path / "S")
+    (shard,) = (tmp_path / "S" / "shards").glob("*.h5")
+    with h5py.File(shard) as file:
+        node = next(node for node in file["videos"].values() if node.attrs["video"] == "v3")
+        offset = node["features"].id.get_offset() + 100
+    data = bytearray(shard.read_bytes())
+    data[offset] ^= 0x10
+    shard.write_bytes(data)
+    code, _, err = run_cli("store", "verify", "--store", tmp_path / "S")
+    assert code == 1 and "v3: checksum differs" in err
+    code, out, err = run_cli("store", "verify", "--repair", "--store", tmp_path / "S")
+    assert code == 0 and "1 shards moved" in out and f"{N_VIDEOS - 1} videos left" in out
+    assert run_cli("store", "verify", "--store", tmp_path / "S")[0] == 0
+    code, out, _ = extract()
+    assert code == 0 and f"1 ok, {N_VIDEOS - 1} cached" in out and same(held(tmp_path / "S"), held(made))
+
+
+def test_two_runs_at_once_on_one_store(tmp_path, archive, options, made):
+    command = [sys.executable, "-c", "from vad_pipeline.pipeline.cli import main; main()", "extract", archive, *options]
+    command = [*map(str, command), "--store", str(tmp_path / "S")]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for run in runs:
+        out, err = run.communicate()
+        assert run.returncode == 0 and f"{N_VIDEOS} failed" not in out, err
+    assert same(held(tmp_path / "S"), held(made))

@@ -1,0 +1,29 @@
+"""Runs killed at random moments, whole process group: the short version of tests/bench/kill.py."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vad_pipeline.extract.recipe import Recipe
+from vad_pipeline.model.checkpoint import seeded_checkpoint
+
+BENCH = Path(__file__).parent.parent / "bench" / "kill.py"
+
+
+def bench(*arguments) -> str:
+    done = subprocess.run([sys.executable, BENCH, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_extract_killed_five_times():
+    assert "5 runs killed" in bench("--kills", 5, "--videos", 12, "--frames", 48, "--stride", 2)
+
+
+@pytest.mark.long
+def test_detect_killed_five_times(tmp_path):
+    seeded_checkpoint(tmp_path / "c.safetensors", preset="ucf-crime", recipe=Recipe(), crop=0, seed=0)
+    arguments = ("--command", "detect", "--checkpoint", tmp_path / "c.safetensors")
+    assert "5 runs killed" in bench(*arguments, "--kills", 5, "--videos", 12, "--frames", 48, "--stride", 2)
