@@ -58,11 +58,22 @@ class PyavFrame:
     """A decoded PyAV frame whose pixels are converted on demand."""
 
     frame: av.VideoFrame
+    path: str
+    """Of the file."""
 
     def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
+        """(H, W, 3) uint8.
+
+        Raises:
+            VideoDecodeError: it decodes to something that cannot be shown.
+        """
         source = Colorspace.ITU709 if untagged_hd(self.frame) else None
-        pixels = self.frame.reformat(format="rgb24", src_colorspace=source).to_ndarray()
+        try:
+            pixels = self.frame.reformat(format="rgb24", src_colorspace=source).to_ndarray()
+        except av.error.FFmpegError as error:
+            what = f"{self.frame.width}x{self.frame.height} px, {self.frame.format.name}"
+            reason = f"a frame of it cannot be turned into RGB ({what}: {_reason(error)}); copy or export it again"
+            raise VideoDecodeError(self.path, "no_frames", reason) from error
         turns = quarter_turns(self.frame.rotation)
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
@@ -148,7 +159,7 @@ class PyavReader:
                 self._note_first(frame)
             if frame.width * frame.height > MAX_FRAME_PX:
                 raise VideoDecodeError(self.path, "too_large", TOO_LARGE.format(frame.width, frame.height))
-            yield PyavFrame(frame)
+            yield PyavFrame(frame, self.path)
 
     def info(self) -> VideoInfo:
         """Raises:
