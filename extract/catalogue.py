@@ -13,7 +13,7 @@ import os
 import re
 import socket
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -277,9 +277,27 @@ class Catalogue:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise StoreError(self._damaged(error)) from error
 
-    def versions(self) -> list[tuple[str, str, int]]:
-        """(name, shard, written_ns) of every row, superseded ones too."""
-        return self._db.execute("SELECT name, shard, written_ns FROM videos ORDER BY shard, name").fetchall()
+    def superseded_shards(self) -> set[str]:
+        """Shards that hold groups of which another shard has a newer version, or the same."""
+        query = """SELECT DISTINCT v.shard FROM (SELECT name FROM videos GROUP BY name HAVING count(*) > 1) AS twice
+            JOIN videos v USING (name) WHERE EXISTS (SELECT 1 FROM videos w
+            WHERE w.name = v.name AND (w.written_ns, w.shard) > (v.written_ns, v.shard))"""
+        return {shard for (shard,) in self._db.execute(query)}
+
+    def newest_in(self, shards: Iterable[str]) -> dict[str, list[str]]:
+        """Of each shard, the groups of which no other has a newer version."""
+        query = f"SELECT name FROM ({NEWEST}) WHERE shard = ? ORDER BY name"
+        return {shard: [name for (name,) in self._db.execute(query, (shard,))] for shard in shards}
+
+    def left_without(self, names: Collection[str]) -> dict[str, list[str]]:
+        """The shards that hold any version of these groups, and what else each of them holds."""
+        found = self._db.execute("SELECT shard, name FROM videos").fetchall() if names else []
+        shards = {shard for shard, name in found if name in names}
+        left: dict[str, list[str]] = {shard: [] for shard in shards}
+        for shard, name in found:
+            if shard in shards and name not in names:
+                left[shard].append(name)
+        return left
 
     def shards(self) -> dict[str, int]:
         """Size in bytes of each known shard."""

@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ import h5py
 import numpy as np
 
 from .errors import ConfigError, StoreError
+from .merge_lock import still_merging
 
 logger = logging.getLogger(__name__)
 
 ROOT_GROUP = "videos"
 SHARD_BYTES = 128 << 20  # merged shards grow to about this
+SMALL_BYTES = SHARD_BYTES // 2  # and are left alone from this size on
 TEMPORARY_PREFIX = ".partial-"
 NAME_ERRORS = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
@@ -196,26 +198,24 @@ def merge_shards(
     *,
     sizes: Mapping[str, int],
     keep: Mapping[str, list[str]],
-    superseded: set[str],
-    everything: bool = False,
+    superseded: Collection[str],
 ) -> int:
-    """Join small shards into larger ones and drop what is superseded in them.
+    """Join shards into larger ones and drop what is superseded in them; for who holds the folder's `merging` lock.
 
     A crash in between leaves groups in two shards, equal ones: nothing is lost.
 
     Args:
         folder: where the shards lie.
-        sizes: bytes of each shard, by file name.
+        sizes: bytes of each shard to join, by file name.
         keep: the groups of each shard that are still the newest of their name.
         superseded: shards that hold groups which are not.
-        everything: rewrite large shards with superseded groups too, not only small ones.
 
     Returns:
         How many shards were merged away.
     """
-    candidates = [s for s in sizes if sizes[s] < SHARD_BYTES // 2 or (everything and s in superseded)]
     merged = 0
-    for batch in _batches(candidates, sizes):
+    for batch in _batches(sizes):
+        still_merging(folder)
         if len(batch) == 1 and batch[0] not in superseded:
             continue
         sources = [(folder / shard, keep[shard]) for shard in batch if keep.get(shard)]
@@ -234,11 +234,11 @@ def merge_shards(
     return merged
 
 
-def _batches(shards: list[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
     """Shards in runs of about SHARD_BYTES."""
     batch: list[str] = []
     total = 0
-    for shard in shards:
+    for shard in sizes:
         if batch and total + sizes[shard] > SHARD_BYTES:
             yield batch
             batch, total = [], 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Collection, Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from .catalogue import Entry
 from .errors import StoreError
-from .shards import build_copy, merge_shards, new_path, opened, remove_partial, shard_paths, write_bytes
+from .merge_lock import merging
+from .shards import SMALL_BYTES, build_copy, merge_shards, new_path, opened, remove_partial, shard_paths, write_bytes
 from .store import EmbeddingStore
 from .stored import group_problem
 
@@ -30,20 +32,29 @@ def merge(store: EmbeddingStore, *, everything: bool = False) -> int:
     """
     remove_partial(store.shards, older_than_seconds=STALE_SECONDS, now=time.time())
     store.flush()
-    store.catalogue.sync()
-    versions = store.catalogue.versions()  # one reading: another run may be writing
-    newest = {name: shard for name, shard, _ in sorted(versions, key=lambda v: (v[2], v[1]))}
-    keep: dict[str, list[str]] = {shard: [] for _, shard, _ in versions}
-    superseded: set[str] = set()
-    for name, shard, _ in versions:
-        if newest[name] == shard:
-            keep[shard].append(name)
-        else:
-            superseded.add(shard)
-    sizes = {shard: size for shard, size in store.catalogue.shards().items() if shard in keep}
-    merged = merge_shards(store.shards, sizes=sizes, keep=keep, superseded=superseded, everything=everything)
+    with merging(store.shards) as alone:
+        if not alone:  # another run is at it, and will take in what this one wrote next time
+            return 0
+        store.catalogue.sync()
+        sizes = store.catalogue.shards()
+        superseded = store.catalogue.superseded_shards()
+        candidates = [shard for shard in sizes if sizes[shard] < SMALL_BYTES or (everything and shard in superseded)]
+        merged = merge_shards(
+            store.shards,
+            sizes={shard: sizes[shard] for shard in candidates},
+            keep=store.catalogue.newest_in(candidates),
+            superseded=superseded,
+        )
     store.catalogue.sync()
     return merged
+
+
+@contextlib.contextmanager
+def _alone(store: EmbeddingStore) -> Iterator[None]:
+    with merging(store.shards) as alone:
+        if not alone:
+            raise StoreError(f"{store.path}: another run is joining its shards; run the same command again later")
+        yield
 
 
 def verify(store: EmbeddingStore) -> Iterator[tuple[str, str]]:
@@ -67,21 +78,25 @@ def repair(store: EmbeddingStore) -> Iterator[tuple[str, str]]:
     Raises:
         StoreError: the store cannot be written.
     """
-    for path in shard_paths(store.shards):
-        whole, problems = _examined(path)
-        if not problems:
-            continue
-        if whole:
-            write_bytes(new_path(store.shards), build_copy([(path, whole)]))
-        aside = store.path / DAMAGED_FOLDER / path.name
-        try:
-            aside.parent.mkdir(exist_ok=True)
-            path.replace(aside)
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be moved to {aside} ({error.strerror}); give rights") from error
-        for problem in problems:
-            yield path.name, problem
+    with _alone(store):
+        for path in shard_paths(store.shards):
+            whole, problems = _examined(path)
+            if not problems:
+                continue
+            if whole:
+                write_bytes(new_path(store.shards), build_copy([(path, whole)]))
+            _set_aside(path, store.path / DAMAGED_FOLDER)
+            for problem in problems:
+                yield path.name, problem
     store.catalogue.sync()
+
+
+def _set_aside(path: Path, folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+        path.replace(folder / path.name)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be moved to {folder} ({error.strerror}); give rights") from error
 
 
 def remove(store: EmbeddingStore, entries: Collection[Entry]) -> None:
@@ -91,24 +106,16 @@ def remove(store: EmbeddingStore, entries: Collection[Entry]) -> None:
         StoreError: the store cannot be written.
     """
     store.flush()
-    names = {entry.name for entry in entries}
-    touched: dict[str, list[str]] = {}
-    for name, shard, _ in store.catalogue.versions():
-        if name in names:
-            touched.setdefault(shard, [])
-    for name, shard, _ in store.catalogue.versions():
-        if shard in touched and name not in names:
-            touched[shard].append(name)
-    for shard, left in touched.items():
-        path = store.shards / shard
-        try:
+    with _alone(store):
+        store.catalogue.sync()
+        for shard, left in store.catalogue.left_without({entry.name for entry in entries}).items():
+            path = store.shards / shard
             if left:
                 write_bytes(new_path(store.shards), build_copy([(path, left)]))
-            path.unlink(missing_ok=True)
-        except FileNotFoundError as error:  # another run is merging
-            raise StoreError(f"{path}: gone while it was in use; run the same command again") from error
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be removed ({error.strerror}); give rights") from error
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(f"{path}: cannot be removed ({error.strerror}); give rights") from error
     store.catalogue.sync()
 
 

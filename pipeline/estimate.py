@@ -45,14 +45,22 @@ class Rates:
         return work.n_images / self.images_per_second + work.n_frames / self.frames_per_second
 
 
-def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int) -> Workload:
-    """Add up headers; over PROBED_AT_MOST files, an even sample stands for all."""
+def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int, *, scale: float = 1) -> Workload:
+    """Add up headers; over PROBED_AT_MOST files, an even sample stands for all.
+
+    Args:
+        sources: the files.
+        recipe: how they would be embedded.
+        n_crops: how many crops of each frame.
+        scale: how many files each of these stands for.
+    """
     step = max(1, -(-len(sources) // PROBED_AT_MOST))
     probed = [probe_length(source.path) for source in sources[::step]]
-    scale = len(sources) / max(1, len(probed))
+    n_videos = len(sources) * scale
+    scale = n_videos / max(1, len(probed))
     images = sum(n_snippets(length.n_frames, recipe) for length in probed) * recipe.frames_per_snippet * n_crops
     return Workload(
-        len(sources),
+        int(n_videos),
         int(sum(length.n_frames for length in probed) * scale),
         sum(length.seconds for length in probed) * scale / 3600,
         int(images * scale),

@@ -19,8 +19,10 @@ import numpy as np
 
 from vad_pipeline.extract.catalogue import DAMAGE
 from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.merge_lock import merging
 from vad_pipeline.extract.names import is_plain_id
 from vad_pipeline.extract.shards import (
+    SMALL_BYTES,
     Group,
     build,
     group_in,
@@ -193,13 +195,20 @@ class Results:
         return len(lines)
 
     def merge(self) -> int:
-        """Join small curve shards and drop superseded curves."""
+        """Join small curve shards and drop superseded curves, unless another run is at it."""
         remove_partial(self.curves, older_than_seconds=STALE_SECONDS, now=time.time())
+        if not self.curves.is_dir():
+            return 0
+        with merging(self.curves) as alone:
+            return self._merge() if alone else 0
+
+    def _merge(self) -> int:
         self._scan()
         keep: dict[str, list[str]] = {}
         for name, held in self._index.items():
             keep.setdefault(held.shard, []).append(name)
         sizes = {path.name: path.stat().st_size for path in map(self.curves.joinpath, self._names) if path.exists()}
+        sizes = {shard: size for shard, size in sizes.items() if size < SMALL_BYTES}
         superseded = {shard for shard, names in self._names.items() if len(names) > len(keep.get(shard, []))}
         merged = merge_shards(self.curves, sizes=sizes, keep=keep, superseded=superseded)
         if merged:

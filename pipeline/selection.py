@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import TypeVar
@@ -109,7 +109,12 @@ def find_sources(
         else:
             for path in listed:
                 _expand(path, found, id_root)
-    found.sources = list(_narrow(found.sources, config, found))
+    found.sources = list(_narrow(found.sources, replace(config, part=None), found))
+    if config.part_numbers and found.sources:
+        found.sources = [source for source in found.sources if _fits(source.video_id, config)]
+        if not found.sources:
+            found.notes.append(f"no video falls into part {config.part}")
+            return found  # nothing wrong with that
     _drop_clashes(found)
     if settle_seconds is not None and _pass_over_growing(found, settle_seconds):
         return found  # nothing left is nothing wrong
