@@ -7,57 +7,29 @@ bf16 and fp16 are weights cast to that type: autocast is slower than fp32 on a C
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import time
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from .encoder_config import LOCAL_DIR, PRECISIONS, RANDOM, EncoderConfig, load_weights
 from .errors import ConfigError
 from .geometry import CROP_PX
 from .recipe import EMBEDDING_DIM
-from .weights import OPENAI_TAG, Weights, read_weights
+from .weights import Weights
 
 logger = logging.getLogger(__name__)
 
 BATCH_CPU = 8  # images; larger batches gain nothing on a CPU and delay short videos
 BATCH_CUDA = 128
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-LOCAL_DIR = "local-dir:"
-RANDOM = "random:"
+DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 NO_WEIGHTS = (
     "CLIP weights '{tag}' for {model} could not be downloaded ({why}). Without internet: give a file with "
     "--pretrained FILE; a published DSANet checkpoint carries them: "
     "vad-pipeline convert PUBLISHED.pth OUT.safetensors --clip FILE"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderConfig:
-    """Which tower, which weights, how it is run.
-
-    Only `model` and the weights behind `pretrained` enter the recipe; device and precision do not.
-    """
-
-    model: str = "ViT-B-16-quickgelu"
-    """open_clip model name, or `local-dir:FOLDER` with an open_clip_config.json (weights inside are not used)."""
-    pretrained: str = OPENAI_TAG
-    """open_clip tag, weights file, or `random:SEED`."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
-    precision: str = "auto"
-    """`auto`, `fp32`, `bf16` or `fp16`."""
-
-    def __post_init__(self):
-        if self.precision not in ("auto", *PRECISIONS):
-            raise ConfigError(f"precision must be auto, {', '.join(PRECISIONS)}, got {self.precision!r}")
-        seed = self.pretrained.removeprefix(RANDOM)
-        if self.pretrained.startswith(RANDOM) and not (seed.isascii() and seed.isdecimal() and int(seed) < 2**63):
-            raise ConfigError(f"--pretrained {self.pretrained}: the seed must be a whole number, as in random:0")
 
 
 def resolve_device(device: str) -> torch.device:
@@ -87,41 +59,6 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         return "fp16"
     capabilities = torch.cpu.get_capabilities()
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
-
-
-def model_identity(model: str) -> str:
-    """The model name as it stands in a recipe: a folder of one's own is named by its config's hash, not its path.
-
-    Raises:
-        ConfigError: the folder has no config.
-    """
-    if not model.startswith(LOCAL_DIR):
-        return model
-    config = Path(model.removeprefix(LOCAL_DIR)) / "open_clip_config.json"
-    try:
-        return f"{LOCAL_DIR}sha256-{hashlib.sha256(config.read_bytes()).hexdigest()[:16]}"
-    except OSError as error:
-        raise ConfigError(f"--model {model}: {config} cannot be read ({error.strerror})") from error
-
-
-def load_weights(pretrained: str, model: str) -> Weights:
-    """The weights behind `pretrained`, read from a file where it is one; tensors are None for tags and `random:`.
-
-    Raises:
-        ConfigError: neither a tag of this model, nor a file, nor `random:SEED`.
-    """
-    if pretrained.startswith(RANDOM):
-        return Weights(identity=pretrained, tensors=None, quickgelu=None)
-    if Path(pretrained).is_file():
-        return read_weights(pretrained)
-    import open_clip
-
-    tags = open_clip.list_pretrained_tags_by_model(model)
-    if pretrained in tags:
-        trained_with = open_clip.get_pretrained_cfg(model, pretrained).get("quick_gelu", False)
-        return Weights(identity=pretrained, tensors=None, quickgelu=trained_with)
-    known = f"a tag ({', '.join(tags)})" if tags else "a tag"
-    raise ConfigError(f"--pretrained {pretrained}: no such file, and not {known} of {model}, nor random:SEED")
 
 
 def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
@@ -203,7 +140,7 @@ class ClipEncoder:
             f"torch {torch.__version__} {self.device.type} batch {self.batch_size} threads {torch.get_num_threads()}"
         )
         self.weights = weights.identity
-        self._dtype = PRECISIONS[self.precision]
+        self._dtype = DTYPES[self.precision]
         tower = build_tower(config, weights)
         mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in _CLIP_STATISTICS.items())
         self._mean = torch.tensor(mean, device=self.device).mul(255).view(3, 1, 1)
@@ -261,24 +198,6 @@ _CLIP_STATISTICS = {
     "mean": (0.48145466, 0.4578275, 0.40821073),
     "std": (0.26862954, 0.26130258, 0.27577711),
 }
-
-
-def weight_warnings(config: EncoderConfig, weights: Weights) -> tuple[str, ...]:
-    """What a user has to know about these weights, one sentence each."""
-    if config.pretrained.startswith(RANDOM):
-        return (f"weights {config.pretrained} are random: scores from them say nothing about real footage",)
-    if weights.quickgelu is None and not config.model.startswith(LOCAL_DIR):
-        return (
-            f"{config.pretrained}: whether these weights want QuickGELU is unverified (unknown sha256); "
-            f"{config.model} is used as asked",
-        )
-    wants = "-quickgelu" in config.model
-    if weights.quickgelu is not None and weights.quickgelu != wants and not config.model.startswith(LOCAL_DIR):
-        return (
-            f"{config.pretrained} was trained {'with' if weights.quickgelu else 'without'} QuickGELU, "
-            f"{config.model} is {'with' if wants else 'without'}: embeddings will differ from the published ones",
-        )
-    return ()
 
 
 def _first_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ SNIPPET_LEN = 16  # frames; DSANet's published features fix it
 EMBEDDING_DIM = 512
 CROPS = tuple(range(10))
 TAILS = ("keep", "drop")
+GEOMETRIES = ("vadclip", "clip")
 DECODER_FAMILIES = ("ffmpeg", "decord")
 
 

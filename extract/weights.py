@@ -8,11 +8,13 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from .errors import ConfigError
 from .source import fingerprint
+
+if TYPE_CHECKING:
+    import torch
 
 OPENAI_TAG = "openai"
 OPENAI_VIT_B_16_SHA256 = "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"  # OpenAI's ViT-B-16.pt
@@ -83,6 +85,8 @@ def read_weights(path: str) -> Weights:
 
 
 def _read_torch(path: str) -> dict[str, torch.Tensor]:
+    import torch
+
     if _is_torchscript(path):  # OpenAI's files: refused by weights-only loading
         state = torch.jit.load(path, map_location="cpu").state_dict()
         return {name: value for name, value in state.items() if name not in TORCHSCRIPT_EXTRAS}

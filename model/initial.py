@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vad_pipeline.extract.encoder import EncoderConfig, build_clip, load_weights
+from vad_pipeline.extract.encoder import build_clip
+from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights
 from vad_pipeline.extract.errors import ConfigError
 
 from .checkpoint import FORMAT_KEY, TRAINING_PREFIX

@@ -304,18 +304,20 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
 
 def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> None:
     """On a CPU, say at once where a run will take hours."""
-    from vad_pipeline.extract.encoder import resolve_device
-
     from .estimate import PROBED_AT_MOST, SLOW_SECONDS, WORTH_MEASURING_IMAGES, workload
     from .extraction import missing_sources
     from .progress import in_words
 
-    if resolve_device(extractor.config.device).type != "cpu" or extractor.config.like == "quick":
+    if extractor.config.like == "quick":
         return
     every = max(1, len(selection.sources) // PROBED_AT_MOST)
     some = replace(selection, sources=selection.sources[::every])
     work = workload(missing_sources(some, extractor, store), extractor.recipe, len(extractor.crops), scale=every)
     if work.n_images < WORTH_MEASURING_IMAGES:
+        return
+    from vad_pipeline.extract.encoder import resolve_device  # only now: it loads torch
+
+    if resolve_device(extractor.config.device).type != "cpu":
         return
     seconds = work.n_images / extractor.encoder.measure_rate()
     if seconds >= SLOW_SECONDS:

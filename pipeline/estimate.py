@@ -69,7 +69,8 @@ def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int, *, scale: 
 
 def measure(extractor: Extractor, sources: Sequence[Source]) -> Rates:
     """Run the encoder, with random weights so that nothing is downloaded, and decode the start of a real file."""
-    from vad_pipeline.extract.encoder import RANDOM, ClipEncoder
+    from vad_pipeline.extract.encoder import ClipEncoder
+    from vad_pipeline.extract.encoder_config import RANDOM
 
     encoder = ClipEncoder(replace(extractor.encoder_config, pretrained=f"{RANDOM}0"))
     return Rates(encoder.measure_rate(), _decode_rate(extractor, sources))

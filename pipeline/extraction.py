@@ -24,6 +24,7 @@ class _Plan:
     """What is needed to say whether a source is work."""
 
     extractor: Extractor
+    recipe_id: str
     store: EmbeddingStore
     failures: dict[str, RememberedFailure]
 
@@ -31,8 +32,9 @@ class _Plan:
     def of(cls, extractor: Extractor, store: EmbeddingStore) -> _Plan:
         """Failures count as remembered unless they are to be tried again."""
         remember = not (extractor.config.retry_failed or extractor.config.force)
-        failures = remembered_failures(store.outcomes, extractor.recipe.recipe_id) if remember else {}
-        return cls(extractor, store, failures)
+        recipe_id = extractor.recipe.recipe_id
+        failures = remembered_failures(store.outcomes, recipe_id) if remember else {}
+        return cls(extractor, recipe_id, store, failures)
 
     def decide(self, source: Source) -> Entry | ExtractTask:
         """The entry that makes work needless by the file's size and time alone, or the work.
@@ -40,7 +42,7 @@ class _Plan:
         Raises:
             VideoError: it failed before and has not changed, cannot be read, or its id holds imported features.
         """
-        force, recipe_id = self.extractor.config.force, self.extractor.recipe.recipe_id
+        force, recipe_id = self.extractor.config.force, self.recipe_id
         file = stat_source(source)
         entry = self.store.entry(source.video_id, recipe_id)
         if entry and not force and self._is_held(entry, file):

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
+from vad_pipeline.extract.recipe import CROPS, GEOMETRIES, NAMED_RECIPES, Recipe
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.encoder import ClipEncoder
@@ -57,18 +57,13 @@ class Extractor:
 
     def __init__(self, config: ExtractConfig):
         from vad_pipeline.extract.decoders import READERS, decoder_family
-        from vad_pipeline.extract.encoder import (
-            EncoderConfig,
-            load_weights,
-            model_identity,
-            resolve_device,
-            weight_warnings,
-        )
-        from vad_pipeline.extract.geometry import GEOMETRIES
+        from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights, model_identity, weight_warnings
 
         if config.geometry and config.geometry not in GEOMETRIES:
             raise ConfigError(f"--geometry must be one of {', '.join(GEOMETRIES)}, got {config.geometry!r}")
         if config.decoder == "nvdec":
+            from vad_pipeline.extract.encoder import resolve_device
+
             resolve_device("cuda")  # raises where there is none
         if config.decoder == "decord" and find_spec("decord") is None:
             raise ConfigError("--decoder decord: not installed here; pip install decord, or use --decoder pyav")

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import click
 
-from vad_pipeline.extract.recipe import NAMED_RECIPES, TAILS
+from vad_pipeline.extract.recipe import GEOMETRIES, NAMED_RECIPES, TAILS
 
 from .executors import BACKENDS, ExecutorConfig
 from .selection import SelectionConfig
 
 DECODERS = ("auto", "pyav", "decord", "nvdec")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-GEOMETRIES = ("vadclip", "clip")
 DEFAULT_STORE = "features"
 SLOWEST_FPS, FASTEST_FPS, MAX_RATE_DENOMINATOR = 1e-2, 1e5, 1001
 

@@ -214,15 +214,15 @@ def _walk(folder: str, found: Selection) -> Iterable[str]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and PurePath(name).suffix.lower() in VIDEO_SUFFIXES:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
                 yield os.path.join(top, name)
 
 
 def _video_id(path: str, root: str) -> str:
-    relative = os.path.relpath(os.path.abspath(path), os.path.abspath(root))
+    relative = os.path.relpath(path, root)
     if relative == "." or relative.split(os.sep)[0] == "..":
         raise ConfigError(f"--id-root {root}: {readable(path)} does not lie below it")
-    return strip_suffix(readable(PurePath(relative).as_posix()))
+    return strip_suffix(readable(relative.replace(os.sep, "/")))
 
 
 def _by_name(items: Sequence[Item], names: Iterable[str], video_of: Callable[[Item], str], found: Selection) -> list:
@@ -274,15 +274,16 @@ def _labelled(path: Path, split: str | None) -> list[str]:
 
 def _drop_clashes(found: Selection) -> None:
     """Files with one id fail together; the same file named twice is one."""
-    by_id: dict[str, dict[str, Source]] = {}
+    by_id: dict[str, list[Source]] = {}
     for source in found.sources:
-        by_id.setdefault(source.video_id, {}).setdefault(os.path.realpath(source.path), source)
+        by_id.setdefault(source.video_id, []).append(source)
     found.sources = []
-    for video_id, files in by_id.items():
-        if len(files) == 1:
-            found.sources += files.values()
+    for video_id, sources in by_id.items():
+        files = {os.path.realpath(source.path): source for source in reversed(sources)} if len(sources) > 1 else None
+        if files is None or len(files) == 1:
+            found.sources.append(sources[0])
             continue
-        names = ", ".join(readable(s.path) for s in files.values())
-        for source in files.values():
+        names = ", ".join(readable(s.path) for s in reversed(files.values()))
+        for source in reversed(files.values()):
             reason = f"id {video_id!r} is shared by {names}; rename them or set --id-root higher up"
             found.failures.append((video_id, VideoOpenError(source.path, "id_clash", reason)))

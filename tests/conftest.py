@@ -42,7 +42,8 @@ def toy_model(tmp_path_factory) -> str:
 @pytest.fixture(scope="session")
 def toy_encoder(toy_model):
     """The toy tower, loaded."""
-    from vad_pipeline.extract.encoder import ClipEncoder, EncoderConfig
+    from vad_pipeline.extract.encoder import ClipEncoder
+    from vad_pipeline.extract.encoder_config import EncoderConfig
 
     return ClipEncoder(EncoderConfig(model=toy_model, pretrained="random:0", device="cpu", precision="fp32"))
 

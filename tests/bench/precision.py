@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vad_pipeline.extract.encoder import ClipEncoder, EncoderConfig
+from vad_pipeline.extract.encoder import ClipEncoder
+from vad_pipeline.extract.encoder_config import EncoderConfig
 from vad_pipeline.extract.geometry import crop_frame
 from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.extract.recipe import NAMED_RECIPES

@@ -143,7 +143,8 @@ def test_low_precision_on_real_clips(shared, toy_model):
 
     Around a still clip's own mean, random weights leave little but rounding: tests/bench/precision.py reports that too.
     """
-    from vad_pipeline.extract.encoder import ClipEncoder, EncoderConfig
+    from vad_pipeline.extract.encoder import ClipEncoder
+    from vad_pipeline.extract.encoder_config import EncoderConfig
 
     recipe = NAMED_RECIPES["quick"].recipe
     clips = ["ucf/RoadAccidents017_x264.mp4", "odd/survnofight_nofi001.mp4", "ucf/Normal_Videos_063_x264.mp4"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.encoder import ClipEncoder, EncoderConfig, load_weights, resolve_precision, weight_warnings
+from vad_pipeline.extract.encoder import ClipEncoder, resolve_precision
+from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights, weight_warnings
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.weights import read_weights, tower_sha256
 

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from vad_pipeline.extract.encoder import model_identity
+from vad_pipeline.extract.encoder_config import model_identity
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.checkpoint import seeded_checkpoint

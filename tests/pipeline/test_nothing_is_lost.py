@@ -68,7 +68,7 @@ def test_imported_features_are_not_replaced_silently(tmp_path, make_video, run_c
         recipe = opened.entries()[0].recipe_id
     from dataclasses import replace
 
-    from vad_pipeline.extract.encoder import model_identity
+    from vad_pipeline.extract.encoder_config import model_identity
     from vad_pipeline.extract.exchange import import_list
     from vad_pipeline.extract.recipe import Recipe
 
