@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from .errors import ConfigError
 
@@ -17,8 +18,8 @@ VIDEO_SUFFIXES = frozenset(
 
 def strip_suffix(name: str) -> str:
     """Drop a known video suffix, and only such a one: many data set names contain dots that are none."""
-    path = PurePosixPath(name)
-    return name[: -len(path.suffix)] if path.suffix.lower() in VIDEO_SUFFIXES else name
+    stem, suffix = posixpath.splitext(name)
+    return stem if suffix.lower() in VIDEO_SUFFIXES else name
 
 
 def is_plain_id(video_id: object) -> bool:

@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,8 +197,8 @@ def merge_shards(
     folder: Path,
     *,
     sizes: Mapping[str, int],
+    held: Mapping[str, int],
     keep: Mapping[str, list[str]],
-    superseded: Collection[str],
 ) -> int:
     """Join shards into larger ones and drop what is superseded in them; for who holds the folder's `merging` lock.
 
@@ -207,8 +207,8 @@ def merge_shards(
     Args:
         folder: where the shards lie.
         sizes: bytes of each shard to join, by file name.
-        keep: the groups of each shard that are still the newest of their name.
-        superseded: shards that hold groups which are not.
+        held: how many groups each of them holds.
+        keep: those that are still the newest of their name.
 
     Returns:
         How many shards were merged away.
@@ -216,9 +216,9 @@ def merge_shards(
     merged = 0
     for batch in _batches(sizes):
         still_merging(folder)
-        if len(batch) == 1 and batch[0] not in superseded:
+        if len(batch) == 1 and len(keep[batch[0]]) == held[batch[0]]:
             continue
-        sources = [(folder / shard, keep[shard]) for shard in batch if keep.get(shard)]
+        sources = [(folder / shard, keep[shard]) for shard in batch if keep[shard]]
         try:
             data = build_copy(sources)
         except FileNotFoundError:  # another run is merging the same ones: leave them to it

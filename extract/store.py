@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -113,8 +113,13 @@ class EmbeddingStore:
 
     def entry(self, video_id: str, recipe_id: str) -> Entry | None:
         """The newest features of a video under a recipe."""
-        name = group_name(video_id, recipe_id)
-        return self._pending.get(name) or next(iter(self.catalogue.find(name=name)), None)
+        return self.entries_of([video_id], recipe_id)[0]
+
+    def entries_of(self, video_ids: Sequence[str], recipe_id: str) -> list[Entry | None]:
+        """The same for several at once, a few hundred at most."""
+        names = [group_name(video_id, recipe_id) for video_id in video_ids]
+        held = self.catalogue.newest(names) | {name: self._pending[name] for name in names if name in self._pending}
+        return [held.get(name) for name in names]
 
     def of_size(self, size: int, recipe_id: str) -> list[Entry]:
         """What was made from files of this many bytes: perhaps from the same content."""

@@ -37,13 +37,13 @@ def merge(store: EmbeddingStore, *, everything: bool = False) -> int:
             return 0
         store.catalogue.sync()
         sizes = store.catalogue.shards()
-        superseded = store.catalogue.superseded_shards()
-        candidates = [shard for shard in sizes if sizes[shard] < SMALL_BYTES or (everything and shard in superseded)]
+        superseded = store.catalogue.superseded_shards() if everything else ()
+        candidates = [shard for shard in sizes if sizes[shard] < SMALL_BYTES or shard in superseded]
         merged = merge_shards(
             store.shards,
             sizes={shard: sizes[shard] for shard in candidates},
-            keep=store.catalogue.newest_in(candidates),
-            superseded=superseded,
+            held={shard: store.catalogue.n_groups(shard) for shard in candidates},
+            keep={shard: store.catalogue.newest_in(shard) for shard in candidates},
         )
     store.catalogue.sync()
     return merged

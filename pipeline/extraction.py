@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vad_pipeline.extract.catalogue import Entry
@@ -17,6 +18,9 @@ from .limits import FailureLimit
 from .outcomes import REMEMBERED, OutcomeLog, RememberedFailure, VideoOutcome, absolute, remembered_failures
 from .run import Recorder, Report, RunSummary, process_archive
 from .selection import Selection, Source
+
+LOOKED_UP_AT_ONCE = 500
+Candidate = tuple[Source, Entry | None]
 
 
 @dataclass(slots=True)
@@ -36,15 +40,20 @@ class _Plan:
         failures = remembered_failures(store.outcomes, recipe_id) if remember else {}
         return cls(extractor, recipe_id, store, failures)
 
-    def decide(self, source: Source) -> Entry | ExtractTask:
+    def looked_up(self, sources: Sequence[Source]) -> Iterator[Candidate]:
+        """Every source with the newest features of its id; the catalogue is asked for many at once."""
+        for start in range(0, len(sources), LOOKED_UP_AT_ONCE):
+            some = sources[start : start + LOOKED_UP_AT_ONCE]
+            yield from zip(some, self.store.entries_of([s.video_id for s in some], self.recipe_id), strict=True)
+
+    def decide(self, candidate: Candidate) -> Entry | ExtractTask:
         """The entry that makes work needless by the file's size and time alone, or the work.
 
         Raises:
             VideoError: it failed before and has not changed, cannot be read, or its id holds imported features.
         """
-        force, recipe_id = self.extractor.config.force, self.recipe_id
+        (source, entry), force = candidate, self.extractor.config.force
         file = stat_source(source)
-        entry = self.store.entry(source.video_id, recipe_id)
         if entry and not force and self._is_held(entry, file):
             return entry
         failure = self.failures.get(absolute(source.path))
@@ -56,7 +65,7 @@ class _Plan:
             )
             raise VideoOpenError(source.path, "id_clash", reason)
         own = entry if entry and entry.size == file.size else None
-        twins = () if force else tuple(filter(self._has_crops, self.store.of_size(file.size, recipe_id)))
+        twins = () if force else tuple(filter(self._has_crops, self.store.of_size(file.size, self.recipe_id)))
         return ExtractTask(source, file, own, twins)
 
     def _is_held(self, entry: Entry, file: SourceFile) -> bool:
@@ -91,9 +100,9 @@ def extract_archive(
                 return summary
         plan = _Plan.of(extractor, store)
 
-        def decide(source: Source) -> VideoOutcome | ExtractTask:
-            decided = plan.decide(source)
-            return _cached(source, decided) if isinstance(decided, Entry) else decided
+        def decide(candidate: Candidate) -> VideoOutcome | ExtractTask:
+            decided = plan.decide(candidate)
+            return _cached(candidate[0], decided) if isinstance(decided, Entry) else decided
 
         def settle(extracted: Extracted) -> VideoOutcome:
             if extracted.entry:
@@ -103,12 +112,12 @@ def extract_archive(
             return extracted.outcome
 
         process_archive(
-            selection.sources,
+            plan.looked_up(selection.sources),
             decide,
             _work(extractor, store, executor),
             settle,
             executor=executor,
-            identify=lambda source: (source.video_id, absolute(source.path)),
+            identify=lambda candidate: (candidate[0].video_id, absolute(candidate[0].path)),
             recorder=recorder,
             recipe_id=recipe_id,
         )
@@ -134,10 +143,10 @@ def missing_sources(selection: Selection, extractor: Extractor, store: Embedding
     """What would have to be looked at: neither held nor known to fail. For --dry-run and the estimate."""
     plan = _Plan.of(extractor, store)
 
-    def is_missing(source: Source) -> bool:
+    def is_missing(candidate: Candidate) -> bool:
         try:
-            return isinstance(plan.decide(source), ExtractTask)
+            return isinstance(plan.decide(candidate), ExtractTask)
         except VideoError:
             return False
 
-    return [source for source in selection.sources if is_missing(source)]
+    return [candidate[0] for candidate in plan.looked_up(selection.sources) if is_missing(candidate)]

@@ -96,7 +96,7 @@ class OutcomeLog:
             StoreError: the folder cannot be written.
         """
         outcome.run_id, outcome.host = self.run_id, outcome.host or self._host
-        outcome.time = datetime.now(UTC).isoformat(timespec="seconds")
+        outcome.time = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({name: getattr(outcome, name) for name in OUTCOME_FIELDS})
         with self._writing():
             if self._file is None:

@@ -209,8 +209,8 @@ class Results:
             keep.setdefault(held.shard, []).append(name)
         sizes = {path.name: path.stat().st_size for path in map(self.curves.joinpath, self._names) if path.exists()}
         sizes = {shard: size for shard, size in sizes.items() if size < SMALL_BYTES}
-        superseded = {shard for shard, names in self._names.items() if len(names) > len(keep.get(shard, []))}
-        merged = merge_shards(self.curves, sizes=sizes, keep=keep, superseded=superseded)
+        held = {shard: len(self._names[shard]) for shard in sizes}
+        merged = merge_shards(self.curves, sizes=sizes, held=held, keep={shard: keep.get(shard, []) for shard in sizes})
         if merged:
             self._scan()
         return merged

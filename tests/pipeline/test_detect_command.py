@@ -332,3 +332,15 @@ def test_damaged_features_of_one_video_cost_only_it(archive, detect, tmp_path):
         del node["snippet_seconds"]
     code, out, err = detect(out="b")
     assert code == 1 and "2 ok, 0 cached, 1 failed" in out and "[unreadable]" in err
+
+
+def test_two_workers_make_the_curves_that_one_process_makes(archive, detect, tmp_path):
+    detect(archive)
+    code, out, err = detect("--workers", "2", "--csv", out="parallel")
+    assert code == 0 and "3 ok, 0 cached, 0 failed" in out, err
+    alone, parallel = read_curves(tmp_path / "out"), read_curves(tmp_path / "parallel")
+    assert alone.keys() == parallel.keys() == FRAMES.keys()
+    for name in FRAMES:
+        assert np.allclose(alone[name]["score"], parallel[name]["score"], atol=1e-6)
+        assert (tmp_path / "parallel" / "curves" / f"{name}.csv").exists()
+    assert "0 ok, 3 cached" in detect("--workers", "2", "--csv", out="parallel")[1]
