@@ -74,6 +74,8 @@ class _Held:
     video: str
     made_from: str
     """Checksum of the features, crop and checkpoint: the same means the same curve."""
+    peak_score: float
+    """What no frame's score exceeds: a curve below a threshold need not be read for its events."""
     written_ns: int
 
 
@@ -171,7 +173,14 @@ class Results:
 
     def __iter__(self) -> Iterator[AnomalyCurve]:
         """All curves, by video id."""
-        for name in sorted(self._index, key=lambda name: self._index[name].video):
+        return self._reaching(0.0)
+
+    def _reaching(self, threshold: float) -> Iterator[AnomalyCurve]:
+        """The curves with a score of `threshold` or more, by video id."""
+        names = [
+            name for name, held in self._index.items() if held.peak_score >= np.float32(threshold)
+        ]  # as find_events
+        for name in sorted(names, key=lambda name: self._index[name].video):
             yield self._read_again(name)
 
     def __len__(self) -> int:
@@ -186,7 +195,7 @@ class Results:
         self._scan()  # another run may have added curves
         lines = [
             json.dumps(_event_row(curve.video_id, event))
-            for curve in self
+            for curve in self._reaching(threshold)
             for event in find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds)
         ]
         write_bytes(self.path / EVENTS_NAME, "".join(f"{line}\n" for line in lines).encode())
@@ -278,6 +287,7 @@ def write_curve(curves: Path, curve: AnomalyCurve, *, recipe_id: str, made_from:
         "source": curve.source,
         "recipe_id": recipe_id,
         "made_from": made_from,
+        "peak_score": float(curve.scores.max()),
         "written_ns": time.time_ns(),
     }
     datasets = {"score": curve.scores, "category": curve.category, "frame_seconds": curve.frame_seconds}
@@ -316,4 +326,5 @@ def _held(shard: str, node: h5py.Group) -> _Held:
     attributes = node.attrs
     if not is_plain_id(attributes["video"]):
         raise ValueError("its video id cannot be used")
-    return _Held(shard, attributes["video"], attributes["made_from"], int(attributes["written_ns"]))
+    peak_score = float(attributes.get("peak_score", 1.0))
+    return _Held(shard, attributes["video"], attributes["made_from"], peak_score, int(attributes["written_ns"]))

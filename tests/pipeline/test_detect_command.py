@@ -344,3 +344,18 @@ def test_two_workers_make_the_curves_that_one_process_makes(archive, detect, tmp
         assert np.allclose(alone[name]["score"], parallel[name]["score"], atol=1e-6)
         assert (tmp_path / "parallel" / "curves" / f"{name}.csv").exists()
     assert "0 ok, 3 cached" in detect("--workers", "2", "--csv", out="parallel")[1]
+
+
+def test_curves_below_the_threshold_are_not_read_for_events(archive, detect, tmp_path, run_cli, monkeypatch):
+    from vad_pipeline.pipeline.results import Results
+
+    detect(archive)
+    peaks = {name: float(curve["score"].max()) for name, curve in read_curves(tmp_path / "out").items()}
+    read, real = [], Results._read
+    monkeypatch.setattr(Results, "_read", lambda self, name: read.append(name) or real(self, name))
+    for threshold in sorted(peaks.values()):  # a score at the threshold belongs to an event
+        read.clear()
+        assert run_cli("events", tmp_path / "out", "--threshold", threshold)[0] == 0
+        events = map(json.loads, (tmp_path / "out" / "events.jsonl").read_text().splitlines())
+        expected = {name for name, peak in peaks.items() if peak >= threshold}
+        assert {event["video"] for event in events} == expected and len(read) == len(expected)
