@@ -19,15 +19,18 @@ from pathlib import Path
 
 import h5py
 
-from .errors import ConfigError, StoreError
+from .errors import ConfigError, DamagedShard, StoreBusy, StoreError
 from .names import is_plain_id
 from .recipe import Recipe
-from .shards import group_in, opened, shard_paths
+from .shards import each_shard, group_in, opened, refuse_unreadable
 
 logger = logging.getLogger(__name__)
 
 STEM, SUFFIX = "catalogue", ".sqlite"
 NETWORK_FILE_SYSTEMS = frozenset("9p afs beegfs ceph cifs glusterfs gpfs lustre ncpfs nfs nfs4 smb3 smbfs".split())
+APPLICATION_ID = 0x56414463  # in the header of our SQLite files
+APPLICATION_ID_END = 72  # byte in that header
+ROWS_AT_ONCE = 1000
 LOCK_SECONDS = 60  # how long to wait for another process's write
 
 
@@ -73,6 +76,8 @@ NUMBERS = ("n_frames", "size", "mtime_ns", "written_ns")
 # what reading a damaged or foreign group can raise
 DAMAGE = (OSError, RuntimeError, KeyError, IndexError, ValueError, TypeError, AttributeError, ArithmeticError)
 SCHEMA = f"""
+PRAGMA application_id = {APPLICATION_ID};
+CREATE TABLE IF NOT EXISTS store (id TEXT);
 CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER);
 CREATE TABLE IF NOT EXISTS videos ({", ".join(COLUMNS)}, PRIMARY KEY (name, shard));
 CREATE INDEX IF NOT EXISTS videos_by_shard ON videos (shard);
@@ -135,10 +140,23 @@ def entry_of(name: str, shard: str, node: h5py.Group) -> Entry:
 
 
 class Catalogue:
-    """Index of the shards in `folder`, kept in `path`."""
+    """Index of the shards in `folder`, kept in `path`.
 
-    def __init__(self, path: Path, folder: Path):
-        self.path, self.folder = path, folder
+    Args:
+        path: the SQLite file.
+        folder: the shards.
+        store_id: of the store; an index of another one is not used.
+        own: whether `path` is the store's own place for it, where nothing else can lie.
+
+    Raises:
+        ConfigError: `path` is somebody else's file, or cannot be made.
+        StoreError: it is locked, or the disk is full.
+    """
+
+    def __init__(self, path: Path, folder: Path, *, store_id: str = "", own: bool = True):
+        self.path, self.folder, self._store_id, self._own = path, folder, store_id, own
+        if not own:
+            self._refuse_foreign_file()
         try:
             self._connect()
         except sqlite3.OperationalError as error:  # locked, full disk: the file itself may be in another run's hands
@@ -146,25 +164,59 @@ class Catalogue:
         except sqlite3.DatabaseError:
             self._begin_anew()
 
+    def _refuse_foreign_file(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("rb") as file:
+                head = file.read(APPLICATION_ID_END)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            why = error.strerror
+            raise ConfigError(f"--catalogue {self.path}: cannot be used ({why}); give another file") from error
+        if head and int.from_bytes(head[APPLICATION_ID_END - 4 :]) != APPLICATION_ID:
+            raise ConfigError(f"--catalogue {self.path}: is no catalogue of vad-pipeline; give another file")
+
     def _begin_anew(self) -> None:
         """Drop a damaged index: `sync` fills the new one."""
         logger.warning("%s: damaged, rebuilt from the shards", self.path)
-        for leftover in (self.path, self.path.with_name(f"{self.path.name}-journal")):
-            leftover.unlink(missing_ok=True)
+        try:
+            for leftover in (self.path, self.path.with_name(f"{self.path.name}-journal")):
+                leftover.unlink(missing_ok=True)
+        except OSError:  # a disk one may only read
+            self._use_memory()
+            return
         self._connect()
 
     def _connect(self) -> None:
         try:
             self._db = sqlite3.connect(self.path, timeout=LOCK_SECONDS)
             known = tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)"))
-            if known and known != COLUMNS:  # another version's index: it is only an index
-                self._db.executescript("DROP TABLE shards; DROP TABLE videos;")
-            self._db.executescript(SCHEMA)
+            if known and (known != COLUMNS or self._is_of_another_store()):  # it is only an index
+                self._db.executescript("DROP TABLE shards; DROP TABLE videos; DROP TABLE IF EXISTS store;")
+                known = ()
+            if not known:
+                self._db.executescript(SCHEMA)
+                with self._db:
+                    self._db.execute(
+                        "INSERT INTO store SELECT ? WHERE NOT EXISTS (SELECT 1 FROM store)", (self._store_id,)
+                    )
         except sqlite3.OperationalError as error:
             if "readonly" not in str(error) and "unable to open" not in str(error):
                 raise
+            if not self._own:
+                raise ConfigError(f"--catalogue {self.path}: cannot be used ({error}); give another file") from error
             self._use_memory()
         self._db.execute("SELECT * FROM videos LIMIT 1").fetchone()
+
+    def _is_of_another_store(self) -> bool:
+        try:
+            of = [store for (store,) in self._db.execute("SELECT id FROM store")]
+        except sqlite3.OperationalError:  # an index of before
+            return True
+        if of != [self._store_id] and not self._own:
+            raise ConfigError(f"--catalogue {self.path}: is that of another store; give each store a file of its own")
+        return of != [self._store_id]
 
     def _use_memory(self) -> None:
         """A store one may only read still has to be readable."""
@@ -173,27 +225,41 @@ class Catalogue:
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with self._db:
-                yield self._db
-        except sqlite3.OperationalError as error:
-            raise StoreError(
-                f"{self.path}: cannot be written ({error}); make space or give rights, then go on"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise StoreError(self._damaged(error)) from error
+        with self._errors_told(), self._db:
+            yield self._db
 
-    def _damaged(self, error: Exception) -> str:
-        return f"{self.path}: damaged ({error}); run the same command again, it is rebuilt from the shards"
+    @contextlib.contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        """SQLite's errors as ours."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) or "busy" in str(error):
+                raise self._busy(error) from error
+            raise StoreError(f"{self.path}: cannot be used ({error}); make space or give rights, then go on") from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise StoreError(f"{self.path}: damaged ({error}); run again, it is rebuilt from the shards") from error
+
+    def _busy(self, error: sqlite3.OperationalError) -> StoreBusy:
+        return StoreBusy(f"{self.path}: another command is using it ({error}); run this one again later")
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple]:
+        with self._errors_told():
+            return self._db.execute(query, values).fetchall()
 
     def sync(self) -> list[StoreError]:
         """Take in new shards, drop those that are gone or damaged.
 
         Returns:
-            What could not be read: those shards' videos count as not held.
+            What is damaged: those shards' videos count as not held.
+
+        Raises:
+            StoreError: a shard cannot be read though nothing says that it is damaged, or the index not be written.
         """
         try:
             return self._sync()
+        except sqlite3.OperationalError as error:
+            raise self._busy(error) from error
         except (sqlite3.DatabaseError, UnicodeDecodeError):  # rows that were whole when it was opened
             self._begin_anew()
             return self._sync()
@@ -208,8 +274,8 @@ class Catalogue:
         problems: list[StoreError] = []
         present: set[str] = set()
         rows: list[Entry] = []
-        read: list[tuple[str, int, int]] = []  # entered into `shards`; those with damaged groups are read every time
-        for path in shard_paths(self.folder):
+        read: dict[str, tuple[int, int]] = {}  # entered into `shards`; those with damaged groups are read every time
+        for path in each_shard(self.folder):
             try:
                 stat = path.stat()
                 present.add(path.name)
@@ -219,7 +285,7 @@ class Catalogue:
             except FileNotFoundError:  # merged away by another run meanwhile
                 present.discard(path.name)
                 continue
-            except StoreError as error:
+            except DamagedShard as error:
                 problems.append(error)
                 present.discard(path.name)  # it may have been whole when it was indexed
                 continue
@@ -228,15 +294,15 @@ class Catalogue:
             if damaged:
                 present.discard(path.name)
             else:
-                read.append((path.name, stat.st_size, stat.st_mtime_ns))
+                read[path.name] = (stat.st_size, stat.st_mtime_ns)
         gone = [(name,) for name in known if name not in present]
         if rows or read or gone or problems:
             touched = [replace(row, mtime_ns=self._known_mtime(row)) for row in rows]
             with self._write() as db:
-                db.executemany("DELETE FROM shards WHERE name = ?", gone + [(r[0],) for r in read])
-                db.executemany("INSERT INTO shards VALUES (?, ?, ?)", read)
+                db.executemany("DELETE FROM shards WHERE name = ?", gone + [(name,) for name in read])
+                db.executemany("INSERT INTO shards VALUES (?, ?, ?)", [(name, *state) for name, state in read.items()])
                 db.execute("DELETE FROM videos WHERE shard NOT IN (SELECT name FROM shards)")
-                db.executemany("DELETE FROM videos WHERE shard = ?", [(r[0],) for r in read])
+                db.executemany("DELETE FROM videos WHERE shard = ?", [(name,) for name in read])
                 self._insert(db, touched)
         return problems
 
@@ -271,40 +337,46 @@ class Catalogue:
         """The newest entries of group names, all in one query: what is asked of every video of an archive."""
         marks = ", ".join("?" * len(names))
         query = f"SELECT * FROM videos WHERE name IN ({marks}) ORDER BY written_ns, shard"
-        try:
-            return {row[0]: Entry(*row) for row in self._db.execute(query, names)}
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise StoreError(self._damaged(error)) from error
+        return {row[0]: Entry(*row) for row in self._rows(query, names)}
 
     def each(self, **equal: object) -> Iterator[Entry]:
-        """The same, one after the other: a million need not be in memory."""
+        """As `find`, one after the other: a million need not be in memory, nor keep others from writing."""
         conditions = "".join(f" AND v.{column} = ?" for column in equal)
-        query = f"{NEWEST}{conditions} ORDER BY v.video, v.recipe_id"
-        try:
-            for row in self._db.execute(query, tuple(equal.values())):
-                yield Entry(*row)
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise StoreError(self._damaged(error)) from error
+        query = f"""{NEWEST}{conditions} AND (v.video, v.recipe_id, v.name) > (?, ?, ?)
+            ORDER BY v.video, v.recipe_id, v.name LIMIT {ROWS_AT_ONCE}"""
+        last = ("", "", "")
+        while rows := self._rows(query, (*equal.values(), *last)):
+            for row in rows:
+                entry = Entry(*row)
+                yield entry
+            last = (entry.video, entry.recipe_id, entry.name)
 
     def superseded_shards(self) -> set[str]:
         """Shards that hold groups of which another shard has a newer version, or the same."""
         query = """SELECT DISTINCT v.shard FROM (SELECT name FROM videos GROUP BY name HAVING count(*) > 1) AS twice
             JOIN videos v USING (name) WHERE EXISTS (SELECT 1 FROM videos w
             WHERE w.name = v.name AND (w.written_ns, w.shard) > (v.written_ns, v.shard))"""
-        return {shard for (shard,) in self._db.execute(query)}
+        return {shard for (shard,) in self._rows(query)}
 
-    def newest_in(self, shard: str) -> list[str]:
-        """The groups of a shard of which no other has a newer version."""
-        query = f"SELECT name FROM ({NEWEST}) WHERE shard = ? ORDER BY name"
-        return [name for (name,) in self._db.execute(query, (shard,))]
+    def kept_of(self, shard: str, settled: Collection[str]) -> list[str]:
+        """The groups of a shard that must not go with it.
+
+        Those of which nobody holds a newer version, nor `settled` shards the same one. Whoever takes shards away by
+        this rule, at the same time as others do, leaves the newest version of every group somewhere.
+        """
+        query = """SELECT v.name, w.shard, w.written_ns > v.written_ns FROM videos v LEFT JOIN videos w
+            ON w.name = v.name AND w.shard != v.shard AND w.written_ns >= v.written_ns WHERE v.shard = ?"""
+        rows = self._rows(query, (shard,))
+        dropped = {name for name, other, newer in rows if other and (newer or other in settled)}
+        return sorted({name for name, _, _ in rows} - dropped)
 
     def n_groups(self, shard: str) -> int:
         """How many groups a shard holds."""
-        return self._db.execute("SELECT count(*) FROM videos WHERE shard = ?", (shard,)).fetchone()[0]
+        return self._rows("SELECT count(*) FROM videos WHERE shard = ?", (shard,))[0][0]
 
     def left_without(self, names: Collection[str]) -> dict[str, list[str]]:
         """The shards that hold any version of these groups, and what else each of them holds."""
-        found = self._db.execute("SELECT shard, name FROM videos").fetchall() if names else []
+        found = self._rows("SELECT shard, name FROM videos") if names else []
         shards = {shard for shard, name in found if name in names}
         left: dict[str, list[str]] = {shard: [] for shard in shards}
         for shard, name in found:
@@ -314,7 +386,7 @@ class Catalogue:
 
     def shards(self) -> dict[str, int]:
         """Size in bytes of each known shard."""
-        return dict(self._db.execute("SELECT name, size FROM shards ORDER BY name"))
+        return dict(self._rows("SELECT name, size FROM shards ORDER BY name"))
 
     def close(self) -> None:
         """Close the database."""
@@ -330,10 +402,9 @@ class Catalogue:
                         entries.append(entry_of(name, path.name, group_in(root, name)))
                     except StoreError as error:
                         problems.append(error)
-        except FileNotFoundError:
-            raise
         except DAMAGE as error:
-            raise StoreError(f"{path}: damaged ({error}); run `vad-pipeline store verify`") from error
+            refuse_unreadable(path, error)
+            raise DamagedShard(f"{path}: damaged ({error}); run `vad-pipeline store verify`") from error
         return entries, problems
 
     @staticmethod

@@ -23,6 +23,14 @@ class StoreError(RunStopped):
     """A feature store or results folder that cannot be read or written."""
 
 
+class DamagedShard(StoreError):
+    """A file of shards that is not what was written: its content is wrong, not the disk or the rights."""
+
+
+class StoreBusy(StoreError):
+    """Another process is reading or writing what this one wants to write."""
+
+
 class VideoError(VadError):
     """One video cannot be used; every other one goes on.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import logging
 import os
 import re
 from collections.abc import Callable
@@ -23,8 +22,6 @@ from .records import VideoEmbeddings
 from .shards import write_bytes
 from .source import SourceFile
 from .store import IMPORTED_SIZE, EmbeddingStore
-
-logger = logging.getLogger(__name__)
 
 CROP_SUFFIX = re.compile(r"__(\d)$")
 LIST_NAME = "list.csv"

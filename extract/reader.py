@@ -6,7 +6,6 @@ frames nobody samples are decoded (they must be counted) but never converted.
 
 from __future__ import annotations
 
-import logging
 import os
 from array import array
 from collections.abc import Iterator
@@ -22,8 +21,6 @@ from .errors import EmptyVideoError, VideoDecodeError, VideoOpenError
 from .records import VideoInfo
 from .source import SourceFile
 from .timeline import faults, timeline
-
-logger = logging.getLogger(__name__)
 
 MAX_FRAME_PX = 8192 * 4320  # a snippet's frames are held undecided: 16 of these are 850 MB in YUV 4:2:0
 MAX_DECODED_PX = 4 * MAX_FRAME_PX  # a decoder asks for no more memory than this needs, whatever a stream says

@@ -13,6 +13,7 @@ import io
 import logging
 import math
 import os
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from urllib.parse import quote
 import h5py
 import numpy as np
 
-from .errors import ConfigError, StoreError
+from .errors import ConfigError, DamagedShard, StoreError
 from .merge_lock import still_merging
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ ROOT_GROUP = "videos"
 SHARD_BYTES = 128 << 20  # merged shards grow to about this
 SMALL_BYTES = SHARD_BYTES // 2  # and are left alone from this size on
 TEMPORARY_PREFIX = ".partial-"
+PARTIAL_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
 NAME_ERRORS = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
+LISTINGS = 50  # of a folder that others merge meanwhile
 COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESSED_FROM_BYTES = 1024  # chunking costs more than it saves below
 OWN_FILTERS = frozenset({h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE})
@@ -134,13 +137,12 @@ def opened(path: Path) -> Iterator[h5py.Group]:
     """
     try:
         file = h5py.File(path, "r", locking=False)  # complete files never change, and locks fail on network disks
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise StoreError(f"{path}: no readable HDF5 file; run `vad-pipeline store verify`") from error
+        refuse_unreadable(path, error)
+        raise DamagedShard(f"{path}: no readable HDF5 file; run `vad-pipeline store verify`") from error
     with file:
         if not isinstance(file.get(ROOT_GROUP), h5py.Group):
-            raise StoreError(f"{path}: not written by vad-pipeline (no `{ROOT_GROUP}` group); move it elsewhere")
+            raise DamagedShard(f"{path}: not written by vad-pipeline (no `{ROOT_GROUP}` group); move it elsewhere")
         yield file[ROOT_GROUP]
 
 
@@ -155,7 +157,7 @@ def group_in(root: h5py.Group, name: str) -> h5py.Group:
         node = root[name]
         problem = next(filter(None, (_why_not(node, key, h5py.Dataset) for key in node)), None)
     if problem:
-        raise StoreError(f"{root.file.filename}: {name}: {problem}; it is not read, run `vad-pipeline store verify`")
+        raise DamagedShard(f"{root.file.filename}: {name}: {problem}; it is not read, run `vad-pipeline store verify`")
     return node
 
 
@@ -180,16 +182,44 @@ def _why_not(parent: h5py.Group, key: str, kind: type) -> str | None:
     return None
 
 
+def refuse_unreadable(path: Path, error: Exception) -> None:
+    """Raise where it is the disk or the rights that keep a shard from being read, not its content.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        StoreError: anything else that the system says.
+    """
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOENT, errno.ESTALE):
+        raise FileNotFoundError(number, os.strerror(number), str(path)) from error
+    if number:
+        raise StoreError(f"{path}: cannot be read ({os.strerror(number)}); mend that, then go on") from error
+
+
+def each_shard(folder: Path) -> Iterator[Path]:
+    """All shards, each once; where one has gone by the time it was looked at, also what it was merged into."""
+    seen: set[Path] = set()
+    for _ in range(LISTINGS):
+        gone = False
+        for path in shard_paths(folder):
+            if path not in seen:
+                seen.add(path)
+                yield path
+                gone = gone or not path.exists()
+        if not gone:
+            return
+
+
 def shard_paths(folder: Path) -> list[Path]:
     """All complete shards in a folder, by name."""
     return sorted(p for p in folder.glob("*.h5") if not p.name.startswith("."))
 
 
-def remove_partial(folder: Path, *, older_than_seconds: float, now: float) -> None:
+def remove_partial(folder: Path) -> None:
     """Delete what killed runs left half written; younger files may belong to a run that is alive."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if now - path.stat().st_mtime > older_than_seconds:
+        with contextlib.suppress(OSError):  # gone, or not ours to delete: it harms nobody
+            if time.time() - path.stat().st_mtime > PARTIAL_SECONDS:
                 path.unlink()
 
 
@@ -208,7 +238,7 @@ def merge_shards(
         folder: where the shards lie.
         sizes: bytes of each shard to join, by file name.
         held: how many groups each of them holds.
-        keep: those that are still the newest of their name.
+        keep: those that must not go with it; one that several of a batch hold is kept once.
 
     Returns:
         How many shards were merged away.
@@ -218,7 +248,7 @@ def merge_shards(
         still_merging(folder)
         if len(batch) == 1 and len(keep[batch[0]]) == held[batch[0]]:
             continue
-        sources = [(folder / shard, keep[shard]) for shard in batch if keep[shard]]
+        sources = _each_once(folder, batch, keep)
         try:
             data = build_copy(sources)
         except FileNotFoundError:  # another run is merging the same ones: leave them to it
@@ -229,9 +259,31 @@ def merge_shards(
         if sources:
             write_bytes(new_path(folder), data)
         for shard in batch:
-            (folder / shard).unlink(missing_ok=True)
+            unlink(folder / shard)
         merged += len(batch)
     return merged
+
+
+def _each_once(folder: Path, batch: list[str], keep: Mapping[str, list[str]]) -> list[tuple[Path, list[str]]]:
+    sources, taken = [], set()
+    for shard in batch:
+        names = [name for name in keep[shard] if name not in taken]
+        taken.update(names)
+        if names:
+            sources.append((folder / shard, names))
+    return sources
+
+
+def unlink(path: Path) -> None:
+    """Take a shard away.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be removed ({error.strerror}); give rights") from error
 
 
 def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:

@@ -7,8 +7,8 @@ unchanged (size and modification time, else its content).
 
 from __future__ import annotations
 
+import contextlib
 import json
-import logging
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from .catalogue import Catalogue, Entry, catalogue_path, is_catalogue
-from .errors import StoreError
+from .errors import StoreBusy, StoreError
 from .records import VideoEmbeddings
 from .shards import TEMPORARY_PREFIX, group_name, write_bytes
 from .source import SourceFile
 from .stored import StoredVideo, read_entry, stored_video, write_video
-
-logger = logging.getLogger(__name__)
 
 STORE_SCHEMA = 1
 IMPORTED_SIZE = -1  # bytes of the source of imported features: there is no video behind them
@@ -67,7 +65,12 @@ class EmbeddingStore:
         except OSError as error:
             if not self.shards.is_dir():
                 raise StoreError(f"{self.shards}: cannot be made ({error.strerror})") from error
-        self.catalogue = Catalogue(catalogue or catalogue_path(self.path), self.shards)
+        self.catalogue = Catalogue(
+            catalogue or catalogue_path(self.path),
+            self.shards,
+            store_id=str(head.get("uuid", "")),
+            own=catalogue is None,
+        )
         self._pending: dict[str, Entry] = {}
         """Written, and not in the catalogue yet: it takes them in batches."""
         self._touched: list[tuple[Entry, int]] = []
@@ -171,7 +174,9 @@ class EmbeddingStore:
     def _flush_now_and_then(self) -> None:
         waiting = len(self._pending) + len(self._touched)
         if waiting >= BATCH_ENTRIES or time.monotonic() - self._flushed >= BATCH_SECONDS:
-            self.flush()
+            with contextlib.suppress(StoreBusy):  # it can wait: the shards are in place
+                self.flush()
+            self._flushed = time.monotonic()
 
     def flush(self) -> None:
         """Bring the catalogue up to what was taken in.

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from .catalogue import DAMAGE, Entry, entry_of
-from .errors import ConfigError, StoreError, VadError, VideoDecodeError
+from .errors import ConfigError, DamagedShard, StoreError, VadError, VideoDecodeError
 from .recipe import Recipe
 from .records import VideoEmbeddings
 from .shards import (
@@ -29,6 +29,7 @@ from .shards import (
     group_name,
     new_path,
     opened,
+    refuse_unreadable,
     shard_paths,
     write_bytes,
 )
@@ -167,7 +168,7 @@ def read_entry(shards: Path, entry: Entry, read: Callable[[h5py.Group], Read]) -
         except FileNotFoundError:
             continue
         except DAMAGE as error:
-            raise StoreError(
+            raise DamagedShard(
                 f"{shard}: {entry.video} cannot be read ({error}); run `vad-pipeline store verify --repair` and "
                 "extract again"
             ) from error
@@ -204,6 +205,7 @@ def group_problem(name: str, shard: str, root: h5py.Group) -> str | None:
     try:
         return _disagreement(name, shard, group_in(root, name))
     except (VadError, *DAMAGE) as error:
+        refuse_unreadable(Path(root.file.filename), error)
         return f"{name}: cannot be read ({error})"
 
 

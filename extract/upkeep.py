@@ -3,47 +3,55 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from .catalogue import Entry
-from .errors import StoreError
-from .merge_lock import merging
-from .shards import SMALL_BYTES, build_copy, merge_shards, new_path, opened, remove_partial, shard_paths, write_bytes
+from .errors import DamagedShard, StoreError
+from .merge_lock import merging, still_merging
+from .shards import (
+    SMALL_BYTES,
+    build_copy,
+    each_shard,
+    merge_shards,
+    new_path,
+    opened,
+    refuse_unreadable,
+    remove_partial,
+    unlink,
+    write_bytes,
+)
 from .store import EmbeddingStore
 from .stored import group_problem
 
-logger = logging.getLogger(__name__)
-
-STALE_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
 DAMAGED_FOLDER = "damaged"
 
 
-def merge(store: EmbeddingStore, *, everything: bool = False) -> int:
+def merge(store: EmbeddingStore, *, everything: bool = False) -> int | None:
     """Join small shards into larger ones and drop what is superseded in them.
 
     Args:
         everything: rewrite large shards too (`store compact`), not only small ones.
 
     Returns:
-        How many shards were merged away.
+        How many shards were merged away; None where another run is at it.
     """
-    remove_partial(store.shards, older_than_seconds=STALE_SECONDS, now=time.time())
+    remove_partial(store.shards)
     store.flush()
     with merging(store.shards) as alone:
-        if not alone:  # another run is at it, and will take in what this one wrote next time
-            return 0
+        if not alone:  # what this run wrote is joined next time
+            return None
         store.catalogue.sync()
         sizes = store.catalogue.shards()
-        superseded = store.catalogue.superseded_shards() if everything else ()
-        candidates = [shard for shard in sizes if sizes[shard] < SMALL_BYTES or shard in superseded]
+        settled = {shard for shard in sizes if sizes[shard] >= SMALL_BYTES}
+        if everything:
+            settled -= store.catalogue.superseded_shards()
+        candidates = [shard for shard in sizes if shard not in settled]
         merged = merge_shards(
             store.shards,
             sizes={shard: sizes[shard] for shard in candidates},
             held={shard: store.catalogue.n_groups(shard) for shard in candidates},
-            keep={shard: store.catalogue.newest_in(shard) for shard in candidates},
+            keep={shard: store.catalogue.kept_of(shard, settled) for shard in candidates},
         )
     store.catalogue.sync()
     return merged
@@ -63,7 +71,7 @@ def verify(store: EmbeddingStore) -> Iterator[tuple[str, str]]:
     Yields:
         Name of a shard, what is wrong with it.
     """
-    for path in shard_paths(store.shards):
+    for path in each_shard(store.shards):
         _, problems = _examined(path)
         for problem in problems:
             yield path.name, problem
@@ -79,7 +87,8 @@ def repair(store: EmbeddingStore) -> Iterator[tuple[str, str]]:
         StoreError: the store cannot be written.
     """
     with _alone(store):
-        for path in shard_paths(store.shards):
+        for path in each_shard(store.shards):
+            still_merging(store.shards)
             whole, problems = _examined(path)
             if not problems:
                 continue
@@ -109,18 +118,28 @@ def remove(store: EmbeddingStore, entries: Collection[Entry]) -> None:
     with _alone(store):
         store.catalogue.sync()
         for shard, left in store.catalogue.left_without({entry.name for entry in entries}).items():
+            still_merging(store.shards)
             path = store.shards / shard
             if left:
-                write_bytes(new_path(store.shards), build_copy([(path, left)]))
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise StoreError(f"{path}: cannot be removed ({error.strerror}); give rights") from error
+                write_bytes(new_path(store.shards), _without(path, left))
+            unlink(path)
     store.catalogue.sync()
 
 
+def _without(path: Path, left: list[str]) -> bytes:
+    """What is left of a shard."""
+    try:
+        return build_copy([(path, left)])
+    except (OSError, RuntimeError, KeyError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); run `vad-pipeline store verify --repair` first") from error
+
+
 def _examined(path: Path) -> tuple[list[str], list[str]]:
-    """The whole groups of a shard, and what is wrong with the others or with all of it."""
+    """The whole groups of a shard, and what is wrong with the others or with all of it.
+
+    Raises:
+        StoreError: it cannot be read, though nothing says that it is damaged.
+    """
     whole, problems = [], []
     try:
         with opened(path) as root:
@@ -132,6 +151,7 @@ def _examined(path: Path) -> tuple[list[str], list[str]]:
                     whole.append(name)
     except FileNotFoundError:  # another run has merged it away
         return [], []
-    except (StoreError, OSError, RuntimeError) as error:
+    except (DamagedShard, OSError, RuntimeError) as error:
+        refuse_unreadable(path, error)
         problems.append(str(error))
     return whole, problems

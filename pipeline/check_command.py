@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from vad_pipeline.extract.errors import VadError, VideoError
 
 from .executors import Work, run
 from .options import executor_config, executor_options, quiet_option, selection_config, selection_options
+from .outcomes import absolute
 from .progress import counting, in_words
 from .run import as_video_error
 from .selection import Source, find_sources
@@ -40,9 +41,12 @@ def check(src: tuple[str, ...], id_root: str | None, deep: bool, as_json: bool, 
     """
     selection = find_sources(src, selection_config(values), id_root=id_root)
     found = [_failure(video_id, error.path, error) for video_id, error in selection.failures]
+    for note in selection.notes:
+        click.echo(f"note: {note}", err=True)
+    sources = [replace(source, path=absolute(source.path)) for source in selection.sources]
     work = Work(lambda: None, partial(_look, deep=deep))
-    results = contextlib.closing(run(executor_config(values), work, selection.sources))
-    with counting("check", quiet=quiet, total=len(selection.sources)) as on_video, results as looked_at:
+    results = contextlib.closing(run(executor_config(values), work, sources))
+    with counting("check", quiet=quiet, total=len(sources)) as on_video, results as looked_at:
         for source, done in looked_at:
             on_video(source.video_id)
             found.append(done.value if done.error is None else _lost(source, done.error))

@@ -127,7 +127,8 @@ def detect(
             return extracted.exit_code
         config = replace(config, recipe_id=extractor.recipe.recipe_id)
         detected = _detect(loaded, config, out, selecting, extracted.done, running)
-    return max(extracted.exit_code, detected.exit_code)
+    both = extracted.counts["failed"] + detected.counts["failed"]
+    return int(running.limit.exceeded(both, extracted.counts.total()) or detected.stopped_early)
 
 
 @click.command(short_help="Events anew from curves, without scoring.")
@@ -267,7 +268,8 @@ def _extract(selection: Selection, extractor: Extractor, running: RunOptions) ->
         _warn_of(opened.problems)
         if running.dry_run:
             return _dry_run(selection, missing_sources(selection, extractor, opened), extractor)
-        _warn_of_hours(selection, extractor, opened)
+        if running.executor.in_process:  # workers may be faster, and files are opened here
+            _warn_of_hours(selection, extractor, opened)
         with running.progress(len(selection.sources) + len(selection.failures), "extract") as report:
             summary = extract_archive(
                 selection, extractor, opened, executor=running.executor, limit=running.limit, report=report

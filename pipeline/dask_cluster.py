@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
+from asyncio import CancelledError
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from vad_pipeline.extract.errors import ConfigError
 
-from .executors import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, with_second_chance
+from .executors import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, fill, with_second_chance
 from .remote import do_remotely
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
 Item = TypeVar("Item")
 CONNECT_SECONDS = 20
 LOOK_SECONDS = 2  # between looks at a cluster on which nothing ends
+ALL_WORKERS = 0  # however many there are at the time
 WORKERLESS_SECONDS = 60  # a cluster may be without workers, for example while they restart
 
 
@@ -28,36 +35,43 @@ def run_on_dask(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> It
         from distributed import Client
     except ImportError as error:
         raise ConfigError("--backend dask: not installed; pip install 'vad-pipeline[dask]'") from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said by our own errors
     try:
         client = Client(config.address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:  # also its timeouts
         raise ExecutorUnavailable(f"--address {config.address}: no Dask scheduler answers ({error})") from error
-    with client:
-        room = config.workers or max(1, _n_workers(client))
-        yield from with_second_chance(lambda some, n: _run_pass(client, config, work, some, n), items, room)
+    try:
+        yield from with_second_chance(
+            lambda some, alone: _run_pass(client, config, work, some, alone=alone == 1), items, ALL_WORKERS
+        )
+    except (CancelledError, OSError) as error:
+        gone = f"--address {config.address}: the Dask cluster is gone; run the same command again"
+        raise ExecutorUnavailable(gone) from error
+    finally:
+        with contextlib.suppress(CancelledError, OSError):
+            client.close()
 
 
-def _n_workers(client) -> int:
-    return len(client.scheduler_info(n_workers=-1)["workers"])
-
-
-def _run_pass(client, config: ExecutorConfig, work: Work, items: Iterable[Item], room: int):
+def _run_pass(
+    client: Client, config: ExecutorConfig, work: Work, items: Iterable[Item], *, alone: bool
+) -> Iterator[tuple[Item, Attempt]]:
     from distributed import wait
+
+    def submit(item: Item) -> Future:
+        return client.submit(do_remotely, work, item, config.video_timeout, pure=False)
 
     waiting, at_work = iter(items), {}
     seen_alive = time.monotonic()
     try:
         while True:
-            while len(at_work) < room and (item := next(waiting, _END)) is not _END:
-                future = client.submit(do_remotely, work, item, config.video_timeout, pure=False)
-                at_work[future] = item
-            if not at_work:
+            n_workers = len(client.scheduler_info(n_workers=-1)["workers"])  # they come and go
+            if not fill(at_work, 1 if alone else config.workers or max(1, n_workers), waiting, submit):
                 return
             try:
                 done = wait(list(at_work), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
             except TimeoutError:
                 done = set()
-            if done or _n_workers(client):
+            if done or n_workers:
                 seen_alive = time.monotonic()
             elif time.monotonic() - seen_alive > WORKERLESS_SECONDS:
                 raise ExecutorUnavailable(
@@ -65,22 +79,19 @@ def _run_pass(client, config: ExecutorConfig, work: Work, items: Iterable[Item],
                     "the same command again"
                 )
             for future in done:
-                yield at_work.pop(future), _result(future, config)
+                if future.status != "lost":  # that one's result died with its worker: Dask is doing it again
+                    yield at_work.pop(future), _result(future)
     finally:
-        client.cancel(list(at_work))
+        with contextlib.suppress(CancelledError, OSError):
+            client.cancel(list(at_work))
 
 
-def _result(future, config: ExecutorConfig) -> Attempt:
+def _result(future: Future) -> Attempt:
     from distributed import KilledWorker
 
     if future.status == "finished":
         return future.result()
-    if future.status in ("cancelled", "lost"):
-        raise ExecutorUnavailable(f"--address {config.address}: the Dask cluster is gone; run the same command again")
-    error = future.exception()
+    error = future.exception()  # raises CancelledError where the scheduler has let go of it
     if isinstance(error, KilledWorker):  # several of them: Dask has tried it on others
-        return Attempt(error=WorkerDied(f"{config.address}: Dask workers died with it"))
+        return Attempt(error=WorkerDied("Dask workers died with it"))
     return Attempt(error=error)
-
-
-_END = object()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.catalogue import Entry
@@ -15,7 +16,7 @@ from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 from .detect_video import Detected, DetectWork
 from .executors import ExecutorConfig, Work
 from .extractor import ExtractConfig
-from .outcomes import OutcomeLog, VideoOutcome
+from .outcomes import OutcomeLog, VideoOutcome, absolute
 from .results import Results, RunHead
 from .run import Recorder, Report, RunSummary, process_archive
 
@@ -178,7 +179,7 @@ def detect_archive(
     executor = executor or ExecutorConfig()
     threshold = checkpoint.threshold if config.threshold is None else config.threshold
     work = DetectWork(
-        checkpoint=checkpoint.path,
+        checkpoint=Path(absolute(checkpoint.path)),
         checkpoint_sha256=checkpoint.sha256,
         crop=checkpoint.crop if config.crop is None else config.crop,
         threshold=threshold,

@@ -7,6 +7,7 @@ go on at all (no cluster, no worker that starts) is raised.
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from vad_pipeline.extract.errors import ConfigError, RunStopped
 
 Item = TypeVar("Item")
 BACKENDS = ("loky", "dask", "ray")
+LONGEST_TIMEOUT_SECONDS = 30 * 86400
 
 
 class ExecutorUnavailable(RunStopped):
@@ -50,6 +52,10 @@ class Work:
     begin: Callable[[], object]
     do: Callable[[Any], Any]
 
+    def get_ready(self, _: object = None) -> None:
+        """`begin`, whose product stays where the worker is."""
+        self.begin()
+
 
 @dataclass(frozen=True, slots=True)
 class ExecutorConfig:
@@ -65,15 +71,17 @@ class ExecutorConfig:
     address: str | None = None
     """Of the cluster; None: the Ray cluster of this machine, Dask needs one."""
     gpu: bool = False
-    """Whether every worker needs a GPU of its own."""
+    """Whether every worker needs a GPU of its own; Ray alone has to be told."""
     video_timeout: float | None = None
     """Seconds an item may take."""
 
     def __post_init__(self):
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"--workers must be at least 1, got {self.workers}")
-        if self.video_timeout is not None and not self.video_timeout > 0:
-            raise ConfigError(f"--video-timeout must be above 0 seconds, got {self.video_timeout:g}")
+        if self.video_timeout is not None and not 0 < self.video_timeout <= LONGEST_TIMEOUT_SECONDS:
+            raise ConfigError(
+                f"--video-timeout must be above 0 and at most 30 days in seconds, got {self.video_timeout:g}"
+            )
         if self.backend == "loky" and self.address is not None:
             raise ConfigError("--address names a cluster: give --backend dask or ray with it")
         if self.backend == "dask" and self.address is None:
@@ -90,7 +98,27 @@ def attempt(do: Callable[[Item], Any], item: Item) -> Attempt:
     try:
         return Attempt(do(item))
     except Exception as error:
-        return Attempt(error=error, trace=traceback.format_exc())
+        return Attempt(error=_portable(error), trace=traceback.format_exc())
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or where it would not survive the way home, its words."""
+    try:
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def fill(at_work: dict[Any, Item], room: int, waiting: Iterator[Item], submit: Callable[[Item], Any]) -> bool:
+    """Submit items until `room` are at work; False once there is nothing at work."""
+    while len(at_work) < room:
+        for item in waiting:
+            at_work[submit(item)] = item
+            break
+        else:
+            break
+    return bool(at_work)
 
 
 def with_second_chance(

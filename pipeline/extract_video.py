@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vad_pipeline.extract.catalogue import Entry
-from vad_pipeline.extract.errors import ConfigError, VideoOpenError
+from vad_pipeline.extract.errors import ConfigError, DamagedShard, VideoOpenError
 from vad_pipeline.extract.records import VideoEmbeddings
 from vad_pipeline.extract.source import SourceFile, content_of
 from vad_pipeline.extract.stored import read_entry, write_copy, write_video
@@ -69,7 +69,7 @@ class ExtractWork:
         Raises:
             ConfigError: an option is wrong here, or the weights are not those of the coordinator.
         """
-        extractor = _extractor(self.config)
+        extractor = _extractor(self.config, self.recipe_id)
         if extractor.recipe.recipe_id != self.recipe_id:
             raise ConfigError(
                 f"--pretrained {self.config.pretrained}: on {socket.gethostname()} these are other weights or another "
@@ -83,7 +83,8 @@ class ExtractWork:
 
 
 @lru_cache(maxsize=1)
-def _extractor(config: ExtractConfig) -> Extractor:
+def _extractor(config: ExtractConfig, recipe_id: str) -> Extractor:
+    """Kept by recipe too: a worker that lives long may find other weights in the same place."""
     extractor = Extractor(config)
     _ = extractor.encoder  # what cannot be loaded is told before any video's time runs
     return extractor
@@ -103,11 +104,12 @@ def extract_video(task: ExtractTask, extractor: Extractor, shards: Path) -> Extr
     if own and set(extractor.crops) <= set(own.crop_numbers) and not extractor.config.force:
         outcome.status, outcome.n_frames = "cached", own.n_frames
         return Extracted(outcome, touched=(own, file.mtime_ns))
-    twin = None if own else next((entry for entry in task.twins if _same_content(entry, task)), None)
-    if twin:
-        outcome.n_frames = twin.n_frames
-        outcome.warnings.append(f"same content as {twin.video}: its features were copied")
-        return Extracted(outcome, write_copy(shards, twin, source.video_id, file))
+    for twin in () if own else task.twins:
+        copied = _copied(twin, task, shards)
+        if copied:
+            outcome.n_frames = twin.n_frames
+            outcome.warnings.append(f"same content as {twin.video}: its features were copied")
+            return Extracted(outcome, copied)
     video, content = _embed(task, extractor, shards, own)
     if stat_source(source) != file:
         raise VideoOpenError(source.path, "unreadable", "changed while it was read; run again when it is complete")
@@ -156,6 +158,16 @@ def _same_content(entry: Entry, task: ExtractTask) -> bool:
         return entry.fingerprint == content_of(task.file)
 
 
+def _copied(twin: Entry, task: ExtractTask, shards: Path) -> Entry | None:
+    """The features of the same content under this id; None where it is not the same, or its features are damaged."""
+    if not _same_content(twin, task):
+        return None
+    try:
+        return write_copy(shards, twin, task.source.video_id, task.file)
+    except DamagedShard:
+        return None
+
+
 def _embed(task: ExtractTask, extractor: Extractor, shards: Path, own: Entry | None) -> tuple[VideoEmbeddings, str]:
     """Embed the crops asked for and those already held, and hash the file while it is read.
 
@@ -164,8 +176,7 @@ def _embed(task: ExtractTask, extractor: Extractor, shards: Path, own: Entry | N
     from vad_pipeline.extract.embed import embed_video
 
     crops = sorted({*extractor.crops, *(own.crop_numbers if own else ())})
-    same_way = own and (own.precision, own.runtime) == (extractor.encoder.precision, extractor.encoder.runtime)
-    reused = own.crop_numbers if same_way and not extractor.config.force else ()
+    held = _held_crops(own, extractor, shards)
     with ThreadPoolExecutor(1) as pool:
         hashing = None
 
@@ -179,14 +190,23 @@ def _embed(task: ExtractTask, extractor: Extractor, shards: Path, own: Entry | N
             open_reader,
             video_id=task.source.video_id,
             recipe=extractor.recipe,
-            crops=[crop for crop in crops if crop not in reused],
+            crops=[crop for crop in crops if crop not in held],
             encoder=extractor.encoder,
         )
     with _reading(task.source):
         content = hashing.result()
-    if reused:
-        held = read_entry(shards, own, lambda node: node["features"][()])
-        rows = dict(zip(own.crop_numbers, held, strict=True))
-        rows.update(zip(video.crops, video.embeddings, strict=True))
+    if held:
+        rows = held | dict(zip(video.crops, video.embeddings, strict=True))
         video = replace(video, crops=tuple(crops), embeddings=np.stack([rows[crop] for crop in crops]))
     return video, content
+
+
+def _held_crops(own: Entry | None, extractor: Extractor, shards: Path) -> dict[int, np.ndarray]:
+    """Rows of this very file by crop, where they were made in the same way and can be read."""
+    made = (extractor.encoder.precision, extractor.encoder.runtime)
+    if own is None or (own.precision, own.runtime) != made or extractor.config.force:
+        return {}
+    try:
+        return dict(zip(own.crop_numbers, read_entry(shards, own, lambda node: node["features"][()]), strict=True))
+    except DamagedShard:
+        return {}

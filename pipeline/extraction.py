@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vad_pipeline.extract.catalogue import Entry
 from vad_pipeline.extract.errors import VideoError, VideoOpenError
@@ -64,9 +64,13 @@ class _Plan:
                 f"its id holds features imported from {entry.source}; --force replaces them, or give another --store"
             )
             raise VideoOpenError(source.path, "id_clash", reason)
+        entry = self.store.entry(source.video_id, self.recipe_id)  # another run may have made it meanwhile
+        if entry and not force and self._is_held(entry, file):
+            return entry
         own = entry if entry and entry.size == file.size else None
-        twins = () if force else tuple(filter(self._has_crops, self.store.of_size(file.size, self.recipe_id)))
-        return ExtractTask(source, file, own, twins)
+        same_size = () if force else self.store.of_size(file.size, self.recipe_id)
+        twins = tuple(e for e in same_size if self._has_crops(e) and e.video != source.video_id)
+        return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins)
 
     def _is_held(self, entry: Entry, file: SourceFile) -> bool:
         return self._has_crops(entry) and (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)
@@ -129,7 +133,7 @@ def _work(extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig)
     """For workers elsewhere the recipe to make an extractor, here the one that is loaded."""
     if executor.in_process:
         return Work(lambda: None, lambda task: extract_video(task, extractor, store.shards))
-    work = ExtractWork(extractor.config, extractor.recipe.recipe_id, store.shards.absolute())
+    work = ExtractWork(extractor.config.anywhere(), extractor.recipe.recipe_id, store.shards.absolute())
     return Work(work.begin, work.do)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from vad_pipeline.extract.encoder_config import LOCAL_DIR
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import CROPS, GEOMETRIES, NAMED_RECIPES, Recipe
 
@@ -41,6 +43,15 @@ class ExtractConfig:
         for crop in self.crop_numbers:
             if crop not in CROPS:
                 raise ConfigError(f"--crops: crops are numbered 0 to {CROPS[-1]}, got {crop}")
+
+    def anywhere(self) -> ExtractConfig:
+        """The same for a process that stands in another folder."""
+        folder = (self.model or "").removeprefix(LOCAL_DIR)
+        return replace(
+            self,
+            pretrained=os.path.abspath(self.pretrained) if os.path.isfile(self.pretrained) else self.pretrained,
+            model=LOCAL_DIR + os.path.abspath(folder) if folder != (self.model or "") else self.model,
+        )
 
     @property
     def crop_numbers(self) -> tuple[int, ...]:

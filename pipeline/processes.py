@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from typing import TypeVar
 
+from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from .executors import (
@@ -99,12 +102,20 @@ class _Lane:
 
     def take(self, item: object) -> None:
         """Begin on an item."""
+        self.item, self.started = item, None
+        try:
+            self._submit()
+        except BrokenExecutor:  # the worker died while it was idle: nobody's fault
+            self.end()
+            self._submit()
+
+    def _submit(self) -> None:
         if self._pool is None:
             variables = dict.fromkeys(THREAD_VARIABLES, str(self._threads)) | NO_FAULT_DUMPS
             self._pool = ProcessPoolExecutor(1, initializer=_come_alive, initargs=(os.getpid(),), env=variables)
-            self._ready = self._pool.submit(attempt, _begin, self._work.begin)
-        self.item, self.started = item, None
-        self._done = self._pool.submit(attempt, self._work.do, item)
+            with _interrupts_held_back():
+                self._ready = self._pool.submit(attempt, self._work.get_ready, None)
+        self._done = self._pool.submit(attempt, self._work.do, self.item)
 
     def result(self, video_timeout: float | None) -> Attempt | None:
         """What became of the item, or None while that is open.
@@ -169,13 +180,22 @@ def _manner(death: BrokenExecutor) -> str:
     return found[1] or f"exit code {found[2]}"
 
 
-def _begin(begin: Callable[[], object]) -> None:
-    begin()  # what it made stays in the worker
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """A worker inherits this until it can ignore Ctrl-C; else it would die of it with a traceback."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _come_alive(parent: int) -> None:
     """In the worker: Ctrl-C is the parent's to answer, and without a parent there is nobody to work for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # loky would replace a worker that has grown, with its encoder to load anew in the middle of a video's time
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from vad_pipeline.extract.errors import ConfigError
 
-from .executors import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, with_second_chance
+from .executors import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, fill, with_second_chance
 from .remote import do_remotely
 
 Item = TypeVar("Item")
+MAX_RETRIES = 2
 
 
 def run_on_ray(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
@@ -35,8 +37,12 @@ def run_on_ray(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Ite
                 f"{where}: no Ray cluster answers ({error}); `ray start --head` begins one"
             ) from error
     try:
-        room = config.workers or max(1, int(ray.cluster_resources().get("GPU" if config.gpu else "CPU", 1)))
-        yield from with_second_chance(lambda some, n: _run_pass(config, work, some, n), items, room)
+        needed = "GPU" if config.gpu else "CPU"
+        available = int(ray.cluster_resources().get(needed, 0))
+        if not available:
+            raise ExecutorUnavailable(f"the Ray cluster has no {needed}: add a node that has, or change --device")
+        run_pass = functools.partial(_run_pass, config, work)
+        yield from with_second_chance(run_pass, items, config.workers or available)
     finally:
         if ours:
             ray.shutdown()
@@ -45,14 +51,15 @@ def run_on_ray(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Ite
 def _run_pass(config: ExecutorConfig, work: Work, items: Iterable[Item], room: int) -> Iterator[tuple[Item, Attempt]]:
     import ray
 
-    remote = ray.remote(num_cpus=1, num_gpus=int(config.gpu), max_retries=0)(do_remotely)
+    # tried again by Ray itself: a process that has to go takes with it whatever it was given last
+    remote = ray.remote(num_cpus=1, num_gpus=int(config.gpu), max_retries=MAX_RETRIES)(do_remotely)
+
+    def submit(item: Item) -> ray.ObjectRef:
+        return remote.remote(work, item, config.video_timeout)
+
     waiting, at_work = iter(items), {}
     try:
-        while True:
-            while len(at_work) < room and (item := next(waiting, _END)) is not _END:
-                at_work[remote.remote(work, item, config.video_timeout)] = item
-            if not at_work:
-                return
+        while fill(at_work, room, waiting, submit):
             done, _ = ray.wait(list(at_work), num_returns=1)
             for reference in done:
                 yield at_work.pop(reference), _result(reference)
@@ -75,6 +82,3 @@ def _result(reference) -> Attempt:
         raise ExecutorUnavailable(
             f"the Ray cluster is gone ({type(error).__name__}); run the same command again"
         ) from error
-
-
-_END = object()

@@ -19,7 +19,7 @@ def do_remotely(work: Work, item: Any, video_timeout: float | None) -> Attempt:
     Whatever the cluster has given to that process meanwhile, it gives to another one.
     """
     with _one_at_a_time:
-        begun = attempt(lambda _: _begin(work), None)
+        begun = attempt(work.get_ready, None)
         if begun.error is not None:
             return begun
         if video_timeout is None:
@@ -32,7 +32,3 @@ def do_remotely(work: Work, item: Any, video_timeout: float | None) -> Attempt:
             return results[0]
         threading.Timer(FAREWELL_SECONDS, os.kill, (os.getpid(), signal.SIGKILL)).start()
         return Attempt(error=TimedOut(video_timeout))
-
-
-def _begin(work: Work) -> None:
-    work.begin()  # what it made stays in the worker

@@ -18,23 +18,22 @@ import h5py
 import numpy as np
 
 from vad_pipeline.extract.catalogue import DAMAGE
-from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.errors import ConfigError, DamagedShard, StoreError
 from vad_pipeline.extract.merge_lock import merging
 from vad_pipeline.extract.names import is_plain_id
 from vad_pipeline.extract.shards import (
     SMALL_BYTES,
     Group,
     build,
+    each_shard,
     group_in,
     group_name,
     merge_shards,
     new_path,
     opened,
     remove_partial,
-    shard_paths,
     write_bytes,
 )
-from vad_pipeline.extract.upkeep import STALE_SECONDS
 from vad_pipeline.model.curve import AnomalyCurve, Event, find_events, snippet_of_frame
 
 logger = logging.getLogger(__name__)
@@ -95,8 +94,8 @@ class Results:
         self.outcomes = self.path / "outcomes"
         self._index: dict[str, _Held] = {}
         """Where the newest curve of each group name lies."""
-        self._names: dict[str, list[str]] = {}
-        """Group names of each shard."""
+        self._names: dict[str, dict[str, int]] = {}
+        """Group names of each shard, and when each was written (ns)."""
         self._scan()
 
     @classmethod
@@ -205,7 +204,7 @@ class Results:
 
     def merge(self) -> int:
         """Join small curve shards and drop superseded curves, unless another run is at it."""
-        remove_partial(self.curves, older_than_seconds=STALE_SECONDS, now=time.time())
+        remove_partial(self.curves)
         if not self.curves.is_dir():
             return 0
         with merging(self.curves) as alone:
@@ -213,13 +212,20 @@ class Results:
 
     def _merge(self) -> int:
         self._scan()
-        keep: dict[str, list[str]] = {}
-        for name, held in self._index.items():
-            keep.setdefault(held.shard, []).append(name)
         sizes = {path.name: path.stat().st_size for path in map(self.curves.joinpath, self._names) if path.exists()}
-        sizes = {shard: size for shard, size in sizes.items() if size < SMALL_BYTES}
-        held = {shard: len(self._names[shard]) for shard in sizes}
-        merged = merge_shards(self.curves, sizes=sizes, held=held, keep={shard: keep.get(shard, []) for shard in sizes})
+        settled = {shard for shard, size in sizes.items() if size >= SMALL_BYTES}
+        candidates = {shard: size for shard, size in sizes.items() if shard not in settled}
+        in_settled = {(name, ns) for shard in settled for name, ns in self._names[shard].items()}
+        keep = {  # the rule of Catalogue.kept_of
+            shard: [
+                name
+                for name, written_ns in self._names[shard].items()
+                if written_ns == self._index[name].written_ns and (name, written_ns) not in in_settled
+            ]
+            for shard in candidates
+        }
+        held = {shard: len(self._names[shard]) for shard in candidates}
+        merged = merge_shards(self.curves, sizes=candidates, held=held, keep=keep)
         if merged:
             self._scan()
         return merged
@@ -227,17 +233,19 @@ class Results:
     def _scan(self) -> None:
         self._index.clear()
         self._names.clear()
-        for shard in shard_paths(self.curves):
+        for shard in each_shard(self.curves):
             self._take_in(shard)
 
     def _take_in(self, shard: Path) -> None:
         try:
             with opened(shard) as root:
                 found = {name: _held(shard.name, group_in(root, name)) for name in root}
-        except (StoreError, *DAMAGE) as error:
+        except FileNotFoundError:  # merged away by another run
+            return
+        except (DamagedShard, *DAMAGE) as error:
             logger.warning("%s: passed over, cannot be read (%s); its videos are scored again", shard, error)
             return
-        self._names[shard.name] = list(found)
+        self._names[shard.name] = {name: held.written_ns for name, held in found.items()}
         for name, held in found.items():
             if name not in self._index or self._index[name].written_ns <= held.written_ns:
                 self._index[name] = held

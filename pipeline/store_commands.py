@@ -184,6 +184,9 @@ def compact(store: Path, catalogue: Path | None) -> int:
 
     with EmbeddingStore(store, catalogue=catalogue) as opened:
         merged = merge(opened, everything=True)
+        if merged is None:
+            click.echo("another run is joining shards; run the same command again later", err=True)
+            return 3
         n_shards = len(opened.catalogue.shards())
     click.echo(f"{merged} shards joined; {n_shards} left")
     return 0

@@ -69,15 +69,17 @@ def read_story(folder: Path) -> Story:
     paths = sorted((folder / "outcomes").glob("*.jsonl"))
     if not paths:
         raise ConfigError(f"{folder}: no outcomes of a run in it; give a feature store or a results folder")
-    runs, failing = [], {}
+    runs, failing, latest = [], {}, {}
     for path in paths:
         run = RunStory(path.stem, _started(path.stem))
         for line in _lines(path):
             run.started = run.started or line["time"]
             run.add(line)
-            failing.pop(line["path"], None)
-            if line["status"] == "failed":
-                failing[line["path"]] = line
+            if line["time"] >= latest.get(line["path"], ""):
+                latest[line["path"]] = line["time"]
+                failing.pop(line["path"], None)
+                if line["status"] == "failed":
+                    failing[line["path"]] = line
         if run.counts:
             runs.append(run)
     return Story(runs, failing)

@@ -8,7 +8,7 @@ import pytest
 
 from vad_pipeline.extract import merge_lock
 from vad_pipeline.extract.errors import StoreError
-from vad_pipeline.extract.merge_lock import LOCK_NAME, STALE_SECONDS, merging
+from vad_pipeline.extract.merge_lock import LOCK_NAME, SILENT_SECONDS, merging
 
 
 def test_one_at_a_time(tmp_path):
@@ -17,6 +17,13 @@ def test_one_at_a_time(tmp_path):
     with merging(tmp_path) as again:
         assert again
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_process_with_the_holders_number_is_not_the_holder(tmp_path):
+    host, pid, _ = merge_lock._holder(os.getpid()).split()
+    (tmp_path / LOCK_NAME).write_text(f"{host} {pid} 1")
+    with merging(tmp_path) as alone:
+        assert alone
 
 
 def test_a_dead_holder_on_this_host_is_no_holder(tmp_path):
@@ -31,9 +38,9 @@ def test_a_dead_holder_on_this_host_is_no_holder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("silent", "expected"), [(0, False), (STALE_SECONDS + 60, True)])
+@pytest.mark.parametrize(("silent", "expected"), [(0, False), (SILENT_SECONDS + 60, True)])
 def test_a_holder_on_another_host_is_believed_while_it_is_heard_of(tmp_path, silent, expected):
-    (tmp_path / LOCK_NAME).write_text("elsewhere 1")
+    (tmp_path / LOCK_NAME).write_text("elsewhere 1 0")
     then = (tmp_path / LOCK_NAME).stat().st_mtime - silent
     os.utime(tmp_path / LOCK_NAME, (then, then))
     with merging(tmp_path) as alone:

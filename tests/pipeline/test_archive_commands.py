@@ -8,7 +8,7 @@ import time
 import pytest
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.merge_lock import LOCK_NAME
+from vad_pipeline.extract.merge_lock import LOCK_NAME, _holder
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.pipeline.limits import FailureLimit
 
@@ -150,10 +150,11 @@ def test_rm(extract, run_cli, tmp_path):
     assert code == 0 and held(tmp_path) == ["cam/v0", "cam/v2", "cam/v3", "cam/v4"]
     (tmp_path / "S" / "catalogue.sqlite").unlink()
     assert len(held(tmp_path)) == N_GOOD - 1 and run_cli("store", "verify", *store)[0] == 0
-    (tmp_path / "S" / "shards" / LOCK_NAME).write_text(f"{os.uname().nodename} {os.getppid()}")
+    (tmp_path / "S" / "shards" / LOCK_NAME).write_text(_holder(os.getppid()))
     code, _, err = run_cli("store", "rm", *store, "--all")
     assert code == 3 and "another run" in err
     assert run_cli("store", "verify", "--repair", *store)[0] == 3
+    assert run_cli("store", "compact", *store)[0] == 3
     (tmp_path / "S" / "shards" / LOCK_NAME).unlink()
     code, out, _ = run_cli("store", "rm", *store, "--all")
     assert code == 0 and held(tmp_path) == []

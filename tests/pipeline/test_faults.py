@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from vad_pipeline.extract import catalogue, shards, upkeep
+from vad_pipeline.extract.errors import StoreError
 from vad_pipeline.extract.store import EmbeddingStore
 
 N_VIDEOS = 8
@@ -177,6 +178,104 @@ def test_a_catalogue_elsewhere(made, tmp_path, run_cli, extract):
     code, out, _ = extract("--catalogue", tmp_path / "local" / "index.sqlite")
     assert code == 0 and f"{N_VIDEOS} cached" in out
     assert (tmp_path / "local" / "index.sqlite").exists() and not (tmp_path / "S" / "catalogue.sqlite").exists()
+
+
+@pytest.mark.parametrize("content", [b"my thesis", b"SQLite format 3\0" + bytes(4000)])
+def test_a_catalogue_path_that_is_somebody_elses_file(made, tmp_path, run_cli, content):
+    path = tmp_path / "thesis.txt"
+    path.write_bytes(content)
+    code, _, err = run_cli("store", "ls", "--store", made, "--catalogue", path)
+    assert code == 2 and "no catalogue of vad-pipeline" in err and path.read_bytes() == content
+    code, _, err = run_cli("store", "ls", "--store", made, "--catalogue", made / "store.json")
+    assert code == 2 and "no catalogue" in err
+    code, _, err = run_cli("store", "ls", "--store", made, "--catalogue", tmp_path / "thesis.txt" / "x.sqlite")
+    assert code == 2 and "--catalogue" in err
+
+
+def test_one_catalogue_for_two_stores_is_refused(made, tmp_path, run_cli):
+    path = tmp_path / "new" / "folder" / "index.sqlite"
+    assert run_cli("store", "ls", "--store", made, "--catalogue", path)[0] == 0 and path.exists()
+    EmbeddingStore(tmp_path / "other", create=True).close()
+    code, _, err = run_cli("store", "ls", "--store", tmp_path / "other", "--catalogue", path)
+    assert code == 2 and "another store" in err
+    assert len(run_cli("store", "ls", "--store", made, "--catalogue", path)[1].splitlines()) == N_VIDEOS
+
+
+def test_a_listing_that_is_read_slowly_keeps_nobody_from_writing(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(catalogue, "ROWS_AT_ONCE", 2)
+    shutil.copytree(made, tmp_path / "S")
+    with EmbeddingStore(tmp_path / "S") as reader, EmbeddingStore(tmp_path / "S") as writer:
+        listing = reader.each()
+        first = next(listing)
+        writer.touch(first, 5)
+        writer.flush()
+        assert [first.video, *(entry.video for entry in listing)] == [f"v{index}" for index in range(N_VIDEOS)]
+
+
+def test_a_locked_catalogue_keeps_no_run_from_going_on(made, tmp_path, monkeypatch, extract):
+    import sqlite3
+
+    monkeypatch.setattr(catalogue, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("vad_pipeline.extract.store.BATCH_SECONDS", 0)
+    shutil.copytree(made, tmp_path / "S")
+    with EmbeddingStore(tmp_path / "S") as store, sqlite3.connect(store.catalogue.path, isolation_level=None) as other:
+        entry = store.entries()[0]
+        other.execute("BEGIN EXCLUSIVE")
+        store.touch(entry, 5)  # cannot be written now
+        with pytest.raises(StoreError, match="another command"):
+            store.flush()
+        with pytest.raises(StoreError, match="another command"):
+            store.catalogue.sync()
+        other.execute("COMMIT")
+        store.flush()
+        assert store.entry(entry.video, entry.recipe_id).mtime_ns == 5
+
+
+def test_shards_merged_away_while_a_store_is_opened(made, tmp_path, monkeypatch):
+    """The listing is old by the time it is read: what was merged is found all the same."""
+    shutil.copytree(made, tmp_path / "S")
+    (shard,) = (tmp_path / "S" / "shards").glob("*.h5")
+    real, calls = catalogue.opened, []
+
+    def moving(path):
+        if not calls:
+            shard.rename(shard.with_name("0000.h5"))
+        calls.append(path)
+        return real(path)
+
+    monkeypatch.setattr(catalogue, "opened", moving)
+    (tmp_path / "S" / "catalogue.sqlite").unlink()
+    with EmbeddingStore(tmp_path / "S") as store:
+        assert len(store.entries()) == N_VIDEOS and len(calls) == 2
+
+
+def test_features_that_cannot_be_read_are_made_again(made, tmp_path, archive, extract, options, run_cli):
+    """A copy of a video whose features are damaged, and more crops of it: neither stops the run."""
+    shutil.copytree(made, tmp_path / "S")
+    (shard,) = (tmp_path / "S" / "shards").glob("*.h5")
+    with h5py.File(shard, "r+") as file:
+        node = next(node for node in file["videos"].values() if node.attrs["video"] == "v3")
+        del node["snippet_seconds"]
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "twin.mp4").write_bytes((archive / "v3.mp4").read_bytes())
+    code, out, err = run_cli("extract", raw, "--store", tmp_path / "S", *options)
+    assert code == 0 and "1 ok" in out, err
+    code, out, err = extract("--crops", "0,5")
+    assert code == 0 and f"{N_VIDEOS} ok" in out, err
+
+
+def test_shards_that_may_not_be_read_are_not_taken_for_damaged(made, tmp_path, monkeypatch, run_cli):
+    shutil.copytree(made, tmp_path / "S")
+
+    def refused(path, *arguments, **options):
+        raise PermissionError(errno.EACCES, "x")
+
+    monkeypatch.setattr(shards.h5py, "File", refused)
+    code, _, err = run_cli("store", "verify", "--repair", "--store", tmp_path / "S")
+    assert code == 3 and "Permission denied" in err
+    assert len(list((tmp_path / "S" / "shards").glob("*.h5"))) == 1
 
 
 def test_every_host_has_its_own_catalogue_on_a_network_disk(made, tmp_path, monkeypatch, extract):

@@ -224,6 +224,41 @@ def test_workers_share_the_cores():
     assert result.value == "1"
 
 
+def test_a_worker_that_dies_while_idle_is_replaced():
+    def do(number):
+        import os
+        import signal
+        import threading
+
+        if number == 1:  # after the result is home
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return number
+
+    def slow():
+        for number in range(4):
+            time.sleep(0.8 if number == 2 else 0)
+            yield number
+
+    assert [result.value for _, result in in_processes(do, slow(), workers=1)] == [0, 1, 2, 3]
+
+
+def test_an_error_that_does_not_pickle_comes_home_in_words():
+    def do(_):
+        class Odd(Exception):
+            def __reduce__(self):
+                raise TypeError("not me")
+
+        raise Odd("something odd")
+
+    ((_, result),) = in_processes(do, [0], workers=1)
+    assert "something odd" in str(result.error) and isinstance(result.error, RuntimeError)
+
+
+def test_a_ray_cluster_without_the_gpus_asked_for(ray_cluster):
+    with pytest.raises(ExecutorUnavailable, match="no GPU"):
+        list(run(ExecutorConfig(backend="ray", gpu=True), Work(lambda: None, lambda item: item), [0]))
+
+
 def test_workers_that_never_come_up_stop_the_run():
     def begin():
         import os
@@ -278,6 +313,7 @@ def wait_for(condition, seconds=60):
     [
         ({"workers": 0}, "--workers"),
         ({"video_timeout": 0.0}, "--video-timeout"),
+        ({"video_timeout": float("inf")}, "--video-timeout"),
         ({"address": "tcp://x"}, "--backend dask or ray"),
         ({"backend": "dask"}, "--address"),
     ],
