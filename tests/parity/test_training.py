@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vad_pipeline.model.categories import CATEGORIES
 from vad_pipeline.model.dsanet import PRESETS
@@ -20,11 +21,12 @@ DATA = Path(__file__).parent.parent / "data" / "parity"
 SHORT = {"ucf-crime": "ucf", "xd-violence": "xd"}
 LOSS_REACH, GRADIENT_REACH = 1e-5, 1e-3  # relative, as stated with the figures
 EARLY_REACH, LATE_REACH = 2e-5, 1e-2  # of the trace: before and after rounding errors have flipped choices
-# steps of early reach: which of a head's weights pass the decoder's relu hangs on rounding, so that the normality
-# branch's gradients differ by 1e-3 between float32 and float64 already, and two equal ways to compute attention leave
-# `consistency` 3e-3 apart in step 3
-EARLY_STEPS = {"consistency": 1, "gather": 2}
-EARLY_STEPS_OF_OTHERS = 4
+EARLY_STEPS = 4
+# Which of a head's weights pass the normality branch's decoder's relu hangs on rounding. Its gradients differ by 1e-3
+# between float32 and float64 already; of two runs of ours that differ in the number of threads alone, `consistency` is
+# 3e-3 apart in step 3, and where they differ in how attention is computed, a tenth in step 8.
+EARLY_STEPS_OF_BRANCH = {"consistency": 2, "gather": 3}
+STEPS_OF_LATE_REACH, LAST_REACH = 9, 0.15  # the branch's two losses: 1% as far as step 8, then of the same size
 FLOAT16_ROUNDING = 2.0**-11
 
 
@@ -74,8 +76,25 @@ def test_losses_and_gradients(published, network):
     assert (np.abs(rebuilt - stored) <= 2e-4 + FLOAT16_ROUNDING * np.abs(stored)).all()
 
 
+@pytest.fixture
+def as_published():
+    """One thread, and attention as the published code computes it: what else moves the trace is the processor."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
+    torch.set_num_threads(threads)
+
+
+def reach(name: str, step: int) -> float:
+    """How far a loss may be from the published one, relatively."""
+    if step < EARLY_STEPS_OF_BRANCH.get(name, EARLY_STEPS):
+        return EARLY_REACH
+    return LAST_REACH if name in EARLY_STEPS_OF_BRANCH and step >= STEPS_OF_LATE_REACH else LATE_REACH
+
+
 @pytest.mark.parametrize("n_steps", [4, pytest.param(12, marks=pytest.mark.long)])
-def test_training_trace(published, network, rules, n_steps):
+def test_training_trace(published, network, rules, as_published, n_steps):
     with np.load(DATA / f"trace_{SHORT[published.preset]}.npz") as file:
         trace = dict(file)
     n_epochs, per_epoch = int(trace["epochs"]), int(trace["steps_per_epoch"])
@@ -89,8 +108,9 @@ def test_training_trace(published, network, rules, n_steps):
         losses = training.train_step(batch)
         assert list(losses) == [*LOSSES, "total"]
         for (name, value), expected in zip(losses.items(), trace["losses"][step], strict=True):
-            early = step < EARLY_STEPS.get(name, EARLY_STEPS_OF_OTHERS)
-            assert value == pytest.approx(expected, rel=EARLY_REACH if early else LATE_REACH), (step, name)
+            # the sum moves as far as the branch's losses move it
+            allowed = max(reach(part, step) for part in losses) if name == "total" else reach(name, step)
+            assert value == pytest.approx(expected, rel=allowed), (step, name)
         if step < 11:  # published: the normality branch's after the step, the rest's before the epoch turns
             rest, normality = trace["lr_after"][step]
             assert training.rates()[0] == pytest.approx(normality, rel=1e-9)
