@@ -31,6 +31,7 @@ bench: $(VENV)/installed
 	$(BIN)/python tests/bench/train_step.py
 	$(BIN)/python tests/bench/kill.py
 	$(BIN)/python tests/bench/scale.py
+	$(BIN)/python tests/bench/search.py
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -241,11 +241,18 @@ def _seconds_range(start: str, end: str, where: str) -> tuple[float, float]:
 
 
 def _seconds(text: str, where: str) -> float:
-    """`75.5`, `75,5`, `1:15.5` or `0:01:15,5`."""
+    seconds = seconds_of(text)
+    if seconds is None:
+        raise AnnotationError(f"{where}: {text!r} is no time such as 75.5 or 0:01:15.5")
+    return seconds
+
+
+def seconds_of(text: str) -> float | None:
+    """`75.5`, `75,5`, `1:15.5` or `0:01:15,5` in seconds; None where it is no such time."""
     match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:[.,]\d*)?)", text)
     hours, minutes, seconds = match.groups() if match else (None, None, "")
     if not match or (minutes and float(seconds.replace(",", ".")) >= 60) or (hours and int(minutes) >= 60):
-        raise AnnotationError(f"{where}: {text!r} is no time such as 75.5 or 0:01:15.5")
+        return None
     return 3600.0 * int(hours or 0) + 60.0 * int(minutes or 0) + float(seconds.replace(",", "."))
 
 

@@ -86,7 +86,7 @@ class EmbeddingStore:
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be used as a store ({error.strerror}); give another") from error
         others = {name for name in others if not is_catalogue(name)}
-        if others - {"shards", "outcomes"} and not marker.exists():
+        if others - {"shards", "outcomes", "search", "damaged"} and not marker.exists():
             raise StoreError(f"{self.path}: not a feature store and not empty; give --store a new folder")
 
     def close(self) -> None:

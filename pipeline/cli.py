@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "evaluate_command",
     "convert": "commands",
     "store": "store_commands",
+    "search": "search_command",
     "check": "check_command",
     "status": "status_command",
     "demo": "commands",

@@ -1,0 +1,199 @@
+"""search: moments of an archive that are most like a text, or like another moment."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from vad_pipeline.extract.catalogue import Entry
+from vad_pipeline.extract.encoder_config import LOCAL_DIR, model_identity
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.names import NameIndex
+from vad_pipeline.extract.recipe import Recipe
+from vad_pipeline.extract.source import readable
+
+from .options import quiet_option, selection_config, selection_options, store_option
+from .progress import counting
+from .selection import select_held
+
+if TYPE_CHECKING:
+    from vad_pipeline.extract.snippet_matrix import SnippetMatrix
+    from vad_pipeline.extract.store import EmbeddingStore
+    from vad_pipeline.model.search import Moment
+
+SHOWN_DIGITS = 4
+
+
+@click.command(short_help="Moments most like a text or another moment.")
+@click.argument("text", required=False)
+@store_option
+@click.option("--example", metavar="VIDEO@TIME", help="Instead of TEXT: what is like this moment (h:mm:ss or seconds).")
+@click.option("--not", "unlike", metavar="TEXT", help="And unlike this.")
+@click.option("--video", metavar="ID", help="In this video only.")
+@click.option("--recipe", "recipe_id", metavar="ID", help="Features of this recipe, where the store holds several.")
+@click.option("--crop", default=0, show_default=True, help="Of the frame.")
+@click.option("--pretrained", help="CLIP's text tower (default: the features' weights).")
+@click.option("--model", metavar="NAME", help="open_clip model of the text tower (default: the features').")
+@click.option("--top", default=20, show_default=True, type=click.IntRange(min=1), help="How many moments.")
+@click.option("--per-video", default=3, show_default=True, type=click.IntRange(min=1), help="Of one video at most.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@selection_options
+@quiet_option
+def search(store: Path, catalogue: Path | None, top: int, per_video: int, as_json: bool, quiet: bool, **values) -> int:
+    """Search the cached embeddings for TEXT: cosine to CLIP's text embedding, exact, adjacent snippets as one moment.
+
+    The first search makes a matrix of all snippets beside the shards; later ones read it.
+    """
+    from vad_pipeline.extract.snippet_matrix import snippet_matrix
+    from vad_pipeline.extract.store import EmbeddingStore
+    from vad_pipeline.model.search import scores, top_moments
+
+    selecting = selection_config(values)
+    query = Query(**{name: values[name] for name in ("text", "example", "unlike", "pretrained", "model")})
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        recipe, entries = _searchable(opened, values["recipe_id"], values["crop"])
+        with counting("read", quiet=quiet, total=len(entries)) as on_video:
+            matrix = snippet_matrix(opened, entries, values["crop"], on_video=on_video)
+        like, unlike = query.embeddings(recipe, matrix, opened)
+        chosen, missing = select_held(entries, selecting, lambda entry: entry.video)
+        if values["video"] is not None:
+            chosen = [_named(values["video"], list(chosen))]
+        found = _only(scores(matrix, like, unlike), matrix, {entry.name for entry in chosen})
+        moments = top_moments(matrix, found, n=top, per_video=per_video)
+        rows = [_row(moment, matrix, opened) for moment in moments if np.isfinite(moment.score)]
+    for name in missing:
+        click.echo(f"missing: {name}", err=True)
+    for row in rows:
+        click.echo(json.dumps(row) if as_json else _line(row))
+    return int(bool(missing))
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is looked for."""
+
+    text: str | None
+    example: str | None
+    unlike: str | None
+    pretrained: str | None
+    model: str | None
+
+    def __post_init__(self):
+        if (self.text is None) == (self.example is None):
+            raise click.UsageError("give TEXT or --example VIDEO@TIME")
+        if not all(text is None or text.strip() for text in (self.text, self.unlike)):
+            raise click.UsageError("the text to search for is empty")
+
+    def embeddings(
+        self, recipe: Recipe, matrix: SnippetMatrix, store: EmbeddingStore
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """What results are to be like, and unlike: (512,) each.
+
+        Raises:
+            ConfigError: the text tower cannot be had, or the example is not there.
+        """
+        texts = [text for text in (self.text, self.unlike) if text is not None]
+        found = dict(zip(texts, self._read(texts, recipe), strict=True)) if texts else {}
+        like = found[self.text] if self.text is not None else _example(self.example, matrix, store)
+        return like, found.get(self.unlike)
+
+    def _read(self, texts: list[str], recipe: Recipe) -> np.ndarray:
+        from vad_pipeline.model.search import text_embeddings
+
+        if self.model is None and recipe.model.startswith(LOCAL_DIR):
+            raise ConfigError(
+                f"the features are of a model folder ({recipe.model}); give it with --model local-dir:FOLDER"
+            )
+        if self.pretrained is None and recipe.weights.startswith("sha256:"):
+            raise ConfigError(
+                f"the features were made with the weights {recipe.weights[:19]}...; give that file with --pretrained "
+                "FILE: its text tower reads the words"
+            )
+        pretrained = recipe.weights if self.pretrained is None else self.pretrained
+        model = recipe.model if self.model is None else self.model
+        if model_identity(model) != recipe.model:
+            raise ConfigError(f"--model {model}: the features are of {recipe.model}; text must go through the same")
+        return text_embeddings(texts, pretrained=pretrained, model=model, identity=recipe.weights)
+
+
+def _searchable(store: EmbeddingStore, recipe_id: str | None, crop: int) -> tuple[Recipe, list[Entry]]:
+    """The features of one recipe that have the crop; what is left out is named."""
+    entries = store.entries()
+    counts = Counter(entry.recipe_id for entry in entries)
+    fitting = [key for key in counts if key.startswith(recipe_id or "")]
+    if not entries:
+        raise ConfigError(f"{store.path}: holds no videos; run `vad-pipeline extract SRC --store {store.path}` first")
+    if len(fitting) != 1:
+        held = ", ".join(f"{key} ({count} videos)" for key, count in counts.most_common())
+        raise ConfigError(f"{store.path}: --recipe must name one of its recipes: {held}")
+    of_recipe = [entry for entry in entries if entry.recipe_id == fitting[0]]
+    usable = [entry for entry in of_recipe if crop in entry.crop_numbers]
+    if not usable:
+        held_crops = sorted({number for entry in of_recipe for number in entry.crop_numbers})
+        raise ConfigError(f"{store.path}: crop {crop} is not held (crops {held_crops} are); choose one with --crop")
+    left_out = len(entries) - len(usable)
+    if left_out:
+        click.echo(f"note: {left_out} videos of other recipes or without crop {crop} are left out", err=True)
+    return Recipe.from_json(usable[0].recipe), usable
+
+
+def _named(name: str, entries: list[Entry]) -> Entry:
+    found = NameIndex(entry.video for entry in entries).find(name)
+    if found is None:
+        raise ConfigError(f"--video {name}: no such video among the {len(entries)} chosen; see `vad-pipeline store ls`")
+    return next(entry for entry in entries if entry.video == found)
+
+
+def _example(example: str, matrix: SnippetMatrix, store: EmbeddingStore) -> np.ndarray:
+    """The embedding of the snippet at VIDEO@TIME."""
+    from vad_pipeline.eval.annotations import seconds_of
+
+    name, _, time = example.rpartition("@")
+    seconds = seconds_of(time)
+    if not name or seconds is None:
+        raise ConfigError(f"--example {example}: must be VIDEO@TIME, such as cam1/2026-11-02@0:14:30 or cam1@870.5")
+    entry = _named(name, list(matrix.entries))
+    spans = store.get(entry).snippet_seconds
+    if seconds > spans[-1, 1]:
+        raise ConfigError(f"--example {example}: the video ends at {spans[-1, 1]:.1f} s")
+    snippet = max(0, int(np.searchsorted(spans[:, 0], seconds, side="right")) - 1)
+    video = next(index for index, each in enumerate(matrix.entries) if each.name == entry.name)
+    return np.asarray(matrix.rows[int(matrix.starts[video]) + snippet], np.float32)
+
+
+def _only(found: np.ndarray, matrix: SnippetMatrix, names: set[str]) -> np.ndarray:
+    """Scores of the chosen videos, -inf elsewhere."""
+    if len(names) == len(matrix.entries):
+        return found
+    chosen = np.array([entry.name in names for entry in matrix.entries])
+    return np.where(np.repeat(chosen, np.diff(matrix.starts)), found, -np.inf)
+
+
+def _row(moment: Moment, matrix: SnippetMatrix, store: EmbeddingStore) -> dict:
+    entry = matrix.entries[moment.video]
+    spans = store.get(entry).snippet_seconds
+    return {
+        "video": entry.video,
+        "start_seconds": float(spans[moment.first, 0]),
+        "end_seconds": float(spans[moment.end - 1, 1]),
+        "peak_seconds": float(spans[moment.peak].mean()),
+        "score": round(moment.score, 6),
+        "source": readable(entry.source),
+    }
+
+
+def _line(row: dict) -> str:
+    start, peak, end = (_clock(row[f"{name}_seconds"]) for name in ("start", "peak", "end"))
+    return f"{row['score']:.{SHOWN_DIGITS}f}\t{row['video']}\t{start} - {end}\tpeak {peak}"
+
+
+def _clock(seconds: float) -> str:
+    """`h:mm:ss.s`."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 36000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"

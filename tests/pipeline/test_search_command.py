@@ -1,0 +1,161 @@
+"""search: what is planted in the embeddings is found, and nothing is compared that cannot be."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from vad_pipeline.extract.encoder_config import model_identity
+from vad_pipeline.extract.recipe import NAMED_RECIPES
+from vad_pipeline.extract.records import VideoEmbeddings
+from vad_pipeline.extract.snippet_matrix import FOLDER
+from vad_pipeline.extract.source import SourceFile
+from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.model.search import text_embeddings
+
+N_VIDEOS, N_SNIPPETS = 6, 40
+RUNNING, CALM = "a man running with a bag", "an empty street"
+CONFIG = {
+    "model_cfg": {
+        "embed_dim": 512,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": 224, "layers": 1, "width": 64, "head_width": 32, "patch_size": 32},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    """A small CLIP that reads real tokens."""
+    folder = tmp_path_factory.mktemp("small_clip")
+    (folder / "open_clip_config.json").write_text(json.dumps(CONFIG))
+    return f"local-dir:{folder}"
+
+
+def video(video_id: str, rows: np.ndarray, recipe, *, crops=(0,)) -> VideoEmbeddings:
+    n = len(rows)
+    edges = np.arange(n + 1) * 0.64
+    spans = np.stack([edges[:-1], edges[1:]], 1)
+    features = np.stack([rows] * len(crops))
+    return VideoEmbeddings(video_id, features, crops, spans, np.arange(16 * n) / 25, Fraction(25), recipe, None)
+
+
+def put(store: EmbeddingStore, item: VideoEmbeddings) -> None:
+    store.put(item, source=SourceFile(f"{item.video_id}.mp4", 1, 1), content="", precision="fp32", runtime="test")
+
+
+@pytest.fixture
+def store(tmp_path, model):
+    """Six videos of noise; the text RUNNING lies in v3, snippets 10 to 12, and weaker in v1, snippet 5."""
+    recipe = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(model), weights="random:0")
+    running, calm = text_embeddings([RUNNING, CALM], pretrained="random:0", model=model, identity="random:0")
+    with EmbeddingStore(tmp_path / "S", create=True) as opened:
+        for index in range(N_VIDEOS):
+            rng = np.random.default_rng(index)
+            rows = rng.standard_normal((N_SNIPPETS, 512)).astype(np.float32)
+            if index == 3:
+                rows[10:13] += 60 * running
+                rows[11] += 60 * running
+            if index == 1:
+                rows[5] += 40 * running + 20 * calm
+            put(opened, video(f"cam/v{index}", rows, recipe))
+    return tmp_path / "S"
+
+
+@pytest.fixture
+def search(run_cli, store, model):
+    def run(*arguments):
+        code, out, err = run_cli("search", *arguments, "--store", store, "--model", model, "--json")
+        return code, [json.loads(line) for line in out.splitlines()], err
+
+    return run
+
+
+def test_what_was_planted_is_found(search, store, run_cli, model):
+    code, rows, err = search(RUNNING, "--top", "4")
+    assert code == 0 and len(rows) == 4, err
+    best, second = rows[:2]
+    assert best["video"] == "cam/v3" and second["video"] == "cam/v1" and best["score"] > 0.9 > second["score"] > 0.5
+    assert (best["start_seconds"], best["end_seconds"]) == pytest.approx((10 * 0.64, 13 * 0.64))
+    assert best["peak_seconds"] == pytest.approx(11.5 * 0.64)
+    assert all(row["score"] < 0.3 for row in rows[2:])
+    _, out, _ = run_cli("search", RUNNING, "--store", store, "--top", "1", "--model", model)
+    assert out.split("\t")[1:] == ["cam/v3", "0:00:06.4 - 0:00:08.3", "peak 0:00:07.4\n"]
+
+
+def test_scores_are_the_cosines_of_all_snippets(search, store, model):
+    (like,) = text_embeddings([RUNNING], pretrained="random:0", model=model, identity="random:0")
+    _, rows, _ = search(RUNNING, "--top", "500", "--per-video", "1")
+    with EmbeddingStore(store) as opened:
+        for entry in opened.entries():
+            features = opened.crop(entry, 0)
+            cosines = features @ like / np.linalg.norm(features, axis=1)
+            (row,) = [row for row in rows if row["video"] == entry.video]
+            assert row["score"] == pytest.approx(cosines.max(), abs=2e-3)
+
+
+def test_unlike_and_example_and_one_video(search):
+    plain = search(RUNNING, "--top", "2")[1]
+    unlike = search(RUNNING, "--not", CALM, "--top", "2")[1]
+    assert unlike[1]["video"] == "cam/v1" and unlike[1]["score"] < plain[1]["score"] - 0.1
+    code, rows, _ = search("--example", "v3@0:00:06.9", "--top", "2")  # in snippet 10
+    assert code == 0 and rows[0]["score"] == pytest.approx(1, abs=1e-3) and rows[1]["video"] == "cam/v1"
+    for option in (("--video", "v1"), ("--match", "*v1")):
+        assert {row["video"] for row in search(RUNNING, *option)[1]} == {"cam/v1"}
+
+
+def test_the_matrix_is_made_once_and_again_when_shards_change(search, store, model):
+    search(RUNNING)
+    (first,) = (store / FOLDER).glob("*.npy")
+    before = first.stat().st_mtime_ns
+    search(CALM)
+    assert [p.stat().st_mtime_ns for p in (store / FOLDER).glob("*.npy")] == [before]
+    with EmbeddingStore(store) as opened:
+        recipe = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(model), weights="random:0")
+        (running,) = text_embeddings([RUNNING], pretrained="random:0", model=model, identity="random:0")
+        put(opened, video("new", np.tile(running, (2, 1)), recipe))
+    assert search(RUNNING, "--top", "1")[1][0]["video"] == "new"
+    (second,) = (store / FOLDER).glob("*.npy")
+    assert second != first
+
+
+def test_only_what_is_comparable_is_compared(search, store, model, tmp_path):
+    with EmbeddingStore(store) as opened:
+        other = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(model), weights="random:1")
+        put(opened, video("other", np.ones((2, 512), np.float32), other))
+    code, _, err = search(RUNNING)
+    assert code == 2 and "--recipe" in err and other.recipe_id in err
+    code, rows, err = search(RUNNING, "--recipe", other.recipe_id)
+    assert code == 0 and {row["video"] for row in rows} == {"other"} and "6 videos of other recipes" in err
+    code, _, err = search(RUNNING, "--recipe", other.recipe_id, "--pretrained", "random:0")
+    assert code == 2 and "other weights" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "TEXT or --example"),
+        ((RUNNING, "--example", "v1@1"), "TEXT or --example"),
+        ((" ",), "empty"),
+        (("--example", "v1"), "VIDEO@TIME"),
+        (("--example", "v1@soon"), "VIDEO@TIME"),
+        (("--example", "v1@1000"), "ends at 25.6 s"),
+        (("--example", "none@1"), "no such video"),
+        ((RUNNING, "--video", "none"), "no such video"),
+        ((RUNNING, "--crop", "7"), "crop 7 is not held"),
+        ((RUNNING, "--recipe", "zz"), "must name one"),
+    ],
+)
+def test_questions_that_make_no_sense(search, arguments, words):
+    code, _, err = search(*arguments)
+    assert code == 2 and words in err and "Traceback" not in err
+
+
+def test_the_text_goes_through_the_images_model(store, run_cli, tmp_path, model):
+    code, _, err = run_cli("search", RUNNING, "--store", store)
+    assert code == 2 and "--model local-dir:FOLDER" in err
+    code, _, err = run_cli("search", RUNNING, "--store", store, "--model", "ViT-B-32")
+    assert code == 2 and "must go through the same" in err
