@@ -9,9 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
-import re
-import socket
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -26,8 +23,6 @@ from .shards import each_shard, group_in, opened, refuse_unreadable
 
 logger = logging.getLogger(__name__)
 
-STEM, SUFFIX = "catalogue", ".sqlite"
-NETWORK_FILE_SYSTEMS = frozenset("9p afs beegfs ceph cifs glusterfs gpfs lustre ncpfs nfs nfs4 smb3 smbfs".split())
 APPLICATION_ID = 0x56414463  # in the header of our SQLite files
 APPLICATION_ID_END = 72  # byte in that header
 ROWS_AT_ONCE = 1000
@@ -87,32 +82,6 @@ CREATE INDEX IF NOT EXISTS videos_by_size ON videos (size);
 """
 NEWEST = """SELECT v.* FROM videos v WHERE NOT EXISTS
   (SELECT 1 FROM videos w WHERE w.name = v.name AND (w.written_ns, w.shard) > (v.written_ns, v.shard))"""
-
-
-def catalogue_path(store: Path) -> Path:
-    """Where the index of a store lies: beside the shards, under a host's own name where the disk is a network's."""
-    host = f"-{re.sub(r'[^A-Za-z0-9.-]', '_', socket.gethostname())}" if _is_on_network(store) else ""
-    return store / f"{STEM}{host}{SUFFIX}"
-
-
-def is_catalogue(name: str) -> bool:
-    """Whether a file in a store's folder is an index, or SQLite's journal of one."""
-    return name.startswith(STEM) and name.removesuffix("-journal").endswith(SUFFIX)
-
-
-def _is_on_network(path: Path) -> bool:
-    """By the mount that holds `path`; where the system does not tell, it counts as local."""
-    place = os.path.realpath(path)
-    try:
-        mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
-    except OSError:
-        return False
-    best, kind = "", ""
-    for _, point, file_system, *_ in (line.split() for line in mounts):
-        point = point.encode().decode("unicode_escape")
-        if (place == point or place.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
-            best, kind = point, file_system
-    return kind in NETWORK_FILE_SYSTEMS or kind.startswith("fuse.")
 
 
 def entry_of(name: str, shard: str, node: h5py.Group) -> Entry:

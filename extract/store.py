@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .catalogue import Catalogue, Entry, catalogue_path, is_catalogue
+from .catalogue import Catalogue, Entry
+from .catalogue_place import catalogue_path, is_catalogue
 from .errors import StoreBusy, StoreError
 from .records import VideoEmbeddings
 from .shards import TEMPORARY_PREFIX, group_name, write_bytes

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from vad_pipeline.extract import catalogue, shards, upkeep
+from vad_pipeline.extract import catalogue, catalogue_place, shards, upkeep
 from vad_pipeline.extract.errors import StoreError
 from vad_pipeline.extract.store import EmbeddingStore
 
@@ -280,9 +280,9 @@ def test_shards_that_may_not_be_read_are_not_taken_for_damaged(made, tmp_path, m
 
 def test_every_host_has_its_own_catalogue_on_a_network_disk(made, tmp_path, monkeypatch, extract):
     shutil.copytree(made, tmp_path / "S")
-    monkeypatch.setattr(catalogue, "_is_on_network", lambda path: True)
+    monkeypatch.setattr(catalogue_place, "_is_on_network", lambda path: True)
     for host in ("alpha", "be/ta"):
-        monkeypatch.setattr(catalogue.socket, "gethostname", lambda host=host: host)
+        monkeypatch.setattr(catalogue_place.socket, "gethostname", lambda host=host: host)
         code, out, _ = extract()
         assert code == 0 and f"{N_VIDEOS} cached" in out
     names = {path.name for path in (tmp_path / "S").glob("catalogue*")}
@@ -291,10 +291,12 @@ def test_every_host_has_its_own_catalogue_on_a_network_disk(made, tmp_path, monk
 
 def test_network_disks_are_known_by_their_mount(tmp_path, monkeypatch):
     mounts = f"/dev/vda / ext4 rw 0 0\nserver:/x {tmp_path} nfs4 rw 0 0\n/dev/vdb {tmp_path}/local ext4 rw 0 0\n"
-    monkeypatch.setattr(catalogue.Path, "read_text", lambda self, **options: mounts)
+    monkeypatch.setattr(catalogue_place.Path, "read_text", lambda self, **options: mounts)
     (tmp_path / "local").mkdir()
-    assert catalogue._is_on_network(tmp_path / "store") and not catalogue._is_on_network(tmp_path / "local" / "store")
-    assert not catalogue._is_on_network(tmp_path.with_name(tmp_path.name + "x"))
+    assert catalogue_place._is_on_network(tmp_path / "store") and not catalogue_place._is_on_network(
+        tmp_path / "local" / "store"
+    )
+    assert not catalogue_place._is_on_network(tmp_path.with_name(tmp_path.name + "x"))
 
 
 def test_a_shard_truncated_anywhere_is_made_again(made, tmp_path, extract):
