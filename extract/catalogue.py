@@ -7,18 +7,14 @@ file system, where SQLite's locks cannot be trusted, every host keeps one of its
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
-import h5py
-
+from .entry import COLUMNS, DAMAGE, Entry, entry_of
 from .errors import ConfigError, DamagedShard, StoreBusy, StoreError
-from .names import is_plain_id
-from .recipe import Recipe
 from .shards import each_shard, group_in, opened, refuse_unreadable
 
 logger = logging.getLogger(__name__)
@@ -29,47 +25,6 @@ ROWS_AT_ONCE = 1000
 LOCK_SECONDS = 60  # how long to wait for another process's write
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One video's features under one recipe: what its group's attributes say."""
-
-    name: str
-    """Group name."""
-    shard: str
-    """File name below STORE/shards."""
-    video: str
-    """Video id."""
-    recipe_id: str
-    recipe: str
-    """JSON."""
-    crops: str
-    """JSON list."""
-    n_frames: int
-    n_snippets: int
-    size: int
-    """Bytes of the source file, -1 where imported."""
-    mtime_ns: int
-    fingerprint: str
-    precision: str
-    runtime: str
-    source: str
-    """Path the features came from."""
-    label: str
-    """Where imported with one, else empty."""
-    written_ns: int
-    """When this group was made: of two under one name the later one counts."""
-    checksum: str
-
-    @property
-    def crop_numbers(self) -> tuple[int, ...]:
-        """The crops held, in the order of the features' first axis."""
-        return tuple(json.loads(self.crops))
-
-
-COLUMNS = tuple(f.name for f in fields(Entry))
-NUMBERS = ("n_frames", "size", "mtime_ns", "written_ns")
-# what reading a damaged or foreign group can raise
-DAMAGE = (OSError, RuntimeError, KeyError, IndexError, ValueError, TypeError, AttributeError, ArithmeticError)
 SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
 CREATE TABLE IF NOT EXISTS store (id TEXT);
@@ -82,30 +37,6 @@ CREATE INDEX IF NOT EXISTS videos_by_size ON videos (size);
 """
 NEWEST = """SELECT v.* FROM videos v WHERE NOT EXISTS
   (SELECT 1 FROM videos w WHERE w.name = v.name AND (w.written_ns, w.shard) > (v.written_ns, v.shard))"""
-
-
-def entry_of(name: str, shard: str, node: h5py.Group) -> Entry:
-    """What a group says of itself.
-
-    Raises:
-        StoreError: an attribute is missing.
-    """
-    try:
-        values = {column: node.attrs[column] for column in COLUMNS if column in node.attrs}
-        crops = [int(crop) for crop in node.attrs["crops"]]
-        n_crops, n_snippets, _ = node["features"].shape
-        for column in NUMBERS:
-            values[column] = int(values[column])
-            if abs(values[column]) >= 2**63:
-                raise ValueError(f"{column} is out of range")
-        values |= {"name": name, "shard": shard, "n_snippets": int(n_snippets), "crops": json.dumps(crops)}
-        wrong = [column for column in COLUMNS if column not in NUMBERS and not isinstance(values[column], str | int)]
-        if wrong or n_crops != len(crops) or not is_plain_id(values["video"]):
-            raise ValueError(f"{', '.join(wrong) or 'crops or id'} cannot be used")
-        Recipe.from_json(values["recipe"])
-        return Entry(**values)
-    except (*DAMAGE, ConfigError) as error:
-        raise StoreError(f"{shard}: group {name} is damaged ({error}); run `vad-pipeline store verify`") from error
 
 
 class Catalogue:

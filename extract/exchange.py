@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from .catalogue import Entry
+from .entry import Entry
 from .errors import ConfigError
 from .names import is_plain_id, read_rows, strip_suffix
 from .recipe import EMBEDDING_DIM, Recipe

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .catalogue import Entry
+from .entry import Entry
 from .errors import StoreError
 from .recipe import EMBEDDING_DIM
 from .shards import TEMPORARY_PREFIX

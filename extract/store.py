@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .catalogue import Catalogue, Entry
+from .catalogue import Catalogue
 from .catalogue_place import catalogue_path, is_catalogue
+from .entry import Entry
 from .errors import StoreBusy, StoreError
 from .records import VideoEmbeddings
 from .shards import TEMPORARY_PREFIX, group_name, write_bytes

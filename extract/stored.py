@@ -16,7 +16,7 @@ from typing import TypeVar
 import h5py
 import numpy as np
 
-from .catalogue import DAMAGE, Entry, entry_of
+from .entry import DAMAGE, Entry, entry_of
 from .errors import ConfigError, DamagedShard, StoreError, VadError, VideoDecodeError
 from .recipe import Recipe
 from .records import VideoEmbeddings

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from .catalogue import Entry
+from .entry import Entry
 from .errors import DamagedShard, StoreError
 from .merge_lock import merging, still_merging
 from .shards import (

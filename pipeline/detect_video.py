@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vad_pipeline.extract.catalogue import Entry
+from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError, StoreError, VideoError
 from vad_pipeline.extract.stored import StoredVideo, read_entry, stored_video
 from vad_pipeline.model.curve import AnomalyCurve, curve_from_scores

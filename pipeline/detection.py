@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.extract.catalogue import Entry
+from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 from vad_pipeline.extract.source import readable

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vad_pipeline.extract.catalogue import Entry
+from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError, DamagedShard, VideoOpenError
 from vad_pipeline.extract.records import VideoEmbeddings
 from vad_pipeline.extract.source import SourceFile, content_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from vad_pipeline.extract.catalogue import Entry
+from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import VideoError, VideoOpenError
 from vad_pipeline.extract.source import SourceFile
 from vad_pipeline.extract.store import IMPORTED_SIZE, EmbeddingStore

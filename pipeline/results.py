@@ -17,7 +17,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from vad_pipeline.extract.catalogue import DAMAGE
+from vad_pipeline.extract.entry import DAMAGE
 from vad_pipeline.extract.errors import ConfigError, DamagedShard, StoreError
 from vad_pipeline.extract.merge_lock import merging
 from vad_pipeline.extract.names import is_plain_id

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from vad_pipeline.extract.catalogue import Entry
 from vad_pipeline.extract.encoder_config import LOCAL_DIR, model_identity
+from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.recipe import Recipe

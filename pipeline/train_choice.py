@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vad_pipeline.eval.annotations import VideoAnnotation
 from vad_pipeline.eval.truth import match_annotations
-from vad_pipeline.extract.catalogue import Entry
+from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.store import EmbeddingStore

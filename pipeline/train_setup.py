@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.extract.catalogue import Entry
 from vad_pipeline.extract.encoder_config import LOCAL_DIR
+from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 from vad_pipeline.extract.store import EmbeddingStore

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vad_pipeline.extract.catalogue import Entry
+from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.recipe import EMBEDDING_DIM
