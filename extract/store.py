@@ -94,7 +94,8 @@ class EmbeddingStore:
     def close(self) -> None:
         """Close the catalogue; what it could not take in is read from the shards next time."""
         try:
-            self.flush()
+            with contextlib.suppress(StoreBusy):
+                self.flush()
         finally:
             self.catalogue.close()
 

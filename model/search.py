@@ -18,6 +18,8 @@ from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.snippet_matrix import SnippetMatrix
 
+from .text import clip_tokens
+
 ROWS_AT_ONCE = 16_384  # in float32 they stay in a processor's cache
 CANDIDATES_PER_MOMENT = 50  # snippets looked at for each moment asked for
 
@@ -50,8 +52,6 @@ def text_embeddings(texts: Sequence[str], *, pretrained: str, model: str, identi
     Raises:
         ConfigError: other weights, or no text tower in them.
     """
-    import open_clip
-
     weights = load_weights(pretrained, model)
     if weights.identity != identity:
         raise ConfigError(
@@ -67,7 +67,7 @@ def text_embeddings(texts: Sequence[str], *, pretrained: str, model: str, identi
             raise ConfigError(f"--pretrained {pretrained}: holds no text tower ({lacking[0]} is missing)")
         clip.load_state_dict(given, strict=False)
     with torch.inference_mode():
-        tokens = open_clip.tokenize(list(texts))
+        tokens = clip_tokens(texts)
         return functional.normalize(clip.eval().encode_text(tokens).float(), dim=-1).numpy()
 
 

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vad_pipeline.extract.errors import ConfigError
+
 from .categories import Category
 from .layers import TransformerBlock
 
 VOCABULARY = 49408  # CLIP's byte pair encoding
 CONTEXT_LEN = 77  # tokens
+LONGEST_TEXT = 4096  # tokens that are counted before a text is refused
 TEXT_LAYERS = 12
 TEXT_HEADS = 8
 LEAKY_SLOPE = 0.01
@@ -30,11 +33,24 @@ def tokenize(categories: Sequence[Category]) -> tuple[Tensor, Tensor]:
         CLIP's tokens (N, 77) int64: the end-of-text token is the largest id of a row, zeros follow it.
         Which category each row describes, (N,) int64, ascending.
     """
-    import open_clip  # late: 3 seconds
-
     texts = [text for category in categories for text in category.descriptions]
     columns = [column for column, category in enumerate(categories) for _ in category.descriptions]
-    return open_clip.tokenize(texts, context_length=CONTEXT_LEN), torch.tensor(columns)
+    return clip_tokens(texts), torch.tensor(columns)
+
+
+def clip_tokens(texts: Sequence[str]) -> Tensor:
+    """CLIP's tokens (N, 77) int64.
+
+    Raises:
+        ConfigError: a text is longer than CLIP reads; it would be cut without a word.
+    """
+    import open_clip  # late: 3 seconds
+
+    tokens = open_clip.tokenize(list(texts), context_length=LONGEST_TEXT)
+    for text, n_tokens in zip(texts, (tokens.argmax(dim=-1) + 1).tolist(), strict=True):
+        if n_tokens > CONTEXT_LEN:
+            raise ConfigError(f"{text[:40]!r}...: {n_tokens} tokens, CLIP reads {CONTEXT_LEN}; shorten it")
+    return tokens[:, :CONTEXT_LEN]
 
 
 class TextEncoder(nn.Module):

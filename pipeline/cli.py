@@ -83,10 +83,10 @@ def _run(debug: bool) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted: what is finished is kept, the same command goes on", err=True)
+        click.echo(f"interrupted: what is finished is kept, {_how_to_go_on()}", err=True)
         return EXIT_INTERRUPTED
     except Terminated:
-        click.echo("terminated: what is finished is kept, the same command goes on", err=True)
+        click.echo(f"terminated: what is finished is kept, {_how_to_go_on()}", err=True)
         return EXIT_TERMINATED
     except VadError as error:
         if debug:
@@ -106,6 +106,10 @@ def _run(debug: bool) -> int:
             err=True,
         )
         return EXIT_BUG
+
+
+def _how_to_go_on() -> str:
+    return "`train --resume RUN` goes on" if "train" in sys.argv[1:3] else "the same command goes on"
 
 
 def _terminate(signum: int, frame: object) -> None:

@@ -140,6 +140,7 @@ def test_only_what_is_comparable_is_compared(search, store, model, tmp_path):
         ((), "TEXT or --example"),
         ((RUNNING, "--example", "v1@1"), "TEXT or --example"),
         ((" ",), "empty"),
+        (("word " * 100,), "102 tokens, CLIP reads 77"),
         (("--example", "v1"), "VIDEO@TIME"),
         (("--example", "v1@soon"), "VIDEO@TIME"),
         (("--example", "v1@1000"), "ends at 25.6 s"),

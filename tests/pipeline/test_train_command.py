@@ -289,6 +289,7 @@ def test_terminated_saves_the_step_in_hand(labelled, text_tower, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 143 and f"vad-pipeline train --resume {run} goes on" in errors
+    assert "the same command goes on" not in errors
     state = torch.load(run / "last.ckpt", weights_only=True)
     assert state["step"] == len(rows_of(run)) >= 5
 
