@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,8 @@ QUICK_GELU = "quick_gelu"  # as extract reads it: what the CLIP weights inside w
 class Checkpoint:
     """A network ready to score, and the features it is for."""
 
+    calibrated: ClassVar[bool] = True
+    """Its scores are those of a trained network."""
     preset: str
     """`ucf-crime` or `xd-violence`."""
     config: DSANetConfig

@@ -58,6 +58,32 @@ class SnippetScores:
         return f"SnippetScores(anomaly={self.anomaly.shape}, category={self.category.shape})"
 
 
+def checked_embeddings(embeddings: np.ndarray, width: int) -> np.ndarray:
+    """One video's embeddings, once it is clear that they can be scored.
+
+    Args:
+        embeddings: (n, D) float, n at least 1.
+        width: D.
+
+    Raises:
+        EmbeddingsError: of another shape, or not finite.
+    """
+    embeddings = np.asarray(embeddings)
+    if embeddings.ndim != 2 or embeddings.shape[1] != width or not len(embeddings):
+        raise EmbeddingsError(
+            f"embeddings must have the shape (snippets, {width}) with at least one snippet, got {embeddings.shape}"
+        )
+    if not np.issubdtype(embeddings.dtype, np.floating):
+        raise EmbeddingsError(f"embeddings must be floating point numbers, got {embeddings.dtype}")
+    finite = np.isfinite(embeddings).all(axis=1)
+    if not finite.all():
+        raise EmbeddingsError(
+            f"embeddings of {np.count_nonzero(~finite)} of {len(finite)} snippets are not finite (first: snippet "
+            f"{np.argmin(finite)}); extract the video again with --force"
+        )
+    return embeddings
+
+
 class Scorer:
     """Runs a checkpoint's network.
 
@@ -96,20 +122,7 @@ class Scorer:
         Raises:
             EmbeddingsError: of another shape, or not finite.
         """
-        embeddings = np.asarray(embeddings)
-        if embeddings.ndim != 2 or embeddings.shape[1] != self.config.width or not len(embeddings):
-            raise EmbeddingsError(
-                f"embeddings must have the shape (snippets, {self.config.width}) with at least one snippet, "
-                f"got {embeddings.shape}"
-            )
-        if not np.issubdtype(embeddings.dtype, np.floating):
-            raise EmbeddingsError(f"embeddings must be floating point numbers, got {embeddings.dtype}")
-        finite = np.isfinite(embeddings).all(axis=1)
-        if not finite.all():
-            raise EmbeddingsError(
-                f"embeddings of {np.count_nonzero(~finite)} of {len(finite)} snippets are not finite (first: snippet "
-                f"{np.argmin(finite)}); extract the video again with --force"
-            )
+        embeddings = checked_embeddings(embeddings, self.config.width)
         step = self.batch_windows * self.config.window_len
         parts = [self._score_batch(embeddings[start : start + step]) for start in range(0, len(embeddings), step)]
         anomaly, category = (np.concatenate(values) for values in zip(*parts, strict=True))

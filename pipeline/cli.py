@@ -18,7 +18,7 @@ EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70
 
 COMMANDS = {
     "extract": "commands",
-    "detect": "commands",
+    "detect": "detect_command",
     "events": "commands",
     "train": "train_command",
     "evaluate": "evaluate_command",

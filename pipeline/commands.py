@@ -1,4 +1,4 @@
-"""extract, detect, events, convert, demo."""
+"""extract, events, convert, demo; and what extract shares with detect."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.source import readable
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from .detection import DetectConfig, choose_entries, detect_archive, extraction_for, run_head
+from .detection import DetectConfig
 from .extractor import ExtractConfig, Extractor
 from .options import (
     Place,
@@ -30,11 +29,10 @@ from .options import (
 )
 from .run import RunSummary
 from .run_options import RunOptions
-from .selection import Selection, SelectionConfig, Source, find_sources, select_held
+from .selection import Selection, SelectionConfig, Source, find_sources
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store import EmbeddingStore
-    from vad_pipeline.model.checkpoint import Checkpoint
 
 SHOWN_NAMES = 5
 
@@ -71,64 +69,8 @@ def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **v
     selection = find_sources(_footage(src, selecting), selecting, id_root=id_root, settle_seconds=settle)
     extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast))
     with running.measured("extract"):
-        summary = _extract(selection, extractor, running)
+        summary = run_extraction(selection, extractor, running)
     return summary.exit_code if summary else 0
-
-
-@click.command(short_help="Score: curves and events into a results folder.")
-@click.argument("src", nargs=-1, metavar="[SRC...]")
-@store_option
-@click.option("--checkpoint", required=True, type=Place(), help="Published .pth or our .safetensors.")
-@click.option("--out", required=True, type=Place(), help="Results folder.")
-@click.option("--threshold", type=float, help=f"{threshold_help} (default: the checkpoint's).")
-@merge_gap_option
-@click.option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
-@click.option("--recipe", "recipe_id", metavar="ID", help="Score features of this recipe.")
-@click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
-@click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
-@click.option("--pretrained", help=f"With SRC: {pretrained_help}")
-@footage_options
-@executor_options
-@run_options
-@selection_options
-@dry_run_option
-@quiet_option
-def detect(
-    src: tuple[str, ...],
-    checkpoint: Path,
-    out: Path,
-    id_root: str | None,
-    pretrained: str | None,
-    settle: float | None,
-    **values,
-) -> int:
-    """Score the videos of the store; with SRC, extract first what it lacks, and score those only."""
-    from vad_pipeline.model.checkpoint import load_checkpoint
-
-    selecting, running = selection_config(values), RunOptions.taken_from(values)
-    footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "force", "retry_failed")}
-    if not src:
-        _refuse_without_src(pretrained=pretrained, id_root=id_root, settle=settle, **footage)
-    config = DetectConfig(**values, fail_fast=running.fail_fast)
-    if src and config.recipe_id:
-        raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
-    loaded = load_checkpoint(checkpoint)
-    if not src:
-        with running.measured("detect"):
-            return _detect(loaded, config, out, selecting, None, running).exit_code
-    options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
-    extractor = _extractor_for(loaded, config, options, pretrained, out)
-    selection = find_sources(src, selecting, id_root=id_root, settle_seconds=settle)
-    with running.measured("detect"):
-        extracted = _extract(selection, extractor, running)
-        if extracted is None:  # a dry run
-            return 0
-        if extracted.stopped_early or not extracted.done:  # what failed was reported
-            return extracted.exit_code
-        config = replace(config, recipe_id=extractor.recipe.recipe_id)
-        detected = _detect(loaded, config, out, selecting, extracted.done, running)
-    both = extracted.counts["failed"] + detected.counts["failed"]
-    return int(running.limit.exceeded(both, extracted.counts.total()) or detected.stopped_early)
 
 
 @click.command(short_help="Events anew from curves, without scoring.")
@@ -188,75 +130,7 @@ def _footage(src: Sequence[str], selecting: SelectionConfig) -> Sequence[str]:
     return src
 
 
-def _extractor_for(
-    checkpoint: Checkpoint, config: DetectConfig, options: ExtractConfig, pretrained: str | None, out: Path
-) -> Extractor:
-    """An extractor of the features that a checkpoint scores; all that could go wrong is told before it works."""
-    from .results import Results
-
-    crop = checkpoint.crop if config.crop is None else config.crop
-    extractor = Extractor(extraction_for(checkpoint, crop, options, pretrained))
-    if not (config.any_recipe or checkpoint.accepts(extractor.recipe)):
-        differences = checkpoint.recipe.differences(extractor.recipe)
-        raise ConfigError(
-            f"{checkpoint.path}: footage extracted like this does not fit it ({differences}); --any-recipe scores it "
-            "all the same"
-        )
-    Results(out).check(run_head(checkpoint, extractor.recipe, config))
-    return extractor
-
-
-def _detect(
-    checkpoint: Checkpoint,
-    config: DetectConfig,
-    out: Path,
-    selecting: SelectionConfig,
-    wanted: set[str] | None,
-    running: RunOptions,
-) -> RunSummary:
-    """Score with progress: the ids `wanted`, or where None what the selection leaves of the store."""
-    from .results import Results
-
-    summary = RunSummary(limit=running.limit)
-    with running.store(create=False) as opened:
-        _warn_of(opened.problems)
-        entries = choose_entries(opened, checkpoint, checkpoint.crop if config.crop is None else config.crop, config)
-        if wanted is None:
-            chosen, missing = select_held(entries, selecting, lambda entry: entry.video)
-            entries = list(chosen)
-            summary.counts["failed"] += _report_missing(missing)
-        else:
-            entries = [entry for entry in entries if entry.video in wanted]
-        if running.dry_run:
-            click.echo(f"{len(entries)} videos would be scored into {out}")
-            return summary
-        results = Results(out)
-        recipe = Recipe.from_json(entries[0].recipe) if entries else checkpoint.recipe
-        results.begin(run_head(checkpoint, recipe, config))
-        with running.progress(len(entries), "detect") as report:
-            n_events = detect_archive(
-                entries,
-                checkpoint,
-                opened,
-                results,
-                config,
-                executor=running.executor,
-                report=report,
-                summary=summary,
-            )
-    if not running.quiet:
-        click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
-    return summary
-
-
-def _refuse_without_src(**given: object) -> None:
-    """Options about footage mean nothing where none is given."""
-    for name, value in given.items():
-        if value not in (None, False, "auto"):
-            raise click.UsageError(f"--{name.replace('_', '-')} says how SRC is extracted: give SRC, or leave it out")
-
-
-def _extract(selection: Selection, extractor: Extractor, running: RunOptions) -> RunSummary | None:
+def run_extraction(selection: Selection, extractor: Extractor, running: RunOptions) -> RunSummary | None:
     """Extract with progress; None after a dry run."""
     from .extraction import extract_archive, missing_sources
 
@@ -265,7 +139,7 @@ def _extract(selection: Selection, extractor: Extractor, running: RunOptions) ->
     if running.dry_run and not (running.store_path / "store.json").exists():
         return _dry_run(selection, selection.sources, extractor)
     with running.store(create=not running.dry_run) as opened:
-        _warn_of(opened.problems)
+        warn_of(opened.problems)
         if running.dry_run:
             return _dry_run(selection, missing_sources(selection, extractor, opened), extractor)
         if running.executor.in_process:  # workers may be faster, and files are opened here
@@ -274,7 +148,7 @@ def _extract(selection: Selection, extractor: Extractor, running: RunOptions) ->
             summary = extract_archive(
                 selection, extractor, opened, executor=running.executor, limit=running.limit, report=report
             )
-        summary.counts["failed"] += _report_missing(selection.missing)
+        summary.counts["failed"] += report_missing(selection.missing)
     if not running.quiet:
         click.echo(f"{summary}; recipe {extractor.recipe.recipe_id} in {running.store_path}")
     return summary
@@ -295,7 +169,7 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
         f"{n_cached} held or known to fail, {len(selection.failures)} cannot be tried; "
         f"recipe {extractor.recipe.recipe_id}"
     )
-    _report_missing(selection.missing)
+    report_missing(selection.missing)
     if missing:
         rates = measure(extractor, missing)
         click.echo(
@@ -330,7 +204,7 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
         )
 
 
-def _report_missing(names: list[str]) -> int:
+def report_missing(names: list[str]) -> int:
     """Name what lists ask for and nobody has; returns how many."""
     if names:
         shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
@@ -338,6 +212,7 @@ def _report_missing(names: list[str]) -> int:
     return len(names)
 
 
-def _warn_of(problems: list) -> None:
+def warn_of(problems: list) -> None:
+    """Name shards that could not be read."""
     for problem in problems:
         click.echo(f"warning: {problem}; its videos count as not held", err=True)

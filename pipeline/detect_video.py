@@ -22,6 +22,7 @@ from .results import write_csv, write_curve
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
     from vad_pipeline.model.scoring import Scorer, SnippetScores
+    from vad_pipeline.model.zero_shot import ZeroShot
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class DetectWork:
 
     checkpoint: Path
     checkpoint_sha256: str
+    zero_shot: ZeroShot | None
+    """What scores in the checkpoint's place: text alone."""
     crop: int
     threshold: float
     csv: bool
@@ -48,23 +51,23 @@ class DetectWork:
     curves: Path
     """Where curves are written: the same folder for every worker."""
 
-    def begin(self) -> Scorer:
+    def begin(self) -> Scorer | ZeroShot:
         """Make this process ready; the same scorer however often it is asked for.
 
         Raises:
             ConfigError: the checkpoint is another one here.
         """
-        return _scorer(self.checkpoint, self.checkpoint_sha256, self.device)
+        return self.zero_shot or _scorer(self.checkpoint, self.checkpoint_sha256, self.device)
 
     def do(self, entry: Entry) -> Detected:
         """See `detect_video`."""
         return detect_video(entry, self, self.begin())
 
-    def here(self, checkpoint: Checkpoint) -> Work:
+    def here(self, checkpoint: Checkpoint | ZeroShot) -> Work:
         """The same in this process, with the checkpoint that is loaded."""
         from vad_pipeline.model.scoring import Scorer
 
-        scorer = Scorer(checkpoint, device=self.device)
+        scorer = self.zero_shot or Scorer(checkpoint, device=self.device)
         return Work(lambda: None, partial(detect_video, work=self, scorer=scorer))
 
     def made_from(self, entry: Entry) -> str:
@@ -87,7 +90,7 @@ def _scorer(path: Path, sha256: str, device: str) -> Scorer:
     return Scorer(checkpoint, device=device)
 
 
-def detect_video(entry: Entry, work: DetectWork, scorer: Scorer) -> Detected:
+def detect_video(entry: Entry, work: DetectWork, scorer: Scorer | ZeroShot) -> Detected:
     """One video; its table is written before its curve, whose presence says that it is done.
 
     Raises:
@@ -106,13 +109,14 @@ def detect_video(entry: Entry, work: DetectWork, scorer: Scorer) -> Detected:
     curve = curve_of(entry, video, scores)
     with Stopwatch() as writing:
         if work.csv:
-            _write_csv(entry, work.curves, curve)
+            _write_csv(entry, work, curve)
         shard = write_curve(
             work.curves,
             curve,
             recipe_id=entry.recipe_id,
             made_from=work.made_from(entry),
             threshold=work.threshold,
+            calibrated=work.zero_shot is None,
         )
     outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
     return Detected(outcome, shard)
@@ -137,14 +141,14 @@ def _read(entry: Entry, shards: Path) -> StoredVideo:
         raise VideoError(entry.source, "unreadable", f"its features: {error}") from error
 
 
-def _write_csv(entry: Entry, curves: Path, curve: AnomalyCurve) -> None:
+def _write_csv(entry: Entry, work: DetectWork, curve: AnomalyCurve) -> None:
     try:
-        write_csv(curves, curve)
+        write_csv(work.curves, curve, calibrated=work.zero_shot is None)
     except ConfigError as error:
         raise VideoError(entry.source, "unreadable", f"its table: {error}") from error
 
 
-def _score(entry: Entry, embeddings: np.ndarray, scorer: Scorer) -> SnippetScores:
+def _score(entry: Entry, embeddings: np.ndarray, scorer: Scorer | ZeroShot) -> SnippetScores:
     from vad_pipeline.model.scoring import EmbeddingsError
 
     try:

@@ -22,6 +22,7 @@ from .run import Recorder, Report, RunSummary, process_archive
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
+    from vad_pipeline.model.zero_shot import ZeroShot
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def extract_command(store: EmbeddingStore, recipe: Recipe, crop: int) -> str:
     return " ".join(["vad-pipeline extract SRC --store", str(store.path), *options, f"--crops {crop}"])
 
 
-def run_head(checkpoint: Checkpoint, recipe: Recipe, config: DetectConfig) -> RunHead:
+def run_head(checkpoint: Checkpoint | ZeroShot, recipe: Recipe, config: DetectConfig) -> RunHead:
     """What run.json says of curves of these features."""
     return RunHead(
         checkpoint=readable(checkpoint.path),
@@ -148,12 +149,13 @@ def run_head(checkpoint: Checkpoint, recipe: Recipe, config: DetectConfig) -> Ru
         recipe_id=recipe.recipe_id,
         crop=checkpoint.crop if config.crop is None else config.crop,
         threshold=checkpoint.threshold if config.threshold is None else config.threshold,
+        calibrated=checkpoint.calibrated,
     )
 
 
 def detect_archive(
     entries: list[Entry],
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | ZeroShot,
     store: EmbeddingStore,
     results: Results,
     config: DetectConfig,
@@ -181,6 +183,7 @@ def detect_archive(
     work = DetectWork(
         checkpoint=Path(absolute(checkpoint.path)),
         checkpoint_sha256=checkpoint.sha256,
+        zero_shot=None if checkpoint.calibrated else checkpoint,
         crop=checkpoint.crop if config.crop is None else config.crop,
         threshold=threshold,
         csv=config.csv,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vad_pipeline.eval.annotations import ENDS, FORMATS, AnnotationError, VideoAnnotation, read_annotations
@@ -78,6 +78,9 @@ class Evaluated:
         )
 
 
+UNCALIBRATED = "zero-shot scores, UNCALIBRATED: thresholds and false alarms mean little"
+
+
 def evaluate_results(path: Path, annotations: Sequence[VideoAnnotation], config: EvaluateConfig) -> Evaluated:
     """Compare one results folder with the truth; writes nothing.
 
@@ -113,6 +116,8 @@ def evaluate_results(path: Path, annotations: Sequence[VideoAnnotation], config:
         )
     except (AnnotationError, ConfigError) as error:
         raise type(error)(f"{path} with {config.annotations}: {error}") from error
+    if not head.get("calibrated", True):
+        result = replace(result, notes=(*result.notes, UNCALIBRATED))
     return Evaluated(path, head.get("crop"), result)
 
 

@@ -56,6 +56,8 @@ class RunHead:
     recipe_id: str
     crop: int
     threshold: float
+    calibrated: bool = True
+    """Whether scores mean what a trained checkpoint's do; not so with --zero-shot."""
     schema: int = RESULTS_SCHEMA
     version: str = version("vad-pipeline")
 
@@ -192,8 +194,9 @@ class Results:
             How many events there are.
         """
         self._scan()  # another run may have added curves
+        mark = {} if self.head().get("calibrated", True) else {"calibrated": False}
         lines = [
-            json.dumps(_event_row(curve.video_id, event))
+            json.dumps(_event_row(curve.video_id, event) | mark)
             for curve in self._reaching(threshold)
             for event in find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds)
         ]
@@ -279,7 +282,9 @@ class Results:
             raise StoreError(f"{shard}: cannot be read ({error}); delete it and detect again") from error
 
 
-def write_curve(curves: Path, curve: AnomalyCurve, *, recipe_id: str, made_from: str, threshold: float) -> Path:
+def write_curve(
+    curves: Path, curve: AnomalyCurve, *, recipe_id: str, made_from: str, threshold: float, calibrated: bool = True
+) -> Path:
     """Write a curve as a shard of its own; once this returns, it is in place.
 
     Raises:
@@ -292,6 +297,7 @@ def write_curve(curves: Path, curve: AnomalyCurve, *, recipe_id: str, made_from:
         "snippet_len": curve.snippet_len,
         "categories": list(curve.categories),
         "threshold": threshold,
+        "calibrated": calibrated,
         "source": curve.source,
         "recipe_id": recipe_id,
         "made_from": made_from,
@@ -309,13 +315,14 @@ def csv_path(curves: Path, video_id: str) -> Path:
     return curves / f"{video_id}.csv"
 
 
-def write_csv(curves: Path, curve: AnomalyCurve) -> None:
+def write_csv(curves: Path, curve: AnomalyCurve, *, calibrated: bool = True) -> None:
     """Write a curve's table, one row a frame."""
     best = curve.category[:, 1:].argmax(axis=1) + 1  # column 0 is the normal category
     snippet = snippet_of_frame(curve.n_frames, n_snippets=len(best), snippet_len=curve.snippet_len)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["frame", "seconds", "score", "category", "category_probability"])
+    score_name = "score" if calibrated else "uncalibrated_score"
+    writer.writerow(["frame", "seconds", score_name, "category", "category_probability"])
     for frame, (row, seconds, score) in enumerate(zip(snippet, curve.frame_seconds, curve.scores, strict=True)):
         name, probability = curve.categories[best[row]], curve.category[row, best[row]]
         writer.writerow([frame, f"{seconds:.6f}", f"{score:.6f}", name, f"{probability:.6f}"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from vad_pipeline.extract.encoder_config import LOCAL_DIR, model_identity
 from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import NameIndex
@@ -21,6 +19,7 @@ from vad_pipeline.extract.source import readable
 from .options import quiet_option, selection_config, selection_options, store_option
 from .progress import counting
 from .selection import select_held
+from .text_tower import of_one_recipe, text_tower
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.snippet_matrix import SnippetMatrix
@@ -57,7 +56,7 @@ def search(store: Path, catalogue: Path | None, top: int, per_video: int, as_jso
     selecting = selection_config(values)
     query = Query(**{name: values[name] for name in ("text", "example", "unlike", "pretrained", "model")})
     with EmbeddingStore(store, catalogue=catalogue) as opened:
-        recipe, entries = _searchable(opened, values["recipe_id"], values["crop"])
+        recipe, entries = of_one_recipe(opened, values["recipe_id"], values["crop"])
         with counting("read", quiet=quiet, total=len(entries)) as on_video:
             matrix = snippet_matrix(opened, entries, values["crop"], on_video=on_video)
         like, unlike = query.embeddings(recipe, matrix, opened)
@@ -106,41 +105,8 @@ class Query:
     def _read(self, texts: list[str], recipe: Recipe) -> np.ndarray:
         from vad_pipeline.model.search import text_embeddings
 
-        if self.model is None and recipe.model.startswith(LOCAL_DIR):
-            raise ConfigError(
-                f"the features are of a model folder ({recipe.model}); give it with --model local-dir:FOLDER"
-            )
-        if self.pretrained is None and recipe.weights.startswith("sha256:"):
-            raise ConfigError(
-                f"the features were made with the weights {recipe.weights[:19]}...; give that file with --pretrained "
-                "FILE: its text tower reads the words"
-            )
-        pretrained = recipe.weights if self.pretrained is None else self.pretrained
-        model = recipe.model if self.model is None else self.model
-        if model_identity(model) != recipe.model:
-            raise ConfigError(f"--model {model}: the features are of {recipe.model}; text must go through the same")
-        return text_embeddings(texts, pretrained=pretrained, model=model, identity=recipe.weights)
-
-
-def _searchable(store: EmbeddingStore, recipe_id: str | None, crop: int) -> tuple[Recipe, list[Entry]]:
-    """The features of one recipe that have the crop; what is left out is named."""
-    entries = store.entries()
-    counts = Counter(entry.recipe_id for entry in entries)
-    fitting = [key for key in counts if key.startswith(recipe_id or "")]
-    if not entries:
-        raise ConfigError(f"{store.path}: holds no videos; run `vad-pipeline extract SRC --store {store.path}` first")
-    if len(fitting) != 1:
-        held = ", ".join(f"{key} ({count} videos)" for key, count in counts.most_common())
-        raise ConfigError(f"{store.path}: --recipe must name one of its recipes: {held}")
-    of_recipe = [entry for entry in entries if entry.recipe_id == fitting[0]]
-    usable = [entry for entry in of_recipe if crop in entry.crop_numbers]
-    if not usable:
-        held_crops = sorted({number for entry in of_recipe for number in entry.crop_numbers})
-        raise ConfigError(f"{store.path}: crop {crop} is not held (crops {held_crops} are); choose one with --crop")
-    left_out = len(entries) - len(usable)
-    if left_out:
-        click.echo(f"note: {left_out} videos of other recipes or without crop {crop} are left out", err=True)
-    return Recipe.from_json(usable[0].recipe), usable
+        tower = text_tower(recipe, pretrained=self.pretrained, model=self.model)
+        return text_embeddings(texts, **tower, identity=recipe.weights)
 
 
 def _named(name: str, entries: list[Entry]) -> Entry:

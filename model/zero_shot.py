@@ -1,0 +1,98 @@
+"""A first curve from text alone, without any checkpoint: the anomaly descriptions' share over the normal ones.
+
+Shapes: n snippets, N descriptions, C categories, D 512.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from vad_pipeline.extract.recipe import SNIPPET_LEN, Recipe
+
+from .categories import Category, names
+from .scoring import SnippetScores, checked_embeddings
+from .search import text_embeddings
+
+LOGIT_SCALE = 100.0  # CLIP's own, as it was trained: a softmax temperature of 0.01
+THRESHOLD = 0.5
+NORM_FLOOR = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZeroShot:
+    """Scores snippets by CLIP's text embeddings of the categories; stands where a checkpoint and its scorer do.
+
+    Nothing is trained, so nothing is calibrated: a score of 0.5 means that the anomaly descriptions together fit a
+    snippet as well as the normal ones do.
+    """
+
+    calibrated: ClassVar[bool] = False
+    path: Path
+    """Of the categories."""
+    categories: tuple[str, ...]
+    columns: tuple[int, ...]
+    """Which category each description is of, N of them."""
+    text: np.ndarray = field(repr=False)
+    """(N, D) float32, L2-normalised."""
+    recipe: Recipe
+    """Of the features whose weights read the text."""
+    sha256: str
+    """Of the categories and the weights."""
+    crop: int = 0
+    threshold: float = THRESHOLD
+    preset: str = "zero-shot"
+
+    def accepts(self, recipe: Recipe) -> bool:
+        """Whether features went through the same CLIP; how frames were cut is another matter."""
+        return (recipe.model, recipe.weights) == (self.recipe.model, self.recipe.weights)
+
+    def score(self, embeddings: np.ndarray) -> SnippetScores:
+        """Score one video.
+
+        Args:
+            embeddings: (n, D) float, not L2-normalised, n at least 1.
+
+        Raises:
+            EmbeddingsError: of another shape, or not finite.
+        """
+        rows = checked_embeddings(embeddings, self.text.shape[1]).astype(np.float64)
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), NORM_FLOOR)
+        logits = LOGIT_SCALE * rows @ self.text.T
+        share = np.exp(logits - logits.max(axis=1, keepdims=True))
+        share /= share.sum(axis=1, keepdims=True)
+        category = np.zeros((len(rows), len(self.categories)))
+        for description, column in enumerate(self.columns):
+            category[:, column] += share[:, description]
+        anomaly = np.clip(1 - category[:, 0], 0, 1)
+        return SnippetScores(anomaly.astype(np.float32), category.astype(np.float32), self.categories, SNIPPET_LEN)
+
+
+def zero_shot(
+    path: Path, categories: Sequence[Category], recipe: Recipe, *, pretrained: str, model: str, crop: int = 0
+) -> ZeroShot:
+    """Read the descriptions with the text tower of the features' own CLIP.
+
+    Args:
+        path: of the categories, for people.
+        categories: the first one normal.
+        recipe: of the features.
+        pretrained: open_clip tag, weights file or `random:SEED`; the recipe's weights.
+        model: open_clip model name.
+        crop: which crop to score.
+
+    Raises:
+        ConfigError: other weights than the recipe's, or a description that is too long.
+    """
+    texts = [text for category in categories for text in category.descriptions]
+    columns = tuple(i for i, category in enumerate(categories) for _ in category.descriptions)
+    text = text_embeddings(texts, pretrained=pretrained, model=model, identity=recipe.weights)
+    digest = hashlib.sha256(f"zero-shot {LOGIT_SCALE} {recipe.model} {recipe.weights}".encode())
+    for category in categories:
+        digest.update(repr((category.name, category.descriptions)).encode())
+    return ZeroShot(path, names(categories), columns, text, recipe, digest.hexdigest(), crop)

@@ -1,0 +1,193 @@
+"""detect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.recipe import Recipe
+
+from .commands import merge_gap_option, pretrained_help, report_missing, run_extraction, threshold_help, warn_of
+from .detection import DetectConfig, choose_entries, detect_archive, extraction_for, run_head
+from .extractor import ExtractConfig, Extractor
+from .options import (
+    Place,
+    dry_run_option,
+    executor_options,
+    footage_options,
+    quiet_option,
+    run_options,
+    selection_config,
+    selection_options,
+    store_option,
+)
+from .run import RunSummary
+from .run_options import RunOptions
+from .selection import SelectionConfig, find_sources, select_held
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.checkpoint import Checkpoint
+    from vad_pipeline.model.zero_shot import ZeroShot
+
+
+@click.command(short_help="Score: curves and events into a results folder.")
+@click.argument("src", nargs=-1, metavar="[SRC...]")
+@store_option
+@click.option("--checkpoint", type=Place(), help="Published .pth or our .safetensors.")
+@click.option("--zero-shot", is_flag=True, help="Without a checkpoint, by the text of --categories; uncalibrated.")
+@click.option("--categories", type=Place(), metavar="FILE", help="With --zero-shot: YAML or CSV, the first is normal.")
+@click.option("--out", required=True, type=Place(), help="Results folder.")
+@click.option("--threshold", type=float, help=f"{threshold_help} (default: the checkpoint's).")
+@merge_gap_option
+@click.option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
+@click.option("--recipe", "recipe_id", metavar="ID", help="Score features of this recipe.")
+@click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
+@click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
+@click.option("--pretrained", help=f"With SRC: {pretrained_help}")
+@footage_options
+@executor_options
+@run_options
+@selection_options
+@dry_run_option
+@quiet_option
+def detect(
+    src: tuple[str, ...],
+    checkpoint: Path | None,
+    zero_shot: bool,
+    categories: Path | None,
+    out: Path,
+    id_root: str | None,
+    pretrained: str | None,
+    settle: float | None,
+    **values,
+) -> int:
+    """Score the videos of the store; with SRC, extract first what it lacks, and score those only."""
+    from vad_pipeline.model.checkpoint import load_checkpoint
+
+    if zero_shot != (checkpoint is None) or zero_shot != (categories is not None):
+        raise click.UsageError("give --checkpoint FILE, or --zero-shot with --categories FILE")
+    selecting, running = selection_config(values), RunOptions.taken_from(values)
+    footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "force", "retry_failed")}
+    text_tower = {"pretrained": pretrained, "model": footage["model"]}
+    if not src:
+        of_text = {name: None for name in text_tower} if zero_shot else {}
+        _refuse_without_src(**{"pretrained": pretrained, "id_root": id_root, "settle": settle} | footage | of_text)
+    config = DetectConfig(**values, fail_fast=running.fail_fast)
+    if zero_shot:
+        if src:
+            raise click.UsageError("--zero-shot scores what the store holds: extract SRC first, then leave it out here")
+        return _detect_zero_shot(categories, config, out, selecting, running, **text_tower)
+    if src and config.recipe_id:
+        raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
+    loaded = load_checkpoint(checkpoint)
+    if not src:
+        with running.measured("detect"):
+            return _detect(loaded, config, out, selecting, None, running).exit_code
+    options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
+    extractor = _extractor_for(loaded, config, options, pretrained, out)
+    selection = find_sources(src, selecting, id_root=id_root, settle_seconds=settle)
+    with running.measured("detect"):
+        extracted = run_extraction(selection, extractor, running)
+        if extracted is None:  # a dry run
+            return 0
+        if extracted.stopped_early or not extracted.done:  # what failed was reported
+            return extracted.exit_code
+        config = replace(config, recipe_id=extractor.recipe.recipe_id)
+        detected = _detect(loaded, config, out, selecting, extracted.done, running)
+    both = extracted.counts["failed"] + detected.counts["failed"]
+    return int(running.limit.exceeded(both, extracted.counts.total()) or detected.stopped_early)
+
+
+def _detect_zero_shot(
+    categories: Path,
+    config: DetectConfig,
+    out: Path,
+    selecting: SelectionConfig,
+    running: RunOptions,
+    *,
+    pretrained: str | None,
+    model: str | None,
+) -> int:
+    from vad_pipeline.model.category_file import read_categories
+
+    from .text_tower import read_zero_shot
+
+    described = read_categories(categories)
+    with running.store(create=False) as opened:
+        judge = read_zero_shot(categories, described, opened, config, pretrained=pretrained, model=model)
+    config = replace(config, recipe_id=judge.recipe.recipe_id)
+    click.echo("note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained", err=True)
+    with running.measured("detect"):
+        return _detect(judge, config, out, selecting, None, running).exit_code
+
+
+def _extractor_for(
+    checkpoint: Checkpoint, config: DetectConfig, options: ExtractConfig, pretrained: str | None, out: Path
+) -> Extractor:
+    """An extractor of the features that a checkpoint scores; all that could go wrong is told before it works."""
+    from .results import Results
+
+    crop = checkpoint.crop if config.crop is None else config.crop
+    extractor = Extractor(extraction_for(checkpoint, crop, options, pretrained))
+    if not (config.any_recipe or checkpoint.accepts(extractor.recipe)):
+        differences = checkpoint.recipe.differences(extractor.recipe)
+        raise ConfigError(
+            f"{checkpoint.path}: footage extracted like this does not fit it ({differences}); --any-recipe scores it "
+            "all the same"
+        )
+    Results(out).check(run_head(checkpoint, extractor.recipe, config))
+    return extractor
+
+
+def _detect(
+    checkpoint: Checkpoint | ZeroShot,
+    config: DetectConfig,
+    out: Path,
+    selecting: SelectionConfig,
+    wanted: set[str] | None,
+    running: RunOptions,
+) -> RunSummary:
+    """Score with progress: the ids `wanted`, or where None what the selection leaves of the store."""
+    from .results import Results
+
+    summary = RunSummary(limit=running.limit)
+    with running.store(create=False) as opened:
+        warn_of(opened.problems)
+        entries = choose_entries(opened, checkpoint, checkpoint.crop if config.crop is None else config.crop, config)
+        if wanted is None:
+            chosen, missing = select_held(entries, selecting, lambda entry: entry.video)
+            entries = list(chosen)
+            summary.counts["failed"] += report_missing(missing)
+        else:
+            entries = [entry for entry in entries if entry.video in wanted]
+        if running.dry_run:
+            click.echo(f"{len(entries)} videos would be scored into {out}")
+            return summary
+        results = Results(out)
+        recipe = Recipe.from_json(entries[0].recipe) if entries else checkpoint.recipe
+        results.begin(run_head(checkpoint, recipe, config))
+        with running.progress(len(entries), "detect") as report:
+            n_events = detect_archive(
+                entries,
+                checkpoint,
+                opened,
+                results,
+                config,
+                executor=running.executor,
+                report=report,
+                summary=summary,
+            )
+    if not running.quiet:
+        click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
+    return summary
+
+
+def _refuse_without_src(**given: object) -> None:
+    """Options about footage mean nothing where none is given."""
+    for name, value in given.items():
+        if value not in (None, False, "auto"):
+            raise click.UsageError(f"--{name.replace('_', '-')} says how SRC is extracted: give SRC, or leave it out")
