@@ -25,15 +25,16 @@ ROWS_AT_ONCE = 1000
 LOCK_SECONDS = 60  # how long to wait for another process's write
 
 
+TABLES = ("shards", "videos", "store")
 SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
-CREATE TABLE IF NOT EXISTS store (id TEXT);
-CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER);
-CREATE TABLE IF NOT EXISTS videos ({", ".join(COLUMNS)}, PRIMARY KEY (name, shard));
-CREATE INDEX IF NOT EXISTS videos_by_shard ON videos (shard);
-CREATE INDEX IF NOT EXISTS videos_by_video ON videos (video);
-CREATE INDEX IF NOT EXISTS videos_by_fingerprint ON videos (fingerprint);
-CREATE INDEX IF NOT EXISTS videos_by_size ON videos (size);
+CREATE TABLE store (id TEXT);
+CREATE TABLE shards (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER);
+CREATE TABLE videos ({", ".join(COLUMNS)}, PRIMARY KEY (name, shard));
+CREATE INDEX videos_by_shard ON videos (shard);
+CREATE INDEX videos_by_video ON videos (video);
+CREATE INDEX videos_by_fingerprint ON videos (fingerprint);
+CREATE INDEX videos_by_size ON videos (size);
 """
 NEWEST = """SELECT v.* FROM videos v WHERE NOT EXISTS
   (SELECT 1 FROM videos w WHERE w.name = v.name AND (w.written_ns, w.shard) > (v.written_ns, v.shard))"""
@@ -91,16 +92,8 @@ class Catalogue:
     def _connect(self) -> None:
         try:
             self._db = sqlite3.connect(self.path, timeout=LOCK_SECONDS)
-            known = tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)"))
-            if known and (known != COLUMNS or self._is_of_another_store()):  # it is only an index
-                self._db.executescript("DROP TABLE shards; DROP TABLE videos; DROP TABLE IF EXISTS store;")
-                known = ()
-            if not known:
-                self._db.executescript(SCHEMA)
-                with self._db:
-                    self._db.execute(
-                        "INSERT INTO store SELECT ? WHERE NOT EXISTS (SELECT 1 FROM store)", (self._store_id,)
-                    )
+            if not self._is_ours():
+                self._make()
         except sqlite3.OperationalError as error:
             if "readonly" not in str(error) and "unable to open" not in str(error):
                 raise
@@ -109,19 +102,36 @@ class Catalogue:
             self._use_memory()
         self._db.execute("SELECT * FROM videos LIMIT 1").fetchone()
 
-    def _is_of_another_store(self) -> bool:
+    def _is_ours(self) -> bool:
+        """Whether the tables are there, of this version and this store."""
+        if tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)")) != COLUMNS:
+            return False
         try:
             of = [store for (store,) in self._db.execute("SELECT id FROM store")]
         except sqlite3.OperationalError:  # an index of before
-            return True
+            return False
         if of != [self._store_id] and not self._own:
             raise ConfigError(f"--catalogue {self.path}: is that of another store; give each store a file of its own")
-        return of != [self._store_id]
+        return of == [self._store_id]
+
+    def _make(self) -> None:
+        """Empty tables, all at once: several runs may begin on a new store."""
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            if not self._is_ours():  # nobody else has made them meanwhile
+                for table in TABLES:  # it is only an index
+                    self._db.execute(f"DROP TABLE IF EXISTS {table}")
+                self._create()
+
+    def _create(self) -> None:
+        for statement in SCHEMA.split(";"):
+            self._db.execute(statement)
+        self._db.execute("INSERT INTO store VALUES (?)", (self._store_id,))
 
     def _use_memory(self) -> None:
         """A store one may only read still has to be readable."""
         self._db = sqlite3.connect(":memory:")
-        self._db.executescript(SCHEMA)
+        self._create()
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
