@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,15 @@ def labelled(tmp_path_factory) -> tuple[Path, Path]:
     labels = folder / "labels.csv"
     labels.write_text("video,label\n" + "".join(f"{video},{label}\n" for video, label in videos.items()))
     return folder / "store", labels
+
+
+@pytest.fixture(scope="session")
+def reading_model(tmp_path_factory, toy_model) -> str:
+    """`--model` of a small CLIP like `toy_model`, whose text tower tells texts apart."""
+    config = json.loads((Path(toy_model.removeprefix("local-dir:")) / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] = {
+        "context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2,
+    }  # fmt: skip
+    folder = tmp_path_factory.mktemp("reading_model")
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return f"local-dir:{folder}"

@@ -17,22 +17,6 @@ from vad_pipeline.model.search import text_embeddings
 
 N_VIDEOS, N_SNIPPETS = 6, 40
 RUNNING, CALM = "a man running with a bag", "an empty street"
-CONFIG = {
-    "model_cfg": {
-        "embed_dim": 512,
-        "quick_gelu": True,
-        "vision_cfg": {"image_size": 224, "layers": 1, "width": 64, "head_width": 32, "patch_size": 32},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
-    }
-}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> str:
-    """A small CLIP that reads real tokens."""
-    folder = tmp_path_factory.mktemp("small_clip")
-    (folder / "open_clip_config.json").write_text(json.dumps(CONFIG))
-    return f"local-dir:{folder}"
 
 
 def video(video_id: str, rows: np.ndarray, recipe, *, crops=(0,)) -> VideoEmbeddings:
@@ -48,10 +32,10 @@ def put(store: EmbeddingStore, item: VideoEmbeddings) -> None:
 
 
 @pytest.fixture
-def store(tmp_path, model):
+def store(tmp_path, reading_model):
     """Six videos of noise; the text RUNNING lies in v3, snippets 10 to 12, and weaker in v1, snippet 5."""
-    recipe = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(model), weights="random:0")
-    running, calm = text_embeddings([RUNNING, CALM], pretrained="random:0", model=model, identity="random:0")
+    recipe = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(reading_model), weights="random:0")
+    running, calm = text_embeddings([RUNNING, CALM], pretrained="random:0", model=reading_model, identity="random:0")
     with EmbeddingStore(tmp_path / "S", create=True) as opened:
         for index in range(N_VIDEOS):
             rng = np.random.default_rng(index)
@@ -66,15 +50,15 @@ def store(tmp_path, model):
 
 
 @pytest.fixture
-def search(run_cli, store, model):
+def search(run_cli, store, reading_model):
     def run(*arguments):
-        code, out, err = run_cli("search", *arguments, "--store", store, "--model", model, "--json")
+        code, out, err = run_cli("search", *arguments, "--store", store, "--model", reading_model, "--json")
         return code, [json.loads(line) for line in out.splitlines()], err
 
     return run
 
 
-def test_what_was_planted_is_found(search, store, run_cli, model):
+def test_what_was_planted_is_found(search, store, run_cli, reading_model):
     code, rows, err = search(RUNNING, "--top", "4")
     assert code == 0 and len(rows) == 4, err
     best, second = rows[:2]
@@ -82,12 +66,12 @@ def test_what_was_planted_is_found(search, store, run_cli, model):
     assert (best["start_seconds"], best["end_seconds"]) == pytest.approx((10 * 0.64, 13 * 0.64))
     assert best["peak_seconds"] == pytest.approx(11.5 * 0.64)
     assert all(row["score"] < 0.3 for row in rows[2:])
-    _, out, _ = run_cli("search", RUNNING, "--store", store, "--top", "1", "--model", model)
+    _, out, _ = run_cli("search", RUNNING, "--store", store, "--top", "1", "--model", reading_model)
     assert out.split("\t")[1:] == ["cam/v3", "0:00:06.4 - 0:00:08.3", "peak 0:00:07.4\n"]
 
 
-def test_scores_are_the_cosines_of_all_snippets(search, store, model):
-    (like,) = text_embeddings([RUNNING], pretrained="random:0", model=model, identity="random:0")
+def test_scores_are_the_cosines_of_all_snippets(search, store, reading_model):
+    (like,) = text_embeddings([RUNNING], pretrained="random:0", model=reading_model, identity="random:0")
     _, rows, _ = search(RUNNING, "--top", "500", "--per-video", "1")
     with EmbeddingStore(store) as opened:
         for entry in opened.entries():
@@ -107,24 +91,24 @@ def test_unlike_and_example_and_one_video(search):
         assert {row["video"] for row in search(RUNNING, *option)[1]} == {"cam/v1"}
 
 
-def test_the_matrix_is_made_once_and_again_when_shards_change(search, store, model):
+def test_the_matrix_is_made_once_and_again_when_shards_change(search, store, reading_model):
     search(RUNNING)
     (first,) = (store / FOLDER).glob("*.npy")
     before = first.stat().st_mtime_ns
     search(CALM)
     assert [p.stat().st_mtime_ns for p in (store / FOLDER).glob("*.npy")] == [before]
     with EmbeddingStore(store) as opened:
-        recipe = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(model), weights="random:0")
-        (running,) = text_embeddings([RUNNING], pretrained="random:0", model=model, identity="random:0")
+        recipe = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(reading_model), weights="random:0")
+        (running,) = text_embeddings([RUNNING], pretrained="random:0", model=reading_model, identity="random:0")
         put(opened, video("new", np.tile(running, (2, 1)), recipe))
     assert search(RUNNING, "--top", "1")[1][0]["video"] == "new"
     (second,) = (store / FOLDER).glob("*.npy")
     assert second != first
 
 
-def test_only_what_is_comparable_is_compared(search, store, model, tmp_path):
+def test_only_what_is_comparable_is_compared(search, store, reading_model, tmp_path):
     with EmbeddingStore(store) as opened:
-        other = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(model), weights="random:1")
+        other = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(reading_model), weights="random:1")
         put(opened, video("other", np.ones((2, 512), np.float32), other))
     code, _, err = search(RUNNING)
     assert code == 2 and "--recipe" in err and other.recipe_id in err
@@ -155,7 +139,7 @@ def test_questions_that_make_no_sense(search, arguments, words):
     assert code == 2 and words in err and "Traceback" not in err
 
 
-def test_the_text_goes_through_the_images_model(store, run_cli, tmp_path, model):
+def test_the_text_goes_through_the_images_model(store, run_cli, tmp_path, reading_model):
     code, _, err = run_cli("search", RUNNING, "--store", store)
     assert code == 2 and "--model local-dir:FOLDER" in err
     code, _, err = run_cli("search", RUNNING, "--store", store, "--model", "ViT-B-32")

@@ -18,32 +18,17 @@ from vad_pipeline.model.search import text_embeddings
 
 CALM, EMPTY, FIGHT, FIRE = "people waiting for a train", "an empty platform", "people fighting", "a fire"
 N = 30
-CONFIG = {
-    "model_cfg": {
-        "embed_dim": 512,
-        "quick_gelu": True,
-        "vision_cfg": {"image_size": 224, "layers": 1, "width": 64, "head_width": 32, "patch_size": 32},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
-    }
-}
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("small_clip")
-    (folder / "open_clip_config.json").write_text(json.dumps(CONFIG))
-    return f"local-dir:{folder}"
-
-
-@pytest.fixture(scope="module")
-def texts(model) -> np.ndarray:
-    return text_embeddings([CALM, EMPTY, FIGHT, FIRE], pretrained="random:0", model=model, identity="random:0")
+def texts(reading_model) -> np.ndarray:
+    return text_embeddings([CALM, EMPTY, FIGHT, FIRE], pretrained="random:0", model=reading_model, identity="random:0")
 
 
 @pytest.fixture
-def detect(run_cli, tmp_path, model, texts):
+def detect(run_cli, tmp_path, reading_model, texts):
     """detect(*arguments): a video that is calm, fights in snippets 10 to 14, and burns in 20 to 22."""
-    recipe = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(model), weights="random:0")
+    recipe = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(reading_model), weights="random:0")
     rows = np.tile(texts[0], (N, 1)) * 7
     rows[5:8] = texts[1]
     rows[10:15], rows[20:23] = texts[2] * 3, texts[3]
@@ -54,7 +39,7 @@ def detect(run_cli, tmp_path, model, texts):
     with EmbeddingStore(tmp_path / "S", create=True) as store:
         store.put(item, source=SourceFile("v.mp4", 1, 1), content="", precision="fp32", runtime="test")
     (tmp_path / "categories.csv").write_text(f"Normal,{CALM},{EMPTY}\nFighting,{FIGHT}\nFire,{FIRE}\n")
-    fixed = ("--store", tmp_path / "S", "--out", tmp_path / "out", "--zero-shot", "--model", model)
+    fixed = ("--store", tmp_path / "S", "--out", tmp_path / "out", "--zero-shot", "--model", reading_model)
     return lambda *more: run_cli("detect", *fixed, "--categories", tmp_path / "categories.csv", *more)
 
 
