@@ -22,6 +22,11 @@ TOY_CONFIG = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first: where several processes share the tests, none is left with it alone at the end."""
+    items.sort(key=lambda item: item.path.name != "test_kills.py")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Real footage, labels and features; tests that need them skip without."""
