@@ -23,8 +23,6 @@ APPLICATION_ID = 0x56414463  # in the header of our SQLite files
 APPLICATION_ID_END = 72  # byte in that header
 ROWS_AT_ONCE = 1000
 LOCK_SECONDS = 60  # how long to wait for another process's write
-
-
 TABLES = ("shards", "videos", "store")
 SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
@@ -61,7 +59,7 @@ class Catalogue:
         try:
             self._connect()
         except sqlite3.OperationalError as error:  # locked, full disk: the file itself may be in another run's hands
-            raise StoreError(f"{path}: cannot be opened ({error}); run the same command again later") from error
+            raise self._told(error) from error
         except sqlite3.DatabaseError:
             self._begin_anew()
 
@@ -143,15 +141,15 @@ class Catalogue:
         """SQLite's errors as ours."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
-                raise self._busy(error) from error
-            raise StoreError(f"{self.path}: cannot be used ({error}); make space or give rights, then go on") from error
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise StoreError(f"{self.path}: damaged ({error}); run again, it is rebuilt from the shards") from error
+            raise self._told(error) from error
 
-    def _busy(self, error: sqlite3.OperationalError) -> StoreBusy:
-        return StoreBusy(f"{self.path}: another command is using it ({error}); run this one again later")
+    def _told(self, error: Exception) -> StoreError:
+        if not isinstance(error, sqlite3.OperationalError):
+            return StoreError(f"{self.path}: damaged ({error}); run again, it is rebuilt from the shards")
+        if "locked" in str(error) or "busy" in str(error):
+            return StoreBusy(f"{self.path}: another command is using it ({error}); run this one again later")
+        return StoreError(f"{self.path}: cannot be used ({error}); make space or give rights, then go on")
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple]:
         with self._errors_told():
@@ -169,10 +167,11 @@ class Catalogue:
         try:
             return self._sync()
         except sqlite3.OperationalError as error:
-            raise self._busy(error) from error
+            raise self._told(error) from error
         except (sqlite3.DatabaseError, UnicodeDecodeError):  # rows that were whole when it was opened
-            self._begin_anew()
-            return self._sync()
+            with self._errors_told():
+                self._begin_anew()
+                return self._sync()
         except StoreError as error:
             if "readonly" not in str(error) and "full" not in str(error):
                 raise

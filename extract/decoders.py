@@ -23,7 +23,10 @@ def open_nvdec(path: str | os.PathLike) -> PyavReader:
     try:
         return PyavReader(path, hwaccel=HWAccel(device_type="cuda", allow_software_fallback=False))
     except (VideoOpenError, RuntimeError, NotImplementedError) as error:
-        raise VideoDecodeError(path, "unreadable", "NVDEC cannot decode it here; use --decoder pyav") from error
+        why = error.reason if isinstance(error, VideoOpenError) else error
+        raise VideoDecodeError(
+            path, "unreadable", f"NVDEC cannot decode it here ({why}); use --decoder pyav"
+        ) from error
 
 
 READERS: dict[str, Callable[[str | os.PathLike], Reader]] = {

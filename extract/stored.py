@@ -132,10 +132,13 @@ def write_video(
 
 
 def write_copy(shards: Path, entry: Entry, video_id: str, source: SourceFile) -> Entry:
-    """Hold the features of `entry` under another id too: the same content under another name."""
-    attributes, datasets = read_entry(
-        shards, entry, lambda node: (dict(node.attrs), {name: node[name][()] for name in node})
-    )
+    """Hold the features of `entry` under another id too: the same content under another name.
+
+    Raises:
+        DamagedShard: they are not what was written.
+        StoreError: they cannot be read, or the copy not be written.
+    """
+    attributes, datasets = read_entry(shards, entry, lambda node: (dict(node.attrs), intact_datasets(entry, node)))
     attributes |= {"video": video_id, **_of_source(source)}
     return _write(shards, Group(group_name(video_id, entry.recipe_id), attributes, datasets))
 
@@ -184,11 +187,23 @@ def _newest_first(shards: Path) -> Iterator[Path]:
     yield from sorted(stats, key=stats.get, reverse=True)
 
 
+def intact_datasets(entry: Entry, node: h5py.Group) -> dict[str, np.ndarray]:
+    """All of a group's data sets, for what is written anew from them: damage must not get a checksum of its own.
+
+    Raises:
+        One of DAMAGE: they are not what was written.
+    """
+    problem = _disagreement(entry.name, entry.shard, node)
+    if problem:
+        raise ValueError(problem)
+    return {name: node[name][()] for name in node}
+
+
 def stored_video(entry: Entry, node: h5py.Group) -> StoredVideo:
     """Read a group.
 
     Raises:
-        One of DAMAGE: it is not what `put` writes.
+        One of DAMAGE: it is not what `write_video` writes.
     """
     return StoredVideo(
         entry,

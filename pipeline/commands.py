@@ -17,14 +17,10 @@ from .detection import DetectConfig
 from .extractor import ExtractConfig, Extractor
 from .options import (
     Place,
-    dry_run_option,
-    executor_options,
-    footage_options,
+    archive_options,
     quiet_option,
     recipe_options,
-    run_options,
     selection_config,
-    selection_options,
     store_option,
 )
 from .run import RunSummary
@@ -54,12 +50,7 @@ merge_gap_option = click.option(
 @store_option
 @recipe_options
 @click.option("--pretrained", default="openai", show_default=True, help=pretrained_help)
-@footage_options
-@executor_options
-@run_options
-@selection_options
-@dry_run_option
-@quiet_option
+@archive_options
 def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **values) -> int:
     """Decode, sample and embed videos (files, or folders with all below) into the feature store.
 
@@ -68,7 +59,7 @@ def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **v
     selecting, running = selection_config(values), RunOptions.taken_from(values)
     selection = find_sources(_footage(src, selecting), selecting, id_root=id_root, settle_seconds=settle)
     extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast))
-    with running.measured("extract"):
+    with running.measured():
         summary = run_extraction(selection, extractor, running)
     return summary.exit_code if summary else 0
 

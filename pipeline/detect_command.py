@@ -16,13 +16,8 @@ from .detection import DetectConfig, choose_entries, detect_archive, extraction_
 from .extractor import ExtractConfig, Extractor
 from .options import (
     Place,
-    dry_run_option,
-    executor_options,
-    footage_options,
-    quiet_option,
-    run_options,
+    archive_options,
     selection_config,
-    selection_options,
     store_option,
 )
 from .run import RunSummary
@@ -47,13 +42,8 @@ if TYPE_CHECKING:
 @click.option("--recipe", "recipe_id", metavar="ID", help="Score features of this recipe.")
 @click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
 @click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
-@click.option("--pretrained", help=f"With SRC: {pretrained_help}")
-@footage_options
-@executor_options
-@run_options
-@selection_options
-@dry_run_option
-@quiet_option
+@click.option("--pretrained", help=f"With SRC or --zero-shot: {pretrained_help}")
+@archive_options
 def detect(
     src: tuple[str, ...],
     checkpoint: Path | None,
@@ -85,12 +75,12 @@ def detect(
         raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
     loaded = load_checkpoint(checkpoint)
     if not src:
-        with running.measured("detect"):
+        with running.measured():
             return _detect(loaded, config, out, selecting, None, running).exit_code
     options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
     extractor = _extractor_for(loaded, config, options, pretrained, out)
     selection = find_sources(src, selecting, id_root=id_root, settle_seconds=settle)
-    with running.measured("detect"):
+    with running.measured():
         extracted = run_extraction(selection, extractor, running)
         if extracted is None:  # a dry run
             return 0
@@ -121,7 +111,7 @@ def _detect_zero_shot(
         judge = read_zero_shot(categories, described, opened, config, pretrained=pretrained, model=model)
     config = replace(config, recipe_id=judge.recipe.recipe_id)
     click.echo("note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained", err=True)
-    with running.measured("detect"):
+    with running.measured():
         return _detect(judge, config, out, selecting, None, running).exit_code
 
 

@@ -44,7 +44,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What workers do: sent to them once with every item, so both must be small and picklable.
+    """What workers do: sent to them with every item, so both must be small and picklable.
 
     `begin` makes a worker ready (loads weights) and is not held against any item's time; `do` does one item.
     """

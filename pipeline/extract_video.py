@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError, DamagedShard, VideoOpenError
 from vad_pipeline.extract.records import VideoEmbeddings
 from vad_pipeline.extract.source import SourceFile, content_of
-from vad_pipeline.extract.stored import read_entry, write_copy, write_video
+from vad_pipeline.extract.stored import intact_datasets, read_entry, write_copy, write_video
 
 from .extractor import ExtractConfig, Extractor
 from .outcomes import Stopwatch, VideoOutcome, absolute
@@ -207,6 +207,7 @@ def _held_crops(own: Entry | None, extractor: Extractor, shards: Path) -> dict[i
     if own is None or (own.precision, own.runtime) != made or extractor.config.force:
         return {}
     try:
-        return dict(zip(own.crop_numbers, read_entry(shards, own, lambda node: node["features"][()]), strict=True))
+        held = read_entry(shards, own, partial(intact_datasets, own))
+        return dict(zip(own.crop_numbers, held["features"], strict=True))
     except DamagedShard:
         return {}

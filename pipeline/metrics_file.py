@@ -27,20 +27,17 @@ HELP = {
 
 
 class MetricsFile:
-    """`with MetricsFile(path, "extract") as metrics`: told of each outcome, written every few seconds.
+    """`with MetricsFile(path) as metrics`: told of each outcome, written every few seconds.
 
     Raises:
         ConfigError: the file cannot be written at the start; later a failure is a warning, for the work goes on.
     """
 
-    def __init__(self, path: Path, command: str):
-        self._path, self._command = path, command
+    def __init__(self, path: Path):
+        self._path = path
         self._values: Counter[tuple[str, str]] = Counter()
         self._values["start_time_seconds", ""] = time.time()
         self._values["running", ""] = 1
-        for status in ("ok", "cached", "failed"):
-            self._values["videos_total", f'status="{status}"'] = 0
-        self._values["frames_total", ""] = 0
         self._written = time.monotonic()
         self._warned = False
         try:
@@ -55,16 +52,23 @@ class MetricsFile:
         self._values["running", ""] = 0
         self._write_or_warn()
 
-    def __call__(self, outcome: VideoOutcome) -> None:
-        """Count an outcome."""
-        self._values["videos_total", f'status="{outcome.status}"'] += 1
+    def begin(self, stage: str) -> None:
+        """Show a stage (`extract`, `detect`) before its first outcome: a rate needs a zero to start from."""
+        for status in ("ok", "cached", "failed"):
+            self._values["videos_total", f'command="{stage}",status="{status}"'] += 0
+        self._values["frames_total", f'command="{stage}"'] += 0
+
+    def count(self, stage: str, outcome: VideoOutcome) -> None:
+        """Count an outcome of a stage."""
+        of = f'command="{stage}"'
+        self._values["videos_total", f'{of},status="{outcome.status}"'] += 1
         self._values["last_outcome_time_seconds", ""] = time.time()
         if outcome.status == "ok":
-            self._values["frames_total", ""] += outcome.n_frames or 0
+            self._values["frames_total", of] += outcome.n_frames or 0
         if outcome.status == "failed":
-            self._values["failures_total", f'code="{outcome.code}"'] += 1
-        for stage, seconds in outcome.seconds.items():
-            self._values["stage_seconds_total", f'stage="{stage}"'] += seconds
+            self._values["failures_total", f'{of},code="{outcome.code}"'] += 1
+        for step, seconds in outcome.seconds.items():
+            self._values["stage_seconds_total", f'{of},stage="{step}"'] += seconds
         if time.monotonic() - self._written >= EVERY_SECONDS:
             self._write_or_warn()
 
@@ -85,8 +89,7 @@ class MetricsFile:
         for name, explained in HELP.items():
             kind = "counter" if name.endswith("_total") else "gauge"
             lines += [f"# HELP vad_pipeline_{name} {explained}", f"# TYPE vad_pipeline_{name} {kind}"]
-            for (of, label), value in self._values.items():
+            for (of, labels), value in self._values.items():
                 if of == name:
-                    labels = ",".join(filter(None, (f'command="{self._command}"', label)))
-                    lines.append(f"vad_pipeline_{name}{{{labels}}} {value:.15g}")
+                    lines.append(f"vad_pipeline_{name}{f'{{{labels}}}' if labels else ''} {value:.15g}")
         return "\n".join(lines) + "\n"

@@ -116,6 +116,11 @@ footage_options = compose(
     click.option("--settle", type=float, metavar="SECONDS", help="Pass over files changed this lately."),
 )
 
+# of a command that works through footage
+archive_options = compose(
+    footage_options, executor_options, run_options, selection_options, dry_run_option, quiet_option
+)
+
 recipe_options = compose(
     click.option(
         "--like", type=click.Choice(tuple(NAMED_RECIPES)), default="vadclip", show_default=True, help="Recipe."

@@ -115,19 +115,26 @@ class OutcomeLog:
             raise StoreError(f"{self.path}: cannot be written ({error.strerror}); make space and run again") from error
 
 
-def _news(folder: Path) -> Iterator[dict]:
-    """Outcome lines of what was done or failed, runs in the order they began; what a kill cut off is passed over."""
-    for path in sorted(folder.glob("*.jsonl")):
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if '"cached"' in line:  # by far the most, and nothing is learned from them
-                    continue
-                try:
-                    record = json.loads(line)
-                except json.JSONDecodeError:
-                    continue
-                if isinstance(record, dict) and {"video", "path", "status", "code"} <= record.keys():
-                    yield record
+WORDS_OF_A_LINE = ("video", "path", "status", "time", "host")
+
+
+def outcome_lines(path: Path, *, cached: bool = True) -> Iterator[dict]:
+    """The lines of one run; what a kill cut off is passed over.
+
+    Args:
+        path: RUN.jsonl.
+        cached: also those of what was held already: by far the most.
+    """
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if not cached and '"cached"' in line:
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(record, dict) and all(isinstance(record.get(name), str) for name in WORDS_OF_A_LINE):
+                yield record
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +154,7 @@ class RememberedFailure:
 def remembered_failures(folder: Path, recipe_id: str) -> dict[str, RememberedFailure]:
     """By path, the failures under a recipe that lie in the file's content."""
     failures: dict[str, RememberedFailure] = {}
-    for line in _news(folder):
+    for line in (line for path in sorted(folder.glob("*.jsonl")) for line in outcome_lines(path, cached=False)):
         if line.get("recipe_id") != recipe_id:
             continue
         failures.pop(line["path"], None)

@@ -59,22 +59,24 @@ class RunOptions:
         return EmbeddingStore(self.store_path, create=create, catalogue=self.catalogue)
 
     @contextlib.contextmanager
-    def measured(self, command: str) -> Iterator[None]:
+    def measured(self) -> Iterator[None]:
         """Keep --metrics up to date inside."""
         if self.metrics_path is None or self.dry_run:
             yield
             return
-        with MetricsFile(self.metrics_path, command) as self._metrics:
+        with MetricsFile(self.metrics_path) as self._metrics:
             yield
 
     @contextlib.contextmanager
     def progress(self, total: int, doing: str) -> Iterator[Report]:
         """What is told of each outcome: the bar or the lines, and the metrics."""
+        if self._metrics is not None:
+            self._metrics.begin(doing)
         with Progress(total, doing=doing, quiet=self.quiet) as progress:
 
             def report(outcome: VideoOutcome) -> None:
                 progress(outcome)
                 if self._metrics is not None:
-                    self._metrics(outcome)
+                    self._metrics.count(doing, outcome)
 
             yield report

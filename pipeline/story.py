@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError
 
-from .outcomes import RUN_ID_TIME
+from .outcomes import RUN_ID_TIME, outcome_lines
 
 
 @dataclass(slots=True)
@@ -72,7 +70,7 @@ def read_story(folder: Path) -> Story:
     runs, failing, latest = [], {}, {}
     for path in paths:
         run = RunStory(path.stem, _started(path.stem))
-        for line in _lines(path):
+        for line in filter(lambda line: _is_time(line["time"]), outcome_lines(path)):
             run.started = run.started or line["time"]
             run.add(line)
             if line["time"] >= latest.get(line["path"], ""):
@@ -92,12 +90,8 @@ def _started(run_id: str) -> str:
         return ""
 
 
-def _lines(path: Path) -> Iterator[dict]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for text in file:
-            try:
-                line = json.loads(text)
-                if {"path", "status", "code", "time", "host"} <= line.keys() and datetime.fromisoformat(line["time"]):
-                    yield line
-            except (ValueError, AttributeError, TypeError):
-                continue
+def _is_time(text: object) -> bool:
+    try:
+        return bool(datetime.fromisoformat(text))
+    except (ValueError, TypeError):
+        return False

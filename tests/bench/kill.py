@@ -24,20 +24,13 @@ from pathlib import Path
 import av
 import h5py
 import numpy as np
+from toy_tower import write_toy_tower
 
 from vad_pipeline.extract import upkeep
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.pipeline.results import Results
 
 MAIN = [sys.executable, "-c", "from vad_pipeline.pipeline.cli import main; main()"]
-TOY = {
-    "model_cfg": {
-        "embed_dim": 512,
-        "quick_gelu": True,
-        "vision_cfg": {"image_size": 224, "layers": 1, "width": 64, "head_width": 32, "patch_size": 32},
-        "text_cfg": {"context_length": 77, "vocab_size": 64, "width": 32, "heads": 1, "layers": 1},
-    }
-}
 
 
 def render(folder: Path, n_videos: int, n_frames: int) -> None:
@@ -128,11 +121,10 @@ def main() -> None:
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "toy").mkdir()
-        (folder / "toy" / "open_clip_config.json").write_text(json.dumps(TOY))
+        model = write_toy_tower(folder / "toy")
         render(folder / "raw", options.videos, options.frames)
         extract = [*MAIN, "extract", str(folder / "raw"), "--pretrained", "random:0"]
-        extract += ["--model", f"local-dir:{folder / 'toy'}", "--device", "cpu", "--workers", str(options.workers)]
+        extract += ["--model", model, "--device", "cpu", "--workers", str(options.workers)]
         whole, killed = folder / "whole", folder / "killed"
         if options.command == "extract":
             whole_run, killed_run = [*extract, "--store", str(whole)], [*extract, "--store", str(killed)]

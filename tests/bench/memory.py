@@ -9,7 +9,6 @@ Prints a Markdown table. Each run is a process of its own; the figure is the ker
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -18,17 +17,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+from toy_tower import write_toy_tower
 
 MINUTES = (5, 60)
 LIMIT_BYTES, TOLERANCE = 2.5e9, 0.10
-TOY_CONFIG = {
-    "model_cfg": {
-        "embed_dim": 512,
-        "quick_gelu": True,
-        "vision_cfg": {"image_size": 224, "layers": 1, "width": 64, "head_width": 32, "patch_size": 32},
-        "text_cfg": {"context_length": 77, "vocab_size": 64, "width": 32, "heads": 1, "layers": 1},
-    }
-}
 
 
 def render(path: Path, minutes: int, fps: int) -> None:
@@ -68,8 +60,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         model = []
         if toy:
-            (Path(folder) / "open_clip_config.json").write_text(json.dumps(TOY_CONFIG))
-            model = ["--model", f"local-dir:{folder}"]
+            model = ["--model", write_toy_tower(Path(folder) / "toy")]
         print("| footage | frames | tower | peak memory |\n|---|---|---|---|")
         for minutes in MINUTES:
             video = Path(folder) / f"{minutes}.mp4"

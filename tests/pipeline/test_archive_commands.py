@@ -132,10 +132,10 @@ def test_metrics_are_prometheus_text(extract, tmp_path):
     assert values['vad_pipeline_failures_total{command="extract",code="zero_bytes"}'] == "1"
     assert values['vad_pipeline_frames_total{command="extract"}'] == "200"
     assert float(values['vad_pipeline_stage_seconds_total{command="extract",stage="decode"}']) > 0
-    assert values['vad_pipeline_running{command="extract"}'] == "0"
+    assert values["vad_pipeline_running"] == "0"
     names = {re.match(r"[a-z_]+", line)[0] for line in lines if not line.startswith("#")}
     assert names == {line.split()[2] for line in lines if line.startswith("# TYPE")}
-    code, _, err = extract("--metrics", tmp_path / "no\0folder" / "x" if os.name == "nt" else "/proc/x/vad.prom")
+    code, _, err = extract("--metrics", "/proc/x/vad.prom")
     assert code == 2 and "--metrics" in err
 
 

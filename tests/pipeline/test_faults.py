@@ -250,20 +250,25 @@ def test_shards_merged_away_while_a_store_is_opened(made, tmp_path, monkeypatch)
         assert len(store.entries()) == N_VIDEOS and len(calls) == 2
 
 
-def test_features_that_cannot_be_read_are_made_again(made, tmp_path, archive, extract, options, run_cli):
-    """A copy of a video whose features are damaged, and more crops of it: neither stops the run."""
+def test_damaged_features_are_made_again_and_never_copied(made, tmp_path, archive, extract, options, run_cli):
+    """A copy of a video whose features are damaged, and more crops of it: neither stops the run or spreads damage."""
     shutil.copytree(made, tmp_path / "S")
     (shard,) = (tmp_path / "S" / "shards").glob("*.h5")
     with h5py.File(shard, "r+") as file:
         node = next(node for node in file["videos"].values() if node.attrs["video"] == "v3")
-        del node["snippet_seconds"]
+        node["features"][0, 0, 0] += 1  # its checksum knows
     raw = tmp_path / "raw"
     raw.mkdir()
     (raw / "twin.mp4").write_bytes((archive / "v3.mp4").read_bytes())
     code, out, err = run_cli("extract", raw, "--store", tmp_path / "S", *options)
-    assert code == 0 and "1 ok" in out, err
+    assert code == 0 and "1 ok" in out and "same content" not in err, err
     code, out, err = extract("--crops", "0,5")
     assert code == 0 and f"{N_VIDEOS} ok" in out, err
+    with EmbeddingStore(tmp_path / "S") as store:
+        assert [problem for _, problem in upkeep.verify(store) if "twin" in problem] == []
+        whole = {entry.video: store.get(entry).features for entry in store.entries()}
+    expected = held(made)
+    assert np.array_equal(whole["twin"], expected["v3"]) and np.array_equal(whole["v3"][:1], expected["v3"])
 
 
 def test_shards_that_may_not_be_read_are_not_taken_for_damaged(made, tmp_path, monkeypatch, run_cli):

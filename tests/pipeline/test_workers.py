@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 
+import distributed
 import numpy as np
 import pytest
+import ray
 
 from vad_pipeline.extract import upkeep
 from vad_pipeline.extract.errors import ConfigError
@@ -132,7 +134,6 @@ def one_death_reader(tmp_path):
 
 
 def test_a_dask_cluster_one_of_whose_workers_dies(extract, tmp_path, one_death_reader):
-    distributed = pytest.importorskip("distributed", reason="pip install 'vad-pipeline[dask]'")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         executor = ExecutorConfig(backend="dask", address=cluster.scheduler_address)
         assert extract(executor, reader=one_death_reader).counts == {"ok": N_VIDEOS}
@@ -143,7 +144,6 @@ def test_a_dask_cluster_one_of_whose_workers_dies(extract, tmp_path, one_death_r
 
 @pytest.fixture(scope="module")
 def ray_cluster():
-    ray = pytest.importorskip("ray", reason="pip install 'vad-pipeline[ray]'")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     ray.shutdown()
@@ -170,7 +170,6 @@ def test_a_hang_on_a_cluster_is_given_up(ray_cluster):
 
 
 def test_no_cluster_there(extract):
-    pytest.importorskip("distributed", reason="pip install 'vad-pipeline[dask]'")
     with pytest.raises(ExecutorUnavailable, match="no Dask scheduler answers"):
         extract(ExecutorConfig(backend="dask", address="nonsense://x"))
 
