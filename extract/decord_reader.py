@@ -21,7 +21,7 @@ import av
 import numpy as np
 
 from .errors import VideoDecodeError
-from .reader import PyavReader, video_stream
+from .reader import PyavReader, open_container, video_stream
 from .records import VideoInfo
 from .timeline import timeline
 
@@ -61,7 +61,7 @@ def _expect(path: str) -> _Expected:
         height, width = first.rgb().shape[:2]
     finally:
         reader.close()
-    with av.open(os.path.abspath(path), metadata_errors="ignore") as container:
+    with open_container(path) as container:
         stream = video_stream(container)
         start = (container.start_time or 0) / av.time_base
         shown = (p for p in container.demux(stream) if p.size and p.pts is not None and not p.is_discard)

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from .errors import VideoError
-from .reader import PyavReader, video_stream
+from .reader import PyavReader, open_container, video_stream
 from .records import VideoInfo
 
 PACKETS_LOOKED_AT = 500  # for the spread of their times
@@ -70,7 +70,7 @@ def preflight(video_id: str, path: str | os.PathLike, *, deep: bool = False) -> 
 
 
 def _header(path: str) -> dict:
-    with av.open(os.path.abspath(path), metadata_errors="ignore") as container:
+    with open_container(path) as container:
         stream = video_stream(container)
         seconds = float(stream.duration * stream.time_base) if stream.duration else None
         if seconds is None and container.duration:

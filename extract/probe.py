@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import av
 
-from .reader import video_stream
+from .reader import open_container, video_stream
 from .source import SourceFile
 
 FALLBACK_FPS = 25
@@ -25,7 +25,7 @@ def probe_length(path: str | os.PathLike) -> HeaderLength:
     """Frames and seconds by the header alone; zeros where it says nothing or cannot be opened."""
     try:
         SourceFile.of(path)
-        with av.open(os.path.abspath(path), metadata_errors="ignore") as container:
+        with open_container(path) as container:
             stream = video_stream(container)
             if stream is None or stream.codec_context is None:
                 return HeaderLength(0, 0.0)

@@ -24,6 +24,7 @@ from .timeline import faults, timeline
 
 MAX_FRAME_PX = 8192 * 4320  # a snippet's frames are held undecided: 16 of these are 850 MB in YUV 4:2:0
 MAX_DECODED_PX = 4 * MAX_FRAME_PX  # a decoder asks for no more memory than this needs, whatever a stream says
+DECODER_LIMITS = {"max_pixels": str(MAX_DECODED_PX)}
 TOO_LARGE = "frames of {}x{} px exceed 8192x4320; scale it down"
 HD_HEIGHT_PX = 720  # from here on untagged YUV is taken for BT.709
 THREADS_VARIABLE = "OMP_NUM_THREADS"  # this process's share of the cores, as torch reads it too
@@ -91,6 +92,18 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
     return next((s for s in container.streams.video if not s.disposition & attached), None)
 
 
+def open_container(
+    path: str | os.PathLike, *, hwaccel: av.codec.hwaccel.HWAccel | None = None
+) -> av.container.InputContainer:
+    """A video file opened by FFmpeg, which decodes some frames to learn what is in it: none over MAX_DECODED_PX.
+
+    Raises:
+        av.error.FFmpegError, ValueError: nothing it can open.
+    """
+    # absolute: FFmpeg takes `pipe:0.mp4` for a protocol
+    return av.open(os.path.abspath(path), metadata_errors="ignore", hwaccel=hwaccel, options=DECODER_LIMITS)
+
+
 def check_file(path: str | os.PathLike) -> None:
     """Refuse what no decoder needs to see.
 
@@ -122,8 +135,7 @@ class PyavReader:
         self.path = os.fspath(path)
         self.route = "pyav nvdec" if hwaccel else "pyav cpu"
         try:
-            # absolute: FFmpeg takes `pipe:0.mp4` for a protocol
-            self._container = av.open(os.path.abspath(self.path), metadata_errors="ignore", hwaccel=hwaccel)
+            self._container = open_container(self.path, hwaccel=hwaccel)
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoOpenError(
                 path, "not_a_video", f"not a video FFmpeg can open ({_reason(error)}); leave it out or export it again"
@@ -138,8 +150,7 @@ class PyavReader:
             raise VideoOpenError(path, "too_large", TOO_LARGE.format(stream.width, stream.height))
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = int(os.environ.get(THREADS_VARIABLE) or 0)  # 0: one a core
-        # before memory is asked for: headers lie
-        stream.codec_context.options = {"max_pixels": str(MAX_DECODED_PX)}
+        stream.codec_context.options = DECODER_LIMITS
         self._shown = array("d")  # seconds by presentation timestamp, nan where there is none
         self._decoded_at = array("d")  # by decoding timestamp
         self._size_px: tuple[int, int] | None = None

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 
 import click
@@ -15,6 +16,8 @@ import click
 from vad_pipeline.extract.errors import RunStopped, VadError
 
 EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70, 130, 143
+
+CALLBACK_SECONDS = 0.01  # after which a dropped interrupt comes again
 
 COMMANDS = {
     "extract": "commands",
@@ -67,6 +70,7 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run the command line; the exit code says how it went."""
     signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _raise_again
     for stream in (sys.stdout, sys.stderr):  # file names need not be printable here
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -114,3 +118,15 @@ def _how_to_go_on() -> str:
 
 def _terminate(signum: int, frame: object) -> None:
     raise Terminated
+
+
+def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Where an interrupt lands inside a callback (h5py's weak references have many), Python drops it: it comes again
+    once that callback has ended."""
+    for kind, signum in ((KeyboardInterrupt, signal.SIGINT), (Terminated, signal.SIGTERM)):
+        if issubclass(unraisable.exc_type, kind):
+            again = threading.Timer(CALLBACK_SECONDS, os.kill, (os.getpid(), signum))
+            again.daemon = True
+            again.start()
+            return
+    sys.__unraisablehook__(unraisable)

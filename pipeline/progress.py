@@ -50,7 +50,7 @@ class Progress:
 
     def __init__(self, total: int, *, doing: str, quiet: bool):
         self._total, self._doing = total, doing
-        self._done = self._frames = 0
+        self._done = self._frames = self._told = 0
         self._started = self._last_line = time.monotonic()
         self._bar = None
         self._plain = not quiet and not sys.stderr.isatty()
@@ -63,7 +63,7 @@ class Progress:
     def __exit__(self, *exc_info) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif self._plain and self._done and self._last_line != self._started:
+        elif self._plain and self._last_line != self._started and self._told < self._done:
             self._line()
 
     def __call__(self, outcome: VideoOutcome) -> None:
@@ -88,7 +88,7 @@ class Progress:
             self._line()
 
     def _line(self) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._told = time.monotonic(), self._done
         elapsed = self._last_line - self._started
         left = elapsed / self._done * (self._total - self._done)
         click.echo(

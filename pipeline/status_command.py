@@ -45,7 +45,7 @@ def _tell(run: RunStory) -> None:
     counts = ", ".join(f"{run.counts[status]} {status}" for status in ("ok", "cached", "failed"))
     click.echo(f"run {run.run_id} on {', '.join(sorted(run.hosts))}: {counts}")
     rate = f", {run.n_frames / run.wall_seconds:.1f} frames/s" if run.n_frames and run.wall_seconds > 0 else ""
-    click.echo(f"  from {run.started} to {run.last}: {in_words(run.wall_seconds)}{rate}")
+    click.echo(f"  from {run.started[:19]} to {run.last[:19]} UTC: {in_words(run.wall_seconds)}{rate}")
     if run.stage_seconds:
         stages = ", ".join(f"{stage} {in_words(seconds)}" for stage, seconds in run.stage_seconds.items())
         click.echo(f"  stages, summed over videos: {stages}")

@@ -1,6 +1,8 @@
 """A first signal waits for the step in hand, a second one does not."""
 
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -23,3 +25,25 @@ def test_the_second_signal_does_not():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(("signum", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+def test_a_signal_that_lands_in_a_callback_is_not_lost(signum, code, word):
+    script = f"""
+import os, signal, time, weakref
+import vad_pipeline.pipeline.cli as cli
+
+class Thing:
+    pass
+
+def work(standalone_mode):
+    thing = Thing()
+    kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.{signum}))
+    del thing  # Python drops what is raised in there
+    time.sleep(60)
+
+cli.cli = work
+cli.main()
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
+    assert (ran.returncode, ran.stderr.split(":")[0]) == (code, word)
