@@ -8,16 +8,15 @@ import logging
 import os
 import signal
 import sys
-import threading
 import traceback
 
 import click
 
 from vad_pipeline.extract.errors import RunStopped, VadError
 
-EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70, 130, 143
+from .stopping import never_dropped
 
-CALLBACK_SECONDS = 0.01  # after which a dropped interrupt comes again
+EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70, 130, 143
 
 COMMANDS = {
     "extract": "commands",
@@ -70,14 +69,14 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run the command line; the exit code says how it went."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.unraisablehook = _raise_again
     for stream in (sys.stdout, sys.stderr):  # file names need not be printable here
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in sys.argv
     if debug:  # understood after the command too
         sys.argv = [sys.argv[0], "--debug", *(a for a in sys.argv[1:] if a != "--debug")]
-    sys.exit(_run(debug))
+    with never_dropped({KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM}):
+        sys.exit(_run(debug))
 
 
 def _run(debug: bool) -> int:
@@ -118,15 +117,3 @@ def _how_to_go_on() -> str:
 
 def _terminate(signum: int, frame: object) -> None:
     raise Terminated
-
-
-def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
-    """Where an interrupt lands inside a callback (h5py's weak references have many), Python drops it: it comes again
-    once that callback has ended."""
-    for kind, signum in ((KeyboardInterrupt, signal.SIGINT), (Terminated, signal.SIGTERM)):
-        if issubclass(unraisable.exc_type, kind):
-            again = threading.Timer(CALLBACK_SECONDS, os.kill, (os.getpid(), signum))
-            again.daemon = True
-            again.start()
-            return
-    sys.__unraisablehook__(unraisable)

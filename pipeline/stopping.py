@@ -1,13 +1,16 @@
-"""Signals during long steps: the one in hand is finished and saved, then the run stops as it was told to."""
+"""Signals: none is lost, and during long steps the one in hand is finished and saved before the run stops."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CALLBACK_SECONDS = 0.01  # in which the callback that a signal landed in has ended
 
 
 class Stop:
@@ -54,3 +57,29 @@ def stopping_between_steps() -> Iterator[Stop]:
     finally:
         for signum, handler in stop._previous.items():
             signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
+def never_dropped(signals: dict[type[BaseException], int]) -> Iterator[None]:
+    """Inside, a signal whose exception Python drops comes again: it does so with what is raised in the callback of a
+    weak reference, and h5py has many of them.
+
+    Args:
+        signals: by the exception that their handlers raise.
+    """
+    previous = sys.unraisablehook
+
+    def hear(dropped: sys.UnraisableHookArgs) -> None:
+        signum = signals.get(dropped.exc_type)
+        if signum is None:
+            previous(dropped)
+            return
+        again = threading.Timer(CALLBACK_SECONDS, os.kill, (os.getpid(), signum))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hear
+    try:
+        yield
+    finally:
+        sys.unraisablehook = previous
