@@ -7,6 +7,7 @@ bf16 and fp16 are weights cast to that type: autocast is slower than fp32 on a C
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import time
 import warnings
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_CPU = 8  # images; larger batches gain nothing on a CPU and delay short videos
 BATCH_CUDA = 128
+ACTIVATIONS = ("quickgelu", "gelu")
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 NO_WEIGHTS = (
     "CLIP weights '{tag}' for {model} could not be downloaded ({why}). Without internet: give a file with "
@@ -170,6 +172,36 @@ class ClipEncoder:
         self.seconds += time.perf_counter() - started
         self.images += self.batch_size
         return out
+
+    @property
+    def activation(self) -> str:
+        """`quickgelu` or `gelu`; empty for a tower that has neither as a module."""
+        kinds = {type(module).__name__.lower() for module in self._tower.modules()}
+        return next((name for name in ACTIVATIONS if name in kinds), "")
+
+    def with_other_activation(self) -> ClipEncoder:
+        """The same weights with GELU in place of QuickGELU, or the other way round."""
+        from open_clip.transformer import QuickGELU
+
+        old, new = (QuickGELU, torch.nn.GELU) if self.activation == "quickgelu" else (torch.nn.GELU, QuickGELU)
+        other = self._copy()
+        for module in list(other._tower.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, old):
+                    setattr(module, name, new())
+        return other
+
+    def with_half_weights(self) -> ClipEncoder:
+        """The same tower with its weights rounded to float16, as OpenAI's code has them on a GPU."""
+        other = self._copy()
+        for tensor in other._tower.state_dict().values():
+            tensor.copy_(tensor.half())
+        return other
+
+    def _copy(self) -> ClipEncoder:
+        other = copy.copy(self)
+        other._tower = copy.deepcopy(self._tower)
+        return other
 
     def measure_rate(self) -> float:
         """Images/s of full batches on this machine, from one batch after another has warmed up."""

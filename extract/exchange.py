@@ -119,7 +119,7 @@ def import_list(
     for video_id, video in listed.items():
         on_video(video_id)
         try:
-            arrays = {crop: _read_features(file) for crop, file in sorted(video.crops.items())}
+            arrays = {crop: read_features(file).astype(np.float16) for crop, file in sorted(video.crops.items())}
             imported = _import_video(store, video_id, video, arrays, recipe=recipe, fps=fps, force=force)
             (report.imported if imported else report.cached).append(video_id)
         except ConfigError as error:
@@ -178,8 +178,8 @@ def _exported_stem(entry: Entry) -> str:
     return entry.video if "/" in entry.video or folder in ("", ".", "..") else f"{folder}/{entry.video}"
 
 
-def _read_features(path: Path) -> np.ndarray:
-    """(n, 512) float16 of one file.
+def read_features(path: Path) -> np.ndarray:
+    """(n, 512) floats of one file, as they are; all within float16's range.
 
     Raises:
         ConfigError: not such an array, or not finite.
@@ -194,8 +194,7 @@ def _read_features(path: Path) -> np.ndarray:
         raise ConfigError(
             f"{path}: expected floats of shape (snippets, {EMBEDDING_DIM}), got {values.dtype} {values.shape}"
         )
-    values = values.astype(np.float16)
-    if not np.isfinite(values).all():
+    if not np.isfinite(values.astype(np.float16)).all():
         raise ConfigError(f"{path}: holds values that are not finite (or over float16's range); make the file again")
     return values
 

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,32 +22,49 @@ CROP_PX = 224
 VADCLIP_SIZE_PX = (256, 340)  # height, width
 
 
-def _vadclip_size(height: int, width: int) -> tuple[int, int]:
-    return VADCLIP_SIZE_PX
-
-
-def _clip_size(height: int, width: int) -> tuple[int, int]:
+def shorter_side_to(pixels: int, height: int, width: int) -> tuple[int, int]:
+    """Height and width that keep the aspect and have a shorter side of `pixels`, as torchvision rounds."""
     if height <= width:
-        return CROP_PX, int(CROP_PX * width / height)
-    return int(CROP_PX * height / width), CROP_PX
+        return pixels, int(pixels * width / height)
+    return int(pixels * height / width), pixels
 
 
-def _resize_vadclip(frame: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+def resize(frame: np.ndarray, size: tuple[int, int], *, interpolation: str, antialias: bool) -> torch.Tensor:
+    """Resize a frame as users' tools do: Pillow where antialiased, else as OpenCV and torch.
+
+    Args:
+        frame: (H, W, 3) uint8.
+        size: height and width in pixels.
+        interpolation: `bilinear` or `bicubic`.
+        antialias: whether a smaller picture is averaged.
+
+    Returns:
+        (3, height, width) uint8.
+    """
+    if antialias:  # Pillow, as open_clip: torch's uint8 resize was two grey levels off on real frames, its float seven
+        resized = Image.fromarray(frame).resize((size[1], size[0]), PILLOW_FILTERS[interpolation])
+        return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
     pixels = torch.from_numpy(frame).permute(2, 0, 1).unsqueeze(0).float()
-    return functional.interpolate(pixels, size=size, mode="bilinear", antialias=False)[0].round_().byte()
+    resized = functional.interpolate(pixels, size=size, mode=interpolation, antialias=False)[0]
+    return resized.round_().clamp_(0, 255).byte()
 
 
-def _resize_clip(frame: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
-    # Pillow, as open_clip: torch's uint8 resize was two grey levels off on real frames, its float one seven
-    resized = Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-SizeRule = Callable[[int, int], tuple[int, int]]
-Resize = Callable[[np.ndarray, tuple[int, int]], torch.Tensor]
-GEOMETRIES: dict[str, tuple[SizeRule, Resize]] = {
-    "vadclip": (_vadclip_size, _resize_vadclip),
-    "clip": (_clip_size, _resize_clip),
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a frame becomes the picture that crops are cut from."""
+
+    size: Callable[[int, int], tuple[int, int]]
+    """Height and width of a frame -> those it is resized to."""
+    interpolation: str
+    antialias: bool
+
+
+GEOMETRIES = {
+    "vadclip": Geometry(lambda height, width: VADCLIP_SIZE_PX, "bilinear", antialias=False),
+    "clip": Geometry(partial(shorter_side_to, CROP_PX), "bicubic", antialias=True),
 }
 
 
@@ -57,7 +76,7 @@ def resized_size(geometry: str, height: int, width: int) -> tuple[int, int]:
     """
     if geometry not in GEOMETRIES:
         raise ConfigError(f"geometry must be one of {', '.join(GEOMETRIES)}, got {geometry!r}")
-    return GEOMETRIES[geometry][0](height, width)
+    return GEOMETRIES[geometry].size(height, width)
 
 
 def crop_origin(crop: int, height: int, width: int) -> tuple[int, int]:
@@ -84,10 +103,16 @@ def crop_frame(frame: np.ndarray, geometry: str, crops: Sequence[int]) -> torch.
         (len(crops), 3, 224, 224) uint8.
     """
     size = resized_size(geometry, *frame.shape[:2])
-    resized = GEOMETRIES[geometry][1](frame, size)
+    how = GEOMETRIES[geometry]
+    resized = resize(frame, size, interpolation=how.interpolation, antialias=how.antialias)
+    return cut_crops(resized, crops)
+
+
+def cut_crops(resized: torch.Tensor, crops: Sequence[int]) -> torch.Tensor:
+    """Crops of a (3, height, width) uint8 picture: (len(crops), 3, 224, 224) uint8."""
     out = torch.empty((len(crops), 3, CROP_PX, CROP_PX), dtype=torch.uint8)
     for slot, crop in zip(out, crops, strict=True):
-        top, left = crop_origin(crop, *size)
+        top, left = crop_origin(crop, *resized.shape[1:])
         piece = resized[:, top : top + CROP_PX, left : left + CROP_PX]
         slot.copy_(piece.flip(-1) if crop >= 5 else piece)
     return out

@@ -1,0 +1,309 @@
+"""Which setting gives released features: tries hypotheses from the likeliest on, then around the best.
+
+    pixels on one frame a snippet  ->  which frames  ->  resize in detail  ->  around the best  ->  on more rows
+
+Frames and embeddings are reused: a hypothesis about frames costs no picture, one about pixels costs each frame once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from .encoder import ACTIVATIONS, ClipEncoder
+from .errors import ConfigError
+from .reader import Reader
+from .recipe import CROPS, SNIPPET_LEN
+from .records import VideoInfo
+from .reencode import reencoded
+from .released import Fit, Probe, Released, distance, keep_frames
+from .settings import FRAMES, NORMALISED, OFFSETS, RATES, SIZES, Setting, converted, n_rows
+
+ROWS_SEARCHED, ROWS_COMPARED = 4, 8
+KEPT_BYTES = 1 << 30  # of decoded frames
+CUSTOMARY = {"vadclip": ("bilinear", False), "clip": ("bicubic", True)}  # interpolation, antialias; others as clip
+N_STARTS = 3  # pixel settings from which the tower's side is looked at
+N_NEAR = 6  # of geometry and crop, near enough to be looked at again once the frames are known
+MAX_ROUNDS = 4
+N_FINALISTS, N_REPORTED = 8, 5
+SPARE_ROWS, SPARE_SHARE = 1, 0.01  # decoders may disagree on a video's last frames
+AS_GOOD = 1.25  # times the best's error: cannot be told apart from it
+ROUNDING_FACTOR = 4  # of what rounding the weights to float16 alone does: activations are rounded too
+NOISE_FACTOR = 2  # of what encoding once more does
+VERDICTS = ("identical", "same up to rounding", "same protocol, other decoder", "something else")
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """What was found about one features file."""
+
+    released: Path
+    verdict: str
+    """One of VERDICTS."""
+    best: tuple[Fit, ...]
+    """The best five on `rows`; settings this video cannot tell apart are there once."""
+    yours: Fit | None
+    """What was believed; None where the video has no such rows."""
+    unsettled: dict[str, list[str]]
+    """Step -> other values that fit as well here."""
+    rows: tuple[int, ...]
+    """Compared."""
+    row_seconds: tuple[float, ...]
+    """When each of them begins."""
+    n_released: int
+    n_own: tuple[int, int]
+    """Rows the best setting gives with tail drop and keep."""
+    is_float16: bool
+    rounding_error: float
+    noise_error: float
+    """What encoding the video once more (H.264, CRF 23) does to its embeddings, as `Fit.error`."""
+    n_tried: int
+
+    @property
+    def differing(self) -> dict[str, tuple[str, str]]:
+        """Step -> (yours, the best's) where they differ."""
+        if self.yours is None:
+            return {}
+        mine, found = self.yours.setting.steps(), self.best[0].setting.steps()
+        return {name: (mine[name], found[name]) for name in mine if mine[name] != found[name]}
+
+
+def identify(
+    open_reader: Callable[[], Reader],
+    released: Released,
+    yours: Setting,
+    encoder: ClipEncoder,
+    *,
+    on_images: Callable[[int], None] = lambda n: None,
+) -> Identification:
+    """Find the setting under which a video gives released features.
+
+    Args:
+        open_reader: opens the video; called twice: frames are counted before some of them are kept.
+        released: the features.
+        yours: what is believed, tried first.
+        encoder: the tower with the weights that are believed.
+        on_images: called with the number of pictures embedded, now and then.
+
+    Raises:
+        VideoError: the video cannot be decoded.
+        ConfigError: the file has more rows than the video can have.
+    """
+    info = _counted(open_reader)
+    rates = _possible_rates(released, info, yours)
+    end = max(1, (min(len(converted(info.frame_seconds, rate)) for rate in rates) - OFFSETS[-1]) // SNIPPET_LEN)
+    rows = released.most_changing(_affordable_rows(info, len({yours.rate, *rates})), end)
+    still_rows = released.stillest(ROWS_SEARCHED, end)
+    kept = _kept(open_reader, info, {yours.rate, *rates}, {*rows, *still_rows})
+    probe = Probe(kept, info, encoder, on_images=on_images)
+    few = np.unique(np.linspace(0, len(rows) - 1, min(ROWS_SEARCHED, len(rows))).round().astype(int))
+    changing = _Trials(probe, released, [rows[i] for i in few], yours)
+    _search(changing, _Trials(probe, released, still_rows, yours), yours, rates)
+    finalists = [each.setting for each in changing.distinct(N_FINALISTS)]
+    fits = [found for setting in finalists if (found := probe.fit(setting, released, rows))]
+    best = sorted(fits, key=changing.preference)
+    noise_error, rounding_error = (0.0, 0.0) if best[0].equal else _own_noise(probe, best[0], released, rows)
+    verdict = _verdict(best[0], rounding_error, noise_error)
+    shown = probe.shown(best[0].setting.rate)
+    firsts = [probe.frames_of(replace(best[0].setting, frames="first"), row)[0] for row in rows]
+    return Identification(
+        released=released.path,
+        verdict=verdict,
+        best=tuple(best[:N_REPORTED]),
+        yours=probe.fit(yours, released, rows),
+        unsettled=changing.unsettled(best[0].setting),
+        rows=rows,
+        row_seconds=tuple(float(info.frame_seconds[first]) for first in firsts),
+        n_released=len(released.values),
+        n_own=n_rows(best[0].setting, shown),
+        is_float16=released.is_float16,
+        rounding_error=rounding_error,
+        noise_error=noise_error,
+        n_tried=len(changing.fits),
+    )
+
+
+class _Trials:
+    """What was tried on some rows, and how well it fits."""
+
+    def __init__(self, probe: Probe, released: Released, rows: Sequence[int], yours: Setting):
+        self.probe, self._released, self.rows, self._yours = probe, released, rows, yours
+        self.fits: dict[Setting, Fit] = {}
+
+    @property
+    def best(self) -> Fit:
+        """So far."""
+        return min(self.fits.values(), key=self.preference)
+
+    def preference(self, each: Fit) -> tuple[float, int]:
+        """Smaller is better; of equal ones, what differs least from what was believed."""
+        mine, theirs = self._yours.steps(), each.setting.steps()
+        return each.error, sum(mine[name] != theirs[name] for name in mine)
+
+    def add(self, settings: Iterable[Setting]) -> None:
+        """Try settings, their pictures in common batches."""
+        new = [setting for setting in dict.fromkeys(settings) if setting not in self.fits]
+        self.probe.embed((s.pixels, int(n)) for s in new for row in self.rows for n in self.probe.frames_of(s, row))
+        for setting in new:
+            found = self.probe.fit(setting, self._released, self.rows)
+            if found is not None:
+                self.fits[setting] = found
+
+    def distinct(self, n: int) -> list[Fit]:
+        """The best `n` that the rows can tell apart."""
+        found: dict[tuple, Fit] = {}
+        for each in sorted(self.fits.values(), key=self.preference):
+            found.setdefault(self.probe.looks(each.setting, self.rows), each)
+            if len(found) == n:
+                break
+        return list(found.values())
+
+    def unsettled(self, best: Setting) -> dict[str, list[str]]:
+        """Step -> values that, alone in place of the best's, fit as well."""
+        steps, limit = best.steps(), AS_GOOD * self.fits[best].error
+        found: dict[str, list[str]] = {}
+        for setting, each in self.fits.items():
+            changed = [(name, value) for name, value in setting.steps().items() if value != steps[name]]
+            if len(changed) == 1 and each.error <= limit:
+                found.setdefault(changed[0][0], []).append(changed[0][1])
+        return found
+
+
+def _search(changing: _Trials, still: _Trials, yours: Setting, rates: Sequence[int | None]) -> None:
+    """Try settings until nothing around the best is better. Where a video stands still, which frames were taken does
+    not matter, only what was made of them: that is found out there first."""
+    changing.add([yours])
+    if changing.fits and changing.best.equal:
+        embedded = [each for each in _frame_choices(yours, rates) if changing.probe.has(each, changing.rows)]
+        changing.add(embedded)  # something to compare with
+        return
+    plain = replace(yours, frames="middle", offset=0, rate=rates[0])
+    activations = ACTIVATIONS if yours.pixels.activation else ("",)
+    still.add(_places(plain))
+    still.add(
+        each.setting.with_pixels(channels=channels, activation=activation, antialias=antialias)
+        for each in still.distinct(N_STARTS)
+        for channels, activation, antialias in product(("rgb", "bgr"), activations, (False, True))
+    )
+    seen = still.best.setting.pixels
+    still.add(_places(plain.with_pixels(channels=seen.channels, activation=seen.activation)))
+    best = still.best.setting
+    for _ in range(MAX_ROUNDS):
+        changing.add(_frame_choices(best, rates))
+        changing.add(_pixel_choices(changing.best.setting, still, activations))
+        if changing.best.setting == best:
+            return
+        best = changing.best.setting
+
+
+def _places(plain: Setting) -> Iterable[Setting]:
+    """Every geometry and crop."""
+    for geometry, crop, normalised in product(SIZES, CROPS, ("no", "snippets")):
+        interpolation, antialias = CUSTOMARY.get(geometry, CUSTOMARY["clip"])
+        yield replace(plain, normalised=normalised).with_pixels(
+            geometry=geometry, crop=crop, interpolation=interpolation, antialias=antialias
+        )
+
+
+def _frame_choices(best: Setting, rates: Sequence[int | None]) -> list[Setting]:
+    """All that costs no picture once every frame around the rows is embedded."""
+    return [
+        replace(best, frames=frames, offset=offset, rate=rate, normalised=normalised)
+        for frames, offset, rate, normalised in product(FRAMES, OFFSETS, rates, NORMALISED)
+    ]
+
+
+def _pixel_choices(best: Setting, still: _Trials, activations: Sequence[str]) -> Iterable[Setting]:
+    """One step of the pixels at a time; of geometry and crop only what was near where the video stands still."""
+    resizes = tuple(product(("bilinear", "bicubic"), (False, True)))
+    yield from (best.with_pixels(interpolation=how, antialias=antialias) for how, antialias in resizes)
+    yield from (best.with_pixels(channels=channels) for channels in ("rgb", "bgr"))
+    yield from (best.with_pixels(activation=activation) for activation in activations)
+    places: dict[tuple[str, int], float] = {}
+    for setting, each in still.fits.items():
+        place = (setting.pixels.geometry, setting.pixels.crop)
+        places[place] = min(each.error, places.get(place, np.inf))
+    for geometry, crop in sorted(places, key=places.get)[:N_NEAR]:
+        own = CUSTOMARY.get(geometry, CUSTOMARY["clip"])
+        for how, antialias in {(best.pixels.interpolation, best.pixels.antialias), own}:
+            yield best.with_pixels(geometry=geometry, crop=crop, interpolation=how, antialias=antialias)
+
+
+def _counted(open_reader: Callable[[], Reader]) -> VideoInfo:
+    reader = open_reader()
+    try:
+        for _ in reader:
+            pass
+        return reader.info()
+    finally:
+        reader.close()
+
+
+def _possible_rates(released: Released, info: VideoInfo, yours: Setting) -> tuple[int | None, ...]:
+    """The rates at which the video has about as many rows as were released; those of the fewest rows apart where none.
+
+    Raises:
+        ConfigError: no rate gives as many rows.
+    """
+    n = len(released.values)
+    spare = SPARE_ROWS + int(SPARE_SHARE * n)
+    apart: dict[int | None, int] = {}
+    longest = 0
+    for rate in dict.fromkeys((None, yours.rate, *RATES)):
+        shown = converted(info.frame_seconds, rate)
+        if rate is not None and np.array_equal(shown, converted(info.frame_seconds, None)):
+            continue  # the video has that rate
+        fewest = n_rows(Setting(offset=OFFSETS[-1]), shown)[0]
+        most = n_rows(Setting(), shown)[1]
+        longest = max(longest, most)
+        apart[rate] = max(fewest - n, n - most, 0)
+    if n > longest + spare:
+        raise ConfigError(
+            f"{released.path}: has {n} rows, the video's {len(info.frame_seconds)} frames give {longest} at most; "
+            "is it another video's file?"
+        )
+    fitting = tuple(rate for rate, rows in apart.items() if rows <= spare)
+    return fitting or (min(apart, key=apart.get),)
+
+
+def _affordable_rows(info: VideoInfo, n_rates: int) -> int:
+    row_bytes = info.width * info.height * 3 * 2 * SNIPPET_LEN * n_rates
+    return max(ROWS_SEARCHED, min(ROWS_COMPARED, KEPT_BYTES // row_bytes))
+
+
+def _kept(
+    open_reader: Callable[[], Reader], info: VideoInfo, rates: Iterable[int | None], rows: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """The frames that any setting may want for these rows."""
+    spans = [
+        converted(info.frame_seconds, rate)[row * SNIPPET_LEN : (row + 2) * SNIPPET_LEN]
+        for rate in rates
+        for row in rows
+    ]
+    reader = open_reader()
+    try:
+        return keep_frames(reader, {int(number) for span in spans for number in span})
+    finally:
+        reader.close()
+
+
+def _own_noise(probe: Probe, best: Fit, released: Released, rows: Sequence[int]) -> tuple[float, float]:
+    """How far encoding the video once more moves these rows, and how far rounding does, as `Fit.error`."""
+    own = probe.rows(best.setting, rows)
+    encoder = probe.encoder(best.setting.pixels.activation)
+    numbers = sorted({int(number) for row in rows for number in probe.frames_of(best.setting, row)})
+    again = Probe(reencoded(probe.frames), probe.info, encoder)
+    rounded = Probe({number: probe.frames[number] for number in numbers}, probe.info, encoder.with_half_weights())
+    return tuple(distance(other.rows(best.setting, rows), own, released, rows) for other in (again, rounded))
+
+
+def _verdict(best: Fit, rounding_error: float, noise_error: float) -> str:
+    if best.equal:
+        return VERDICTS[0]
+    if best.error <= ROUNDING_FACTOR * rounding_error:
+        return VERDICTS[1]
+    return VERDICTS[2] if best.error <= NOISE_FACTOR * noise_error else VERDICTS[3]

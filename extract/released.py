@@ -1,0 +1,196 @@
+"""Released features against a video's own: a file's values, the frames behind them, how far the two are apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .encoder import ClipEncoder
+from .exchange import read_features
+from .reader import Reader
+from .records import VideoInfo
+from .settings import Pixels, Setting, converted, snippet_frames
+
+UNIT_LENGTH_TOLERANCE = 2e-3  # float16 values of a vector of length 1
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A features file."""
+
+    path: Path
+    values: np.ndarray
+    """(R, 512) float32."""
+    is_float16: bool
+    """Whether every value is one of float16's, whatever type the file has."""
+
+    @classmethod
+    def read(cls, path: Path) -> Released:
+        """Raises:
+        ConfigError: not (R, 512) finite floats.
+        """
+        raw = read_features(path)
+        values = raw.astype(np.float32)
+        return cls(path, values, bool((values.astype(np.float16) == raw).all()))
+
+    @property
+    def has_unit_length(self) -> bool:
+        """Whether every row has length 1."""
+        return bool((abs(np.linalg.norm(self.values, axis=1) - 1) < UNIT_LENGTH_TOLERANCE).all())
+
+    def most_changing(self, n: int, end: int) -> tuple[int, ...]:
+        """Up to `n` of the first `end` rows, in order: half spread evenly, half where the video changes most, since
+        still rows cannot tell one frame from the next."""
+        end = max(1, min(end, len(self.values)))
+        even = np.unique(np.linspace(0, end - 1, min(end, (n + 1) // 2)).round().astype(int))
+        change = np.linalg.norm(np.diff(self.values[:end], axis=0), axis=1)
+        changing = [int(row) for row in np.argsort(-change, kind="stable") if row not in even]
+        return tuple(sorted([*even.tolist(), *changing[: n - len(even)]]))
+
+    def stillest(self, n: int, end: int) -> tuple[int, ...]:
+        """Up to `n` of the first `end` rows, in order: of each part the one most like its neighbours."""
+        end = max(1, min(end, len(self.values)))
+        change = np.linalg.norm(np.diff(self.values[: end + 1], axis=0), axis=1)
+        around = np.maximum(np.append(change, 0)[:end], np.append(0, change)[:end])
+        return tuple(int(part[around[part].argmin()]) for part in np.array_split(np.arange(end), min(n, end)))
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How well a setting gives released values on some rows."""
+
+    setting: Setting
+    error: float
+    """Length of the difference over that of the released values around their mean: 0 is equality, over 1 is nothing
+    alike."""
+    cosines: np.ndarray
+    """One a row, both sides less the released mean."""
+    equal: bool
+    """Whether all values are the same in float16."""
+
+
+class Probe:
+    """Embeds kept frames of one video under any setting, each distinct picture once.
+
+    Args:
+        frames: frame number -> (H, W, 3) uint8 RGB.
+        info: of the video.
+        encoder: the tower; its other activation is loaded when first asked for.
+        on_images: called with the number of pictures embedded.
+    """
+
+    def __init__(
+        self,
+        frames: dict[int, np.ndarray],
+        info: VideoInfo,
+        encoder: ClipEncoder,
+        *,
+        on_images: Callable[[int], None] = lambda n: None,
+    ):
+        self.frames, self.info, self._on_images = frames, info, on_images
+        self._encoders = {encoder.activation: encoder}
+        self._shown: dict[int | None, np.ndarray] = {}
+        self._pictures: dict[tuple[Pixels, int], tuple[str, bytes]] = {}
+        self._embedded: dict[tuple[str, bytes], np.ndarray] = {}
+
+    def shown(self, rate: int | None) -> np.ndarray:
+        """The frames of the video after conversion to a rate."""
+        if rate not in self._shown:
+            self._shown[rate] = converted(self.info.frame_seconds, rate)
+        return self._shown[rate]
+
+    def encoder(self, activation: str) -> ClipEncoder:
+        """The tower with this activation."""
+        if activation not in self._encoders:
+            (given,) = self._encoders.values()
+            self._encoders[activation] = given.with_other_activation()
+        return self._encoders[activation]
+
+    def frames_of(self, setting: Setting, row: int) -> np.ndarray:
+        """Frame numbers that a row is made of."""
+        return snippet_frames(setting, self.shown(setting.rate), row)
+
+    def embed(self, wanted: Iterable[tuple[Pixels, int]]) -> None:
+        """Embed frames under pixel settings, in full batches across them; what is known is not done again."""
+        pending: dict[str, dict[bytes, torch.Tensor]] = {}
+        for pixels, number in wanted:
+            if (pixels, number) in self._pictures:
+                continue
+            picture = pixels.of(self.frames[number])
+            key = (pixels.activation, hashlib.blake2b(picture.numpy().tobytes(), digest_size=16).digest())
+            self._pictures[pixels, number] = key
+            if key not in self._embedded:
+                pending.setdefault(pixels.activation, {})[key[1]] = picture
+        for activation, pictures in pending.items():
+            self._encode(activation, pictures)
+
+    def rows(self, setting: Setting, rows: Sequence[int]) -> np.ndarray | None:
+        """(len(rows), 512) float32; None where the video has no such rows."""
+        numbers = [self.frames_of(setting, row) for row in rows]
+        if not all(map(len, numbers)):
+            return None
+        self.embed((setting.pixels, int(number)) for of_row in numbers for number in of_row)
+        return np.stack([setting.combine(self._embeddings(setting.pixels, of_row)) for of_row in numbers])
+
+    def has(self, setting: Setting, rows: Sequence[int]) -> bool:
+        """Whether all that these rows need is embedded already."""
+        return all((setting.pixels, int(n)) in self._pictures for row in rows for n in self.frames_of(setting, row))
+
+    def looks(self, setting: Setting, rows: Sequence[int]) -> tuple:
+        """What a setting comes to on these rows: equal for settings that no video like this can tell apart."""
+        keys = [self._pictures[setting.pixels, int(n)] for row in rows for n in self.frames_of(setting, row)]
+        return (*keys, setting.normalised if setting.frames_per_snippet > 1 else setting.normalised != "no")
+
+    def fit(self, setting: Setting, released: Released, rows: Sequence[int]) -> Fit | None:
+        """Compare; None where the video has no such rows."""
+        own = self.rows(setting, rows)
+        return None if own is None else fit(setting, own, released, rows)
+
+    def _embeddings(self, pixels: Pixels, numbers: np.ndarray) -> np.ndarray:
+        return np.stack([self._embedded[self._pictures[pixels, int(number)]] for number in numbers])
+
+    def _encode(self, activation: str, pictures: dict[bytes, torch.Tensor]) -> None:
+        encoder, keys = self.encoder(activation), list(pictures)
+        for start in range(0, len(keys), encoder.batch_size):
+            batch = keys[start : start + encoder.batch_size]
+            embedded = encoder.encode(torch.stack([pictures[key] for key in batch]))
+            self._embedded |= {(activation, key): row for key, row in zip(batch, embedded, strict=True)}
+            self._on_images(len(batch))
+
+
+def fit(setting: Setting, own: np.ndarray, released: Released, rows: Sequence[int]) -> Fit:
+    """Compare a video's own rows (len(rows), 512) with the released ones."""
+    theirs, mean = released.values[list(rows)], released.values.mean(axis=0)
+    ours, around = own - mean, theirs - mean
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(around, axis=1)
+    cosines = np.divide((ours * around).sum(axis=1), lengths, out=np.ones(len(own), np.float32), where=lengths > 0)
+    equal = np.array_equal(own.astype(np.float16), theirs.astype(np.float16))
+    return Fit(setting, distance(own, theirs, released, rows), cosines, equal)
+
+
+def distance(own: np.ndarray, others: np.ndarray, released: Released, rows: Sequence[int]) -> float:
+    """Length of the difference of two (len(rows), 512) over that of the released values around their mean."""
+    theirs = released.values[list(rows)]
+    spread = np.linalg.norm(theirs - released.values.mean(axis=0)) or np.linalg.norm(theirs)  # of a single row: from 0
+    return float(np.linalg.norm(own - others) / spread)
+
+
+def keep_frames(reader: Reader, numbers: set[int]) -> dict[int, np.ndarray]:
+    """Decode a video and keep these frames, (H, W, 3) uint8 RGB.
+
+    Raises:
+        VideoError: it cannot be decoded.
+    """
+    last = max(numbers)
+    kept = {}
+    for number, frame in enumerate(reader):
+        if number in numbers:
+            kept[number] = frame.rgb()
+        if number == last:
+            break
+    return kept
