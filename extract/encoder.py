@@ -191,6 +191,15 @@ class ClipEncoder:
                     setattr(module, name, new())
         return other
 
+    def with_precision(self, precision: str) -> ClipEncoder:
+        """The same tower computing in `fp32`, `bf16` or `fp16`; itself where it does already."""
+        if precision == self.precision:
+            return self
+        other = self._copy()
+        other.precision, other._dtype = precision, DTYPES[precision]
+        other._tower.to(other._dtype)
+        return other
+
     def with_half_weights(self) -> ClipEncoder:
         """The same tower with its weights rounded to float16, as OpenAI's code has them on a GPU."""
         other = self._copy()

@@ -21,7 +21,7 @@ from .recipe import CROPS, SNIPPET_LEN
 from .records import VideoInfo
 from .reencode import reencoded
 from .released import Fit, Probe, Released, distance, keep_frames
-from .settings import FRAMES, NORMALISED, OFFSETS, RATES, SIZES, Setting, converted, n_rows
+from .settings import FRAMES, NORMALISED, OFFSETS, RATES, SINGLE, SIZES, Setting, converted, n_rows
 
 ROWS_SEARCHED, ROWS_COMPARED = 4, 8
 KEPT_BYTES = 1 << 30  # of decoded frames
@@ -78,6 +78,7 @@ def identify(
     yours: Setting,
     encoder: ClipEncoder,
     *,
+    likely: Sequence[Setting] = (),
     on_images: Callable[[int], None] = lambda n: None,
 ) -> Identification:
     """Find the setting under which a video gives released features.
@@ -86,7 +87,8 @@ def identify(
         open_reader: opens the video; called twice: frames are counted before some of them are kept.
         released: the features.
         yours: what is believed, tried first.
-        encoder: the tower with the weights that are believed.
+        encoder: the tower with the weights that are believed, in fp32.
+        likely: what fitted other files, tried next.
         on_images: called with the number of pictures embedded, now and then.
 
     Raises:
@@ -102,7 +104,7 @@ def identify(
     probe = Probe(kept, info, encoder, on_images=on_images)
     few = np.unique(np.linspace(0, len(rows) - 1, min(ROWS_SEARCHED, len(rows))).round().astype(int))
     changing = _Trials(probe, released, [rows[i] for i in few], yours)
-    _search(changing, _Trials(probe, released, still_rows, yours), yours, rates)
+    _search(changing, _Trials(probe, released, still_rows, yours), [yours, *likely], rates)
     finalists = [each.setting for each in changing.distinct(N_FINALISTS)]
     fits = [found for setting in finalists if (found := probe.fit(setting, released, rows))]
     best = sorted(fits, key=changing.preference)
@@ -173,15 +175,18 @@ class _Trials:
         return found
 
 
-def _search(changing: _Trials, still: _Trials, yours: Setting, rates: Sequence[int | None]) -> None:
+def _search(changing: _Trials, still: _Trials, first: Sequence[Setting], rates: Sequence[int | None]) -> None:
     """Try settings until nothing around the best is better. Where a video stands still, which frames were taken does
     not matter, only what was made of them: that is found out there first."""
-    changing.add([yours])
+    changing.add(first)
     if changing.fits and changing.best.equal:
-        embedded = [each for each in _frame_choices(yours, rates) if changing.probe.has(each, changing.rows)]
+        embedded = [
+            each for each in _frame_choices(changing.best.setting, rates) if changing.probe.has(each, changing.rows)
+        ]
         changing.add(embedded)  # something to compare with
         return
-    plain = replace(yours, frames="middle", offset=0, rate=rates[0])
+    yours = first[0]
+    plain = replace(yours, frames="middle", offset=0, rate=rates[0]).with_pixels(precision="fp32")
     activations = ACTIVATIONS if yours.pixels.activation else ("",)
     still.add(_places(plain))
     still.add(
@@ -195,6 +200,7 @@ def _search(changing: _Trials, still: _Trials, yours: Setting, rates: Sequence[i
     for _ in range(MAX_ROUNDS):
         changing.add(_frame_choices(best, rates))
         changing.add(_pixel_choices(changing.best.setting, still, activations))
+        changing.add(changing.best.setting.with_pixels(precision=how) for how in {"fp32", yours.pixels.precision})
         if changing.best.setting == best:
             return
         best = changing.best.setting
@@ -214,6 +220,7 @@ def _frame_choices(best: Setting, rates: Sequence[int | None]) -> list[Setting]:
     return [
         replace(best, frames=frames, offset=offset, rate=rate, normalised=normalised)
         for frames, offset, rate, normalised in product(FRAMES, OFFSETS, rates, NORMALISED)
+        if not (frames in SINGLE and normalised == "frames")  # the same as snippets
     ]
 
 
@@ -294,7 +301,8 @@ def _kept(
 def _own_noise(probe: Probe, best: Fit, released: Released, rows: Sequence[int]) -> tuple[float, float]:
     """How far encoding the video once more moves these rows, and how far rounding does, as `Fit.error`."""
     own = probe.rows(best.setting, rows)
-    encoder = probe.encoder(best.setting.pixels.activation)
+    pixels = best.setting.pixels
+    encoder = probe.encoder(pixels.activation, pixels.precision)
     numbers = sorted({int(number) for row in rows for number in probe.frames_of(best.setting, row)})
     again = Probe(reencoded(probe.frames), probe.info, encoder)
     rounded = Probe({number: probe.frames[number] for number in numbers}, probe.info, encoder.with_half_weights())

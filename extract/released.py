@@ -16,7 +16,7 @@ from .reader import Reader
 from .records import VideoInfo
 from .settings import Pixels, Setting, converted, snippet_frames
 
-UNIT_LENGTH_TOLERANCE = 2e-3  # float16 values of a vector of length 1
+Tower = tuple[str, str]  # activation and precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Released:
     path: Path
     values: np.ndarray
     """(R, 512) float32."""
+    mean: np.ndarray
+    """(512,), of all rows."""
     is_float16: bool
     """Whether every value is one of float16's, whatever type the file has."""
 
@@ -36,12 +38,7 @@ class Released:
         """
         raw = read_features(path)
         values = raw.astype(np.float32)
-        return cls(path, values, bool((values.astype(np.float16) == raw).all()))
-
-    @property
-    def has_unit_length(self) -> bool:
-        """Whether every row has length 1."""
-        return bool((abs(np.linalg.norm(self.values, axis=1) - 1) < UNIT_LENGTH_TOLERANCE).all())
+        return cls(path, values, values.mean(axis=0), bool((values.astype(np.float16) == raw).all()))
 
     def most_changing(self, n: int, end: int) -> tuple[int, ...]:
         """Up to `n` of the first `end` rows, in order: half spread evenly, half where the video changes most, since
@@ -80,7 +77,7 @@ class Probe:
     Args:
         frames: frame number -> (H, W, 3) uint8 RGB.
         info: of the video.
-        encoder: the tower; its other activation is loaded when first asked for.
+        encoder: the tower; as it is with another activation or precision is made when first asked for.
         on_images: called with the number of pictures embedded.
     """
 
@@ -93,10 +90,10 @@ class Probe:
         on_images: Callable[[int], None] = lambda n: None,
     ):
         self.frames, self.info, self._on_images = frames, info, on_images
-        self._encoders = {encoder.activation: encoder}
+        self._encoders = {(encoder.activation, encoder.precision): encoder}
         self._shown: dict[int | None, np.ndarray] = {}
-        self._pictures: dict[tuple[Pixels, int], tuple[str, bytes]] = {}
-        self._embedded: dict[tuple[str, bytes], np.ndarray] = {}
+        self._pictures: dict[tuple[Pixels, int], tuple[Tower, bytes]] = {}
+        self._embedded: dict[tuple[Tower, bytes], np.ndarray] = {}
 
     def shown(self, rate: int | None) -> np.ndarray:
         """The frames of the video after conversion to a rate."""
@@ -104,12 +101,13 @@ class Probe:
             self._shown[rate] = converted(self.info.frame_seconds, rate)
         return self._shown[rate]
 
-    def encoder(self, activation: str) -> ClipEncoder:
-        """The tower with this activation."""
-        if activation not in self._encoders:
-            (given,) = self._encoders.values()
-            self._encoders[activation] = given.with_other_activation()
-        return self._encoders[activation]
+    def encoder(self, activation: str, precision: str) -> ClipEncoder:
+        """The tower as it is with these."""
+        if (activation, precision) not in self._encoders:
+            given = next(iter(self._encoders.values()))
+            other = given if given.activation == activation else given.with_other_activation()
+            self._encoders[activation, precision] = other.with_precision(precision)
+        return self._encoders[activation, precision]
 
     def frames_of(self, setting: Setting, row: int) -> np.ndarray:
         """Frame numbers that a row is made of."""
@@ -117,17 +115,21 @@ class Probe:
 
     def embed(self, wanted: Iterable[tuple[Pixels, int]]) -> None:
         """Embed frames under pixel settings, in full batches across them; what is known is not done again."""
-        pending: dict[str, dict[bytes, torch.Tensor]] = {}
+        pending: dict[Tower, dict[bytes, torch.Tensor]] = {}
+        resized: dict[tuple, torch.Tensor] = {}  # what many crops are cut from
         for pixels, number in wanted:
             if (pixels, number) in self._pictures:
                 continue
-            picture = pixels.of(self.frames[number])
-            key = (pixels.activation, hashlib.blake2b(picture.numpy().tobytes(), digest_size=16).digest())
+            if (pixels.resizing, number) not in resized:
+                resized[pixels.resizing, number] = pixels.resized(self.frames[number])
+            picture = pixels.seen(resized[pixels.resizing, number])
+            tower = (pixels.activation, pixels.precision)
+            key = (tower, hashlib.blake2b(picture.numpy().tobytes(), digest_size=16).digest())
             self._pictures[pixels, number] = key
             if key not in self._embedded:
-                pending.setdefault(pixels.activation, {})[key[1]] = picture
-        for activation, pictures in pending.items():
-            self._encode(activation, pictures)
+                pending.setdefault(tower, {})[key[1]] = picture
+        for tower, pictures in pending.items():
+            self._encode(tower, pictures)
 
     def rows(self, setting: Setting, rows: Sequence[int]) -> np.ndarray | None:
         """(len(rows), 512) float32; None where the video has no such rows."""
@@ -154,19 +156,21 @@ class Probe:
     def _embeddings(self, pixels: Pixels, numbers: np.ndarray) -> np.ndarray:
         return np.stack([self._embedded[self._pictures[pixels, int(number)]] for number in numbers])
 
-    def _encode(self, activation: str, pictures: dict[bytes, torch.Tensor]) -> None:
-        encoder, keys = self.encoder(activation), list(pictures)
+    def _encode(self, tower: Tower, pictures: dict[bytes, torch.Tensor]) -> None:
+        encoder, keys = self.encoder(*tower), list(pictures)
         for start in range(0, len(keys), encoder.batch_size):
             batch = keys[start : start + encoder.batch_size]
             embedded = encoder.encode(torch.stack([pictures[key] for key in batch]))
-            self._embedded |= {(activation, key): row for key, row in zip(batch, embedded, strict=True)}
+            self._embedded |= {(tower, key): row for key, row in zip(batch, embedded, strict=True)}
             self._on_images(len(batch))
 
 
 def fit(setting: Setting, own: np.ndarray, released: Released, rows: Sequence[int]) -> Fit:
-    """Compare a video's own rows (len(rows), 512) with the released ones."""
-    theirs, mean = released.values[list(rows)], released.values.mean(axis=0)
-    ours, around = own - mean, theirs - mean
+    """Compare a video's own rows (len(rows), 512) with the released ones, rounded as those are."""
+    if released.is_float16:
+        own = own.astype(np.float16).astype(np.float32)
+    theirs = released.values[list(rows)]
+    ours, around = own - released.mean, theirs - released.mean
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(around, axis=1)
     cosines = np.divide((ours * around).sum(axis=1), lengths, out=np.ones(len(own), np.float32), where=lengths > 0)
     equal = np.array_equal(own.astype(np.float16), theirs.astype(np.float16))
@@ -176,7 +180,7 @@ def fit(setting: Setting, own: np.ndarray, released: Released, rows: Sequence[in
 def distance(own: np.ndarray, others: np.ndarray, released: Released, rows: Sequence[int]) -> float:
     """Length of the difference of two (len(rows), 512) over that of the released values around their mean."""
     theirs = released.values[list(rows)]
-    spread = np.linalg.norm(theirs - released.values.mean(axis=0)) or np.linalg.norm(theirs)  # of a single row: from 0
+    spread = np.linalg.norm(theirs - released.mean) or np.linalg.norm(theirs)  # of a single row: from 0
     return float(np.linalg.norm(own - others) / spread)
 
 

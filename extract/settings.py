@@ -15,7 +15,8 @@ from .geometry import CROP_PX, GEOMETRIES, VADCLIP_SIZE_PX, cut_crops, resize, s
 from .recipe import SNIPPET_LEN, Recipe
 from .sampling import sample_positions
 
-FRAMES = ("first", "middle", "last", *(f"mean of {k}" for k in range(2, SNIPPET_LEN + 1)))
+SINGLE = ("first", "middle", "last")
+FRAMES = (*SINGLE, *(f"mean of {k}" for k in range(2, SNIPPET_LEN + 1)))
 RATES = (None, 24, 25, 30)
 OFFSETS = tuple(range(SNIPPET_LEN))
 SIZES = {
@@ -24,6 +25,7 @@ SIZES = {
     "square": lambda height, width: (CROP_PX, CROP_PX),
     "short256": partial(shorter_side_to, 256),
 }
+ROUND_HALF_UP = 0.5 + 1e-6  # seconds in floating point fall a little short of the half
 NORMALISED = ("no", "frames", "snippets")
 
 
@@ -40,11 +42,21 @@ class Pixels:
     """rgb, or bgr: swapped, as OpenCV reads files."""
     activation: str = "quickgelu"
     """The tower's: quickgelu or gelu."""
+    precision: str = "fp32"
+    """The tower's: fp32, bf16 or fp16."""
 
-    def of(self, frame: np.ndarray) -> torch.Tensor:
-        """(3, 224, 224) uint8 of a frame (H, W, 3) uint8 RGB."""
+    @property
+    def resizing(self) -> tuple[str, str, bool]:
+        """What `resized` depends on."""
+        return self.geometry, self.interpolation, self.antialias
+
+    def resized(self, frame: np.ndarray) -> torch.Tensor:
+        """(3, height, width) uint8 of a frame (H, W, 3) uint8 RGB."""
         size = SIZES[self.geometry](*frame.shape[:2])
-        resized = resize(frame, size, interpolation=self.interpolation, antialias=self.antialias)
+        return resize(frame, size, interpolation=self.interpolation, antialias=self.antialias)
+
+    def seen(self, resized: torch.Tensor) -> torch.Tensor:
+        """(3, 224, 224) uint8, what the tower sees of a resized frame."""
         (picture,) = cut_crops(resized, (self.crop,))
         return picture if self.channels == "rgb" else picture.flip(0)
 
@@ -73,6 +85,7 @@ class Setting:
             "antialias": "yes" if pixels.antialias else "no",
             "channels": pixels.channels,
             "activation": pixels.activation,
+            "precision": pixels.precision,
             "frames": self.frames,
             "offset": str(self.offset),
             "rate": "as it is" if self.rate is None else f"to {self.rate} fps",
@@ -84,10 +97,10 @@ class Setting:
         return replace(self, pixels=replace(self.pixels, **changes))
 
     @classmethod
-    def of_recipe(cls, recipe: Recipe, crop: int, activation: str) -> Setting:
+    def of_recipe(cls, recipe: Recipe, crop: int, *, activation: str, precision: str) -> Setting:
         """What `extract` does by a recipe."""
         geometry, k = GEOMETRIES[recipe.geometry], recipe.frames_per_snippet
-        pixels = Pixels(recipe.geometry, crop, geometry.interpolation, geometry.antialias, "rgb", activation)
+        pixels = Pixels(recipe.geometry, crop, geometry.interpolation, geometry.antialias, "rgb", activation, precision)
         return cls(pixels, frames="middle" if k == 1 else f"mean of {k}")
 
     def beyond_extract(self) -> list[str]:
@@ -132,9 +145,9 @@ def converted(frame_seconds: np.ndarray, rate: int | None) -> np.ndarray:
     """
     if rate is None:
         return np.arange(len(frame_seconds))
-    slots = np.floor((frame_seconds - frame_seconds[0]) * rate + 0.5).astype(np.int64)
+    slots = np.floor((frame_seconds - frame_seconds[0]) * rate + ROUND_HALF_UP).astype(np.int64)
     spacing = np.median(np.diff(frame_seconds)) if len(frame_seconds) > 1 else 1 / rate
-    length = max(1, int(np.floor((frame_seconds[-1] - frame_seconds[0] + spacing) * rate + 0.5)))
+    length = max(1, int(np.floor((frame_seconds[-1] - frame_seconds[0] + spacing) * rate + ROUND_HALF_UP)))
     return np.searchsorted(slots, np.arange(length), side="right") - 1
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "convert": "commands",
     "store": "store_commands",
     "search": "search_command",
+    "verify-features": "verify_features_command",
     "check": "check_command",
     "status": "status_command",
     "demo": "commands",
@@ -49,7 +50,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"vad_pipeline.pipeline.{COMMANDS[cmd_name]}")
-        return getattr(module, cmd_name)
+        return getattr(module, cmd_name.replace("-", "_"))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -16,24 +16,28 @@ PLAIN_EVERY_SECONDS = 10
 
 
 @contextlib.contextmanager
-def counting(doing: str, *, quiet: bool, total: int | None = None) -> Iterator[Callable[[str], None]]:
-    """A callable that is told each video id as work on it begins: a bar on a terminal, plain lines elsewhere."""
+def counting(
+    doing: str, *, quiet: bool, total: int | None = None, unit: str = "video"
+) -> Iterator[Callable[..., None]]:
+    """A callable that is told each video id as work on it begins, or how many units are done: a bar on a terminal,
+    plain lines elsewhere."""
     count, last_line = 0, time.monotonic()
 
-    def on_video(video_id: str) -> None:
+    def on_unit(done: str | int) -> None:
         nonlocal count, last_line
-        count += 1
+        n = done if isinstance(done, int) else 1
+        count += n
         if bar is not None:
-            bar.update()
+            bar.update(n)
         elif not quiet and time.monotonic() - last_line >= PLAIN_EVERY_SECONDS:
             last_line = time.monotonic()
-            click.echo(f"{doing}: {count}{f' of {total}' if total else ''} videos", err=True)
+            click.echo(f"{doing}: {count}{f' of {total}' if total else ''} {unit}s", err=True)
 
     bar = None
     if not quiet and sys.stderr.isatty():
-        bar = tqdm(total=total, desc=doing, unit="video", file=sys.stderr, leave=False, dynamic_ncols=True)
+        bar = tqdm(total=total, desc=doing, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True)
     try:
-        yield on_video
+        yield on_unit
     finally:
         if bar is not None:
             bar.close()
