@@ -27,6 +27,7 @@ ROWS_SEARCHED, ROWS_COMPARED = 4, 8
 KEPT_BYTES = 1 << 30  # of decoded frames
 CUSTOMARY = {"vadclip": ("bilinear", False), "clip": ("bicubic", True)}  # interpolation, antialias; others as clip
 N_STARTS = 3  # pixel settings from which the tower's side is looked at
+CLEAR = 0.25  # error on one frame a snippet from which on it is not the pixels alone
 N_NEAR = 6  # of geometry and crop, near enough to be looked at again once the frames are known
 MAX_ROUNDS = 4
 N_FINALISTS, N_REPORTED = 8, 5
@@ -186,24 +187,48 @@ def _search(changing: _Trials, still: _Trials, first: Sequence[Setting], rates: 
         changing.add(embedded)  # something to compare with
         return
     yours = first[0]
-    plain = replace(yours, frames="middle", offset=0, rate=rates[0]).with_pixels(precision="fp32")
+    plain = yours.with_pixels(precision="fp32")
     activations = ACTIVATIONS if yours.pixels.activation else ("",)
-    still.add(_places(plain))
+    _look_around(still, [replace(plain, frames="middle", offset=0, rate=rates[0])], activations)
+    starts = still.distinct(1)
+    if starts[0].error > CLEAR:  # it never stands still: which frame matters, too
+        _look_around(still, _samples(plain, rates), activations)
+        starts = still.distinct(N_STARTS)
+    changing.add(choice for start in starts for choice in _frame_choices(start.setting, rates))
+    for _ in range(MAX_ROUNDS):
+        best = changing.best.setting
+        changing.add(_pixel_choices(best, still, activations))
+        changing.add(changing.best.setting.with_pixels(precision=how) for how in {"fp32", yours.pixels.precision})
+        changing.add(_frame_choices(changing.best.setting, rates))
+        if changing.best.setting == best:
+            return
+
+
+def _look_around(still: _Trials, samples: Sequence[Setting], activations: Sequence[str]) -> None:
+    """Geometry and crop; then channels, activation and antialias at the best of them; then geometry and crop again."""
+    still.add(place for sample in samples for place in _places(sample))
     still.add(
         each.setting.with_pixels(channels=channels, activation=activation, antialias=antialias)
         for each in still.distinct(N_STARTS)
         for channels, activation, antialias in product(("rgb", "bgr"), activations, (False, True))
     )
-    seen = still.best.setting.pixels
-    still.add(_places(plain.with_pixels(channels=seen.channels, activation=seen.activation)))
-    best = still.best.setting
-    for _ in range(MAX_ROUNDS):
-        changing.add(_frame_choices(best, rates))
-        changing.add(_pixel_choices(changing.best.setting, still, activations))
-        changing.add(changing.best.setting.with_pixels(precision=how) for how in {"fp32", yours.pixels.precision})
-        if changing.best.setting == best:
-            return
-        best = changing.best.setting
+    seen = still.best.setting
+    tower = {"channels": seen.pixels.channels, "activation": seen.pixels.activation}
+    again = [seen] if len(samples) > 1 else samples
+    still.add(place for sample in again for place in _places(sample.with_pixels(**tower)))
+
+
+def _samples(plain: Setting, rates: Sequence[int | None]) -> list[Setting]:
+    """Few frames of each snippet, and each of them alone."""
+    spread = replace(plain, frames="mean of 4", offset=0)
+    return [
+        sample
+        for rate in rates
+        for sample in (
+            replace(spread, rate=rate),
+            *(replace(spread, frames="first", offset=at, rate=rate) for at in spread.positions(SNIPPET_LEN)),
+        )
+    ]
 
 
 def _places(plain: Setting) -> Iterable[Setting]:
@@ -306,7 +331,9 @@ def _own_noise(probe: Probe, best: Fit, released: Released, rows: Sequence[int])
     numbers = sorted({int(number) for row in rows for number in probe.frames_of(best.setting, row)})
     again = Probe(reencoded(probe.frames), probe.info, encoder)
     rounded = Probe({number: probe.frames[number] for number in numbers}, probe.info, encoder.with_half_weights())
-    return tuple(distance(other.rows(best.setting, rows), own, released, rows) for other in (again, rounded))
+    noise = distance(again.rows(best.setting, rows), own, released, rows)
+    stored = distance(own.astype(np.float16), own, released, rows)
+    return noise, float(np.hypot(distance(rounded.rows(best.setting, rows), own, released, rows), stored))
 
 
 def _verdict(best: Fit, rounding_error: float, noise_error: float) -> str:

@@ -116,7 +116,7 @@ def _how_to_extract(found: Identification, extractor: Extractor) -> str:
         beyond.append("activation")
     options = extract_options(best, found, model=model or extractor.encoder_config.model, extractor=extractor)
     if beyond:
-        return f"extract has no option for this {', '.join(beyond)}; nearest: {options}"
+        return f"extract has no option for {', '.join(beyond)}; nearest: {options}"
     return f"to make the same: {options}"
 
 
