@@ -68,7 +68,7 @@ def snippet_matrix(
         for older in path.parent.glob(f"{kind}*.npy"):
             if older != path:  # who reads it still has it
                 older.unlink(missing_ok=True)
-    rows = np.load(path, mmap_mode="r")
+    rows = np.load(path, mmap_mode="c")  # copy on write: torch takes no array it must not write to
     if rows.shape != (starts[-1], EMBEDDING_DIM):
         raise StoreError(f"{path}: is not what was written; delete it, it is made anew")
     return SnippetMatrix(tuple(entries), rows, starts)

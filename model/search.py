@@ -20,7 +20,7 @@ from vad_pipeline.extract.snippet_matrix import SnippetMatrix
 
 from .text import clip_tokens
 
-ROWS_AT_ONCE = 16_384  # in float32 they stay in a processor's cache
+ROWS_AT_ONCE = 4096  # in float32 they stay in a processor's cache
 CANDIDATES_PER_MOMENT = 50  # snippets looked at for each moment asked for
 
 
@@ -77,9 +77,11 @@ def scores(matrix: SnippetMatrix, like: np.ndarray, unlike: np.ndarray | None = 
     if unlike is not None:
         query = query - torch.from_numpy(unlike.astype(np.float32))
     found = torch.empty(len(matrix.rows))
+    block = torch.empty((ROWS_AT_ONCE, matrix.rows.shape[1]))
     for start in range(0, len(matrix.rows), ROWS_AT_ONCE):
-        rows = torch.from_numpy(np.asarray(matrix.rows[start : start + ROWS_AT_ONCE]).copy())
-        torch.mv(rows.float(), query, out=found[start : start + len(rows)])
+        rows = torch.from_numpy(np.asarray(matrix.rows[start : start + ROWS_AT_ONCE]))
+        block[: len(rows)] = rows
+        torch.mv(block[: len(rows)], query, out=found[start : start + len(rows)])
     return found.numpy()
 
 

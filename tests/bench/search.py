@@ -37,7 +37,7 @@ def main() -> None:
                 rows = rng.standard_normal((min(BLOCK, options.snippets - start), 512), np.float32)
                 file.write((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype("<f2").tobytes())
         starts = np.arange(0, options.snippets + PER_VIDEO, PER_VIDEO)
-        matrix = SnippetMatrix(tuple(range(len(starts) - 1)), np.load(path, mmap_mode="r"), starts)
+        matrix = SnippetMatrix(tuple(range(len(starts) - 1)), np.load(path, mmap_mode="c"), starts)
         seconds = []
         for _ in range(10):
             question = rng.standard_normal(512).astype(np.float32)
