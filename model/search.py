@@ -1,6 +1,6 @@
 """Moments of an archive that are most like a text or another moment: cosine over all snippets, exact.
 
-Shapes: N snippets, D 512.
+Shapes: N snippets, Q questions, D 512.
 """
 
 from __future__ import annotations
@@ -72,16 +72,14 @@ def text_embeddings(texts: Sequence[str], *, pretrained: str, model: str, identi
 
 
 def scores(matrix: SnippetMatrix, like: np.ndarray, unlike: np.ndarray | None = None) -> np.ndarray:
-    """(N,) float32: cosine of every snippet to `like` (D,), less that to `unlike`."""
-    query = torch.from_numpy(like.astype(np.float32))
-    if unlike is not None:
-        query = query - torch.from_numpy(unlike.astype(np.float32))
-    found = torch.empty(len(matrix.rows))
+    """(Q, N) float32: cosine of every snippet to each of `like` (Q, D), less that to `unlike` (D,)."""
+    queries = torch.from_numpy((like if unlike is None else like - unlike).astype(np.float32))
+    found = torch.empty((len(queries), len(matrix.rows)))
     block = torch.empty((ROWS_AT_ONCE, matrix.rows.shape[1]))
     for start in range(0, len(matrix.rows), ROWS_AT_ONCE):
         rows = torch.from_numpy(np.asarray(matrix.rows[start : start + ROWS_AT_ONCE]))
         block[: len(rows)] = rows
-        torch.mv(block[: len(rows)], query, out=found[start : start + len(rows)])
+        found[:, start : start + len(rows)] = queries @ block[: len(rows)].T
     return found.numpy()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from vad_pipeline.extract.source import readable
 
 from .options import quiet_option, selection_config, selection_options, store_option
 from .progress import counting
-from .selection import select_held
+from .selection import read_lines, select_held
 from .text_tower import of_one_recipe, text_tower
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from vad_pipeline.model.search import Moment
 
 SHOWN_DIGITS = 4
+QUERIES_AT_ONCE = 16  # scores of a million snippets: 4 MB each
 
 
 @click.command(short_help="Moments most like a text or another moment.")
 @click.argument("text", required=False)
 @store_option
+@click.option("--queries", metavar="FILE|-", help="Instead of TEXT: many, one a line.")
 @click.option("--example", metavar="VIDEO@TIME", help="Instead of TEXT: what is like this moment (h:mm:ss or seconds).")
 @click.option("--not", "unlike", metavar="TEXT", help="And unlike this.")
 @click.option("--video", metavar="ID", help="In this video only.")
@@ -54,53 +57,78 @@ def search(store: Path, catalogue: Path | None, top: int, per_video: int, as_jso
     from vad_pipeline.model.search import scores, top_moments
 
     selecting = selection_config(values)
-    query = Query(**{name: values[name] for name in ("text", "example", "unlike", "pretrained", "model")})
+    query = Query(**{name: values[name] for name in ("text", "queries", "example", "unlike", "pretrained", "model")})
     with EmbeddingStore(store, catalogue=catalogue) as opened:
         recipe, entries = of_one_recipe(opened, values["recipe_id"], values["crop"])
         with counting("read", quiet=quiet, total=len(entries)) as on_video:
             matrix = snippet_matrix(opened, entries, values["crop"], on_video=on_video)
-        like, unlike = query.embeddings(recipe, matrix, opened)
+        likes, unlike = query.embeddings(recipe, matrix, opened)
         chosen, missing = select_held(entries, selecting, lambda entry: entry.video)
         if values["video"] is not None:
             chosen = [_named(values["video"], list(chosen))]
-        found = _only(scores(matrix, like, unlike), matrix, {entry.name for entry in chosen})
-        moments = top_moments(matrix, found, n=top, per_video=per_video)
-        rows = [_row(moment, matrix, opened) for moment in moments if np.isfinite(moment.score)]
+        names = {entry.name for entry in chosen}
+        answers = []
+        for start in range(0, len(likes), QUERIES_AT_ONCE):
+            for found in scores(matrix, likes[start : start + QUERIES_AT_ONCE], unlike):
+                moments = top_moments(matrix, _only(found, matrix, names), n=top, per_video=per_video)
+                answers.append([_row(moment, matrix, opened) for moment in moments if np.isfinite(moment.score)])
     for name in missing:
         click.echo(f"missing: {name}", err=True)
-    for row in rows:
-        click.echo(json.dumps(row) if as_json else _line(row))
+    many = values["queries"] is not None
+    for question, rows in zip(query.questions, answers, strict=True):
+        if many and not as_json:
+            click.echo(f"# {question}")
+        for row in rows:
+            click.echo(json.dumps({"query": question, **row} if many else row) if as_json else _line(row))
     return int(bool(missing))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Query:
     """What is looked for."""
 
     text: str | None
+    queries: str | None
+    """A file of texts."""
     example: str | None
     unlike: str | None
     pretrained: str | None
     model: str | None
 
     def __post_init__(self):
-        if (self.text is None) == (self.example is None):
-            raise click.UsageError("give TEXT or --example VIDEO@TIME")
+        if [self.text, self.queries, self.example].count(None) != 2:
+            raise click.UsageError("give TEXT, --queries FILE or --example VIDEO@TIME")
         if not all(text is None or text.strip() for text in (self.text, self.unlike)):
             raise click.UsageError("the text to search for is empty")
+
+    @cached_property
+    def questions(self) -> list[str]:
+        """In the order of the answers.
+
+        Raises:
+            ConfigError: no text in the file.
+        """
+        if self.queries is None:
+            return [self.text if self.text is not None else self.example]
+        texts = read_lines(self.queries, option="--queries")
+        if not texts:
+            raise ConfigError(f"--queries {self.queries}: holds no text to search for; one a line")
+        return texts
 
     def embeddings(
         self, recipe: Recipe, matrix: SnippetMatrix, store: EmbeddingStore
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """What results are to be like, and unlike: (512,) each.
+        """What results are to be like, (Q, 512), and unlike, (512,).
 
         Raises:
             ConfigError: the text tower cannot be had, or the example is not there.
         """
-        texts = [text for text in (self.text, self.unlike) if text is not None]
-        found = dict(zip(texts, self._read(texts, recipe), strict=True)) if texts else {}
-        like = found[self.text] if self.text is not None else _example(self.example, matrix, store)
-        return like, found.get(self.unlike)
+        unlike = [] if self.unlike is None else [self.unlike]
+        if self.example is not None:
+            like = _example(self.example, matrix, store)[None]
+            return like, self._read(unlike, recipe)[0] if unlike else None
+        read = self._read([*self.questions, *unlike], recipe)
+        return (read[:-1], read[-1]) if unlike else (read, None)
 
     def _read(self, texts: list[str], recipe: Recipe) -> np.ndarray:
         from vad_pipeline.model.search import text_embeddings

@@ -165,7 +165,7 @@ def select_held(
     return _narrow(items, config, found, video_of), found.missing
 
 
-def read_lines(path: str) -> list[str]:
+def read_lines(path: str, *, option: str = "--list") -> list[str]:
     """Non-empty lines of a file or of standard input.
 
     Raises:
@@ -174,7 +174,7 @@ def read_lines(path: str) -> list[str]:
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--list {path}: cannot be read ({error})") from error
+        raise ConfigError(f"{option} {path}: cannot be read ({error})") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -91,6 +91,41 @@ def test_unlike_and_example_and_one_video(search):
         assert {row["video"] for row in search(RUNNING, *option)[1]} == {"cam/v1"}
 
 
+def test_a_file_of_queries_is_many_searches(search, store, run_cli, reading_model, tmp_path):
+    (tmp_path / "queries.txt").write_text(f"{RUNNING}\n\n{CALM}\n")
+    code, rows, err = search("--queries", tmp_path / "queries.txt", "--top", "2", "--not", "a dog")
+    assert code == 0, err
+    for text in (RUNNING, CALM):
+        alone = [{"query": text, **row} for row in search(text, "--top", "2", "--not", "a dog")[1]]
+        assert [row for row in rows if row["query"] == text] == alone
+    arguments = (
+        "search",
+        "--queries",
+        tmp_path / "queries.txt",
+        "--store",
+        store,
+        "--top",
+        "1",
+        "--model",
+        reading_model,
+    )
+    lines = run_cli(*arguments)[1].splitlines()
+    assert lines[0] == f"# {RUNNING}" and lines[2] == f"# {CALM}" and len(lines) == 4
+    (tmp_path / "empty.txt").write_text("\n")
+    for name, words in (("empty.txt", "no text to search for"), ("none.txt", "none.txt")):
+        code, _, err = search("--queries", tmp_path / name)
+        assert code == 2 and words in err and "Traceback" not in err
+
+
+def test_searching_by_example_loads_no_text_tower(search, monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("a text tower was asked for")
+
+    monkeypatch.setattr("vad_pipeline.model.search.build_clip", refuse)
+    code, rows, err = search("--example", "v3@0:00:06.9", "--top", "2")
+    assert code == 0 and rows, err
+
+
 def test_the_matrix_is_made_once_and_again_when_shards_change(search, store, reading_model):
     search(RUNNING)
     (first,) = (store / FOLDER).glob("*.npy")
@@ -121,8 +156,8 @@ def test_only_what_is_comparable_is_compared(search, store, reading_model, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "TEXT or --example"),
-        ((RUNNING, "--example", "v1@1"), "TEXT or --example"),
+        ((), "TEXT, --queries FILE or --example"),
+        ((RUNNING, "--example", "v1@1"), "TEXT, --queries FILE or --example"),
         ((" ",), "empty"),
         (("word " * 100,), "102 tokens, CLIP reads 77"),
         (("--example", "v1"), "VIDEO@TIME"),
