@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vad_pipeline.extract.geometry import GEOMETRIES
-from vad_pipeline.extract.recipe import NAMED_RECIPES
+from vad_pipeline.extract.recipe import GEOMETRIES, NAMED_RECIPES
 from vad_pipeline.extract.source import readable
 
 from .extractor import Extractor

@@ -57,9 +57,7 @@ def main() -> None:
         print(f"{options.snippets:,} snippets, {os.cpu_count()} cores: first question {seconds[0]:.2f} s, then")
         print(f"median {statistics.median(seconds[1:]):.2f} s, worst {max(seconds[1:]):.2f} s; {len(moments)} moments,")
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-        print(
-            f"largest difference from a plain product {worst:.1e}; peak memory {peak_mb:.0f} MB, the file's pages included"
-        )
+        print(f"largest difference from a plain product {worst:.1e}; peak memory {peak_mb:.0f} MB with the file")
 
 
 if __name__ == "__main__":
