@@ -1,0 +1,193 @@
+"""Results -> RESULTS/report: a page, its scripts, and one data file a video that the page loads when asked for it.
+
+The page is opened from disk, where browsers let it fetch nothing; a script element may name a file all the same. So
+each data file is a script that hands its data over, and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+
+from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.shards import write_bytes
+from vad_pipeline.model.curve import MERGE_GAP_SECONDS
+
+from ..results import HEAD_NAME, Results
+from .media import MediaRoot
+from .summary import failures, summary
+from .video_data import Settings, VideoData, key_of, same_as_before
+
+FOLDER = "report"
+PAGE_NAME = "index.html"
+OVERVIEW = "overview"
+SCRIPTS = (
+    "uplot/uPlot.iife.min.js",
+    "format.js",
+    "curve.js",
+    "events.js",
+    "palette.js",
+    "verdicts.js",
+    "export.js",
+    "table.js",
+    "chart.js",
+    "seekbar.js",
+    "player.js",
+    "event_list.js",
+    "video.js",
+    "keys.js",
+)
+FIRST, LAST = "load.js", "main.js"  # around the data
+STYLES = ("uplot/uPlot.min.css", "page.css", "video.css")
+LICENCES = ("uplot/LICENSE",)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportConfig:
+    """What the page is to hold beside curves and events."""
+
+    store: Path | None = None
+    """Where extraction's failures are told."""
+    truth: dict[str, list] = field(default_factory=dict)
+    """Video id -> (start, end, category) in frames."""
+    media_roots: tuple[MediaRoot, ...] = ()
+    verdicts: tuple[dict, ...] = ()
+    """Colleagues' verdicts, as JSON values."""
+    disagreements: tuple[dict, ...] = ()
+    pictures: bool = True
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of it."""
+
+    page: Path
+    n_videos: int = 0
+    without_pictures: dict[str, str] = field(default_factory=dict)
+    """Video id -> why no frame of it is shown."""
+    failed: int = 0
+    """Videos that have no curve."""
+
+
+def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[str], None]) -> Written:
+    """Write the page; what has not changed since it was last written is kept.
+
+    Raises:
+        ConfigError: there are no curves.
+        StoreError: a folder cannot be read or written.
+    """
+    folder = results.path / FOLDER
+    head = results.head()
+    settings = _settings(results, head, config)
+    written = Written(folder / PAGE_NAME)
+    rows, keys = [], set()
+    for curve in results:
+        on_video(curve.video_id)
+        data = VideoData(curve, settings)
+        key = key_of(curve.video_id)
+        keys.add(key)
+        path = folder / "data" / f"{key}.js"
+        if not same_as_before(path, data.stamp):
+            write_bytes(path, _script(key, data.values(), data.stamp))
+        if data.picture_problem:
+            written.without_pictures[curve.video_id] = data.picture_problem
+        rows.append(summary(curve, data.events, key))
+    if not rows:
+        raise ConfigError(f"{results.path}: holds no curves; `vad-pipeline detect --out {results.path}` makes them")
+    failed = failures([results.path, *([config.store] if config.store else [])], {row["id"]: row for row in rows})
+    written.n_videos, written.failed = len(rows), len(failed)
+    overview = {
+        "report": _identity(results, head),
+        "results": results.path.resolve().name,
+        "threshold": settings.threshold,
+        "mergeGap": settings.merge_gap_seconds,
+        "calibrated": bool(head.get("calibrated", True)),
+        "preset": str(head.get("preset", "")),
+        "categories": [str(name) for name in head.get("categories", [])],
+        "version": version("vad-pipeline"),
+        "verdicts": list(config.verdicts),
+        "disagreements": list(config.disagreements),
+        "videos": sorted(rows, key=lambda row: (-row["peak"], row["id"])) + failed,
+    }
+    data = _script(OVERVIEW, overview)
+    write_bytes(folder / "data" / f"{OVERVIEW}.js", data)
+    _write_assets(folder)
+    write_bytes(written.page, _page(overview, data))
+    _remove_others(folder / "data", keys)
+    return written
+
+
+def _settings(results: Results, head: dict, config: ReportConfig) -> Settings:
+    try:
+        events = head.get("events") or {}
+        threshold = float(events.get("threshold", head["threshold"]))
+        merge_gap_seconds = float(events.get("merge_gap_seconds", MERGE_GAP_SECONDS))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{results.path / HEAD_NAME}: cannot be read ({error!r}); delete it and detect again"
+        ) from error
+    return Settings(
+        page=results.path.resolve() / FOLDER,
+        home=results.path.resolve().parent,
+        threshold=threshold,
+        merge_gap_seconds=merge_gap_seconds,
+        truth=config.truth,
+        media_roots=config.media_roots,
+        pictures=config.pictures,
+    )
+
+
+def _identity(results: Results, head: dict) -> str:
+    """What verdicts are kept under in the browser: the same folder and checkpoint, the same verdicts."""
+    parts = [str(head.get(name)) for name in ("checkpoint_sha256", "recipe_id", "crop")]
+    return hashlib.sha256("\0".join([str(results.path.resolve()), *parts]).encode(errors="replace")).hexdigest()[:16]
+
+
+def _script(name: str, values: dict, stamp: str = "") -> bytes:
+    """A data file: ASCII, so that no character of a name can end anything."""
+    first = f"/* {stamp} */\n" if stamp else ""
+    return f"{first}vad.receive({json.dumps(name)}, {json.dumps(values, allow_nan=False)});\n".encode("ascii")
+
+
+def _page(overview: dict, data: bytes) -> bytes:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (files(__package__) / "templates" / name).read_text("utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("index.html").render(
+        title=overview["results"],
+        nonce=base64.b64encode(hashlib.sha256(data).digest()[:18]).decode(),
+        scripts=SCRIPTS,
+        first=FIRST,
+        last=LAST,
+        styles=STYLES,
+        overview=OVERVIEW,
+    )
+    return text.encode()
+
+
+def _write_assets(folder: Path) -> None:
+    """The page's own scripts and styles, as they are in the package."""
+    for name in (FIRST, *SCRIPTS, LAST, *STYLES, *LICENCES):
+        data = (files(__package__) / "assets").joinpath(*name.split("/")).read_bytes()
+        path = folder / "assets" / name
+        if not path.exists() or path.read_bytes() != data:
+            write_bytes(path, data)
+
+
+def _remove_others(folder: Path, keys: set[str]) -> None:
+    """Data files of videos that are no longer in the results."""
+    for path in folder.glob("*.js"):
+        if path.stem not in keys and path.stem != OVERVIEW:
+            path.unlink(missing_ok=True)
