@@ -59,21 +59,32 @@ class PyavFrame:
     path: str
     """Of the file."""
 
-    def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8.
+    def rgb(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """(H, W, 3) uint8, rotated as a player shows it.
+
+        Args:
+            size: width and height to scale to, px, after rotation; None: the frame's own.
 
         Raises:
             VideoDecodeError: it decodes to something that cannot be shown.
         """
         source = Colorspace.ITU709 if untagged_hd(self.frame) else None
+        turns = quarter_turns(self.frame.rotation)
+        width, height = (size if turns % 2 == 0 else size[::-1]) if size else (None, None)
         try:
-            pixels = self.frame.reformat(format="rgb24", src_colorspace=source).to_ndarray()
+            scaled = self.frame.reformat(width, height, format="rgb24", src_colorspace=source)
+            pixels = scaled.to_ndarray()
         except av.error.FFmpegError as error:
             what = f"{self.frame.width}x{self.frame.height} px, {self.frame.format.name}"
             reason = f"a frame of it cannot be turned into RGB ({what}: {_reason(error)}); copy or export it again"
             raise VideoDecodeError(self.path, "no_frames", reason) from error
-        turns = quarter_turns(self.frame.rotation)
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height, after rotation."""
+        size = (self.frame.width, self.frame.height)
+        return size[::-1] if quarter_turns(self.frame.rotation) % 2 else size
 
 
 def untagged_hd(frame: av.VideoFrame) -> bool:
@@ -231,8 +242,7 @@ class PyavReader:
             return []
 
     def _note_first(self, frame: av.VideoFrame) -> None:
-        turned = quarter_turns(frame.rotation) % 2
-        self._size_px = (frame.height, frame.width) if turned else (frame.width, frame.height)
+        self._size_px = PyavFrame(frame, self.path).size_px
         if frame.rotation and not quarter_turns(frame.rotation):
             self._warnings.append(f"rotation of {frame.rotation} degrees ignored: only quarter turns are applied")
         if untagged_hd(frame):

@@ -17,6 +17,8 @@ from .extractor import ExtractConfig, Extractor
 from .options import (
     Place,
     archive_options,
+    clock_of,
+    clock_options,
     selection_config,
     store_option,
 )
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 @click.option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
 @click.option("--recipe", "recipe_id", metavar="ID", help="Score features of this recipe.")
 @click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
+@clock_options
 @click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
 @click.option("--pretrained", help=f"With SRC or --zero-shot: {pretrained_help}")
 @archive_options
@@ -66,7 +69,8 @@ def detect(
     if not src:
         of_text = {name: None for name in text_tower} if zero_shot else {}
         _refuse_without_src(**{"pretrained": pretrained, "id_root": id_root, "settle": settle} | footage | of_text)
-    config = DetectConfig(**values, fail_fast=running.fail_fast)
+    clock = clock_of(values.pop("clock"), values.pop("timezone"))
+    config = DetectConfig(**values, clock=clock, fail_fast=running.fail_fast)
     if zero_shot:
         if src:
             raise click.UsageError("--zero-shot scores what the store holds: extract SRC first, then leave it out here")

@@ -17,7 +17,8 @@ from vad_pipeline.model.curve import AnomalyCurve, curve_from_scores
 
 from .executors import Work
 from .outcomes import Stopwatch, VideoOutcome
-from .results import write_csv, write_curve
+from .results import write_curve
+from .tables import write_csv
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint

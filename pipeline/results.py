@@ -3,13 +3,11 @@ there, so that a run that was killed goes on where it was."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -34,13 +32,16 @@ from vad_pipeline.extract.shards import (
     remove_partial,
     write_bytes,
 )
-from vad_pipeline.model.curve import AnomalyCurve, Event, find_events, snippet_of_frame
+from vad_pipeline.model.curve import AnomalyCurve, find_events
+
+from .clock import Clock
+from .event_rows import EVENTS_NAME, event_row
+from .tables import csv_path
 
 logger = logging.getLogger(__name__)
 
 RESULTS_SCHEMA = 1
 HEAD_NAME = "run.json"
-EVENTS_NAME = "events.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class RunHead:
     threshold: float
     calibrated: bool = True
     """Whether scores mean what a trained checkpoint's do; not so with --zero-shot."""
+    clock: dict | None = None
+    """How ids are read for the wall clock: `pattern` and `timezone`."""
     schema: int = RESULTS_SCHEMA
     version: str = version("vad-pipeline")
 
@@ -142,12 +145,14 @@ class Results:
                 raise ConfigError(f"{self.path}: holds results of {clash}; give another --out or delete it")
 
     def begin(self, head: RunHead) -> None:
-        """Claim the folder for one checkpoint, recipe and crop.
+        """Claim the folder for one checkpoint, recipe and crop; a clock that it records is kept unless `head` has one.
 
         Raises:
             ConfigError: see `check`.
         """
         self.check(head)
+        if head.clock is None and (self.path / HEAD_NAME).exists():
+            head = replace(head, clock=self.head().get("clock"))
         write_bytes(self.path / HEAD_NAME, json.dumps(asdict(head), indent=2).encode())
 
     def holds(self, video_id: str, recipe_id: str, made_from: str) -> bool:
@@ -187,21 +192,33 @@ class Results:
     def __len__(self) -> int:
         return len(self._index)
 
-    def write_events(self, *, threshold: float, merge_gap_seconds: float) -> int:
+    def write_events(self, *, threshold: float, merge_gap_seconds: float, clock: Clock | None = None) -> int:
         """Write events.jsonl anew from all curves.
+
+        Args:
+            threshold: score from which a frame belongs to an event.
+            merge_gap_seconds: see `find_events`.
+            clock: how ids are read for the wall clock, recorded from now on; None: as recorded.
 
         Returns:
             How many events there are.
         """
         self._scan()  # another run may have added curves
-        mark = {} if self.head().get("calibrated", True) else {"calibrated": False}
-        lines = [
-            json.dumps(_event_row(curve.video_id, event) | mark)
-            for curve in self._reaching(threshold)
-            for event in find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds)
-        ]
+        head = self.head()
+        clock = clock or Clock.of_head(head)
+        if clock:
+            clock.tell_unread(held.video for held in self._index.values())
+        mark = {} if head.get("calibrated", True) else {"calibrated": False}
+        lines = []
+        for curve in self._reaching(threshold):
+            reading = clock.of(curve.video_id) if clock else None
+            for event in find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds):
+                lines.append(json.dumps(event_row(curve.video_id, event, reading) | mark))
         write_bytes(self.path / EVENTS_NAME, "".join(f"{line}\n" for line in lines).encode())
-        head = {**self.head(), "events": {"threshold": threshold, "merge_gap_seconds": merge_gap_seconds}}
+        head |= {
+            "clock": clock.to_json() if clock else None,
+            "events": {"threshold": threshold, "merge_gap_seconds": merge_gap_seconds},
+        }
         write_bytes(self.path / HEAD_NAME, json.dumps(head, indent=2).encode())
         return len(lines)
 
@@ -308,33 +325,6 @@ def write_curve(
     path = new_path(curves)
     write_bytes(path, build([Group(group_name(curve.video_id, recipe_id), attributes, datasets)]))
     return path
-
-
-def csv_path(curves: Path, video_id: str) -> Path:
-    """Where a curve's table lies."""
-    return curves / f"{video_id}.csv"
-
-
-def write_csv(curves: Path, curve: AnomalyCurve, *, calibrated: bool = True) -> None:
-    """Write a curve's table, one row a frame."""
-    best = curve.category[:, 1:].argmax(axis=1) + 1  # column 0 is the normal category
-    snippet = snippet_of_frame(curve.n_frames, n_snippets=len(best), snippet_len=curve.snippet_len)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    score_name = "score" if calibrated else "uncalibrated_score"
-    writer.writerow(["frame", "seconds", score_name, "category", "category_probability"])
-    for frame, (row, seconds, score) in enumerate(zip(snippet, curve.frame_seconds, curve.scores, strict=True)):
-        name, probability = curve.categories[best[row]], curve.category[row, best[row]]
-        writer.writerow([frame, f"{seconds:.6f}", f"{score:.6f}", name, f"{probability:.6f}"])
-    write_bytes(csv_path(curves, curve.video_id), text.getvalue().encode())
-
-
-def _event_row(video_id: str, event: Event) -> dict:
-    """A line of events.jsonl in the contract's order; no wall clock is known."""
-    values = asdict(event)
-    row = {"event_id": values.pop("event_id"), "video": video_id}
-    row |= {name: values.pop(name) for name in ("start_frame", "end_frame", "start_seconds", "end_seconds")}
-    return {**row, "start_time": None, "end_time": None, **values}
 
 
 def _held(shard: str, node: h5py.Group) -> _Held:

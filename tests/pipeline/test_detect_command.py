@@ -113,6 +113,19 @@ def test_events_follow_the_threshold(archive, detect, tmp_path, run_cli):
     assert code == 2 and "no results" in err
 
 
+def test_the_clock_reaches_events_and_stays(archive, detect, tmp_path):
+    options = ("--threshold", "0")
+    code, _, err = detect(archive, *options, "--clock", "%Y%m%d", "--timezone", "Nowhere/At_All")
+    assert code == 2 and "no such zone" in err and not (tmp_path / "S").exists()
+    copy = tmp_path / "dated"
+    copy.mkdir()
+    (copy / "x20261102.mp4").write_bytes((archive / "a.mp4").read_bytes())
+    detect(copy, *options, "--clock", "x%Y%m%d", "--timezone", "Asia/Tokyo")
+    assert detect(copy, *options)[0] == 0
+    (row,) = map(json.loads, (tmp_path / "out" / "events.jsonl").read_text().splitlines())
+    assert (row["start_time"], row["end_time"]) == ("2026-11-02T00:00:00.000+09:00", "2026-11-02T00:00:01.600+09:00")
+
+
 def test_selection(archive, detect, tmp_path):
     detect(archive)
     code, out, _ = detect("--match", "cam/*", out="cam")
