@@ -9,26 +9,30 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 import jinja2
 
+from vad_pipeline.eval.annotations import VideoAnnotation
 from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.shards import write_bytes
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
+from ..clock import Clock
 from ..results import HEAD_NAME, Results
+from ..verdicts import Verdict, disagreements
+from .footage import PREVIEWS
 from .media import MediaRoot
 from .summary import failures, summary
-from .video_data import Settings, VideoData, key_of, same_as_before
+from .video_data import Settings, VideoData
 
 FOLDER = "report"
 PAGE_NAME = "index.html"
-OVERVIEW = "overview"
+DATA, OVERVIEW = "data", "overview"
 SCRIPTS = (
     "uplot/uPlot.iife.min.js",
     "format.js",
@@ -56,13 +60,14 @@ class ReportConfig:
 
     store: Path | None = None
     """Where extraction's failures are told."""
-    truth: dict[str, list] = field(default_factory=dict)
-    """Video id -> (start, end, category) in frames."""
+    truth: Mapping[str, VideoAnnotation] = field(default_factory=dict)
+    """By video id."""
     media_roots: tuple[MediaRoot, ...] = ()
-    verdicts: tuple[dict, ...] = ()
-    """Colleagues' verdicts, as JSON values."""
-    disagreements: tuple[dict, ...] = ()
+    verdicts: Sequence[Verdict] = ()
+    """Colleagues', brought together."""
     pictures: bool = True
+    previews: bool = False
+    """Write previews of what browsers do not play."""
 
 
 @dataclass(slots=True)
@@ -71,8 +76,8 @@ class Written:
 
     page: Path
     n_videos: int = 0
-    without_pictures: dict[str, str] = field(default_factory=dict)
-    """Video id -> why no frame of it is shown."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """Video id -> what could not be shown of its footage."""
     failed: int = 0
     """Videos that have no curve."""
 
@@ -88,18 +93,21 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
     head = results.head()
     settings = _settings(results, head, config)
     written = Written(folder / PAGE_NAME)
-    rows, keys = [], set()
+    rows, kept = [], set()
     for curve in results:
         on_video(curve.video_id)
         data = VideoData(curve, settings)
-        key = key_of(curve.video_id)
-        keys.add(key)
-        path = folder / "data" / f"{key}.js"
-        if not same_as_before(path, data.stamp):
-            write_bytes(path, _script(key, data.values(), data.stamp))
-        if data.picture_problem:
-            written.without_pictures[curve.video_id] = data.picture_problem
-        rows.append(summary(curve, data.events, key))
+        path = folder / DATA / f"{data.key}.js"
+        problems = _problems_before(path, data.stamp)
+        if problems is None:
+            values = data.values()
+            problems = data.problems
+            write_bytes(path, _script(data.key, values, f"{data.stamp} {json.dumps(problems)}"))
+        if problems:
+            written.problems[curve.video_id] = "; ".join(problems)
+        preview = data.footage.preview(folder, data.key)
+        kept |= {path, preview}
+        rows.append(summary(data))
     if not rows:
         raise ConfigError(f"{results.path}: holds no curves; `vad-pipeline detect --out {results.path}` makes them")
     failed = failures([results.path, *([config.store] if config.store else [])], {row["id"]: row for row in rows})
@@ -113,15 +121,15 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
         "preset": str(head.get("preset", "")),
         "categories": [str(name) for name in head.get("categories", [])],
         "version": version("vad-pipeline"),
-        "verdicts": list(config.verdicts),
-        "disagreements": list(config.disagreements),
+        "verdicts": [asdict(verdict) for verdict in config.verdicts],
+        "disagreements": [asdict(each) for each in disagreements(config.verdicts)],
         "videos": sorted(rows, key=lambda row: (-row["peak"], row["id"])) + failed,
     }
     data = _script(OVERVIEW, overview)
-    write_bytes(folder / "data" / f"{OVERVIEW}.js", data)
+    write_bytes(folder / DATA / f"{OVERVIEW}.js", data)
     _write_assets(folder)
     write_bytes(written.page, _page(overview, data))
-    _remove_others(folder / "data", keys)
+    _remove_others(folder, kept | {folder / DATA / f"{OVERVIEW}.js"})
     return written
 
 
@@ -136,12 +144,13 @@ def _settings(results: Results, head: dict, config: ReportConfig) -> Settings:
         ) from error
     return Settings(
         page=results.path.resolve() / FOLDER,
-        home=results.path.resolve().parent,
         threshold=threshold,
         merge_gap_seconds=merge_gap_seconds,
         truth=config.truth,
         media_roots=config.media_roots,
         pictures=config.pictures,
+        previews=config.previews,
+        clock=Clock.of_head(head),
     )
 
 
@@ -186,8 +195,19 @@ def _write_assets(folder: Path) -> None:
             write_bytes(path, data)
 
 
-def _remove_others(folder: Path, keys: set[str]) -> None:
-    """Data files of videos that are no longer in the results."""
-    for path in folder.glob("*.js"):
-        if path.stem not in keys and path.stem != OVERVIEW:
+def _problems_before(path: Path, stamp: str) -> list[str] | None:
+    """What the data file said could not be shown, where it was written from the very same things; else None."""
+    try:
+        with path.open(encoding="ascii") as file:
+            head = file.readline()
+    except (OSError, UnicodeDecodeError):
+        return None
+    start, end = f"/* {stamp} ", " */\n"
+    return json.loads(head[len(start) : -len(end)]) if head.startswith(start) and head.endswith(end) else None
+
+
+def _remove_others(folder: Path, kept: set[Path | None]) -> None:
+    """Data files and previews of videos that are no longer in the results, or of another state of the footage."""
+    for path in (*(folder / DATA).glob("*.js"), *(folder / PREVIEWS).glob("*.mp4")):
+        if path not in kept:
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Small pictures of chosen frames, for the page: seeking by time, so that a long video costs no more than a short one."""
+"""Small pictures of chosen frames, for the page: by seeking, so that a long video costs no more than a short one."""
 
 from __future__ import annotations
 

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vad_pipeline.extract.names import strip_suffix
 from vad_pipeline.extract.source import readable
-from vad_pipeline.model.curve import AnomalyCurve, Event
 
 from ..story import read_story
+from .video_data import VideoData
 
 SPARKS = 60  # points of a small curve
 SPARK_LEVELS = 99
 
 
-def summary(curve: AnomalyCurve, events: Sequence[Event], key: str) -> dict:
-    """The overview's row of one video, as JSON values.
-
-    Args:
-        curve: of the video.
-        events: found in it.
-        key: the name of its data file.
-    """
-    strongest = max(events, key=lambda event: event.peak_score, default=None)
-    peak = int(curve.scores.argmax())
+def summary(data: VideoData) -> dict:
+    """The overview's row of one video, as JSON values."""
+    curve = data.curve
+    strongest = max(data.events, key=lambda event: event.peak_score, default=None)
+    reading = data.reading
     return {
-        "key": key,
+        "key": data.key,
         "id": curve.video_id,
-        "peak": round(float(curve.scores[peak]), 6),
+        "peak": round(float(curve.scores.max()), 6),
         "spark": spark(curve.scores),
         "category": strongest.category if strongest else None,
-        "events": len(events),
+        "events": len(data.events),
         "seconds": round(float(curve.frame_seconds[-1] + 1 / curve.fps), 3),
         "status": "ok",
+        "camera": reading.camera if reading else None,
+        "day": reading.start.date().isoformat() if reading else None,
     }
 
 
@@ -46,7 +43,7 @@ def spark(scores: np.ndarray) -> str:
     return "".join(f"{round(float(value) * SPARK_LEVELS):02d}" for value in highest)
 
 
-def failures(folders: Sequence[Path], scored: Mapping[str, object]) -> list[dict]:
+def failures(folders: Sequence[Path], scored: Container[str]) -> list[dict]:
     """Rows of the videos whose last outcome in any of the folders is a failure and that have no curve.
 
     Args:

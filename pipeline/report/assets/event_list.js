@@ -15,8 +15,8 @@
     }
 
     /** @param others what colleagues say of this video's events */
-    open({ categories, pictures, others }) {
-      Object.assign(this, { categories, pictures, others, events: [], current: -1, first: 0 });
+    open({ categories, pictures, others, clock }) {
+      Object.assign(this, { categories, pictures, others, clock, events: [], current: -1, first: 0 });
     }
 
     /** Show these events, near misses among them, by time. */
@@ -119,6 +119,9 @@
       const what = vad.make("span", { className: "what" }, vad.swatch(event.column), ` ${event.category} ${event.percent}%`);
       const peak = vad.make("span", { className: "quiet", text: `${event.near ? "near miss, " : ""}peak ${vad.score(event.peakScore)}` });
       const words = vad.make("span", { className: "words" }, when, what, peak);
+      if (this.clock) {
+        words.prepend(vad.make("span", { className: "quiet", text: vad.wallClock(this.clock, event.startSeconds) }));
+      }
       return [picture, words];
     }
 

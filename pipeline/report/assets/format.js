@@ -25,15 +25,29 @@ vad.clock = (seconds, digits = 0) => {
   return digits ? `${short}.${String(whole % scale).padStart(digits, "0")}` : short;
 };
 
-/** How long something is: 0.4 s, 12 s, 1:20 min, 1:02:03 h. */
+/** How long something is: 36.8 s, 1:20 min, 1:02:03 h. */
 vad.length = (seconds) => {
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
   return `${vad.clock(seconds)} ${seconds < 3600 ? "min" : "h"}`;
 };
 
 /** `1 event`, `3 events`. */
 vad.count = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
+
+/** A day as people write it, `2 November 2026`; `day` is 2026-11-02. */
+vad.day = (day) =>
+  new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" }).format(new Date(`${day}T00:00:00Z`));
+
+/**
+ * Camera and wall clock at a second of a video: `camera 3, 2 November 2026, 14:30:34`.
+ * @param clock as the video's data file has it: camera, start in seconds since 1970, IANA zone
+ */
+vad.wallClock = ({ camera, start, zone }, seconds) => {
+  const moment = new Date((start + seconds) * 1000);
+  const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: zone }).format(moment);
+  const time = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: zone }).format(moment);
+  return [camera && `camera ${camera}`, day, time].filter(Boolean).join(", ");
+};
 
 /** A score; never rounded up to a threshold that it does not reach. */
 vad.score = (score) => (Math.floor(score * 1000 + 1e-6) / 1000).toFixed(3);

@@ -67,7 +67,7 @@
         (!category || row.category === category) &&
         wanted[$("status").value](row),
     );
-    const groupOf = (row) => [row.camera, row.day].filter(Boolean).join(", ") || "No time known";
+    const groupOf = (row) => row.day ? [row.camera && `camera ${row.camera}`, vad.day(row.day)].filter(Boolean).join(", ") : "No time known";
     table.show(rows, $("group").value ? groupOf : null);
     const all = overview.videos.length;
     const events = rows.reduce((sum, row) => sum + (row.events || 0), 0);
@@ -186,6 +186,7 @@
   listenToVerdicts();
   showDisagreements();
   showVerdicts();
+  showRows();
   route();
   vad.view = view;
   vad.table = table;

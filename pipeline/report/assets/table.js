@@ -66,6 +66,10 @@
       container.append(vad.make("div", { className: "headgroup", role: "rowgroup" }, this.head), this.body);
       this.headers = COLUMNS.map((column) => this.header(column));
       this.head.append(...this.headers);
+      this.body.addEventListener("click", (event) => {
+        const link = event.target.closest(".row")?.querySelector("a");
+        if (link && !event.target.closest("a") && !getSelection().toString()) location.hash = link.hash;
+      });
       const draw = vad.eachFrame(() => this.draw());
       window.addEventListener("scroll", draw, { passive: true });
       window.addEventListener("resize", () => this.measure());

@@ -57,10 +57,12 @@
       document.title = `${data.id}: review`;
       $("video-name").textContent = data.id;
       $("source").textContent = data.source;
+      $("clock-cell").hidden = !data.clock;
       this.pictures = data.pictures;
       this.list.open({
         categories: data.categories,
         pictures: data.pictures,
+        clock: data.clock,
         others: this.overview.verdicts.filter((each) => each.video === data.id),
       });
       this.chart.open(curve, data.truth);
@@ -136,6 +138,7 @@
       this.seekbar.setCursor(seconds);
       const { column, percent } = this.curve.leadingAt(frame);
       $("at-time").textContent = vad.clock(seconds, 2);
+      if (this.data.clock) $("at-clock").textContent = vad.wallClock(this.data.clock, seconds);
       $("at-frame").textContent = `${frame.toLocaleString("en")} of ${this.curve.frames.toLocaleString("en")}`;
       $("at-score").textContent = vad.score(this.curve.scoreAt(frame));
       $("at-category").textContent = `${this.data.categories[column]} ${percent}%`;
@@ -207,11 +210,16 @@
       $("stage").hidden = false;
       if (note.hidden) return;
       const some = Object.keys(this.data.pictures).length > 0;
-      const why = this.data.media ? "This browser cannot play the file" : "There is no video file";
-      note.textContent = some
-        ? `${why}: pictures of some frames stand in, the nearest one is shown.`
-        : `${why}, and there are no pictures${this.data.problem ? ` (${this.data.problem})` : ""}.`;
+      note.textContent = [this.whyStill(), ...this.data.problems.map((problem) => `${problem}.`)].join(" ");
       $("stage").hidden = !some;
+    }
+
+    /** Why pictures stand in for the footage. */
+    whyStill() {
+      const nearest = "The picture nearest to the cursor is shown.";
+      if (this.data.media) return `This browser cannot play the file, or it is not there. ${nearest}`;
+      if (this.data.playable || !Object.keys(this.data.pictures).length) return "There is no footage to play.";
+      return `Browsers do not play this file; previews come with "vad-pipeline report --proxy auto". ${nearest}`;
     }
   }
 
