@@ -72,7 +72,11 @@
       this.frames = packed.frames;
       this.cellFrames = packed.cellFrames;
       this.snippetFrames = packed.snippetFrames;
-      Object.assign(this, arrays); // scores, eventColumn, eventPercent, snippetColumn, snippetPercent
+      this.scores = arrays.scores; // of cells
+      this.eventColumn = arrays.eventColumn; // of the event that a cell is the lowest of: see event_tree.py
+      this.eventPercent = arrays.eventPercent;
+      this.snippetColumn = arrays.snippetColumn;
+      this.snippetPercent = arrays.snippetPercent;
       this.seconds = secondsOf(packed, arrays);
       this.frameSeconds = packed.fps[1] / packed.fps[0];
       this.end = this.seconds[this.frames - 1] + this.frameSeconds;

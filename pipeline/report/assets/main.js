@@ -173,7 +173,8 @@
   vad.listenToKeys({
     where: () => (shown ? "video" : "overview"),
     view: () => view,
-    skip: (view, seconds) => view.player.seek(view.curve.frameAt(view.curve.startOf(view.player.frame) + seconds)),
+    // a hair later: rounding must not lead to the frame before
+    skip: (view, seconds) => view.player.seek(view.curve.frameAt(view.curve.startOf(view.player.frame) + seconds + 1e-6)),
     stepFrame: (view, by) => (view.player.pause(), view.player.seek(view.player.frame + by)),
     turn,
     leave: () => (location.hash = ""),
