@@ -25,6 +25,7 @@ COMMANDS = {
     "events": "commands",
     "train": "train_command",
     "evaluate": "evaluate_command",
+    "clips": "clips_command",
     "convert": "commands",
     "store": "store_commands",
     "search": "search_command",
