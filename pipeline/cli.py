@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "train_command",
     "evaluate": "evaluate_command",
     "clips": "clips_command",
+    "plot": "plot_command",
     "convert": "commands",
     "store": "store_commands",
     "search": "search_command",

@@ -21,6 +21,7 @@ from .event_rows import HeldEvent
 from .footage import Footage, MediaRoots, find_footage, open_footage
 from .manifest import asked_part, clip_name, clip_part, event_part, read_manifest, write_manifest
 from .results import Results
+from .run_settings import RunSettings, settings_of
 
 KEPT, FAILED = "kept", "failed"
 SLACK = 2  # times the pre-roll: how far before the event a copy may begin
@@ -102,8 +103,7 @@ def make_clips(
     Raises:
         StoreError: the folder cannot be written, or the results not read.
     """
-    head = results.head()
-    cutting = _Cutting(results, head["recipe_id"], head.get("calibrated", True), config, out, read_manifest(out))
+    cutting = _Cutting(results, settings_of(results), config, out, read_manifest(out))
     try:
         for video_id, group in groupby(events, key=lambda held: held.video):
             on_video(video_id)
@@ -142,8 +142,7 @@ class _Cutting:
     """The work of one call."""
 
     results: Results
-    recipe_id: str
-    calibrated: bool
+    settings: RunSettings
     config: ClipsConfig
     out: Path
     rows: dict[str, dict[str, str]]
@@ -153,7 +152,7 @@ class _Cutting:
     def video(self, video_id: str, events: list[HeldEvent]) -> None:
         """All clips of one video."""
         try:
-            curve = curve_of(self.results, video_id, self.recipe_id)
+            curve = curve_of(self.results, video_id, self.settings.recipe_id)
             file = find_footage(curve, self.config.roots)
             asked = asked_part(file, self.config.pre_seconds, self.config.post_seconds)
             events = [held for held in events if not self._keeps(held, asked)]
@@ -179,7 +178,7 @@ class _Cutting:
             return False
         if self.config.reencode and row["made"] == COPIED:
             return False
-        self.rows[name] = row | event_part(held, calibrated=self.calibrated)
+        self.rows[name] = row | event_part(held, calibrated=self.settings.calibrated)
         self.made.counts[KEPT] += 1
         return True
 
@@ -189,9 +188,9 @@ class _Cutting:
         sha256 = footage.sha256()
         clip = _cut(footage, curve, held, self.config, self.out / name)
         if self.config.sheet:
-            write_sheet(self.out / _sheet_name(name), footage, curve, held, calibrated=self.calibrated)
+            write_sheet(self.out / _sheet_name(name), footage, curve, held, score_name=self.settings.score_name)
         start_seconds = float(curve.frame_seconds[clip.first])
-        event = event_part(held, calibrated=self.calibrated)
+        event = event_part(held, calibrated=self.settings.calibrated)
         part = clip_part(clip, start_seconds=start_seconds, sha256=sha256)
         self.rows[name] = {"clip": name, **event, **asked, **part}
         self.made.counts[clip.how] += 1

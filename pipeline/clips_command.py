@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,11 @@ from .commands import report_missing
 from .options import Place, quiet_option, selection_config, selection_options
 from .progress import counting
 from .selection import select_held
+
+if TYPE_CHECKING:
+    from .clips import ClipsConfig
+    from .event_rows import HeldEvent
+    from .results import Results
 
 DEFAULT_FOLDER = "clips"
 
@@ -44,6 +50,7 @@ def clips(
     from .event_rows import read_events
     from .footage import MediaRoots
     from .results import Results
+    from .run_settings import settings_of
 
     selecting = selection_config(values)
     config = ClipsConfig(roots=MediaRoots.parse(media_root), **values)
@@ -52,7 +59,7 @@ def clips(
     opened = Results.open(results)
     held = list(read_events(results))
     found, missing = select_held(held, selecting, lambda each: each.video)
-    chosen = choose_events(found, config, opened.head()["categories"])
+    chosen = choose_events(found, config, settings_of(opened).categories)
     folder = out or results / DEFAULT_FOLDER
     if not chosen:
         click.echo(f"none of the {len(held)} events in {results} is chosen: no clips", err=True)
@@ -69,7 +76,7 @@ def clips(
     return int(bool(made.failures or report_missing(missing) or failed))
 
 
-def _write_recap(recap: Path, results, events: list, config, quiet: bool) -> int:
+def _write_recap(recap: Path, results: Results, events: list[HeldEvent], config: ClipsConfig, quiet: bool) -> int:
     """How many events it lacks."""
     from .recap import write_recap
 

@@ -24,7 +24,7 @@ CELL_WIDTH_PX, LETTERS_PX, GAP_PX = 320, 14, 4
 BORDER_PX, PEAK_COLOUR = 4, (230, 60, 40)
 
 
-def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEvent, *, calibrated: bool) -> None:
+def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEvent, *, score_name: str) -> None:
     """Draw; the same frames give the same bytes.
 
     Args:
@@ -32,7 +32,7 @@ def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEve
         footage: of the event's video.
         curve: of the same.
         held: the event.
-        calibrated: whether scores mean what a trained checkpoint's do.
+        score_name: what a score is called.
 
     Raises:
         VideoError: the footage does not give the frames.
@@ -49,7 +49,7 @@ def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEve
         mark = "peak " if number == event.peak_frame else ""
         text = f"{time_at(held, curve, number)}  {mark}{curve.scores[number]:.3f}"
         cells.append(np.concatenate([pixels, strip([text], width=CELL_WIDTH_PX, size_px=LETTERS_PX)]))
-    score = f"{'' if calibrated else 'uncalibrated '}peak score {event.peak_score:.3f}"
+    score = f"peak {score_name} {event.peak_score:.3f}"
     title = f"{event.category}, {score}, {time_at(held, curve, event.start_frame)}, {len(numbers)} of its "
     grid = _grid(cells)
     lines = [held.event_id, f"{title}{event.end_frame - event.start_frame} frames"]

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import quote
 
 from vad_pipeline.extract.shards import write_bytes
 from vad_pipeline.extract.source import SourceFile, readable
 
 from .clip_file import Clip
 from .event_rows import HeldEvent
+from .file_names import safe_stem
 
 logger = logging.getLogger(__name__)
 
 MANIFEST_NAME = "MANIFEST.csv"
 CLIP_SUFFIX = ".mp4"
-MAX_STEM_BYTES = 200  # of a file name made from an id; systems allow 255
-KEPT_OF_LONG, HASH_DIGITS = 160, 16
 
 EVENT_COLUMNS = (
     "event_id video start_frame end_frame start_seconds end_seconds start_time end_time category peak_score calibrated"
@@ -33,12 +30,8 @@ COLUMNS = ["clip", *EVENT_COLUMNS, *SOURCE_COLUMNS, *ASKED_COLUMNS, *CLIP_COLUMN
 
 
 def clip_name(held: HeldEvent) -> str:
-    """The file name of an event's clip: its id percent-encoded, flat, safe in every folder; long ones end in a hash."""
-    stem = quote(held.video, safe="", errors="surrogatepass")
-    if len(stem) > MAX_STEM_BYTES:
-        digest = hashlib.sha256(held.video.encode(errors="surrogatepass")).hexdigest()
-        stem = f"{stem[:KEPT_OF_LONG]}~{digest[:HASH_DIGITS]}"
-    return f"{stem}@{held.event.start_frame}-{held.event.end_frame}{CLIP_SUFFIX}"
+    """The file name of an event's clip."""
+    return f"{safe_stem(held.video)}@{held.event.start_frame}-{held.event.end_frame}{CLIP_SUFFIX}"
 
 
 def event_part(held: HeldEvent, *, calibrated: bool) -> dict[str, str]:

@@ -22,6 +22,7 @@ from .footage import Footage, find_footage, open_footage
 from .lettering import strip
 from .preview import FrameFile, frames_beside, retimed
 from .results import Results
+from .run_settings import settings_of
 
 WIDTH_PX, HEIGHT_PX, LETTERS_PX = 640, 360, 16
 OPENED = 4  # videos kept at hand while events of several cameras alternate
@@ -64,9 +65,7 @@ class _Recap:
     """Scenes one after the other, and when each frame is shown."""
 
     def __init__(self, results: Results, config: ClipsConfig):
-        head = results.head()
-        self._results, self._config, self._recipe_id = results, config, head["recipe_id"]
-        self._score_name = "score" if head.get("calibrated", True) else "uncalibrated score"
+        self._results, self._config, self._settings = results, config, settings_of(results)
         self._opened = lru_cache(maxsize=OPENED)(self._open)
         self._end = 0.0
         self.seconds: list[float] = []
@@ -90,14 +89,14 @@ class _Recap:
             self._end = self.seconds[-1] + LAST_SECONDS if self.seconds else 0.0
 
     def _open(self, video_id: str) -> tuple[AnomalyCurve, Footage]:
-        curve = curve_of(self._results, video_id, self._recipe_id)
+        curve = curve_of(self._results, video_id, self._settings.recipe_id)
         return curve, open_footage(curve, find_footage(curve, self._config.roots))
 
     def _picture(self, frame: PyavFrame, held: HeldEvent, curve: AnomalyCurve, number: int) -> np.ndarray:
         inside = held.event.start_frame <= number < held.event.end_frame
         lines = [
             held.video,
-            f"{time_at(held, curve, number)}   {held.event.category}   {self._score_name} {curve.scores[number]:.2f}",
+            f"{time_at(held, curve, number)}   {held.event.category}   {self._settings.score_name} {curve.scores[number]:.2f}",
         ]
         ground = EVENT_COLOUR if inside else ROLL_COLOUR
         return np.concatenate([_boxed(frame), strip(lines, width=WIDTH_PX, size_px=LETTERS_PX, ground=ground)])
