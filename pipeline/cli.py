@@ -26,6 +26,8 @@ COMMANDS = {
     "train": "train_command",
     "evaluate": "evaluate_command",
     "report": "report_command",
+    "clips": "clips_command",
+    "plot": "plot_command",
     "convert": "commands",
     "store": "store_commands",
     "search": "search_command",

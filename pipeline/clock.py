@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -143,9 +143,8 @@ class Clock:
         start = stated if stated.tzinfo else stated.replace(tzinfo=self._zone)
         return ClockReading(found["camera"] if CAMERA in self.pattern else None, _settled(start, self._zone))
 
-    def tell_unread(self, video_ids: Iterable[str]) -> None:
+    def tell_unread(self, video_ids: Sequence[str]) -> None:
         """Count and name, in one warning, the ids that say no time as the pattern has it."""
-        video_ids = sorted(set(video_ids))
         unread = [video_id for video_id in video_ids if self.of(video_id) is None]
         if unread:
             logger.warning(

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from pathlib import Path
 
+from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.names import is_plain_id
 from vad_pipeline.model.curve import Event
 
 from .clock import ClockReading
@@ -27,3 +33,49 @@ def event_row(video_id: str, event: Event, reading: ClockReading | None) -> dict
         "end_time": reading and reading.text_at(event.end_seconds),
     }
     return row | values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldEvent:
+    """A line of events.jsonl."""
+
+    video: str
+    event: Event
+    start_time: datetime | None
+    """Wall clock, aware; None where it is not known."""
+    end_time: datetime | None
+
+    @property
+    def event_id(self) -> str:
+        """Of the event."""
+        return self.event.event_id
+
+
+def read_events(results: Path) -> Iterator[HeldEvent]:
+    """The events of a results folder, as they lie there.
+
+    Raises:
+        ConfigError: it has none.
+        StoreError: they cannot be read.
+    """
+    path = results / EVENTS_NAME
+    anew = f"write it anew with `vad-pipeline events {results} --threshold T`"
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield _held(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                    raise StoreError(f"{path}: line {number} cannot be read ({error!r}); {anew}") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: is not there; {anew}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); {anew}") from error
+
+
+def _held(row: dict) -> HeldEvent:
+    event = Event(**{each.name: row[each.name] for each in fields(Event)})
+    if not is_plain_id(row["video"]):
+        raise ValueError("its video id cannot be used")
+    start, end = (row.get(name) and datetime.fromisoformat(row[name]) for name in ("start_time", "end_time"))
+    return HeldEvent(row["video"], event, start, end)

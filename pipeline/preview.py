@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,38 +13,77 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.reader import THREADS_VARIABLE
+from vad_pipeline.extract.reader import THREADS_VARIABLE, PyavFrame
+
+from .sound import Sound
 
 ENCODER = "libx264"
 CLOCK_HZ = 90_000  # ticks of a second in the files written: times are right to 6 us
+NOMINAL_RATE = Fraction(25)  # until the frames get their times
 GOP_FRAMES = 16  # from one key frame to the next: seeking decodes no more than this
 QUALITY = 26  # x264's CRF
 SPEED = "veryfast"
 BT601 = 6  # SMPTE 170M, as the matrix, primaries and transfer of what is written
 MP4 = "mp4"
+FRAMES_SUFFIX = ".frames"  # of a file beside the one that it becomes
 FAST_START = {"movflags": "+faststart"}  # the index first: a browser plays before it has read all of it
 
 
 class FrameFile:
-    """An mp4 file of frames without their times yet: `retimed` gives them.
+    """An mp4 file of frames without their times yet: `retimed` gives them. Its first frame says how large it is; it is
+    finished as the `with` block ends.
 
     Args:
         path: the file.
-        size: width and height, even, px.
-
-    Raises:
-        ConfigError: this build of PyAV cannot write H.264.
-        OSError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int]):
+    def __init__(self, path: Path):
+        self._path = path
+        self._size: tuple[int, int] | None = None
+        self.n_frames = 0
+
+    def __enter__(self) -> FrameFile:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        if self._size:
+            try:
+                self._container.mux(self._stream.encode(None))
+            finally:
+                self._container.close()
+
+    def add(self, frame: PyavFrame, size: tuple[int, int]) -> None:
+        """Encode one more frame.
+
+        Args:
+            frame: as decoded.
+            size: width and height, even, px, to scale it to; what counts is that of the file's first frame.
+
+        Raises:
+            VideoError: it cannot be shown.
+            ConfigError: this build of PyAV cannot write H.264.
+            OSError: the file cannot be written.
+        """
+        self.add_pixels(frame.rgb(self._size or size))
+
+    def add_pixels(self, rgb: np.ndarray) -> None:
+        """The same for pixels, (H, W, 3) uint8, always of one even size."""
+        if self._size is None:
+            self._open(rgb.shape[1], rgb.shape[0])
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG)
+        frame.pts, frame.time_base = self.n_frames, 1 / NOMINAL_RATE
+        self._container.mux(self._stream.encode(frame))
+        self.n_frames += 1
+
+    def _open(self, width: int, height: int) -> None:
         try:
             codec = av.codec.Codec(ENCODER, "w")
         except av.error.FFmpegError as error:
             raise ConfigError(f"this PyAV lacks {ENCODER}, which writes H.264: install PyAV from PyPI") from error
-        self._container = av.open(str(path), "w", format=MP4)
-        self._stream = self._container.add_stream(codec.name, rate=Fraction(GOP_FRAMES))
-        self._stream.width, self._stream.height = size
+        self._container = av.open(str(self._path), "w", format=MP4)
+        self._stream = self._container.add_stream(codec.name, rate=NOMINAL_RATE)
+        self._stream.width, self._stream.height = self._size = (width, height)
         self._stream.pix_fmt = "yuv420p"
         # without B-frames packets come in the order of frames, so that their times can be put in afterwards
         self._stream.options = {"crf": str(QUALITY), "preset": SPEED, "bf": "0"}
@@ -52,26 +92,21 @@ class FrameFile:
         context.thread_count = int(os.environ.get(THREADS_VARIABLE) or 0)
         context.colorspace = context.color_primaries = context.color_trc = BT601
         context.color_range = ColorRange.MPEG
-        self._size = size
-        self.n_frames = 0
-
-    def add(self, rgb: np.ndarray) -> None:
-        """Encode one more frame, (H, W, 3) uint8 of the file's size."""
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG)
-        frame.pts = self.n_frames
-        frame.time_base = 1 / Fraction(GOP_FRAMES)
-        self._container.mux(self._stream.encode(frame))
-        self.n_frames += 1
-
-    def close(self) -> None:
-        """Finish the file."""
-        if self.n_frames:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
 
 
-def retimed(frames: Path, target: Path, *, seconds: np.ndarray, last_seconds: float) -> None:
+@contextlib.contextmanager
+def frames_beside(aside: Path) -> Iterator[Path]:
+    """A path for a `FrameFile` beside what is being written; removed in the end."""
+    path = aside.with_name(aside.name + FRAMES_SUFFIX)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def retimed(
+    frames: Path, target: Path, *, seconds: np.ndarray, last_seconds: float, sound: Sound | None = None
+) -> None:
     """Copy a `FrameFile` with the times of its frames.
 
     Args:
@@ -79,6 +114,7 @@ def retimed(frames: Path, target: Path, *, seconds: np.ndarray, last_seconds: fl
         target: the file to write.
         seconds: (F,) when each frame begins, not decreasing, the first at 0.
         last_seconds: how long the last one is shown.
+        sound: what is heard.
 
     Raises:
         OSError: the file cannot be written.
@@ -86,15 +122,36 @@ def retimed(frames: Path, target: Path, *, seconds: np.ndarray, last_seconds: fl
     stamps = ticks(seconds)
     ends = np.append(stamps[1:], stamps[-1] + max(1, round(last_seconds * CLOCK_HZ)))
     with av.open(str(frames)) as source, av.open(str(target), "w", format=MP4, options=FAST_START) as out:
-        stream = out.add_stream_from_template(source.streams.video[0])
-        stream.time_base = Fraction(1, CLOCK_HZ)
-        packets = (packet for packet in source.demux(video=0) if packet.size)
+        template = source.streams.video[0]
+        packets = [packet for packet in source.demux(template) if packet.size]
         for packet, start, end in zip(packets, stamps.tolist(), ends.tolist(), strict=True):
-            packet.stream = stream
-            packet.time_base = stream.time_base
+            packet.time_base = Fraction(1, CLOCK_HZ)
             packet.pts = packet.dts = start
             packet.duration = end - start
-            out.mux(packet)
+        mux(out, template, packets, sound, time_base=Fraction(1, CLOCK_HZ))
+
+
+def mux(
+    out: av.container.OutputContainer,
+    template: av.VideoStream,
+    packets: Iterable[av.Packet],
+    sound: Sound | None,
+    *,
+    time_base: Fraction,
+) -> None:
+    """Write packets of one video stream, and sound between them as it is heard."""
+    stream = out.add_stream_from_template(template)
+    stream.time_base = time_base
+    heard = iter(sound.packets_for(out) if sound else ())
+    waiting = next(heard, None)
+    for packet in packets:
+        while waiting and waiting.dts * waiting.time_base <= packet.dts * packet.time_base:
+            out.mux(waiting)
+            waiting = next(heard, None)
+        packet.stream = stream
+        out.mux(packet)
+    for packet in filter(None, (waiting, *heard)):
+        out.mux(packet)
 
 
 def ticks(seconds: Iterable[float]) -> np.ndarray:

@@ -13,10 +13,9 @@ from vad_pipeline.extract.reader import PyavReader, check_file, open_container, 
 from vad_pipeline.extract.records import VideoInfo
 from vad_pipeline.extract.shards import written_aside
 
-from .preview import FrameFile, retimed, scaled
+from .preview import FrameFile, frames_beside, retimed, scaled
 
 PROXY_HEIGHT_PX = 360
-FRAMES_SUFFIX = ".frames"
 START_TOLERANCE_SECONDS = 1e-3
 
 PLAYED = {
@@ -74,30 +73,14 @@ def write_proxy(source: str | os.PathLike, target: Path, *, height: int = PROXY_
     """
     reader = PyavReader(source)
     try:
-        with written_aside(target) as aside:
-            frames = aside.with_name(aside.name + FRAMES_SUFFIX)
-            try:
-                info = _encode(reader, frames, height)
-                seconds = np.maximum(info.frame_seconds, 0)
-                seconds[0] = 0
-                retimed(frames, aside, seconds=seconds, last_seconds=float(1 / info.fps))
-            finally:
-                frames.unlink(missing_ok=True)
+        with written_aside(target) as aside, frames_beside(aside) as path:
+            with FrameFile(path) as file:
+                for frame in reader:
+                    file.add(frame, scaled(frame.size_px, height))
+            info = reader.info()
+            seconds = np.maximum(info.frame_seconds, 0)
+            seconds[0] = 0
+            retimed(path, aside, seconds=seconds, last_seconds=float(1 / info.fps))
     finally:
         reader.close()
     return info
-
-
-def _encode(reader: PyavReader, path: Path, height: int) -> VideoInfo:
-    """All frames of a reader into a file without times; raises where there are none."""
-    file = None
-    try:
-        for frame in reader:
-            if file is None:
-                size = scaled(frame.size_px, height)
-                file = FrameFile(path, size)
-            file.add(frame.rgb(size))
-        return reader.info()
-    finally:
-        if file is not None:
-            file.close()

@@ -53,7 +53,7 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
     What has not changed since the page was last written is kept. Colleagues' verdicts, as the page exports them, are
     brought together: where they disagree is told here and in the page.
     """
-    from .report.media import MediaRoot
+    from .footage import MediaRoots
     from .report.page import ReportConfig
     from .results import Results
     from .verdicts import brought_together, disagreements, read_verdicts
@@ -61,7 +61,7 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
     if more_verdicts and not verdicts:
         raise click.UsageError(f"one RESULTS at a time; {more_verdicts[0]} is one too many")
     quiet, proxy, no_pictures = (values.pop(name) for name in ("quiet", "proxy", "no_pictures"))
-    roots = tuple(MediaRoot.parse(text) for text in values.pop("media_root"))
+    roots = MediaRoots.parse(values.pop("media_root"))
     opened = Results.open(results)
     together = brought_together([read_verdicts(path) for path in (*verdicts, *more_verdicts)])
     config = ReportConfig(
@@ -104,7 +104,7 @@ def _truth(results: Results, **values) -> dict[str, VideoAnnotation]:
 
     if values["format"] is None:
         raise click.UsageError("--annotations needs --format")
-    matched = match_annotations(EvaluateConfig(**values).read(), [curve.video_id for curve in results])
+    matched = match_annotations(EvaluateConfig(**values).read(), results.video_ids())
     if not matched.pairs:
         raise ConfigError(f"{values['annotations']}: none of its names is that of a video in {results.path}")
     return {video: annotation for annotation, video in matched.pairs}

@@ -189,6 +189,10 @@ class Results:
         for name in sorted(names, key=lambda name: self._index[name].video):
             yield self._read_again(name)
 
+    def video_ids(self) -> list[str]:
+        """Of all curves, in order."""
+        return sorted(held.video for held in self._index.values())
+
     def __len__(self) -> int:
         return len(self._index)
 
@@ -207,7 +211,7 @@ class Results:
         head = self.head()
         clock = clock or Clock.of_head(head)
         if clock:
-            clock.tell_unread(held.video for held in self._index.values())
+            clock.tell_unread(self.video_ids())
         mark = {} if head.get("calibrated", True) else {"calibrated": False}
         lines = []
         for curve in self._reaching(threshold):

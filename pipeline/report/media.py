@@ -4,46 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
-from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import VIDEO_SUFFIXES
+
+from ..footage import MediaRoots
 
 ESCAPED = re.compile(r"\\x([0-9a-f]{2})|\\(n|r|t)|\\u([0-9a-f]{4})")
 WHITESPACE = {"n": b"\n", "r": b"\r", "t": b"\t"}
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
-@dataclass(frozen=True, slots=True)
-class MediaRoot:
-    """One --media-root: footage below `old` lies below `new` for whoever opens the page."""
-
-    old: str
-    new: str
-
-    @classmethod
-    def parse(cls, text: str) -> MediaRoot:
-        """Read OLD=NEW.
-
-        Raises:
-            ConfigError: no such thing.
-        """
-        old, equals, new = text.partition("=")
-        if not (old and equals and new):
-            raise ConfigError(f"--media-root must be OLD=NEW, such as /data/footage=/mnt/nas/footage, got {text!r}")
-        return cls(old.rstrip("/") or "/", new.rstrip("/\\") or "/")
-
-
-def moved(path: str, roots: Sequence[MediaRoot]) -> str:
-    """`path` as whoever opens the page has it: the longest root that it lies below is replaced."""
-    fitting = [root for root in roots if path == root.old or path.startswith(root.old.rstrip("/") + "/")]
-    if not fitting:
-        return path
-    root = max(fitting, key=lambda root: len(root.old))
-    return root.new.rstrip("/") + path[len(root.old.rstrip("/")) :]
+def moved(path: str, roots: MediaRoots) -> str:
+    """`path` as whoever opens the page has it: below the new folder, whether that is there on this machine or not."""
+    for old, new in roots.moved:
+        if path == old or path.startswith(old.rstrip("/") + "/"):
+            return new.rstrip("/\\") + "/" + path[len(old) :].lstrip("/")
+    return path
 
 
 def is_video(path: str) -> bool:
@@ -51,15 +29,13 @@ def is_video(path: str) -> bool:
     return PurePath(path).suffix.lower() in VIDEO_SUFFIXES
 
 
-def on_disk(source: str) -> str:
-    r"""The path that a stored source was: names that are no text are stored with `\xff` and the like for their bytes.
+def as_bytes(source: str) -> str:
+    r"""The path behind a stored source: names that are no text are stored with `\xff` and the like for their bytes.
 
     Returns:
         The path as it is where that exists, else with its bytes put back.
     """
-    if os.path.exists(source):
-        return source
-    return os.fsdecode(_bytes_of(source))
+    return source if os.path.exists(source) else os.fsdecode(_bytes_of(source))
 
 
 def _bytes_of(source: str) -> bytes:

@@ -18,15 +18,15 @@ from pathlib import Path
 import jinja2
 
 from vad_pipeline.eval.annotations import VideoAnnotation
-from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.shards import write_bytes
-from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from ..clock import Clock
-from ..results import HEAD_NAME, Results
+from ..footage import MediaRoots
+from ..results import Results
+from ..run_settings import RunSettings, settings_of
 from ..verdicts import Verdict, disagreements
-from .footage import PREVIEWS
-from .media import MediaRoot
+from .playback import PREVIEWS
 from .summary import failures, summary
 from .video_data import Settings, VideoData
 
@@ -62,7 +62,7 @@ class ReportConfig:
     """Where extraction's failures are told."""
     truth: Mapping[str, VideoAnnotation] = field(default_factory=dict)
     """By video id."""
-    media_roots: tuple[MediaRoot, ...] = ()
+    media_roots: MediaRoots = MediaRoots()
     verdicts: Sequence[Verdict] = ()
     """Colleagues', brought together."""
     pictures: bool = True
@@ -90,8 +90,8 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
         StoreError: a folder cannot be read or written.
     """
     folder = results.path / FOLDER
-    head = results.head()
-    settings = _settings(results, head, config)
+    run = settings_of(results)
+    settings = _settings(results, run, config)
     written = Written(folder / PAGE_NAME)
     rows, kept = [], set()
     for curve in results:
@@ -113,13 +113,12 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
     failed = failures([results.path, *([config.store] if config.store else [])], {row["id"]: row for row in rows})
     written.n_videos, written.failed = len(rows), len(failed)
     overview = {
-        "report": _identity(results, head),
+        "report": _identity(results),
         "results": results.path.resolve().name,
-        "threshold": settings.threshold,
-        "mergeGap": settings.merge_gap_seconds,
-        "calibrated": bool(head.get("calibrated", True)),
-        "preset": str(head.get("preset", "")),
-        "categories": [str(name) for name in head.get("categories", [])],
+        "threshold": run.threshold,
+        "mergeGap": run.merge_gap_seconds,
+        "calibrated": run.calibrated,
+        "categories": run.categories,
         "version": version("vad-pipeline"),
         "verdicts": [asdict(verdict) for verdict in config.verdicts],
         "disagreements": [asdict(each) for each in disagreements(config.verdicts)],
@@ -133,29 +132,22 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
     return written
 
 
-def _settings(results: Results, head: dict, config: ReportConfig) -> Settings:
-    try:
-        events = head.get("events") or {}
-        threshold = float(events.get("threshold", head["threshold"]))
-        merge_gap_seconds = float(events.get("merge_gap_seconds", MERGE_GAP_SECONDS))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"{results.path / HEAD_NAME}: cannot be read ({error!r}); delete it and detect again"
-        ) from error
+def _settings(results: Results, run: RunSettings, config: ReportConfig) -> Settings:
     return Settings(
         page=results.path.resolve() / FOLDER,
-        threshold=threshold,
-        merge_gap_seconds=merge_gap_seconds,
+        threshold=run.threshold,
+        merge_gap_seconds=run.merge_gap_seconds,
         truth=config.truth,
         media_roots=config.media_roots,
         pictures=config.pictures,
         previews=config.previews,
-        clock=Clock.of_head(head),
+        clock=Clock.of_head(results.head()),
     )
 
 
-def _identity(results: Results, head: dict) -> str:
+def _identity(results: Results) -> str:
     """What verdicts are kept under in the browser: the same folder and checkpoint, the same verdicts."""
+    head = results.head()
     parts = [str(head.get(name)) for name in ("checkpoint_sha256", "recipe_id", "crop")]
     return hashlib.sha256("\0".join([str(results.path.resolve()), *parts]).encode(errors="replace")).hexdigest()[:16]
 

@@ -19,9 +19,9 @@ from vad_pipeline.extract.source import readable
 from vad_pipeline.model.curve import AnomalyCurve, Event, find_events
 
 from ..clock import Clock, ClockReading
-from .footage import Footage
-from .media import MediaRoot
+from ..footage import MediaRoots
 from .packing import packed_curve
+from .playback import Playback
 
 STRIP_PICTURES = 16  # evenly over a video
 PEAK_PICTURES = 24  # of its highest events
@@ -39,7 +39,7 @@ class Settings:
     merge_gap_seconds: float
     truth: Mapping[str, VideoAnnotation] = field(default_factory=dict)
     """By video id."""
-    media_roots: tuple[MediaRoot, ...] = ()
+    media_roots: MediaRoots = MediaRoots()
     pictures: bool = True
     previews: bool = False
     """Write previews of what browsers do not play."""
@@ -55,7 +55,7 @@ class VideoData:
     problems: list[str] = field(default_factory=list)
     """What could not be shown of the footage, once it was asked for."""
     events: list[Event] = field(init=False)
-    footage: Footage = field(init=False)
+    footage: Playback = field(init=False)
     reading: ClockReading | None = field(init=False)
     stamp: str = field(init=False)
     """The same means that the data file would be the same."""
@@ -63,7 +63,7 @@ class VideoData:
     def __post_init__(self):
         curve, settings = self.curve, self.settings
         self.events = find_events(curve, threshold=settings.threshold, merge_gap_seconds=settings.merge_gap_seconds)
-        self.footage = Footage.of(curve.source, settings.media_roots)
+        self.footage = Playback.of(curve.source, settings.media_roots)
         self.reading = settings.clock.of(curve.video_id) if settings.clock else None
         self.stamp = self._stamp()
 

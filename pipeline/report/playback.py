@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from ..footage import MediaRoots
 from ..proxy import PLAYED, browser_plays, write_proxy
-from .media import MediaRoot, is_video, link, moved, on_disk
+from .media import as_bytes, is_video, link, moved
 
 PREVIEWS = "media"
 STATE_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class Playback:
     """What is known of the file that features came from."""
 
     path: str
@@ -30,11 +30,12 @@ class Footage:
     """Size and mtime."""
 
     @classmethod
-    def of(cls, source: str, roots: Sequence[MediaRoot]) -> Footage:
-        """The footage of a stored source: looked for where it moved to, then where it was."""
-        was = on_disk(source)
-        path = on_disk(moved(source, roots))
-        here = next((each for each in (path, was) if is_video(each) and os.path.isfile(each)), None)
+    def of(cls, source: str, roots: MediaRoots) -> Playback:
+        """What a curve's `source` names: looked for where it moved to, then where it was."""
+        here = roots.find(source) if is_video(source) else None
+        if here is not None and not os.path.isfile(here):
+            here = None
+        path = as_bytes(moved(source, roots))
         found = os.stat(here) if here else None
         return cls(path, here, is_video(path), (found.st_size, found.st_mtime_ns) if found else None)
 
