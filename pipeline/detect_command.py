@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
 @clock_options
 @click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
+@click.option("--report", is_flag=True, help="Also write the review page, as `report` does.")
 @click.option("--pretrained", help=f"With SRC or --zero-shot: {pretrained_help}")
 @archive_options
 def detect(
@@ -177,7 +178,20 @@ def _detect(
             )
     if not running.quiet:
         click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
+    if config.report:
+        _write_page(out, running)
     return summary
+
+
+def _write_page(out: Path, running: RunOptions) -> None:
+    """The review page of all that the folder holds; none where that is nothing."""
+    from .report.page import ReportConfig
+    from .report_command import write_page
+    from .results import Results
+
+    results = Results.open(out)
+    if len(results):
+        write_page(results, ReportConfig(store=running.store_path), quiet=running.quiet)
 
 
 def _refuse_without_src(**given: object) -> None:

@@ -37,6 +37,8 @@ class DetectConfig:
     recipe_id: str | None = None
     any_recipe: bool = False
     csv: bool = False
+    report: bool = False
+    """Write the review page once all is scored."""
     merge_gap_seconds: float = MERGE_GAP_SECONDS
     clock: Clock | None = None
     """How ids are read for the wall clock; None: as the results record."""

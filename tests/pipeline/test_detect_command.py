@@ -95,6 +95,12 @@ def test_from_footage_to_curves(archive, detect, tmp_path, checkpoint, recipe):
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "curves").glob("*.h5")} == before
 
 
+def test_the_review_page_comes_with_it(archive, detect, tmp_path):
+    code, out, err = detect(archive, "--report")
+    assert code == 0 and f"3 videos, 0 failed; open {tmp_path / 'out' / 'report' / 'index.html'}" in out, err
+    assert len(list((tmp_path / "out" / "report" / "data").glob("*.js"))) == 4
+
+
 def test_events_follow_the_threshold(archive, detect, tmp_path, run_cli):
     detect(archive, "--threshold", "0")
     lines = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
