@@ -145,8 +145,12 @@
     drawBelow() {
       const { ctx, bbox } = this.plot;
       this.clipped(() => {
+        let drawn = null;
         for (const event of [...this.near, ...this.events]) {
           const [left, width] = this.span(event.startSeconds, event.endSeconds);
+          const again = drawn?.column === event.column && drawn.near === event.near && left + width <= drawn.right;
+          if (again || left + width < bbox.left || left > bbox.left + bbox.width) continue; // a day has thousands
+          drawn = { column: event.column, near: event.near, right: left + width };
           if (event.near) {
             ctx.strokeStyle = vad.colour(event.column);
             ctx.setLineDash([4, 3]);

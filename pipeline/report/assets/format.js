@@ -38,15 +38,18 @@ vad.count = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}
 vad.day = (day) =>
   new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" }).format(new Date(`${day}T00:00:00Z`));
 
+/** A camera's name; one that is a number only is called `camera 3`. */
+vad.camera = (name) => (/^\d+$/.test(name) ? `camera ${name}` : name);
+
 /**
- * Camera and wall clock at a second of a video: `camera 3, 2 November 2026, 14:30:34`.
+ * Wall clock at a second of a video: `2 November, 14:30:34`; cut off to the second, as clocks are.
  * @param clock as the video's data file has it: camera, start in seconds since 1970, IANA zone
  */
-vad.wallClock = ({ camera, start, zone }, seconds) => {
-  const moment = new Date((start + seconds) * 1000);
-  const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: zone }).format(moment);
+vad.wallClock = ({ start, zone }, seconds) => {
+  const moment = new Date(Math.floor(start + seconds + 1e-6) * 1000);
+  const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", timeZone: zone }).format(moment);
   const time = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: zone }).format(moment);
-  return [camera && `camera ${camera}`, day, time].filter(Boolean).join(", ");
+  return `${day}, ${time}`;
 };
 
 /** A score; never rounded up to a threshold that it does not reach. */

@@ -67,7 +67,7 @@
         (!category || row.category === category) &&
         wanted[$("status").value](row),
     );
-    const groupOf = (row) => row.day ? [row.camera && `camera ${row.camera}`, vad.day(row.day)].filter(Boolean).join(", ") : "No time known";
+    const groupOf = (row) => row.day ? [row.camera && vad.camera(row.camera), vad.day(row.day)].filter(Boolean).join(", ") : "No time known";
     table.show(rows, $("group").value ? groupOf : null);
     const all = overview.videos.length;
     const events = rows.reduce((sum, row) => sum + (row.events || 0), 0);

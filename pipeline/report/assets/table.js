@@ -27,7 +27,7 @@
   }
 
   function statusCell(row) {
-    if (row.status === "ok") return row.marks ? `${row.marks} marked` : "";
+    if (row.status === "ok") return row.marks ? `${row.marks} marked` : "ok";
     return vad.make("span", { className: "failure", text: row.reason, title: row.reason });
   }
 

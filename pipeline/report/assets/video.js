@@ -138,7 +138,11 @@
       this.seekbar.setCursor(seconds);
       const { column, percent } = this.curve.leadingAt(frame);
       $("at-time").textContent = vad.clock(seconds, 2);
-      if (this.data.clock) $("at-clock").textContent = vad.wallClock(this.data.clock, seconds);
+      const { clock } = this.data;
+      if (clock) {
+        const camera = clock.camera ? `${vad.camera(clock.camera)}, ` : "";
+        $("at-clock").textContent = camera + vad.wallClock(clock, seconds);
+      }
       $("at-frame").textContent = `${frame.toLocaleString("en")} of ${this.curve.frames.toLocaleString("en")}`;
       $("at-score").textContent = vad.score(this.curve.scoreAt(frame));
       $("at-category").textContent = `${this.data.categories[column]} ${percent}%`;

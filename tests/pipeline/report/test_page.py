@@ -176,7 +176,7 @@ def test_a_loop_stays_inside_its_event(open_page, curves, ids):
     opened.page.locator("#threshold").fill("0.9")
     (event, *_) = [e for e in find_events(curves[ids["old"]], threshold=0.9) if e.start_frame > 0]
     opened.page.locator("#speed").select_option("8")
-    opened.page.get_by_role("button", name="Loop event").click()
+    opened.page.get_by_role("button", name="Loop", exact=True).click()
     opened.page.evaluate("window.seen = []; setInterval(() => window.seen.push(vad.view.player.frame), 5)")
     opened.page.wait_for_timeout(600)
     seen = opened.page.evaluate("window.seen")
@@ -273,7 +273,7 @@ def test_wall_clock_and_uncalibrated_scores_are_told(open_page, curves, make_rep
     clock = {"pattern": "{camera}/%Y-%m-%d/%H-%M-%S", "timezone": "America/New_York"}
     page = make_report(tmp_path / "results", named, calibrated=False, clock=clock)
     opened = open_page(page).show(key_of(f"3/{times[0]}"), frame=100)
-    assert opened.page.locator("#at-clock").text_content() == "camera 3, 2 November 2026, 14:30:04"
+    assert opened.page.locator("#at-clock").text_content() == "camera 3, 2 November, 14:30:04"
     assert opened.page.locator("#uncalibrated").is_visible()
     opened.show()
     opened.page.get_by_label("Group").select_option("day")
