@@ -63,6 +63,8 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
     quiet, proxy, no_pictures = (values.pop(name) for name in ("quiet", "proxy", "no_pictures"))
     roots = MediaRoots.parse(values.pop("media_root"))
     opened = Results.open(results)
+    if store and not (store / "store.json").exists():
+        raise ConfigError(f"--store {store}: no feature store there")
     together = brought_together([read_verdicts(path) for path in (*verdicts, *more_verdicts)])
     config = ReportConfig(
         store=store,

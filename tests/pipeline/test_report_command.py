@@ -63,6 +63,8 @@ def test_what_has_not_changed_is_kept_and_the_rest_is_made_anew(results, run_cli
 
 def test_failures_of_both_runs_are_listed(results, run_cli, tmp_path):
     failed = VideoOutcome("c\n", "/raw/c.mp4", "failed", "zero_bytes", "the file is empty (0 bytes); copy it again")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "store.json").write_text("{}")
     with OutcomeLog(tmp_path / "store" / "outcomes") as log:
         log.append(failed)
         log.append(VideoOutcome("b", "/raw/b.mp4", "failed", "timeout", "has a curve all the same"))
@@ -130,6 +132,7 @@ def test_verdicts_of_colleagues(results, run_cli, tmp_path):
         (("--annotations", "none.csv", "--format", "csv"), "none.csv"),
         (("--verdicts", "none.json"), "cannot be read as verdicts"),
         (("another",), "one RESULTS at a time"),
+        (("--store", "none"), "no feature store"),
     ],
 )
 def test_what_makes_no_sense_is_one_sentence(results, run_cli, arguments, words):

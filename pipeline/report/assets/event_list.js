@@ -97,7 +97,7 @@
       const note = vad.make("input", { type: "text", className: "note", placeholder: "Note", "aria-label": "Note", maxlength: 500 });
       note.addEventListener("change", () => this.mark(event, { note: note.value }));
       marks.append(...buttons, what);
-      const others = vad.make("ul", { className: "others" }, ...this.colleagues(event));
+      const others = vad.make("ul", { className: "others" });
       const element = vad.make("li", { className: event.near ? "event near" : "event" }, open, marks, note, others);
       const refresh = () => {
         const kept = vad.verdicts.get(event.id);
@@ -105,7 +105,7 @@
         what.value = kept?.category || event.category;
         what.hidden = kept?.verdict !== "real";
         if (document.activeElement !== note) note.value = kept?.note || "";
-        element.dataset.verdict = kept?.verdict || "";
+        others.replaceChildren(...this.alsoSaid(event));
       };
       refresh();
       this.cards.set(index, { element, note, refresh });
@@ -133,8 +133,12 @@
       return vad.make("img", { className: "thumb", src: this.pictures[nearest], alt: "" });
     }
 
-    colleagues(event) {
-      const about = this.others.filter((each) => vad.overlap({ start: each.start_frame, end: each.end_frame }, event));
+    /** What colleagues say of these frames, and the reviewer of events that other thresholds give. */
+    alsoSaid(event) {
+      const own = vad.verdicts.of(event.video).filter((each) => each.verdict && each.event_id !== event.id);
+      const about = [...this.others, ...own.map((each) => ({ ...each, reviewer: "you" }))].filter((each) =>
+        vad.overlap({ start: each.start_frame, end: each.end_frame }, event),
+      );
       return about.map((each) => {
         const verdict = vad.verdicts.names[each.verdict].toLowerCase();
         const same = each.event_id === event.id ? "" : ` (frames ${each.start_frame} to ${each.end_frame})`;

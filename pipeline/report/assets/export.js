@@ -16,6 +16,15 @@
   vad.verdictsJson = (rows, report) =>
     JSON.stringify({ schema: 1, report, verdicts: rows.map(inOrder) }, null, 1) + "\n";
 
+  /** A row that was read, with the columns there are and no others; null where it is about no event. */
+  function asRecord(row) {
+    const record = Object.fromEntries(COLUMNS.map((name) => [name, String(row?.[name] ?? "")]));
+    record.start_frame = Number(record.start_frame);
+    record.end_frame = Number(record.end_frame);
+    const known = Object.hasOwn(vad.verdicts.names, record.verdict);
+    return known && record.event_id === `${record.video}@${record.start_frame}-${record.end_frame}` ? record : null;
+  }
+
   /** Offer a file for saving. */
   vad.save = (name, type, text) => {
     const address = URL.createObjectURL(new Blob([text], { type }));
@@ -35,6 +44,6 @@
       // told below
     }
     if (!Array.isArray(found?.verdicts)) throw new Error(`${file.name} is no JSON file of verdicts from this page`);
-    return found.verdicts;
+    return found.verdicts.map(asRecord).filter(Boolean);
   };
 })();

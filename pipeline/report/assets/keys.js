@@ -12,6 +12,8 @@
       { keys: [" ", "k"], show: "Space", what: "Play or pause", ...video((view) => view.player.toggle()) },
       { keys: ["ArrowLeft"], show: "←", what: "5 seconds back", ...video((view) => act.skip(view, -5)) },
       { keys: ["ArrowRight"], show: "→", what: "5 seconds on", ...video((view) => act.skip(view, 5)) },
+      { keys: ["Home"], show: "Home", what: "To the beginning", ...video((view) => view.player.seek(0)) },
+      { keys: ["End"], show: "End", what: "To the end", ...video((view) => view.player.seek(Infinity)) },
       { keys: [","], show: ",", what: "One frame back", ...video((view) => act.stepFrame(view, -1)) },
       { keys: ["."], show: ".", what: "One frame on", ...video((view) => act.stepFrame(view, 1)) },
       { keys: ["n"], show: "n", what: "Next event", ...video((view) => view.step(1)) },
@@ -42,6 +44,12 @@
       const key = vad.make("dt", {}, vad.make("kbd", { text: show }));
       document.querySelector("#keys .keys").append(vad.make("div", {}, key, vad.make("dd", { text: what })));
     }
+
+    // What was clicked keeps no key to itself: Space plays, and does not click the same button again.
+    document.addEventListener("click", (event) => {
+      if (event.detail) event.target.closest("button, summary")?.blur();
+    });
+    $("speed").addEventListener("change", () => $("speed").blur());
 
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;

@@ -144,12 +144,13 @@
     const at = order.findIndex((row) => row.key === key);
     for (const [id, by] of [["previous-video", -1], ["next-video", 1]]) {
       const other = order[at + by];
-      $(id).href = other ? `#video=${other.key}` : "#";
-      $(id).classList.toggle("off", !other);
+      if (other) $(id).href = `#video=${other.key}`;
+      else $(id).removeAttribute("href"); // nothing to go to
     }
     try {
       await view.open(key, Number(wanted.get("frame")) || 0);
     } catch (error) {
+      showOverview();
       vad.say(error.message);
     }
   }
@@ -167,7 +168,7 @@
 
   const turn = (by) => {
     const link = $(by > 0 ? "next-video" : "previous-video");
-    if (!link.classList.contains("off")) location.hash = link.hash;
+    if (link.hash) location.hash = link.hash;
   };
 
   vad.listenToKeys({

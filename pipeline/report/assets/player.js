@@ -13,6 +13,7 @@
       video.addEventListener("error", () => this.failed());
       video.addEventListener("loadedmetadata", () => !video.videoWidth && this.failed()); // sound only: no codec for it
       video.addEventListener("loadedmetadata", () => this.showFrame());
+      video.addEventListener("pause", () => this.showFrame()); // the very frame that was told
       for (const kind of ["play", "pause", "ended"]) {
         video.addEventListener(kind, () => this.usesVideo && this.setPlaying(!video.paused && !video.ended));
       }
@@ -66,7 +67,7 @@
 
     /** Go to a frame. */
     seek(frame) {
-      this.frame = Math.min(Math.max(Math.round(frame), 0), this.curve.frames - 1);
+      this.frame = Math.min(Math.max(Math.round(frame) || 0, 0), this.curve.frames - 1);
       this.seconds = this.curve.startOf(this.frame);
       if (this.usesVideo) this.showFrame();
       else this.showStill();

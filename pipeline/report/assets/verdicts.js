@@ -94,7 +94,7 @@
       let taken = 0;
       for (const record of rows) {
         const mine = kept.verdicts[record.event_id];
-        if (!record.event_id || !(record.verdict in VERDICTS) || (mine && mine.time >= record.time)) continue;
+        if (mine && mine.time >= record.time) continue;
         kept.verdicts[record.event_id] = record;
         taken += 1;
       }

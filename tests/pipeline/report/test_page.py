@@ -160,6 +160,15 @@ def test_keys(open_page, curves, ids):
     opened.until("document.getElementById('video').paused")
     press("]")
     assert opened.page.evaluate("document.getElementById('video').playbackRate") == 1.5
+    press("End")
+    assert shown_frame(opened) == 399
+    press("Home")
+    assert shown_frame(opened) == 0
+    opened.page.get_by_role("button", name="Next event").click()  # and Space still plays
+    press("Space")
+    opened.until("!document.getElementById('video').paused")
+    press("Space")
+    opened.until("document.getElementById('video').paused")
     press("?")
     assert "Loop this event" in opened.page.get_by_role("dialog").text_content()
     press("Escape")
@@ -296,6 +305,47 @@ def test_colleagues_verdicts_and_disagreements_are_shown(open_page, curves, make
     assert opened.page.locator(".others li").all_text_contents()[:2] == ["<b>Ann: real", 'Bo: false alarm, "rain"']
 
 
+def test_a_mark_is_told_at_other_thresholds_too(open_page, curves, ids):
+    opened = open_page().show(key_of(ids["variable"]))
+    opened.page.locator("#threshold").fill("0.3")
+    event = find_events(curves[ids["variable"]], threshold=0.3)[0]
+    opened.page.locator("#events .event").first.get_by_role("button", name="Unsure").click()
+    opened.page.locator("#threshold").fill("0")
+    said = opened.page.locator("#events .others").first
+    assert said.text_content() == f"you: unsure (frames {event.start_frame} to {event.end_frame})"
+
+
+def test_an_address_of_no_video_leads_to_all_of_them(open_page):
+    opened = open_page()
+    opened.page.goto(opened.address + "#video=../../evil")
+    opened.page.wait_for_selector(".rows .row")
+    assert "is not there" in opened.page.locator("#message").text_content()
+
+
+def test_a_file_that_is_no_export_is_refused(open_page, tmp_path):
+    opened = open_page().show()
+    opened.page.locator("#review summary").click()
+    row = {"video": "cam/plain", "start_frame": 0, "end_frame": 16, "event_id": "__proto__", "verdict": "real"}
+    for text in ("no JSON", json.dumps({"verdicts": [row, None, {**row, "verdict": "toString"}]})):
+        (tmp_path / "v.json").write_text(text)
+        opened.page.locator("#import").set_input_files(tmp_path / "v.json")
+        opened.page.wait_for_selector("#message:not([hidden])")
+    opened.until("document.getElementById('message').textContent.startsWith('0 verdicts taken')")
+    assert "none yet" in opened.page.locator("#review").text_content() and opened.said == []
+
+
+def test_failed_videos_are_listed_with_the_reason(open_page, curves, make_report, ids, tmp_path):
+    (tmp_path / "results" / "outcomes").mkdir(parents=True)
+    line = {"video": "cam/<b>", "path": "/raw/b.mp4", "status": "failed", "code": "zero_bytes", "host": "h"}
+    line |= {"error": "the file is empty (0 bytes); copy it again", "time": "2026-11-02T10:00:00+00:00"}
+    (tmp_path / "results" / "outcomes" / "20261102T100000.000000Z-a.jsonl").write_text(json.dumps(line) + "\n")
+    page = make_report(tmp_path / "results", {ids["gone"]: curves[ids["gone"]]}, pictures=False)
+    opened = open_page(page).show()
+    opened.page.get_by_label("Show").select_option("failed")
+    (row,) = opened.page.locator(".rows .row").all()
+    assert row.locator(".name").text_content() == "cam/<b>" and "the file is empty" in row.text_content()
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_is_cut_off(open_page, width, ids):
     opened = open_page(width=width)
@@ -304,8 +354,7 @@ def test_nothing_is_cut_off(open_page, width, ids):
         assert opened.page.evaluate("document.documentElement.scrollWidth") == width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_no_serious_barrier(open_page, scheme, width, ids):
     axe_script = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     opened = open_page(scheme=scheme, width=width)
