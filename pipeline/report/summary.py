@@ -65,6 +65,7 @@ def failures(folders: Sequence[Path], scored: Container[str]) -> list[dict]:
                     "events": None,
                     "seconds": None,
                     "status": line.get("code") or "failed",
-                    "reason": f"{readable(line['path'])}: {line.get('error') or 'failed'}",
+                    "path": readable(line["path"]),
+                    "reason": line.get("error") or "failed",
                 }
     return list(rows.values())

@@ -74,7 +74,8 @@ def test_failures_of_both_runs_are_listed(results, run_cli, tmp_path):
     assert code == 0 and "2 videos, 2 failed" in out
     rows = [row for row in data_of(results, "overview")["videos"] if row["key"] is None]
     assert {row["id"] for row in rows} == {"c\n", "d"}
-    assert any("/raw/c.mp4: the file is empty" in row["reason"] for row in rows)
+    assert {row["path"] for row in rows} == {"/raw/c.mp4", "/raw/d.mp4"}
+    assert any(row["reason"].startswith("the file is empty") for row in rows)
 
 
 def test_truth_moved_footage_and_no_pictures(results, run_cli, tmp_path):

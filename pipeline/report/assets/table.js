@@ -28,7 +28,7 @@
 
   function statusCell(row) {
     if (row.status === "ok") return row.marks ? `${row.marks} marked` : "ok";
-    return vad.make("span", { className: "failure", text: row.reason, title: row.reason });
+    return vad.make("span", { className: "failure", text: row.reason, title: `${row.path}: ${row.reason}` });
   }
 
   function categoryCell(row, columnOf) {

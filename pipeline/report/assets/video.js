@@ -109,7 +109,7 @@
         ? vad.nearMisses(this.curve, this.data.id, this.threshold, mergeGap).map(name)
         : [];
       this.shown = [...this.events, ...this.near].sort((a, b) => a.start - b.start);
-      const near = this.near.length ? `, ${this.near.length} near` : "";
+      const near = $("near").checked ? `, ${this.near.length} near` : "";
       $("event-count").textContent = vad.count(this.events.length, "event") + near;
       this.list.setEvents(this.shown);
       this.chart.setEvents(this.events, this.near, this.threshold);
