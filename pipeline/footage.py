@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,6 @@ class FrameIndex:
     """(F,) int64: the frame that each packet holds, packets in the order of the file."""
     is_key: np.ndarray = field(repr=False)
     """(F,) bool: decoding can begin with that packet."""
-    time_base: float
-    """Seconds of a tick."""
 
     def key_before(self, frame: int) -> int | None:
         """The last key frame not after `frame`."""
@@ -226,18 +225,20 @@ def frame_index(path: str, frame_seconds: np.ndarray) -> FrameIndex | None:
             if stream is None or stream.codec_context is None:
                 return None
             start = (container.start_time or 0) / av.time_base
-            packets = [
-                (packet.pts, packet.is_keyframe, packet.is_corrupt or packet.is_discard)
-                for packet in container.demux(stream)
-                if packet.size
-            ]
+            stamps, keys = array("q"), bytearray()
+            for packet in container.demux(stream):
+                if packet.size:
+                    if packet.pts is None or packet.is_corrupt or packet.is_discard:
+                        return None
+                    stamps.append(packet.pts)
+                    keys.append(packet.is_keyframe)
             time_base = float(stream.time_base)
         shown = _stamps_of_first_frames(path)
     except (av.error.FFmpegError, ValueError):
         return None
-    if len(packets) != len(frame_seconds) or any(pts is None or bad for pts, _, bad in packets):
+    if len(stamps) != len(frame_seconds):
         return None
-    stamps = np.array([pts for pts, _, _ in packets], np.int64)
+    stamps = np.array(stamps)
     order = np.argsort(stamps, kind="stable")
     seconds = stamps[order] * time_base - start
     if (np.abs(seconds - frame_seconds) > TIME_TOLERANCE_SECONDS).any() or (np.diff(stamps[order]) <= 0).any():
@@ -246,7 +247,7 @@ def frame_index(path: str, frame_seconds: np.ndarray) -> FrameIndex | None:
         return None
     frame_of = np.empty(len(order), np.int64)
     frame_of[order] = np.arange(len(order))
-    return FrameIndex(stamps[order], frame_of, np.array([key for _, key, _ in packets], bool), time_base)
+    return FrameIndex(stamps[order], frame_of, np.frombuffer(keys, bool))
 
 
 def _stamps_of_first_frames(path: str) -> list[int | None]:
