@@ -63,6 +63,8 @@ class ClipsMade:
     """`copied`, `re-encoded`, `kept`, `failed`."""
     failures: list[str] = field(default_factory=list)
     """A sentence each."""
+    notes: list[str] = field(default_factory=list)
+    """What is well, and yet to be known."""
     failed: set[str] = field(default_factory=set)
     """Ids of the events."""
 
@@ -157,6 +159,8 @@ class _Cutting:
             asked = asked_part(file, self.config.pre_seconds, self.config.post_seconds)
             events = [held for held in events if not self._keeps(held, asked)]
             footage = open_footage(curve, file) if events else None
+            if footage:
+                self._note_other_content(footage, video_id)
         except VideoError as error:
             self._failed(events, error)
             return
@@ -194,6 +198,13 @@ class _Cutting:
         part = clip_part(clip, start_seconds=start_seconds, sha256=sha256)
         self.rows[name] = {"clip": name, **event, **asked, **part}
         self.made.counts[clip.how] += 1
+
+    def _note_other_content(self, footage: Footage, video_id: str) -> None:
+        scored = self.results.source_sha256(video_id, self.settings.recipe_id)
+        if scored and scored != footage.sha256():
+            self.made.notes.append(
+                f"{readable(footage.path)}: its content changed since it was scored, its frames and their times did not"
+            )
 
     def _failed(self, events: list[HeldEvent], error: VideoError) -> None:
         self.made.counts[FAILED] += len(events)

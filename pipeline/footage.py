@@ -21,6 +21,7 @@ TIME_TOLERANCE_SECONDS = 1e-3
 PROBED_FRAMES = 48  # decoded to see that frames bear the timestamps of their packets
 SEEK_BACK_SECONDS = (0, 10)  # MPEG-TS has no index: a seek may end behind the key frame that was meant
 SOUGHT_FROM_FRAMES = 1000  # between the first and the last of a few frames: from here on each is sought by itself
+FEATURES_SUFFIX = ".npy"
 LEFT_OUT = "say where the footage lies now with --media-root OLD=NEW"
 
 
@@ -193,6 +194,9 @@ def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:
     Raises:
         VideoOpenError: it is not there, or cannot be read.
     """
+    if curve.source.endswith(FEATURES_SUFFIX):
+        reason = "is imported features: there is no footage to cut; extract the video itself and detect again"
+        raise VideoOpenError(curve.source, "unreadable", reason)
     path = roots.find(curve.source)
     if path is None:
         raise VideoOpenError(curve.source, "unreadable", f"is not there; {LEFT_OUT}")

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import os
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -13,6 +14,7 @@ from PIL import Image
 from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.pipeline.footage import MediaRoots, frame_index
 from vad_pipeline.pipeline.manifest import COLUMNS
+from vad_pipeline.pipeline.results import Results, write_curve
 
 LONG_GOP = dict(gop=250, bframes=3)
 
@@ -204,6 +206,25 @@ def test_missing_changed_and_moved_footage(tmp_path, make_numbered, score, run_c
     moved = ("--media-root", f"{tmp_path}/raw={tmp_path}/now")
     assert run_cli("clips", results, "--match", "good", "--force", *moved)[0] == 0
     assert rows_of(results / "clips")[0]["source"] == str(tmp_path / "now" / "good.mp4")
+
+
+def test_footage_whose_content_changed_and_nothing_else(tmp_path, make_numbered, score, run_cli):
+    source = make_numbered(tmp_path / "v.mp4", 60)
+    results = score({source: [(10, 20)]})
+    opened = Results(results)
+    curve = opened.get("v", "recipe")
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    fixed = dict(recipe_id="recipe", made_from="v", threshold=0.5)
+    write_curve(opened.curves, curve, **fixed, source_sha256=sha256)
+    code, _, err = run_cli("clips", results)
+    assert code == 0 and err == ""
+    with source.open("ab") as file:
+        file.write(b"\0\0\0\x08free")  # an empty box: another file, the same video
+    code, _, err = run_cli("clips", results)
+    assert code == 0 and "content changed since it was scored" in err and len(err.splitlines()) == 1
+    write_curve(opened.curves, replace(curve, source="raw/v__0.npy"), **fixed)
+    code, _, err = run_cli("clips", results)
+    assert code == 1 and "v__0.npy: is imported features" in err
 
 
 def test_names_that_are_not_just_names(tmp_path, make_numbered, draw_curve, draw_results, run_cli):
