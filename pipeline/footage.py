@@ -13,7 +13,14 @@ import av
 import numpy as np
 
 from vad_pipeline.extract.errors import ConfigError, VideoDecodeError, VideoError, VideoOpenError
-from vad_pipeline.extract.reader import PyavFrame, PyavReader, check_file, open_container, video_stream
+from vad_pipeline.extract.reader import (
+    PyavFrame,
+    PyavReader,
+    check_file,
+    open_container,
+    prepare_decoder,
+    video_stream,
+)
 from vad_pipeline.extract.source import SourceFile, content_of, readable
 from vad_pipeline.model.curve import AnomalyCurve
 
@@ -114,7 +121,7 @@ class Footage:
         key = self.index.key_before(first)
         with open_container(self.path) as container:
             stream = video_stream(container)
-            stream.thread_type = "AUTO"
+            prepare_decoder(stream)
             last, expected = self.index.stamps[end - 1], first
             try:
                 for packet in packets_from(container, stream, int(self.index.stamps[key or 0])):
@@ -162,12 +169,13 @@ class MediaRoots:
 
     def find(self, source: str) -> str | None:
         """The file that a curve's `source` names, or None."""
-        for old, new in (*self.moved, ("", "")):
-            inside = source == old or source.startswith(old.rstrip("/") + "/") or not old
-            found = _as_named(os.path.join(new, source[len(old) :].lstrip("/")) if old else source) if inside else None
-            if found:
-                return found
-        return None
+        for old, new in self.moved:
+            old = old.rstrip("/")
+            if source.startswith(f"{old}/"):
+                found = _as_named(os.path.join(new, source[len(old) + 1 :]))
+                if found:
+                    return found
+        return _as_named(source)
 
 
 def _as_named(path: str) -> str | None:
@@ -256,7 +264,9 @@ def frame_index(path: str, frame_seconds: np.ndarray) -> FrameIndex | None:
 
 def _stamps_of_first_frames(path: str) -> list[int | None]:
     with open_container(path) as container:
-        frames = container.decode(video_stream(container))
+        stream = video_stream(container)
+        prepare_decoder(stream)
+        frames = container.decode(stream)
         return [frame.pts for frame in itertools.islice(frames, PROBED_FRAMES)]
 
 

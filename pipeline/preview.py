@@ -45,10 +45,11 @@ class FrameFile:
     def __enter__(self) -> FrameFile:
         return self
 
-    def __exit__(self, *exc_info) -> None:
+    def __exit__(self, kind: type | None, *exc_info) -> None:
         if self._size:
             try:
-                self._container.mux(self._stream.encode(None))
+                if kind is None:  # after a failed write FFmpeg may crash when it is given more
+                    self._container.mux(self._stream.encode(None))
             finally:
                 self._container.close()
 

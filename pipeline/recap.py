@@ -14,7 +14,7 @@ from vad_pipeline.extract.shards import written_aside
 from vad_pipeline.extract.source import readable
 from vad_pipeline.model.curve import AnomalyCurve
 
-from .clips import ClipsConfig, curve_of, held_against
+from .clips import ClipsConfig
 from .contact_sheet import time_at
 from .cutting import wanted_frames
 from .event_rows import HeldEvent
@@ -22,7 +22,7 @@ from .footage import Footage, find_footage, open_footage
 from .lettering import strip
 from .preview import FrameFile, frames_beside, retimed
 from .results import Results
-from .run_settings import settings_of
+from .run_settings import curve_of, held_against, settings_of
 
 WIDTH_PX, HEIGHT_PX, LETTERS_PX = 640, 360, 16
 OPENED = 4  # videos kept at hand while events of several cameras alternate

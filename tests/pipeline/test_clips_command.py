@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 from dataclasses import replace
 from fractions import Fraction
@@ -260,6 +261,28 @@ def with_sound(codec, rate=8000):
     return add
 
 
+def test_one_frame(tmp_path, make_numbered, score, check_rows, run_cli):
+    source = make_numbered(tmp_path / "v.mp4", 1)
+    results = score({source: [(0, 1)]})
+    for more in ((), ("--reencode",)):
+        code, _, err = run_cli("clips", results, "--sheet", "--recap", tmp_path / "r.mp4", *more)
+        assert code == 0, err
+        (row,) = check_rows(results / "clips", np.zeros(1))
+        assert float(row["clip_end_seconds"]) == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("more", [(), ("--reencode",)])
+def test_rotated_footage_stays_rotated(tmp_path, make_video, turn_quarter, score, run_cli, more):
+    source = turn_quarter(make_video(tmp_path / "v.mp4", n_frames=30, width=64, height=48))
+    results = score({source: [(10, 20)]})
+    assert run_cli("clips", results, *more)[0] == 0
+    (row,) = rows_of(results / "clips")
+    frames = PyavReader(results / "clips" / row["clip"]), PyavReader(source)
+    clip, original = (next(iter(reader)).rgb() for reader in frames)
+    assert clip.shape == original.shape == (64, 48, 3) and np.abs(clip.astype(int) - original).mean() < 12
+    assert row["made"] == ("re-encoded" if more else "copied")
+
+
 @pytest.mark.parametrize(("codec", "told"), [("aac", "copied"), ("pcm_s16le", "dropped")])
 @pytest.mark.parametrize("more", [(), ("--reencode",)])
 def test_sound(tmp_path, make_numbered, score, check_rows, read_numbers, run_cli, codec, told, more):
@@ -293,7 +316,7 @@ def test_a_contact_sheet_marks_the_peak(tmp_path, make_numbered, score, run_cli,
     assert (results / "clips" / "v@10-50.png").read_bytes() == before
 
 
-CLOCK = {"pattern": "%Y-%m-%d_%H-%M-%S", "timezone": "Europe/Berlin"}
+CLOCK = {"pattern": "{camera}/%Y-%m-%d_%H-%M-%S", "timezone": "Europe/Berlin"}
 
 
 def numbers_in_recap(path, number_of):
@@ -307,7 +330,7 @@ def numbers_in_recap(path, number_of):
 def test_a_recap_shows_all_events_in_time(tmp_path, make_numbered, score, run_cli, number_of):
     late = make_numbered(tmp_path / "2026-11-02_09-00-00.mp4", 100, width=320, height=180)
     early = make_numbered(tmp_path / "2026-11-02_08-00-00.mp4", 200, width=320, height=180)
-    results = score({late: [(10, 14)], early: [(150, 153)]}, clock=CLOCK)
+    results = score({late: [(10, 14)], early: [(150, 153)]}, clock=CLOCK, prefix="north/")
     code, out, err = run_cli("clips", results, "--pre", "0.08", "--post", "0.04", "--recap", tmp_path / "r.mp4")
     assert code == 0 and "2 events in" in out, err
     numbers, seconds, frames = numbers_in_recap(tmp_path / "r.mp4", number_of)
@@ -318,7 +341,7 @@ def test_a_recap_shows_all_events_in_time(tmp_path, make_numbered, score, run_cl
         8 + i in (10, 11, 12, 13) for i in range(7)
     ]
     row = rows_of(results / "clips")[0]
-    assert row["start_time"] == "2026-11-02T08:00:06.000+01:00"
+    assert (row["camera"], row["start_time"]) == ("north", "2026-11-02T08:00:06.000+01:00")
 
 
 def test_a_recap_without_some_or_all_of_its_footage(tmp_path, make_numbered, score, run_cli, number_of):
@@ -349,9 +372,19 @@ def test_what_makes_no_sense_is_one_sentence(tmp_path, make_numbered, score, dra
         assert code in (2, 3) and words in err and "Traceback" not in err, options
     code, _, err = run_cli("clips", tmp_path / "nowhere")
     assert code == 2 and "no results" in err
-    (results / "events.jsonl").write_text('{"event_id": 3}\n')
-    code, _, err = run_cli("clips", results)
-    assert code == 3 and "line 1 cannot be read" in err
+    row = json.loads((results / "events.jsonl").read_text())
+    for wrong in (
+        {"video": "../../x"},
+        {"video": "\ud800"},
+        {"start_frame": 5.5},
+        {"end_frame": 5},
+        {"peak_frame": "6"},
+        {"start_time": "soon"},
+        {"start_time": "2026-11-02T08:00:00"},
+    ):
+        (results / "events.jsonl").write_text(json.dumps(row | wrong) + "\n")
+        code, _, err = run_cli("clips", results)
+        assert code == 3 and "line 1 cannot be read" in err and "Traceback" not in err, wrong
     (results / "events.jsonl").unlink()
     code, _, err = run_cli("clips", results)
     assert code == 2 and "vad-pipeline events" in err
