@@ -115,6 +115,13 @@ def open_container(
     return av.open(os.path.abspath(path), metadata_errors="ignore", hwaccel=hwaccel, options=DECODER_LIMITS)
 
 
+def prepare_decoder(stream: av.VideoStream) -> None:
+    """Before the first frame: decode on this process's share of the cores, and within MAX_DECODED_PX."""
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = int(os.environ.get(THREADS_VARIABLE) or 0)  # 0: one a core
+    stream.codec_context.options = DECODER_LIMITS
+
+
 def check_file(path: str | os.PathLike) -> None:
     """Refuse what no decoder needs to see.
 
@@ -159,9 +166,7 @@ class PyavReader:
         if stream.width * stream.height > MAX_FRAME_PX:
             self.close()
             raise VideoOpenError(path, "too_large", TOO_LARGE.format(stream.width, stream.height))
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = int(os.environ.get(THREADS_VARIABLE) or 0)  # 0: one a core
-        stream.codec_context.options = DECODER_LIMITS
+        prepare_decoder(stream)
         self._shown = array("d")  # seconds by presentation timestamp, nan where there is none
         self._decoded_at = array("d")  # by decoding timestamp
         self._size_px: tuple[int, int] | None = None

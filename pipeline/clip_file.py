@@ -15,6 +15,7 @@ import numpy as np
 from vad_pipeline.extract.errors import VideoError
 from vad_pipeline.extract.reader import PyavReader, open_container, video_stream
 from vad_pipeline.extract.shards import written_aside
+from vad_pipeline.model.curve import AnomalyCurve
 
 from .cutting import PacketCut, decoding_stamps
 from .footage import TIME_TOLERANCE_SECONDS, Footage, FrameIndex, packets_from
@@ -38,14 +39,14 @@ class Clip:
     """`copied`, `dropped` or empty: there is none."""
 
 
-def copy_clip(footage: Footage, cut: PacketCut, target: Path, frame_seconds: np.ndarray) -> Clip | None:
+def copy_clip(footage: Footage, cut: PacketCut, target: Path, curve: AnomalyCurve) -> Clip | None:
     """Write a clip of packets as they are, and decode it to see that it holds the frames it should.
 
     Args:
         footage: whose packets and frames match.
         cut: which of them.
         target: the mp4; complete as soon as it is there.
-        frame_seconds: (F,) of the footage.
+        curve: of the same video.
 
     Returns:
         None, and no file, where the footage cannot be copied into an mp4 file that decodes to the same frames.
@@ -53,9 +54,10 @@ def copy_clip(footage: Footage, cut: PacketCut, target: Path, frame_seconds: np.
     Raises:
         StoreError: the target cannot be written.
     """
-    seconds = frame_seconds[cut.first : cut.end]
+    seconds = curve.frame_seconds[cut.first : cut.end]
+    until = end_seconds(curve, cut.end)
     with contextlib.suppress(_NotTheSame), written_aside(target) as aside:
-        with sound_between(footage.path, float(seconds[0]), _end_of(seconds, frame_seconds)) as (sound, told):
+        with sound_between(footage.path, float(seconds[0]), until) as (sound, told):
             try:
                 _copy(footage, cut, aside, sound)
                 same = _holds(aside, footage, cut, seconds)
@@ -69,15 +71,15 @@ def copy_clip(footage: Footage, cut: PacketCut, target: Path, frame_seconds: np.
     return None
 
 
-def encode_clip(footage: Footage, first: int, end: int, target: Path, frame_seconds: np.ndarray) -> Clip:
+def encode_clip(footage: Footage, first: int, end: int, target: Path, curve: AnomalyCurve) -> Clip:
     """Write a clip of exactly the frames asked for as H.264.
 
     Raises:
         VideoError: the footage does not give them.
         StoreError: the target cannot be written.
     """
-    seconds = frame_seconds[first:end]
-    until = _end_of(seconds, frame_seconds)
+    seconds = curve.frame_seconds[first:end]
+    until = end_seconds(curve, end)
     with written_aside(target) as aside, sound_between(footage.path, float(seconds[0]), until) as (sound, told):
         with frames_beside(aside) as path:
             with FrameFile(path) as file:
@@ -91,12 +93,9 @@ class _NotTheSame(Exception):
     """A copy does not hold what it should."""
 
 
-def _end_of(seconds: np.ndarray, frame_seconds: np.ndarray) -> float:
-    """When the last frame of a stretch ends: as the next begins; the video's last lasts as long as the one before."""
-    after = np.searchsorted(frame_seconds, seconds[-1], side="right")
-    if after < len(frame_seconds):
-        return float(frame_seconds[after])
-    return float(seconds[-1] + (frame_seconds[-1] - frame_seconds[-2] if len(frame_seconds) > 1 else 0))
+def end_seconds(curve: AnomalyCurve, end: int) -> float:
+    """When the frames before `end` are over: as the next one begins, or the video ends."""
+    return float(curve.frame_seconds[end] if end < curve.n_frames else curve.frame_seconds[-1] + 1 / curve.fps)
 
 
 def _copy(footage: Footage, cut: PacketCut, target: Path, sound: Sound | None) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError
+from vad_pipeline.extract.errors import ConfigError, VideoError
+from vad_pipeline.extract.shards import remove_partial
 from vad_pipeline.extract.source import readable
 from vad_pipeline.model.categories import normal_form
 from vad_pipeline.model.curve import AnomalyCurve
@@ -21,7 +22,7 @@ from .event_rows import HeldEvent
 from .footage import Footage, MediaRoots, find_footage, open_footage
 from .manifest import asked_part, clip_name, clip_part, event_part, read_manifest, write_manifest
 from .results import Results
-from .run_settings import RunSettings, settings_of
+from .run_settings import RunSettings, curve_of, held_against, settings_of
 
 KEPT, FAILED = "kept", "failed"
 SLACK = 2  # times the pre-roll: how far before the event a copy may begin
@@ -63,6 +64,8 @@ class ClipsMade:
     """`copied`, `re-encoded`, `kept`, `failed`."""
     failures: list[str] = field(default_factory=list)
     """A sentence each."""
+    notes: list[str] = field(default_factory=list)
+    """What is well, and yet to be known."""
     failed: set[str] = field(default_factory=set)
     """Ids of the events."""
 
@@ -103,6 +106,7 @@ def make_clips(
     Raises:
         StoreError: the folder cannot be written, or the results not read.
     """
+    remove_partial(out)
     cutting = _Cutting(results, settings_of(results), config, out, read_manifest(out))
     try:
         for video_id, group in groupby(events, key=lambda held: held.video):
@@ -111,30 +115,6 @@ def make_clips(
     finally:  # also after an interrupt: what is finished is kept
         write_manifest(out, cutting.rows.values())
     return cutting.made
-
-
-def curve_of(results: Results, video_id: str, recipe_id: str) -> AnomalyCurve:
-    """The curve that an event was found in.
-
-    Raises:
-        VideoOpenError: there is none.
-    """
-    try:
-        return results.get(video_id, recipe_id)
-    except KeyError as error:
-        reason = "has events but no curve; `vad-pipeline detect` makes it, `vad-pipeline events` its events"
-        raise VideoOpenError(video_id, "unreadable", reason) from error
-
-
-def held_against(curve: AnomalyCurve, held: HeldEvent) -> None:
-    """See that an event lies in its curve.
-
-    Raises:
-        VideoOpenError: the events are of another run.
-    """
-    if held.event.end_frame > curve.n_frames:
-        reason = f"event {held.event_id} lies beyond its curve of {curve.n_frames} frames; run `vad-pipeline events`"
-        raise VideoOpenError(held.video, "unreadable", reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +137,8 @@ class _Cutting:
             asked = asked_part(file, self.config.pre_seconds, self.config.post_seconds)
             events = [held for held in events if not self._keeps(held, asked)]
             footage = open_footage(curve, file) if events else None
+            if footage:
+                self._note_other_content(footage, video_id)
         except VideoError as error:
             self._failed(events, error)
             return
@@ -178,7 +160,7 @@ class _Cutting:
             return False
         if self.config.reencode and row["made"] == COPIED:
             return False
-        self.rows[name] = row | event_part(held, calibrated=self.settings.calibrated)
+        self.rows[name] = row | event_part(held, self.settings)
         self.made.counts[KEPT] += 1
         return True
 
@@ -189,11 +171,17 @@ class _Cutting:
         clip = _cut(footage, curve, held, self.config, self.out / name)
         if self.config.sheet:
             write_sheet(self.out / _sheet_name(name), footage, curve, held, score_name=self.settings.score_name)
-        start_seconds = float(curve.frame_seconds[clip.first])
-        event = event_part(held, calibrated=self.settings.calibrated)
-        part = clip_part(clip, start_seconds=start_seconds, sha256=sha256)
+        event = event_part(held, self.settings)
+        part = clip_part(clip, curve, sha256=sha256)
         self.rows[name] = {"clip": name, **event, **asked, **part}
         self.made.counts[clip.how] += 1
+
+    def _note_other_content(self, footage: Footage, video_id: str) -> None:
+        scored = self.results.source_sha256(video_id, self.settings.recipe_id)
+        if scored and scored != footage.sha256():
+            self.made.notes.append(
+                f"{readable(footage.path)}: its content changed since it was scored, its frames and their times did not"
+            )
 
     def _failed(self, events: list[HeldEvent], error: VideoError) -> None:
         self.made.counts[FAILED] += len(events)
@@ -214,7 +202,7 @@ def _cut(footage: Footage, curve: AnomalyCurve, held: HeldEvent, config: ClipsCo
         cut = copy_cut(
             footage.index.shown, footage.index.is_key, earliest=earliest, first=first, event_start=start, end=end
         )
-        clip = cut and copy_clip(footage, cut, target, seconds)
+        clip = cut and copy_clip(footage, cut, target, curve)
         if clip:
             return clip
-    return encode_clip(footage, first, end, target, seconds)
+    return encode_clip(footage, first, end, target, curve)

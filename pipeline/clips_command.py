@@ -66,6 +66,8 @@ def clips(
         return int(bool(report_missing(missing)))
     with counting("clips", quiet=quiet, total=len({each.video for each in chosen})) as on_video:
         made = make_clips(opened, chosen, config, folder, on_video=on_video)
+    for note in made.notes:
+        click.echo(f"note: {note}", err=True)
     for failure in made.failures:
         click.echo(f"failed: {failure}", err=True)
     counts = ", ".join(f"{made.counts[kind]} {kind}" for kind in ("copied", "re-encoded", "kept", "failed"))

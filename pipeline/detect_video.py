@@ -118,6 +118,7 @@ def detect_video(entry: Entry, work: DetectWork, scorer: Scorer | ZeroShot) -> D
             made_from=work.made_from(entry),
             threshold=work.threshold,
             calibrated=work.zero_shot is None,
+            source_sha256=entry.fingerprint,
         )
     outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
     return Detected(outcome, shard)

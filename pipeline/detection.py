@@ -18,8 +18,9 @@ from .detect_video import Detected, DetectWork
 from .executors import ExecutorConfig, Work
 from .extractor import ExtractConfig
 from .outcomes import OutcomeLog, VideoOutcome, absolute
-from .results import Results, RunHead
+from .results import Results
 from .run import Recorder, Report, RunSummary, process_archive
+from .run_head import RunHead
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint

@@ -75,7 +75,12 @@ def read_events(results: Path) -> Iterator[HeldEvent]:
 
 def _held(row: dict) -> HeldEvent:
     event = Event(**{each.name: row[each.name] for each in fields(Event)})
+    if not all(isinstance(frame, int) for frame in (event.start_frame, event.end_frame, event.peak_frame)):
+        raise ValueError("its frames are not whole numbers")
     if not is_plain_id(row["video"]):
         raise ValueError("its video id cannot be used")
+    f"{row['video']}{event.event_id}{event.category}".encode()  # text that can be printed: no lone surrogates
     start, end = (row.get(name) and datetime.fromisoformat(row[name]) for name in ("start_time", "end_time"))
+    if any(time and not time.tzinfo for time in (start, end)):
+        raise ValueError("its times have no offset")
     return HeldEvent(row["video"], event, start, end)

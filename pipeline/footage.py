@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,14 @@ import av
 import numpy as np
 
 from vad_pipeline.extract.errors import ConfigError, VideoDecodeError, VideoError, VideoOpenError
-from vad_pipeline.extract.reader import PyavFrame, PyavReader, check_file, open_container, video_stream
+from vad_pipeline.extract.reader import (
+    PyavFrame,
+    PyavReader,
+    check_file,
+    open_container,
+    prepare_decoder,
+    video_stream,
+)
 from vad_pipeline.extract.source import SourceFile, content_of, readable
 from vad_pipeline.model.curve import AnomalyCurve
 
@@ -20,6 +28,7 @@ TIME_TOLERANCE_SECONDS = 1e-3
 PROBED_FRAMES = 48  # decoded to see that frames bear the timestamps of their packets
 SEEK_BACK_SECONDS = (0, 10)  # MPEG-TS has no index: a seek may end behind the key frame that was meant
 SOUGHT_FROM_FRAMES = 1000  # between the first and the last of a few frames: from here on each is sought by itself
+FEATURES_SUFFIX = ".npy"
 LEFT_OUT = "say where the footage lies now with --media-root OLD=NEW"
 
 
@@ -36,8 +45,6 @@ class FrameIndex:
     """(F,) int64: the frame that each packet holds, packets in the order of the file."""
     is_key: np.ndarray = field(repr=False)
     """(F,) bool: decoding can begin with that packet."""
-    time_base: float
-    """Seconds of a tick."""
 
     def key_before(self, frame: int) -> int | None:
         """The last key frame not after `frame`."""
@@ -114,7 +121,7 @@ class Footage:
         key = self.index.key_before(first)
         with open_container(self.path) as container:
             stream = video_stream(container)
-            stream.thread_type = "AUTO"
+            prepare_decoder(stream)
             last, expected = self.index.stamps[end - 1], first
             try:
                 for packet in packets_from(container, stream, int(self.index.stamps[key or 0])):
@@ -162,12 +169,13 @@ class MediaRoots:
 
     def find(self, source: str) -> str | None:
         """The file that a curve's `source` names, or None."""
-        for old, new in (*self.moved, ("", "")):
-            inside = source == old or source.startswith(old.rstrip("/") + "/") or not old
-            found = _as_named(os.path.join(new, source[len(old) :].lstrip("/")) if old else source) if inside else None
-            if found:
-                return found
-        return None
+        for old, new in self.moved:
+            old = old.rstrip("/")
+            if source.startswith(f"{old}/"):
+                found = _as_named(os.path.join(new, source[len(old) + 1 :]))
+                if found:
+                    return found
+        return _as_named(source)
 
 
 def _as_named(path: str) -> str | None:
@@ -194,6 +202,9 @@ def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:
     Raises:
         VideoOpenError: it is not there, or cannot be read.
     """
+    if curve.source.endswith(FEATURES_SUFFIX):
+        reason = "is imported features: there is no footage to cut; extract the video itself and detect again"
+        raise VideoOpenError(curve.source, "unreadable", reason)
     path = roots.find(curve.source)
     if path is None:
         raise VideoOpenError(curve.source, "unreadable", f"is not there; {LEFT_OUT}")
@@ -226,18 +237,20 @@ def frame_index(path: str, frame_seconds: np.ndarray) -> FrameIndex | None:
             if stream is None or stream.codec_context is None:
                 return None
             start = (container.start_time or 0) / av.time_base
-            packets = [
-                (packet.pts, packet.is_keyframe, packet.is_corrupt or packet.is_discard)
-                for packet in container.demux(stream)
-                if packet.size
-            ]
+            stamps, keys = array("q"), bytearray()
+            for packet in container.demux(stream):
+                if packet.size:
+                    if packet.pts is None or packet.is_corrupt or packet.is_discard:
+                        return None
+                    stamps.append(packet.pts)
+                    keys.append(packet.is_keyframe)
             time_base = float(stream.time_base)
         shown = _stamps_of_first_frames(path)
     except (av.error.FFmpegError, ValueError):
         return None
-    if len(packets) != len(frame_seconds) or any(pts is None or bad for pts, _, bad in packets):
+    if len(stamps) != len(frame_seconds):
         return None
-    stamps = np.array([pts for pts, _, _ in packets], np.int64)
+    stamps = np.array(stamps)
     order = np.argsort(stamps, kind="stable")
     seconds = stamps[order] * time_base - start
     if (np.abs(seconds - frame_seconds) > TIME_TOLERANCE_SECONDS).any() or (np.diff(stamps[order]) <= 0).any():
@@ -246,12 +259,14 @@ def frame_index(path: str, frame_seconds: np.ndarray) -> FrameIndex | None:
         return None
     frame_of = np.empty(len(order), np.int64)
     frame_of[order] = np.arange(len(order))
-    return FrameIndex(stamps[order], frame_of, np.array([key for _, key, _ in packets], bool), time_base)
+    return FrameIndex(stamps[order], frame_of, np.frombuffer(keys, bool))
 
 
 def _stamps_of_first_frames(path: str) -> list[int | None]:
     with open_container(path) as container:
-        frames = container.decode(video_stream(container))
+        stream = video_stream(container)
+        prepare_decoder(stream)
+        frames = container.decode(stream)
         return [frame.pts for frame in itertools.islice(frames, PROBED_FRAMES)]
 
 

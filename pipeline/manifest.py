@@ -10,10 +10,12 @@ from pathlib import Path
 
 from vad_pipeline.extract.shards import write_bytes
 from vad_pipeline.extract.source import SourceFile, readable
+from vad_pipeline.model.curve import AnomalyCurve
 
-from .clip_file import Clip
+from .clip_file import Clip, end_seconds
 from .event_rows import HeldEvent
 from .file_names import safe_stem
+from .run_settings import RunSettings
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +23,12 @@ MANIFEST_NAME = "MANIFEST.csv"
 CLIP_SUFFIX = ".mp4"
 
 EVENT_COLUMNS = (
-    "event_id video start_frame end_frame start_seconds end_seconds start_time end_time category peak_score calibrated"
+    "event_id video camera start_frame end_frame start_seconds end_seconds start_time end_time "
+    "category peak_score calibrated"
 ).split()
 SOURCE_COLUMNS = "source source_size source_mtime_ns source_sha256".split()
 ASKED_COLUMNS = "pre_seconds post_seconds".split()
-CLIP_COLUMNS = "clip_start_frame clip_end_frame clip_start_seconds made sound".split()
+CLIP_COLUMNS = "clip_start_frame clip_end_frame clip_start_seconds clip_end_seconds made sound".split()
 COLUMNS = ["clip", *EVENT_COLUMNS, *SOURCE_COLUMNS, *ASKED_COLUMNS, *CLIP_COLUMNS]
 
 
@@ -34,12 +37,14 @@ def clip_name(held: HeldEvent) -> str:
     return f"{safe_stem(held.video)}@{held.event.start_frame}-{held.event.end_frame}{CLIP_SUFFIX}"
 
 
-def event_part(held: HeldEvent, *, calibrated: bool) -> dict[str, str]:
+def event_part(held: HeldEvent, settings: RunSettings) -> dict[str, str]:
     """What a row says of the event."""
     event = held.event
+    reading = settings.clock.of(held.video) if settings.clock else None
     values = {
         "event_id": held.event_id,
         "video": held.video,
+        "camera": (reading and reading.camera) or "",
         "start_frame": event.start_frame,
         "end_frame": event.end_frame,
         "start_seconds": f"{event.start_seconds:.6f}",
@@ -48,7 +53,7 @@ def event_part(held: HeldEvent, *, calibrated: bool) -> dict[str, str]:
         "end_time": held.end_time.isoformat(timespec="milliseconds") if held.end_time else "",
         "category": event.category,
         "peak_score": f"{event.peak_score:.6f}",
-        "calibrated": str(calibrated).lower(),
+        "calibrated": str(settings.calibrated).lower(),
     }
     return {name: str(value) for name, value in values.items()}
 
@@ -64,12 +69,13 @@ def asked_part(file: SourceFile, pre_seconds: float, post_seconds: float) -> dic
     }
 
 
-def clip_part(clip: Clip, *, start_seconds: float, sha256: str) -> dict[str, str]:
+def clip_part(clip: Clip, curve: AnomalyCurve, *, sha256: str) -> dict[str, str]:
     """What a row says of the clip."""
     return {
         "clip_start_frame": str(clip.first),
         "clip_end_frame": str(clip.end),
-        "clip_start_seconds": f"{start_seconds:.6f}",
+        "clip_start_seconds": f"{curve.frame_seconds[clip.first]:.6f}",
+        "clip_end_seconds": f"{end_seconds(curve, clip.end):.6f}",
         "made": clip.how,
         "sound": clip.sound,
         "source_sha256": sha256,

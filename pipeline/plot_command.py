@@ -16,7 +16,7 @@ from vad_pipeline.extract.source import readable
 from .file_names import safe_stem
 from .options import Place
 from .plot import AXES, COLUMN_INCHES, SUFFIXES, PlotRow, write_plot
-from .run_settings import settings_of
+from .run_settings import curve_of, held_against, settings_of
 
 if TYPE_CHECKING:
     from vad_pipeline.model.curve import AnomalyCurve
@@ -70,15 +70,15 @@ def plot(
     opened = Results.open(results)
     settings = settings_of(opened)
     ids = _named(opened, videos)
-    curves = [opened.get(video_id, settings.recipe_id) for video_id in ids]
+    curves = [curve_of(opened, video_id, settings.recipe_id) for video_id in ids]
     truth = _truth(annotations, form, ends, first_frame, curves) if annotations else {}
     held = [each for each in read_events(results) if each.video in set(ids)]
     rows = []
     for curve in curves:
-        events = tuple(each.event for each in held if each.video == curve.video_id)
-        if any(event.end_frame > curve.n_frames for event in events):
-            raise ConfigError(f"{curve.video_id}: its events are not of its curve; run `vad-pipeline events` first")
-        rows.append(PlotRow(curve, events, truth.get(curve.video_id)))
+        events = [each for each in held if each.video == curve.video_id]
+        for each in events:
+            held_against(curve, each)
+        rows.append(PlotRow(curve, tuple(each.event for each in events), truth.get(curve.video_id)))
     target = out or _default(results, ids)
     for row in rows:
         if not row.events:

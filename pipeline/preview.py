@@ -45,10 +45,11 @@ class FrameFile:
     def __enter__(self) -> FrameFile:
         return self
 
-    def __exit__(self, *exc_info) -> None:
+    def __exit__(self, kind: type | None, *exc_info) -> None:
         if self._size:
             try:
-                self._container.mux(self._stream.encode(None))
+                if kind is None:  # after a failed write FFmpeg may crash when it is given more
+                    self._container.mux(self._stream.encode(None))
             finally:
                 self._container.close()
 
@@ -123,12 +124,18 @@ def retimed(
     ends = np.append(stamps[1:], stamps[-1] + max(1, round(last_seconds * CLOCK_HZ)))
     with av.open(str(frames)) as source, av.open(str(target), "w", format=MP4, options=FAST_START) as out:
         template = source.streams.video[0]
-        packets = [packet for packet in source.demux(template) if packet.size]
-        for packet, start, end in zip(packets, stamps.tolist(), ends.tolist(), strict=True):
-            packet.time_base = Fraction(1, CLOCK_HZ)
-            packet.pts = packet.dts = start
-            packet.duration = end - start
-        mux(out, template, packets, sound, time_base=Fraction(1, CLOCK_HZ))
+        found = (packet for packet in source.demux(template) if packet.size)
+        times = zip(stamps.tolist(), ends.tolist(), strict=True)
+        mux(out, template, _timed(found, times), sound, time_base=Fraction(1, CLOCK_HZ))
+
+
+def _timed(packets: Iterable[av.Packet], times: Iterable[tuple[int, int]]) -> Iterator[av.Packet]:
+    """Packets in order, each with its start and end in ticks of the clock."""
+    for packet, (start, end) in zip(packets, times, strict=True):
+        packet.time_base = Fraction(1, CLOCK_HZ)
+        packet.pts = packet.dts = start
+        packet.duration = end - start
+        yield packet
 
 
 def mux(

@@ -26,6 +26,7 @@ PLAYED = {
 """What Chromium and Firefox both play from disk, where the name's end decides what a file is taken for. Not .mov and
 .mkv, which one of them plays at best; not HEVC, MPEG-4 part 2, nor AVI and MPEG-TS at all."""
 
+PLAYED_SOUND = frozenset({"aac", "mp3", "opus", "vorbis", "flac"})  # another kind can keep a file from playing at all
 PLAYED_PIXELS = frozenset({"yuv420p", "yuvj420p"})  # 8 bit, 4:2:0
 
 
@@ -46,8 +47,11 @@ def browser_plays(path: str | os.PathLike) -> bool:
                 return False
             starts = [container.start_time / av.time_base] if container.start_time else []
             starts += [float(stream.start_time * stream.time_base)] if stream.start_time else []
+            heard = {
+                sound.codec_context.codec.canonical_name for sound in container.streams.audio if sound.codec_context
+            }
             plays = stream.codec_context.codec.canonical_name in codecs and stream.pix_fmt in PLAYED_PIXELS
-            return plays and all(abs(start) < START_TOLERANCE_SECONDS for start in starts)
+            return plays and heard <= PLAYED_SOUND and all(abs(start) < START_TOLERANCE_SECONDS for start in starts)
     except (av.error.FFmpegError, VideoOpenError, OSError, ValueError):
         return False
 

@@ -14,7 +14,7 @@ from vad_pipeline.extract.shards import written_aside
 from vad_pipeline.extract.source import readable
 from vad_pipeline.model.curve import AnomalyCurve
 
-from .clips import ClipsConfig, curve_of, held_against
+from .clips import ClipsConfig
 from .contact_sheet import time_at
 from .cutting import wanted_frames
 from .event_rows import HeldEvent
@@ -22,7 +22,7 @@ from .footage import Footage, find_footage, open_footage
 from .lettering import strip
 from .preview import FrameFile, frames_beside, retimed
 from .results import Results
-from .run_settings import settings_of
+from .run_settings import curve_of, held_against, settings_of
 
 WIDTH_PX, HEIGHT_PX, LETTERS_PX = 640, 360, 16
 OPENED = 4  # videos kept at hand while events of several cameras alternate
@@ -94,10 +94,8 @@ class _Recap:
 
     def _picture(self, frame: PyavFrame, held: HeldEvent, curve: AnomalyCurve, number: int) -> np.ndarray:
         inside = held.event.start_frame <= number < held.event.end_frame
-        lines = [
-            held.video,
-            f"{time_at(held, curve, number)}   {held.event.category}   {self._settings.score_name} {curve.scores[number]:.2f}",
-        ]
+        score = f"{self._settings.score_name} {curve.scores[number]:.2f}"
+        lines = [held.video, f"{time_at(held, curve, number)}   {held.event.category}   {score}"]
         ground = EVENT_COLOUR if inside else ROLL_COLOUR
         return np.concatenate([_boxed(frame), strip(lines, width=WIDTH_PX, size_px=LETTERS_PX, ground=ground)])
 

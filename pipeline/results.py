@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from importlib.metadata import version
 from pathlib import Path
 
 import h5py
@@ -36,40 +35,12 @@ from vad_pipeline.model.curve import AnomalyCurve, find_events
 
 from .clock import Clock
 from .event_rows import EVENTS_NAME, event_row
+from .run_head import RESULTS_SCHEMA, RunHead
 from .tables import csv_path
 
 logger = logging.getLogger(__name__)
 
-RESULTS_SCHEMA = 1
 HEAD_NAME = "run.json"
-
-
-@dataclass(frozen=True, slots=True)
-class RunHead:
-    """run.json: what all curves of a folder were made with."""
-
-    checkpoint: str
-    """Path, for people."""
-    checkpoint_sha256: str
-    preset: str
-    categories: tuple[str, ...]
-    recipe: dict
-    recipe_id: str
-    crop: int
-    threshold: float
-    calibrated: bool = True
-    """Whether scores mean what a trained checkpoint's do; not so with --zero-shot."""
-    clock: dict | None = None
-    """How ids are read for the wall clock: `pattern` and `timezone`."""
-    schema: int = RESULTS_SCHEMA
-    version: str = version("vad-pipeline")
-
-    def clashes(self, other: dict) -> str | None:
-        """What keeps curves of `other` and these from lying in one folder."""
-        for name, what in (("checkpoint_sha256", "checkpoint"), ("recipe_id", "recipe"), ("crop", "crop")):
-            if other.get(name) != getattr(self, name):
-                return f"another {what} ({other.get('checkpoint' if what == 'checkpoint' else name)})"
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +51,7 @@ class _Held:
     """Checksum of the features, crop and checkpoint: the same means the same curve."""
     peak_score: float
     """What no frame's score exceeds: a curve below a threshold need not be read for its events."""
+    source_sha256: str
     written_ns: int
 
 
@@ -176,6 +148,11 @@ class Results:
             StoreError: damaged.
         """
         return self._read_again(group_name(video_id, recipe_id))
+
+    def source_sha256(self, video_id: str, recipe_id: str) -> str:
+        """Of the file that a curve comes from, as it was when it was extracted; empty where that is not known."""
+        held = self._index.get(group_name(video_id, recipe_id))
+        return held.source_sha256 if held else ""
 
     def __iter__(self) -> Iterator[AnomalyCurve]:
         """All curves, by video id."""
@@ -304,7 +281,14 @@ class Results:
 
 
 def write_curve(
-    curves: Path, curve: AnomalyCurve, *, recipe_id: str, made_from: str, threshold: float, calibrated: bool = True
+    curves: Path,
+    curve: AnomalyCurve,
+    *,
+    recipe_id: str,
+    made_from: str,
+    threshold: float,
+    calibrated: bool = True,
+    source_sha256: str = "",
 ) -> Path:
     """Write a curve as a shard of its own; once this returns, it is in place.
 
@@ -320,6 +304,7 @@ def write_curve(
         "threshold": threshold,
         "calibrated": calibrated,
         "source": curve.source,
+        "source_sha256": source_sha256,
         "recipe_id": recipe_id,
         "made_from": made_from,
         "peak_score": float(curve.scores.max()),
@@ -335,5 +320,11 @@ def _held(shard: str, node: h5py.Group) -> _Held:
     attributes = node.attrs
     if not is_plain_id(attributes["video"]):
         raise ValueError("its video id cannot be used")
-    peak_score = float(attributes.get("peak_score", 1.0))
-    return _Held(shard, attributes["video"], attributes["made_from"], peak_score, int(attributes["written_ns"]))
+    return _Held(
+        shard,
+        attributes["video"],
+        attributes["made_from"],
+        peak_score=float(attributes.get("peak_score", 1.0)),
+        source_sha256=str(attributes.get("source_sha256", "")),
+        written_ns=int(attributes["written_ns"]),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -159,6 +160,20 @@ def make_video():
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def turn_quarter():
+    """turn_quarter(path): an mp4's track header now says a quarter turn; returns the path."""
+
+    def turn(path: Path) -> Path:
+        data = bytearray(path.read_bytes())
+        matrix = data.index(b"tkhd") + 4 + 40
+        data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+        path.write_bytes(data)
+        return path
+
+    return turn
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from vad_pipeline.eval.annotations import VideoAnnotation
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.shards import write_bytes
 
-from ..clock import Clock
 from ..footage import MediaRoots
 from ..results import Results
 from ..run_settings import RunSettings, settings_of
@@ -141,7 +140,7 @@ def _settings(results: Results, run: RunSettings, config: ReportConfig) -> Setti
         media_roots=config.media_roots,
         pictures=config.pictures,
         previews=config.previews,
-        clock=Clock.of_head(results.head()),
+        clock=run.clock,
     )
 
 

@@ -15,7 +15,8 @@ from vad_pipeline.model.curve import AnomalyCurve
 from vad_pipeline.model.dsanet import PRESETS
 from vad_pipeline.model.published import clip_text_names
 from vad_pipeline.model.text import TextEncoder
-from vad_pipeline.pipeline.results import Results, RunHead, write_curve
+from vad_pipeline.pipeline.results import Results, write_curve
+from vad_pipeline.pipeline.run_head import RunHead
 
 N_NORMAL = N_ANOMALOUS = 10
 LABELS = ("Explosion", "Fighting")

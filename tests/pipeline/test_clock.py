@@ -8,7 +8,8 @@ import pytest
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.pipeline.clock import Clock
-from vad_pipeline.pipeline.results import Results, RunHead
+from vad_pipeline.pipeline.results import Results
+from vad_pipeline.pipeline.run_head import RunHead
 
 EXAMPLE = "{camera}/%Y-%m-%d/%H-%M-%S"
 

@@ -1,6 +1,7 @@
 """Previews: frame i is the source's frame i, at its time, and can be reached by seeking."""
 
-import struct
+import subprocess
+import sys
 from fractions import Fraction
 
 import av
@@ -116,12 +117,8 @@ def test_odd_sizes_and_other_pixels(tmp_path, make_video):
     assert [frame.shape for frame in frames] == [(48, 64, 3)] * 3 and browser_plays(tmp_path / "p.mp4")
 
 
-def test_rotation_is_in_the_pixels(tmp_path, make_video):
-    source = make_video(tmp_path / "s.mp4", n_frames=2, width=64, height=48)
-    data = bytearray(source.read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 40  # a quarter turn in the track's header
-    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
-    source.write_bytes(data)
+def test_rotation_is_in_the_pixels(tmp_path, make_video, turn_quarter):
+    source = turn_quarter(make_video(tmp_path / "s.mp4", n_frames=2, width=64, height=48))
     shown, _ = frames_of(source)
     assert shown[0].shape == (64, 48, 3)
     write_proxy(source, tmp_path / "p.mp4")
@@ -174,6 +171,46 @@ def test_what_browsers_play(tmp_path, make_video, file):
 def test_what_is_no_video_is_not_played(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"text")
     assert not browser_plays(tmp_path / "a.mp4") and not browser_plays(tmp_path / "none.mp4")
+
+
+@pytest.mark.parametrize(("codec", "plays"), [("aac", True), ("ac3", False)])
+def test_sound_that_browsers_do_not_know(tmp_path, make_numbered, codec, plays):
+    def add(container):
+        stream = container.add_stream(codec, rate=48000)
+        stream.layout = "mono"
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.float32), format="fltp", layout="mono")
+        sound.sample_rate, sound.pts = 48000, 0
+        return lambda: container.mux(stream.encode(sound) + stream.encode(None))
+
+    assert browser_plays(make_numbered(tmp_path / "v.mp4", 20, bframes=0, add=add)) is plays
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from vad_pipeline.extract.errors import StoreError
+from vad_pipeline.pipeline.proxy import write_proxy
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+source, target = map(Path, sys.argv[1:])
+write_proxy(source, target)
+size = target.stat().st_size
+target.unlink()
+for share in (0, 0.01, 0.3, 0.9, 0.999):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(size * share), resource.RLIM_INFINITY))
+    try:
+        write_proxy(source, target)
+    except StoreError as error:
+        assert str(target.parent) in str(error) and not list(target.parent.iterdir())
+        print("told")
+"""
+
+
+def test_a_disk_that_fills_up_anywhere_is_told(tmp_path, make_video):
+    source = make_video(tmp_path / "s.mp4", n_frames=60, width=320, height=240)
+    command = [sys.executable, "-c", FULL_DISK, str(source), str(tmp_path / "out" / "p.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.split() == ["told"] * 5, done.stderr
 
 
 def test_ticks_never_meet():
