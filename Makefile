@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-long lint dev bench clean
+.PHONY: demo test test-long lint dev bench clean browser
 
 demo: $(VENV)/installed
 	$(BIN)/vad-pipeline demo --out demo
 
-test: $(VENV)/installed
+test: $(VENV)/installed browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# The review page's tests open it in Chromium; they skip, and say so, where there is none.
+browser:
+	@command -v chromium >/dev/null || apt-get install -y -qq chromium \
+		|| echo "no Chromium could be installed: the tests of the review page will skip"
 
 # What takes minutes: the whole training trace, runs of train and detect killed five times.
 test-long: $(VENV)/installed
@@ -32,6 +37,7 @@ bench: $(VENV)/installed
 	$(BIN)/python tests/bench/kill.py
 	$(BIN)/python tests/bench/scale.py
 	$(BIN)/python tests/bench/search.py
+	$(BIN)/python tests/bench/report.py
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -59,21 +59,32 @@ class PyavFrame:
     path: str
     """Of the file."""
 
-    def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8.
+    def rgb(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """(H, W, 3) uint8, rotated as a player shows it.
+
+        Args:
+            size: width and height to scale to, px, after rotation; None: the frame's own.
 
         Raises:
             VideoDecodeError: it decodes to something that cannot be shown.
         """
         source = Colorspace.ITU709 if untagged_hd(self.frame) else None
+        turns = quarter_turns(self.frame.rotation)
+        width, height = (size if turns % 2 == 0 else size[::-1]) if size else (None, None)
         try:
-            pixels = self.frame.reformat(format="rgb24", src_colorspace=source).to_ndarray()
+            scaled = self.frame.reformat(width, height, format="rgb24", src_colorspace=source)
+            pixels = scaled.to_ndarray()
         except av.error.FFmpegError as error:
             what = f"{self.frame.width}x{self.frame.height} px, {self.frame.format.name}"
             reason = f"a frame of it cannot be turned into RGB ({what}: {_reason(error)}); copy or export it again"
             raise VideoDecodeError(self.path, "no_frames", reason) from error
-        turns = quarter_turns(self.frame.rotation)
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height, after rotation."""
+        size = (self.frame.width, self.frame.height)
+        return size[::-1] if quarter_turns(self.frame.rotation) % 2 else size
 
 
 def untagged_hd(frame: av.VideoFrame) -> bool:
@@ -102,6 +113,13 @@ def open_container(
     """
     # absolute: FFmpeg takes `pipe:0.mp4` for a protocol
     return av.open(os.path.abspath(path), metadata_errors="ignore", hwaccel=hwaccel, options=DECODER_LIMITS)
+
+
+def prepare_decoder(stream: av.VideoStream) -> None:
+    """Before the first frame: decode on this process's share of the cores, and within MAX_DECODED_PX."""
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = int(os.environ.get(THREADS_VARIABLE) or 0)  # 0: one a core
+    stream.codec_context.options = DECODER_LIMITS
 
 
 def check_file(path: str | os.PathLike) -> None:
@@ -148,9 +166,7 @@ class PyavReader:
         if stream.width * stream.height > MAX_FRAME_PX:
             self.close()
             raise VideoOpenError(path, "too_large", TOO_LARGE.format(stream.width, stream.height))
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = int(os.environ.get(THREADS_VARIABLE) or 0)  # 0: one a core
-        stream.codec_context.options = DECODER_LIMITS
+        prepare_decoder(stream)
         self._shown = array("d")  # seconds by presentation timestamp, nan where there is none
         self._decoded_at = array("d")  # by decoding timestamp
         self._size_px: tuple[int, int] | None = None
@@ -231,8 +247,7 @@ class PyavReader:
             return []
 
     def _note_first(self, frame: av.VideoFrame) -> None:
-        turned = quarter_turns(frame.rotation) % 2
-        self._size_px = (frame.height, frame.width) if turned else (frame.width, frame.height)
+        self._size_px = PyavFrame(frame, self.path).size_px
         if frame.rotation and not quarter_turns(frame.rotation):
             self._warnings.append(f"rotation of {frame.rotation} degrees ignored: only quarter turns are applied")
         if untagged_hd(frame):

@@ -95,7 +95,15 @@ def build_copy(sources: Iterable[tuple[Path, list[str]]]) -> bytes:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Put a complete file in place: written aside, fsynced, renamed; a crash leaves the old state or the new one.
+    """Put a complete file in place: see `written_aside`."""
+    with written_aside(path) as aside, aside.open("wb") as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Where to write what is to become `path`: fsynced and renamed at the end, removed where that is not reached, so
+    that a crash leaves the old state or the new one.
 
     Raises:
         StoreError: disk full, read-only, no rights.
@@ -104,12 +112,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     aside = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield aside
+        _fsync(aside)
         aside.replace(path)
-        _fsync_folder(path.parent)
+        _fsync(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
@@ -300,8 +306,8 @@ def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
         yield batch
 
 
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -157,10 +157,11 @@ def find_events(curve: AnomalyCurve, *, threshold: float, merge_gap_seconds: flo
     gaps = curve.frame_seconds[starts[1:]] - curve.frame_seconds[ends[:-1]]
     apart = gaps >= merge_gap_seconds - TIME_TOLERANCE_SECONDS
     starts, ends = starts[np.r_[True, apart]], ends[np.r_[apart, True]]
-    return [_event(curve, int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
+    return [event_between(curve, int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
 
 
-def _event(curve: AnomalyCurve, start: int, end: int) -> Event:
+def event_between(curve: AnomalyCurve, start: int, end: int) -> Event:
+    """The event of the frames `start` to `end`, half-open: its times, category and peak."""
     n_snippets = len(curve.category)
     snippet = np.minimum(np.arange(start, end) // curve.snippet_len, n_snippets - 1)
     first = snippet[0]

@@ -18,6 +18,8 @@ from .extractor import ExtractConfig, Extractor
 from .options import (
     Place,
     archive_options,
+    clock_of,
+    clock_options,
     quiet_option,
     recipe_options,
     selection_config,
@@ -68,13 +70,18 @@ def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **v
 @click.argument("results", type=Place())
 @click.option("--threshold", type=float, required=True, help=f"{threshold_help}.")
 @merge_gap_option
-def events(results: Path, threshold: float, merge_gap_seconds: float) -> int:
-    """Write RESULTS/events.jsonl anew with another threshold."""
+@clock_options
+def events(results: Path, threshold: float, merge_gap_seconds: float, clock: str | None, timezone: str | None) -> int:
+    """Write RESULTS/events.jsonl anew with another threshold, or with wall-clock times.
+
+    --clock and --timezone are kept in run.json: later runs of detect and events need not name them again.
+    """
     from .results import Results
 
     DetectConfig(threshold=threshold, merge_gap_seconds=merge_gap_seconds)  # checks ranges
+    read_by = clock_of(clock, timezone)
     opened = Results.open(results)
-    n_events = opened.write_events(threshold=threshold, merge_gap_seconds=merge_gap_seconds)
+    n_events = opened.write_events(threshold=threshold, merge_gap_seconds=merge_gap_seconds, clock=read_by)
     click.echo(f"{n_events} events at threshold {threshold:g} in {results / 'events.jsonl'}")
     return 0
 

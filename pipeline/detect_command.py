@@ -17,6 +17,8 @@ from .extractor import ExtractConfig, Extractor
 from .options import (
     Place,
     archive_options,
+    clock_of,
+    clock_options,
     selection_config,
     store_option,
 )
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
 @click.option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
 @click.option("--recipe", "recipe_id", metavar="ID", help="Score features of this recipe.")
 @click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
+@clock_options
 @click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
+@click.option("--report", is_flag=True, help="Also write the review page, as `report` does.")
 @click.option("--pretrained", help=f"With SRC or --zero-shot: {pretrained_help}")
 @archive_options
 def detect(
@@ -66,7 +70,8 @@ def detect(
     if not src:
         of_text = {name: None for name in text_tower} if zero_shot else {}
         _refuse_without_src(**{"pretrained": pretrained, "id_root": id_root, "settle": settle} | footage | of_text)
-    config = DetectConfig(**values, fail_fast=running.fail_fast)
+    clock = clock_of(values.pop("clock"), values.pop("timezone"))
+    config = DetectConfig(**values, clock=clock, fail_fast=running.fail_fast)
     if zero_shot:
         if src:
             raise click.UsageError("--zero-shot scores what the store holds: extract SRC first, then leave it out here")
@@ -173,7 +178,20 @@ def _detect(
             )
     if not running.quiet:
         click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
+    if config.report:
+        _write_page(out, running)
     return summary
+
+
+def _write_page(out: Path, running: RunOptions) -> None:
+    """The review page of all that the folder holds; none where that is nothing."""
+    from .report.page import ReportConfig
+    from .report_command import write_page
+    from .results import Results
+
+    results = Results.open(out)
+    if len(results):
+        write_page(results, ReportConfig(store=running.store_path), quiet=running.quiet)
 
 
 def _refuse_without_src(**given: object) -> None:

@@ -17,7 +17,8 @@ from vad_pipeline.model.curve import AnomalyCurve, curve_from_scores
 
 from .executors import Work
 from .outcomes import Stopwatch, VideoOutcome
-from .results import write_csv, write_curve
+from .results import write_curve
+from .tables import write_csv
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
@@ -117,6 +118,7 @@ def detect_video(entry: Entry, work: DetectWork, scorer: Scorer | ZeroShot) -> D
             made_from=work.made_from(entry),
             threshold=work.threshold,
             calibrated=work.zero_shot is None,
+            source_sha256=entry.fingerprint,
         )
     outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
     return Detected(outcome, shard)

@@ -13,12 +13,14 @@ from vad_pipeline.extract.source import readable
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
+from .clock import Clock
 from .detect_video import Detected, DetectWork
 from .executors import ExecutorConfig, Work
 from .extractor import ExtractConfig
 from .outcomes import OutcomeLog, VideoOutcome, absolute
-from .results import Results, RunHead
+from .results import Results
 from .run import Recorder, Report, RunSummary, process_archive
+from .run_head import RunHead
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
@@ -36,7 +38,11 @@ class DetectConfig:
     recipe_id: str | None = None
     any_recipe: bool = False
     csv: bool = False
+    report: bool = False
+    """Write the review page once all is scored."""
     merge_gap_seconds: float = MERGE_GAP_SECONDS
+    clock: Clock | None = None
+    """How ids are read for the wall clock; None: as the results record."""
     device: str = "auto"
     fail_fast: bool = False
 
@@ -150,6 +156,7 @@ def run_head(checkpoint: Checkpoint | ZeroShot, recipe: Recipe, config: DetectCo
         crop=checkpoint.crop if config.crop is None else config.crop,
         threshold=checkpoint.threshold if config.threshold is None else config.threshold,
         calibrated=checkpoint.calibrated,
+        clock=config.clock.to_json() if config.clock else None,
     )
 
 

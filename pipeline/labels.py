@@ -9,9 +9,12 @@ from pathlib import Path
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.exchange import split_name
 from vad_pipeline.extract.names import read_rows
-from vad_pipeline.model.categories import Category, parse_label
+from vad_pipeline.model.categories import NORMAL, Category, parse_label
+
+from .verdicts import is_export, labels_of, read_verdicts
 
 SHOWN = 5  # names an error message lists
+REVIEWED, UNDECIDED = "train", "undecided"  # splits of an export of verdicts: what it says something of, and the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +27,18 @@ class LabelRow:
     """Empty where the file has no such column."""
     split: str | None
     """Lower case; None where the file has no such column."""
+    normal: bool = False
+    """The first category, whatever it is called: reviewers found nothing but false alarms."""
 
 
 def read_label_rows(path: Path) -> list[LabelRow]:
-    """The rows of a LABELS file.
+    """The rows of a LABELS file, or of the review page's export of verdicts.
 
     Raises:
         ConfigError: it cannot be read, or lacks its columns.
     """
+    if is_export(path):
+        return _reviewed(path)
     head, *rows = read_rows(path)
     columns = [cell.lower() for cell in head]
     name = next((columns.index(column) for column in ("video", "path") if column in columns), None)
@@ -51,6 +58,13 @@ def read_label_rows(path: Path) -> list[LabelRow]:
             )
         )
     return found
+
+
+def _reviewed(path: Path) -> list[LabelRow]:
+    """One row a video that was reviewed; those that verdicts leave undecided are of a split of their own."""
+    labels, undecided = labels_of(read_verdicts(path))
+    rows = [LabelRow(video, "|".join(names), REVIEWED, normal=not names) for video, names in labels.items()]
+    return rows + [LabelRow(video, "", UNDECIDED) for video in undecided]
 
 
 def of_split(rows: Sequence[LabelRow], split: str, path: Path) -> list[LabelRow]:
@@ -74,6 +88,9 @@ def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: P
     found: dict[str, tuple[int, ...]] = {}
     parsed: dict[str, tuple[int, ...] | str] = {}
     for row in rows:
+        if row.normal:
+            found[row.name] = (NORMAL,)
+            continue
         if row.label not in parsed:
             try:
                 parsed[row.label] = parse_label(row.label, categories)

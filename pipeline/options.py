@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import GEOMETRIES, NAMED_RECIPES, TAILS
 
+from .clock import Clock
 from .executors import BACKENDS, ExecutorConfig
 from .selection import SelectionConfig
 
@@ -74,6 +76,23 @@ def compose(*decorators: Callable) -> Callable:
         return function
 
     return decorate
+
+
+clock_options = compose(
+    click.option("--clock", metavar="PATTERN", help="Read start times off ids: '{camera}/%Y-%m-%d/%H-%M-%S'."),
+    click.option("--timezone", metavar="ZONE", help="With --clock: what it shows, such as Europe/Berlin."),
+)
+
+
+def clock_of(pattern: str | None, timezone: str | None) -> Clock | None:
+    """The clock that a command's options name; None where they name none.
+
+    Raises:
+        ConfigError: the pattern or zone cannot be used, or one is given without the other.
+    """
+    if pattern is None and timezone is not None:
+        raise ConfigError("--timezone says what --clock PATTERN reads off the ids: give both")
+    return None if pattern is None else Clock.parse(pattern, timezone)
 
 
 store_option = compose(

@@ -3,15 +3,12 @@ there, so that a run that was killed goes on where it was."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from importlib.metadata import version
 from pathlib import Path
 
 import h5py
@@ -34,39 +31,16 @@ from vad_pipeline.extract.shards import (
     remove_partial,
     write_bytes,
 )
-from vad_pipeline.model.curve import AnomalyCurve, Event, find_events, snippet_of_frame
+from vad_pipeline.model.curve import AnomalyCurve, find_events
+
+from .clock import Clock
+from .event_rows import EVENTS_NAME, event_row
+from .run_head import RESULTS_SCHEMA, RunHead
+from .tables import csv_path
 
 logger = logging.getLogger(__name__)
 
-RESULTS_SCHEMA = 1
 HEAD_NAME = "run.json"
-EVENTS_NAME = "events.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class RunHead:
-    """run.json: what all curves of a folder were made with."""
-
-    checkpoint: str
-    """Path, for people."""
-    checkpoint_sha256: str
-    preset: str
-    categories: tuple[str, ...]
-    recipe: dict
-    recipe_id: str
-    crop: int
-    threshold: float
-    calibrated: bool = True
-    """Whether scores mean what a trained checkpoint's do; not so with --zero-shot."""
-    schema: int = RESULTS_SCHEMA
-    version: str = version("vad-pipeline")
-
-    def clashes(self, other: dict) -> str | None:
-        """What keeps curves of `other` and these from lying in one folder."""
-        for name, what in (("checkpoint_sha256", "checkpoint"), ("recipe_id", "recipe"), ("crop", "crop")):
-            if other.get(name) != getattr(self, name):
-                return f"another {what} ({other.get('checkpoint' if what == 'checkpoint' else name)})"
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +51,7 @@ class _Held:
     """Checksum of the features, crop and checkpoint: the same means the same curve."""
     peak_score: float
     """What no frame's score exceeds: a curve below a threshold need not be read for its events."""
+    source_sha256: str
     written_ns: int
 
 
@@ -142,12 +117,14 @@ class Results:
                 raise ConfigError(f"{self.path}: holds results of {clash}; give another --out or delete it")
 
     def begin(self, head: RunHead) -> None:
-        """Claim the folder for one checkpoint, recipe and crop.
+        """Claim the folder for one checkpoint, recipe and crop; a clock that it records is kept unless `head` has one.
 
         Raises:
             ConfigError: see `check`.
         """
         self.check(head)
+        if head.clock is None and (self.path / HEAD_NAME).exists():
+            head = replace(head, clock=self.head().get("clock"))
         write_bytes(self.path / HEAD_NAME, json.dumps(asdict(head), indent=2).encode())
 
     def holds(self, video_id: str, recipe_id: str, made_from: str) -> bool:
@@ -172,6 +149,11 @@ class Results:
         """
         return self._read_again(group_name(video_id, recipe_id))
 
+    def source_sha256(self, video_id: str, recipe_id: str) -> str:
+        """Of the file that a curve comes from, as it was when it was extracted; empty where that is not known."""
+        held = self._index.get(group_name(video_id, recipe_id))
+        return held.source_sha256 if held else ""
+
     def __iter__(self) -> Iterator[AnomalyCurve]:
         """All curves, by video id."""
         return self._reaching(0.0)
@@ -184,24 +166,40 @@ class Results:
         for name in sorted(names, key=lambda name: self._index[name].video):
             yield self._read_again(name)
 
+    def video_ids(self) -> list[str]:
+        """Of all curves, in order."""
+        return sorted(held.video for held in self._index.values())
+
     def __len__(self) -> int:
         return len(self._index)
 
-    def write_events(self, *, threshold: float, merge_gap_seconds: float) -> int:
+    def write_events(self, *, threshold: float, merge_gap_seconds: float, clock: Clock | None = None) -> int:
         """Write events.jsonl anew from all curves.
+
+        Args:
+            threshold: score from which a frame belongs to an event.
+            merge_gap_seconds: see `find_events`.
+            clock: how ids are read for the wall clock, recorded from now on; None: as recorded.
 
         Returns:
             How many events there are.
         """
         self._scan()  # another run may have added curves
-        mark = {} if self.head().get("calibrated", True) else {"calibrated": False}
-        lines = [
-            json.dumps(_event_row(curve.video_id, event) | mark)
-            for curve in self._reaching(threshold)
-            for event in find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds)
-        ]
+        head = self.head()
+        clock = clock or Clock.of_head(head)
+        if clock:
+            clock.tell_unread(self.video_ids())
+        mark = {} if head.get("calibrated", True) else {"calibrated": False}
+        lines = []
+        for curve in self._reaching(threshold):
+            reading = clock.of(curve.video_id) if clock else None
+            for event in find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds):
+                lines.append(json.dumps(event_row(curve.video_id, event, reading) | mark))
         write_bytes(self.path / EVENTS_NAME, "".join(f"{line}\n" for line in lines).encode())
-        head = {**self.head(), "events": {"threshold": threshold, "merge_gap_seconds": merge_gap_seconds}}
+        head |= {
+            "clock": clock.to_json() if clock else None,
+            "events": {"threshold": threshold, "merge_gap_seconds": merge_gap_seconds},
+        }
         write_bytes(self.path / HEAD_NAME, json.dumps(head, indent=2).encode())
         return len(lines)
 
@@ -283,7 +281,14 @@ class Results:
 
 
 def write_curve(
-    curves: Path, curve: AnomalyCurve, *, recipe_id: str, made_from: str, threshold: float, calibrated: bool = True
+    curves: Path,
+    curve: AnomalyCurve,
+    *,
+    recipe_id: str,
+    made_from: str,
+    threshold: float,
+    calibrated: bool = True,
+    source_sha256: str = "",
 ) -> Path:
     """Write a curve as a shard of its own; once this returns, it is in place.
 
@@ -299,6 +304,7 @@ def write_curve(
         "threshold": threshold,
         "calibrated": calibrated,
         "source": curve.source,
+        "source_sha256": source_sha256,
         "recipe_id": recipe_id,
         "made_from": made_from,
         "peak_score": float(curve.scores.max()),
@@ -310,36 +316,15 @@ def write_curve(
     return path
 
 
-def csv_path(curves: Path, video_id: str) -> Path:
-    """Where a curve's table lies."""
-    return curves / f"{video_id}.csv"
-
-
-def write_csv(curves: Path, curve: AnomalyCurve, *, calibrated: bool = True) -> None:
-    """Write a curve's table, one row a frame."""
-    best = curve.category[:, 1:].argmax(axis=1) + 1  # column 0 is the normal category
-    snippet = snippet_of_frame(curve.n_frames, n_snippets=len(best), snippet_len=curve.snippet_len)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    score_name = "score" if calibrated else "uncalibrated_score"
-    writer.writerow(["frame", "seconds", score_name, "category", "category_probability"])
-    for frame, (row, seconds, score) in enumerate(zip(snippet, curve.frame_seconds, curve.scores, strict=True)):
-        name, probability = curve.categories[best[row]], curve.category[row, best[row]]
-        writer.writerow([frame, f"{seconds:.6f}", f"{score:.6f}", name, f"{probability:.6f}"])
-    write_bytes(csv_path(curves, curve.video_id), text.getvalue().encode())
-
-
-def _event_row(video_id: str, event: Event) -> dict:
-    """A line of events.jsonl in the contract's order; no wall clock is known."""
-    values = asdict(event)
-    row = {"event_id": values.pop("event_id"), "video": video_id}
-    row |= {name: values.pop(name) for name in ("start_frame", "end_frame", "start_seconds", "end_seconds")}
-    return {**row, "start_time": None, "end_time": None, **values}
-
-
 def _held(shard: str, node: h5py.Group) -> _Held:
     attributes = node.attrs
     if not is_plain_id(attributes["video"]):
         raise ValueError("its video id cannot be used")
-    peak_score = float(attributes.get("peak_score", 1.0))
-    return _Held(shard, attributes["video"], attributes["made_from"], peak_score, int(attributes["written_ns"]))
+    return _Held(
+        shard,
+        attributes["video"],
+        attributes["made_from"],
+        peak_score=float(attributes.get("peak_score", 1.0)),
+        source_sha256=str(attributes.get("source_sha256", "")),
+        written_ns=int(attributes["written_ns"]),
+    )

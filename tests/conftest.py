@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -65,6 +66,80 @@ def moving_pattern(index: int, height: int, width: int, seed: int = 0) -> np.nda
     return (127.5 + 100 * np.stack(channels, axis=-1)).astype(np.uint8)
 
 
+NUMBER_BITS = 10
+
+
+def numbered(index: int, height: int, width: int) -> np.ndarray:
+    """A frame (H, W, 3) that carries its number: a black or white column for each bit, the lowest on the left, in a
+    grey frame that drifts, so that B-frames are worth something."""
+    frame = np.full((height, width, 3), 100 + index % 40, np.uint8)
+    for bit in range(NUMBER_BITS):
+        left, right = (bit * width // NUMBER_BITS, (bit + 1) * width // NUMBER_BITS)
+        frame[height // 4 : 3 * height // 4, left:right] = 235 if index >> bit & 1 else 20
+    return frame
+
+
+def _number_of(rgb: np.ndarray) -> int:
+    """The number that a frame carries, whatever its size; AssertionError where a bit cannot be told."""
+    height, width = rgb.shape[:2]
+    columns = [slice((4 * bit + 1) * width // 40, (4 * bit + 3) * width // 40) for bit in range(NUMBER_BITS)]
+    means = [float(rgb[2 * height // 5 : 3 * height // 5, column].mean()) for column in columns]
+    assert all(mean < 80 or mean > 170 for mean in means), means
+    return sum(1 << bit for bit, mean in enumerate(means) if mean > 128)
+
+
+@pytest.fixture(scope="session")
+def number_of():
+    """number_of(rgb): see `_number_of`."""
+    return _number_of
+
+
+@pytest.fixture(scope="session")
+def make_numbered():
+    """make_numbered(path, n_frames, codec=..., ticks=None, tick=1/25, gop=..., bframes=...): see `numbered`; `ticks`
+    are the frames' timestamps in units of `tick`."""
+
+    def make(
+        path: Path, n_frames: int, *, codec="libx264", ticks=None, tick=Fraction(1, 25), gop=12, bframes=2,
+        width=160, height=96, pix_fmt="yuv420p", options=None, add=None,
+    ) -> Path:  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+            stream.codec_context.time_base = tick
+            stream.codec_context.gop_size, stream.codec_context.max_b_frames = gop, bframes
+            stream.codec_context.thread_count = 1
+            stream.options = options or {}
+            extra = add(container) if add else None
+            for index in range(n_frames):
+                frame = av.VideoFrame.from_ndarray(numbered(index, height, width), format="rgb24")
+                frame.pts, frame.time_base = (index if ticks is None else ticks[index]), tick
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+            if extra:
+                extra()
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def read_numbers():
+    """read_numbers(path) -> (numbers, seconds) of all frames, as the reader decodes them."""
+
+    def read(path: Path) -> tuple[list[int], np.ndarray]:
+        from vad_pipeline.extract.reader import PyavReader
+
+        reader = PyavReader(path)
+        numbers = [_number_of(frame.rgb()) for frame in reader]
+        seconds = reader.info().frame_seconds
+        reader.close()
+        return numbers, seconds
+
+    return read
+
+
 @pytest.fixture(scope="session")
 def make_video():
     """Renders a video file: make_video(path, n_frames=40, width=64, height=48, fps=25, codec=..., seed=0)."""
@@ -85,6 +160,20 @@ def make_video():
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def turn_quarter():
+    """turn_quarter(path): an mp4's track header now says a quarter turn; returns the path."""
+
+    def turn(path: Path) -> Path:
+        data = bytearray(path.read_bytes())
+        matrix = data.index(b"tkhd") + 4 + 40
+        data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+        path.write_bytes(data)
+        return path
+
+    return turn
 
 
 @pytest.fixture

@@ -55,6 +55,11 @@ def test_public_things_have_docstrings_and_files_stay_small(path):
             assert is_stub or ast.get_docstring(node), f"{path}: {node.name} has no docstring"
 
 
+def test_scripts_and_styles_stay_small_too():
+    own = [path for path in (ROOT / "pipeline").rglob("*.[jc]s*") if "uplot" not in path.parts]
+    assert own and all(path.read_text().count("\n") <= MAX_LINES for path in own)
+
+
 def test_rooms_open_with_a_sign_only():
     for room in ROOMS:
         tree = ast.parse((ROOT / room / "__init__.py").read_text())

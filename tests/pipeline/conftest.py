@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from vad_pipeline.model.curve import AnomalyCurve
 from vad_pipeline.model.dsanet import PRESETS
 from vad_pipeline.model.published import clip_text_names
 from vad_pipeline.model.text import TextEncoder
+from vad_pipeline.pipeline.results import Results, write_curve
+from vad_pipeline.pipeline.run_head import RunHead
 
 N_NORMAL = N_ANOMALOUS = 10
 LABELS = ("Explosion", "Fighting")
@@ -81,3 +85,38 @@ def reading_model(tmp_path_factory, toy_model) -> str:
     folder = tmp_path_factory.mktemp("reading_model")
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     return f"local-dir:{folder}"
+
+
+CURVE_CATEGORIES = ("Normal", "Fighting", "Explosion")
+
+
+@pytest.fixture(scope="session")
+def draw_curve():
+    """draw_curve(id, [(start, end)], n_frames=48, fps=10): 0.1 everywhere, 0.9 in the ranges (or as a third says)."""
+
+    def draw(video_id, ranges=(), *, n_frames=48, fps=10, frame_seconds=None, source="nowhere.mp4", category=1):
+        scores = np.full(n_frames, 0.1, np.float32)
+        for start, end, *score in ranges:
+            scores[start:end] = score[0] if score else 0.9
+        share = np.full((-(-n_frames // 16), 3), 0.1, np.float32)
+        share[:, category] = 0.8
+        seconds = np.arange(n_frames) / fps if frame_seconds is None else np.asarray(frame_seconds)
+        return AnomalyCurve(video_id, scores, seconds, share, CURVE_CATEGORIES, 16, Fraction(fps), str(source))
+
+    return draw
+
+
+@pytest.fixture
+def draw_results(tmp_path):
+    """draw_results(curve, ..., clock=None, calibrated=True): a results folder with events."""
+
+    def draw(*curves, clock=None, calibrated=True, name="results"):
+        results = Results(tmp_path / name)
+        fixed = ("model.pth", "0" * 64, "ucf-crime", CURVE_CATEGORIES, {}, "recipe", 0, 0.5, calibrated)
+        results.begin(RunHead(*fixed, clock=clock))
+        for curve in curves:
+            write_curve(results.curves, curve, recipe_id="recipe", made_from=curve.video_id, threshold=0.5)
+        results.write_events(threshold=0.5, merge_gap_seconds=0.0)
+        return results.path
+
+    return draw

@@ -95,6 +95,12 @@ def test_from_footage_to_curves(archive, detect, tmp_path, checkpoint, recipe):
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "curves").glob("*.h5")} == before
 
 
+def test_the_review_page_comes_with_it(archive, detect, tmp_path):
+    code, out, err = detect(archive, "--report")
+    assert code == 0 and f"3 videos, 0 failed; open {tmp_path / 'out' / 'report' / 'index.html'}" in out, err
+    assert len(list((tmp_path / "out" / "report" / "data").glob("*.js"))) == 4
+
+
 def test_events_follow_the_threshold(archive, detect, tmp_path, run_cli):
     detect(archive, "--threshold", "0")
     lines = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
@@ -111,6 +117,19 @@ def test_events_follow_the_threshold(archive, detect, tmp_path, run_cli):
     assert run_cli("events", tmp_path / "out", "--threshold", "2")[0] == 2
     code, _, err = run_cli("events", tmp_path / "nowhere", "--threshold", "0.5")
     assert code == 2 and "no results" in err
+
+
+def test_the_clock_reaches_events_and_stays(archive, detect, tmp_path):
+    options = ("--threshold", "0")
+    code, _, err = detect(archive, *options, "--clock", "%Y%m%d", "--timezone", "Nowhere/At_All")
+    assert code == 2 and "no such zone" in err and not (tmp_path / "S").exists()
+    copy = tmp_path / "dated"
+    copy.mkdir()
+    (copy / "x20261102.mp4").write_bytes((archive / "a.mp4").read_bytes())
+    detect(copy, *options, "--clock", "x%Y%m%d", "--timezone", "Asia/Tokyo")
+    assert detect(copy, *options)[0] == 0
+    (row,) = map(json.loads, (tmp_path / "out" / "events.jsonl").read_text().splitlines())
+    assert (row["start_time"], row["end_time"]) == ("2026-11-02T00:00:00.000+09:00", "2026-11-02T00:00:01.600+09:00")
 
 
 def test_selection(archive, detect, tmp_path):

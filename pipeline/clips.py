@@ -1,0 +1,208 @@
+"""Events -> clips: each event of a results folder as a file of its own, and a manifest of them all."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from vad_pipeline.extract.errors import ConfigError, VideoError
+from vad_pipeline.extract.shards import remove_partial
+from vad_pipeline.extract.source import readable
+from vad_pipeline.model.categories import normal_form
+from vad_pipeline.model.curve import AnomalyCurve
+
+from .clip_file import COPIED, Clip, copy_clip, encode_clip
+from .contact_sheet import SHEET_SUFFIX, write_sheet
+from .cutting import Roll, copy_cut, wanted_frames
+from .event_rows import HeldEvent
+from .footage import Footage, MediaRoots, find_footage, open_footage
+from .manifest import asked_part, clip_name, clip_part, event_part, read_manifest, write_manifest
+from .results import Results
+from .run_settings import RunSettings, curve_of, held_against, settings_of
+
+KEPT, FAILED = "kept", "failed"
+SLACK = 2  # times the pre-roll: how far before the event a copy may begin
+
+
+@dataclass(frozen=True, slots=True)
+class ClipsConfig:
+    """How clips are cut, and of which events."""
+
+    pre_seconds: float = 2.0
+    post_seconds: float = 2.0
+    min_score: float = 0.0
+    top: int | None = None
+    """Only this many, those of the highest peaks."""
+    category: str | None = None
+    roots: MediaRoots = field(default_factory=MediaRoots)
+    reencode: bool = False
+    """Cut at just the rolls asked for."""
+    sheet: bool = False
+    force: bool = False
+    """Make what is there again."""
+
+    def __post_init__(self):
+        for option, seconds in (("--pre", self.pre_seconds), ("--post", self.post_seconds)):
+            if not 0 <= seconds < math.inf:
+                raise ConfigError(f"{option} must be seconds, 0 or more, got {seconds}")
+
+    @property
+    def roll(self) -> Roll:
+        """Pre- and post-roll."""
+        return Roll(self.pre_seconds, self.post_seconds)
+
+
+@dataclass(slots=True)
+class ClipsMade:
+    """What became of the events."""
+
+    counts: Counter = field(default_factory=Counter)
+    """`copied`, `re-encoded`, `kept`, `failed`."""
+    failures: list[str] = field(default_factory=list)
+    """A sentence each."""
+    notes: list[str] = field(default_factory=list)
+    """What is well, and yet to be known."""
+    failed: set[str] = field(default_factory=set)
+    """Ids of the events."""
+
+
+def choose_events(events: Iterable[HeldEvent], config: ClipsConfig, categories: Sequence[str]) -> list[HeldEvent]:
+    """Narrow by score, category and number, order kept.
+
+    Raises:
+        ConfigError: there is no such category.
+    """
+    chosen = [held for held in events if held.event.peak_score >= config.min_score]
+    if config.category is not None:
+        wanted = normal_form(config.category)
+        if wanted not in map(normal_form, categories):
+            raise ConfigError(f"--category {config.category}: no such category; there are {', '.join(categories)}")
+        chosen = [held for held in chosen if normal_form(held.event.category) == wanted]
+    if config.top is not None:
+        best = sorted(chosen, key=lambda held: -held.event.peak_score)[: config.top]
+        taken = set(map(id, best))
+        chosen = [held for held in chosen if id(held) in taken]
+    return chosen
+
+
+def make_clips(
+    results: Results, events: Sequence[HeldEvent], config: ClipsConfig, out: Path, *, on_video: Callable[[str], None]
+) -> ClipsMade:
+    """Write the clips that are not there yet, and the manifest.
+
+    One video's failure costs its own events only.
+
+    Args:
+        results: whose curves the events are of.
+        events: chosen ones, those of a video together.
+        config: how.
+        out: folder of the clips.
+        on_video: told each video id as its turn comes.
+
+    Raises:
+        StoreError: the folder cannot be written, or the results not read.
+    """
+    remove_partial(out)
+    cutting = _Cutting(results, settings_of(results), config, out, read_manifest(out))
+    try:
+        for video_id, group in groupby(events, key=lambda held: held.video):
+            on_video(video_id)
+            cutting.video(video_id, list(group))
+    finally:  # also after an interrupt: what is finished is kept
+        write_manifest(out, cutting.rows.values())
+    return cutting.made
+
+
+@dataclass(frozen=True, slots=True)
+class _Cutting:
+    """The work of one call."""
+
+    results: Results
+    settings: RunSettings
+    config: ClipsConfig
+    out: Path
+    rows: dict[str, dict[str, str]]
+    """Of the manifest, by clip; each is put in as its clip is done."""
+    made: ClipsMade = field(default_factory=ClipsMade)
+
+    def video(self, video_id: str, events: list[HeldEvent]) -> None:
+        """All clips of one video."""
+        try:
+            curve = curve_of(self.results, video_id, self.settings.recipe_id)
+            file = find_footage(curve, self.config.roots)
+            asked = asked_part(file, self.config.pre_seconds, self.config.post_seconds)
+            events = [held for held in events if not self._keeps(held, asked)]
+            footage = open_footage(curve, file) if events else None
+            if footage:
+                self._note_other_content(footage, video_id)
+        except VideoError as error:
+            self._failed(events, error)
+            return
+        for held in events:
+            try:
+                self._event(held, footage, curve, asked)
+            except VideoError as error:
+                self._failed([held], error)
+
+    def _keeps(self, held: HeldEvent, asked: dict[str, str]) -> bool:
+        """Whether an event's clip is there, made of the same file with the same options."""
+        name = clip_name(held)
+        row = self.rows.get(name)
+        if self.config.force or row is None:
+            return False
+        if any(row[column] != value for column, value in {"event_id": held.event_id, **asked}.items()):
+            return False
+        if self.config.sheet and not (self.out / _sheet_name(name)).exists():
+            return False
+        if self.config.reencode and row["made"] == COPIED:
+            return False
+        self.rows[name] = row | event_part(held, self.settings)
+        self.made.counts[KEPT] += 1
+        return True
+
+    def _event(self, held: HeldEvent, footage: Footage, curve: AnomalyCurve, asked: dict[str, str]) -> None:
+        held_against(curve, held)
+        name = clip_name(held)
+        sha256 = footage.sha256()
+        clip = _cut(footage, curve, held, self.config, self.out / name)
+        if self.config.sheet:
+            write_sheet(self.out / _sheet_name(name), footage, curve, held, score_name=self.settings.score_name)
+        event = event_part(held, self.settings)
+        part = clip_part(clip, curve, sha256=sha256)
+        self.rows[name] = {"clip": name, **event, **asked, **part}
+        self.made.counts[clip.how] += 1
+
+    def _note_other_content(self, footage: Footage, video_id: str) -> None:
+        scored = self.results.source_sha256(video_id, self.settings.recipe_id)
+        if scored and scored != footage.sha256():
+            self.made.notes.append(
+                f"{readable(footage.path)}: its content changed since it was scored, its frames and their times did not"
+            )
+
+    def _failed(self, events: list[HeldEvent], error: VideoError) -> None:
+        self.made.counts[FAILED] += len(events)
+        self.made.failed.update(held.event_id for held in events)
+        self.made.failures.append(f"{', '.join(readable(held.event_id) for held in events)}: {error}")
+
+
+def _sheet_name(clip: str) -> str:
+    return str(Path(clip).with_suffix(SHEET_SUFFIX))
+
+
+def _cut(footage: Footage, curve: AnomalyCurve, held: HeldEvent, config: ClipsConfig, target: Path) -> Clip:
+    seconds = curve.frame_seconds
+    first, end = wanted_frames(seconds, held.event, config.roll)
+    if footage.index and not config.reencode:
+        earliest, _ = wanted_frames(seconds, held.event, Roll(SLACK * config.pre_seconds, 0))
+        start = held.event.start_frame
+        cut = copy_cut(
+            footage.index.shown, footage.index.is_key, earliest=earliest, first=first, event_start=start, end=end
+        )
+        clip = cut and copy_clip(footage, cut, target, curve)
+        if clip:
+            return clip
+    return encode_clip(footage, first, end, target, curve)

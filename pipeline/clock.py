@@ -1,0 +1,216 @@
+"""Wall clock: the camera and the start time that stand in a video's id."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.names import strip_suffix
+
+logger = logging.getLogger(__name__)
+
+SHOWN_IDS = 3
+EXAMPLE = "{camera}/%Y-%m-%d/%H-%M-%S"
+CAMERA = "{camera}"
+BETWEEN = " "  # parts on their way to strptime
+FIRST_YEAR, LAST_YEAR = 1900, 2999  # no camera has recorded outside, and arithmetic at the calendar's ends fails
+
+DIRECTIVES = {
+    "Y": ("year", r"\d{4}"),
+    "y": ("year", r"\d{2}"),
+    "m": ("month", r"\d{1,2}"),
+    "b": ("month", r"[A-Za-z]{3}"),
+    "B": ("month", r"[A-Za-z]{3,9}"),
+    "d": ("day", r"\d{1,2}"),
+    "j": ("day of the year", r"\d{3}"),
+    "H": ("hour", r"\d{1,2}"),
+    "I": ("hour", r"\d{1,2}"),
+    "p": ("half of the day", r"[AaPp][Mm]"),
+    "M": ("minute", r"\d{1,2}"),
+    "S": ("second", r"\d{1,2}"),
+    "f": ("fraction", r"\d{1,6}"),
+    "z": ("offset", r"Z|[+-]\d{2}:?\d{2}"),
+}
+"""strptime's directives that are understood: what each says, and what it looks like in an id."""
+
+TOKEN = re.compile(
+    r"%(?P<directive>.?)|(?P<braces>\{[^{}]*\})|(?P<star>\*+)|(?P<brace>[{}])|(?P<text>[^%{}*]+)", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """What an id says of camera and time."""
+
+    camera: str | None
+    """None where the pattern names none."""
+    start: datetime
+    """Aware: when second 0 of the video was, in the cameras' zone."""
+
+    def at(self, seconds: float) -> datetime:
+        """Wall clock at a second of the video, to the millisecond, with the offset that holds then.
+
+        Raises:
+            OverflowError: beyond the calendar.
+        """
+        # in UTC: between two aware times of one zone Python reckons by the clock's face, wrong across a change of it
+        moment = self.start.astimezone(UTC) + timedelta(milliseconds=round(seconds * 1000))
+        return moment.astimezone(self.start.tzinfo)
+
+    def text_at(self, seconds: float) -> str | None:
+        """The same in ISO 8601, such as `2026-11-02T08:14:30.250+01:00`; None beyond the calendar."""
+        try:
+            return self.at(seconds).isoformat(timespec="milliseconds")
+        except OverflowError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How ids are read; made by `Clock.parse`."""
+
+    pattern: str
+    timezone: str
+    """IANA name."""
+    _form: re.Pattern = field(repr=False, compare=False)
+    _directives: tuple[str, ...] = field(repr=False, compare=False)
+    _zone: ZoneInfo = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, pattern: str, timezone: str | None) -> Clock:
+        """A clock for a pattern such as `{camera}/%Y-%m-%d/%H-%M-%S`.
+
+        Args:
+            pattern: strptime's directives; `{camera}`: one character or more, `/` included, as few as fit; `*`: any
+                characters, `/` included, or none; all else is itself. It matches a whole id, or where it does not, the
+                end of one from a `/` on. A known video suffix at its end is dropped, as from ids.
+            timezone: the zone that the cameras' clocks show. There is no default: footage is seldom worked on where it
+                was taken, and servers run in UTC.
+
+        Raises:
+            ConfigError: the pattern cannot be read or says no day, or there is no such zone.
+        """
+        if timezone is None:
+            raise ConfigError(
+                "--clock needs --timezone, the zone that the cameras' clocks show, such as Europe/Berlin or UTC"
+            )
+        form, directives = _compile(strip_suffix(pattern), pattern)
+        return cls(pattern, timezone, form, directives, _zone(timezone))
+
+    @classmethod
+    def of_head(cls, head: dict) -> Clock | None:
+        """The clock that a results folder's run.json records; None where it records none.
+
+        Raises:
+            StoreError: what it records is no clock.
+        """
+        recorded = head.get("clock")
+        if recorded is None:
+            return None
+        try:
+            return cls.parse(str(recorded["pattern"]), str(recorded["timezone"]))
+        except (ConfigError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"run.json: its clock cannot be read ({error}); give --clock and --timezone to `vad-pipeline events`"
+            ) from error
+
+    def to_json(self) -> dict[str, str]:
+        """As run.json holds it."""
+        return {"pattern": self.pattern, "timezone": self.timezone}
+
+    def of(self, video_id: str) -> ClockReading | None:
+        """Camera and start; None where the id does not match, or names a day or time that does not exist.
+
+        A time that the clocks show twice, when they are put back, is the first of the two; one that they skip, when
+        they are put forward, is read as if they had not been yet (02:30 is then 03:30). An offset in the id (`%z`)
+        decides instead.
+        """
+        found = self._form.fullmatch(video_id)
+        if found is None:
+            return None
+        values = [found[f"d{index}"] for index in range(len(self._directives))]
+        try:
+            stated = datetime.strptime(BETWEEN.join(values), BETWEEN.join(f"%{each}" for each in self._directives))
+        except ValueError:  # the 31st of February
+            return None
+        if not FIRST_YEAR <= stated.year <= LAST_YEAR:
+            return None
+        start = stated if stated.tzinfo else stated.replace(tzinfo=self._zone)
+        return ClockReading(found["camera"] if CAMERA in self.pattern else None, _settled(start, self._zone))
+
+    def tell_unread(self, video_ids: Sequence[str]) -> None:
+        """Count and name, in one warning, the ids that say no time as the pattern has it."""
+        unread = [video_id for video_id in video_ids if self.of(video_id) is None]
+        if unread:
+            logger.warning(
+                "%d of %d ids say no time as --clock %s has it, their wall clock stays empty: %s",
+                len(unread),
+                len(video_ids),
+                self.pattern,
+                ", ".join(unread[:SHOWN_IDS]) + (", ..." if len(unread) > SHOWN_IDS else ""),
+            )
+
+
+def _settled(time: datetime, zone: ZoneInfo) -> datetime:
+    """The same moment as the zone's clocks show it: one that they skip is moved on."""
+    return time.astimezone(UTC).astimezone(zone)
+
+
+def _compile(pattern: str, shown: str) -> tuple[re.Pattern, tuple[str, ...]]:
+    """The regular expression of ids, with a group `dN` for each directive, and the directives."""
+    form, directives, said = [], [], []
+    for token in TOKEN.finditer(pattern):
+        if token["braces"]:
+            if token["braces"] != CAMERA or r"(?P<camera>.+?)" in form:
+                raise _refusal(shown, f"{token['braces']} is not known here or is given twice; only {CAMERA} is, once")
+            form.append(r"(?P<camera>.+?)")
+        elif token["brace"]:
+            raise _refusal(shown, f"a {token['brace']} stands alone; only {CAMERA} is known")
+        elif token["star"]:
+            form.append(r".*?")
+        elif token["text"]:
+            form.append(re.escape(token["text"]))
+        elif token["directive"] == "%":
+            form.append("%")
+        elif token["directive"] not in DIRECTIVES:
+            known = " ".join(f"%{each}" for each in DIRECTIVES)
+            raise _refusal(shown, f"%{token['directive']} is not understood, of strptime's these are: {known}")
+        else:
+            what, looks = DIRECTIVES[token["directive"]]
+            form.append(f"(?P<d{len(directives)}>{looks})")
+            directives.append(token["directive"])
+            said.append(what)
+    problem = _contradiction(said, directives)
+    if problem:
+        raise _refusal(shown, problem)
+    return re.compile(rf"(?:.*?/)??{''.join(form)}", re.DOTALL), tuple(directives)
+
+
+def _contradiction(said: list[str], directives: list[str]) -> str | None:
+    """What keeps the directives from saying one moment."""
+    twice = next((what for what in said if said.count(what) > 1), None)
+    if twice:
+        return f"it says the {twice} twice"
+    if "year" not in said or not ({"month", "day"} <= set(said) or "day of the year" in said):
+        return f"it says no day: it needs a year and a month and a day, as {EXAMPLE} has"
+    if "day of the year" in said and {"month", "day"} & set(said):
+        return "it says the day twice"
+    if ("I" in directives) != ("p" in directives):
+        return "%I, hours up to 12, and %p, which half of the day, need each other"
+    return None
+
+
+def _refusal(pattern: str, problem: str) -> ConfigError:
+    return ConfigError(f"--clock {pattern!r}: {problem}")
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # also paths out of the database, and its folders
+        raise ConfigError(f"--timezone {name!r}: no such zone; give an IANA name such as Europe/Berlin") from error

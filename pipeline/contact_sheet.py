@@ -1,0 +1,87 @@
+"""The contact sheet of an event: frames evenly over it, its peak framed, time and score under each."""
+
+from __future__ import annotations
+
+import io
+import math
+from datetime import UTC, timedelta
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vad_pipeline.extract.shards import write_bytes
+from vad_pipeline.model.curve import AnomalyCurve
+
+from .cutting import evenly
+from .event_rows import HeldEvent
+from .footage import Footage
+from .lettering import clock_text, strip
+
+SHEET_SUFFIX = ".png"
+N_FRAMES, N_COLUMNS = 12, 4
+CELL_WIDTH_PX, LETTERS_PX, GAP_PX = 320, 14, 4
+BORDER_PX, PEAK_COLOUR = 4, (230, 60, 40)
+
+
+def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEvent, *, score_name: str) -> None:
+    """Draw; the same frames give the same bytes.
+
+    Args:
+        path: the PNG.
+        footage: of the event's video.
+        curve: of the same.
+        held: the event.
+        score_name: what a score is called.
+
+    Raises:
+        VideoError: the footage does not give the frames.
+        StoreError: the file cannot be written.
+    """
+    event = held.event
+    numbers = evenly(event.start_frame, event.end_frame, N_FRAMES, peak=event.peak_frame)
+    cells = []
+    for number, frame in zip(numbers, footage.frames_at(numbers), strict=True):
+        width, height = frame.size_px
+        pixels = frame.rgb((CELL_WIDTH_PX, max(1, round(height * CELL_WIDTH_PX / width)))).copy()
+        if number == event.peak_frame:
+            _frame(pixels)
+        mark = "peak " if number == event.peak_frame else ""
+        text = f"{time_at(held, curve, number)}  {mark}{curve.scores[number]:.3f}"
+        cells.append(np.concatenate([pixels, strip([text], width=CELL_WIDTH_PX, size_px=LETTERS_PX)]))
+    score = f"peak {score_name} {event.peak_score:.3f}"
+    title = f"{event.category}, {score}, {time_at(held, curve, event.start_frame)}, {len(numbers)} of its "
+    grid = _grid(cells)
+    lines = [held.event_id, f"{title}{event.end_frame - event.start_frame} frames"]
+    sheet = np.concatenate([strip(lines, width=grid.shape[1], size_px=LETTERS_PX + 2), grid])
+    data = io.BytesIO()
+    Image.fromarray(sheet).save(data, format="PNG")
+    write_bytes(path, data.getvalue())
+
+
+def time_at(held: HeldEvent, curve: AnomalyCurve, frame: int) -> str:
+    """When a frame of an event's video was, on the wall clock where that is known."""
+    seconds = float(curve.frame_seconds[frame])
+    time = held.start_time
+    if time is not None:
+        moment = time.astimezone(UTC) + timedelta(seconds=seconds - held.event.start_seconds)
+        time = moment.astimezone(time.tzinfo)
+    return clock_text(time, seconds)
+
+
+def _frame(pixels: np.ndarray) -> None:
+    """Mark the peak."""
+    for side in (np.s_[:BORDER_PX], np.s_[-BORDER_PX:], np.s_[:, :BORDER_PX], np.s_[:, -BORDER_PX:]):
+        pixels[side] = PEAK_COLOUR
+
+
+def _grid(cells: list[np.ndarray]) -> np.ndarray:
+    """Cells in rows; frames of other sizes than the first (streams may change theirs) are cut or filled up."""
+    height = cells[0].shape[0]
+    n_rows, n_columns = math.ceil(len(cells) / N_COLUMNS), min(N_COLUMNS, len(cells))
+    grid = np.zeros((n_rows * (height + GAP_PX), n_columns * (CELL_WIDTH_PX + GAP_PX) - GAP_PX, 3), np.uint8)
+    for place, cell in enumerate(cells):
+        top, left = place // N_COLUMNS * (height + GAP_PX), place % N_COLUMNS * (CELL_WIDTH_PX + GAP_PX)
+        cell = cell[:height]
+        grid[top : top + len(cell), left : left + CELL_WIDTH_PX] = cell
+    return grid

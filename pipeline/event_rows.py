@@ -1,0 +1,86 @@
+"""events.jsonl: one event a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+
+from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.names import is_plain_id
+from vad_pipeline.model.curve import Event
+
+from .clock import ClockReading
+
+EVENTS_NAME = "events.jsonl"
+
+
+def event_row(video_id: str, event: Event, reading: ClockReading | None) -> dict:
+    """A line of events.jsonl, its names in the contract's order.
+
+    Args:
+        video_id: of the event's video.
+        event: the event.
+        reading: what the id says of the time; None: the wall clock is not known.
+    """
+    values = asdict(event)
+    row = {"event_id": values.pop("event_id"), "video": video_id}
+    row |= {name: values.pop(name) for name in ("start_frame", "end_frame", "start_seconds", "end_seconds")}
+    row |= {
+        "start_time": reading and reading.text_at(event.start_seconds),
+        "end_time": reading and reading.text_at(event.end_seconds),
+    }
+    return row | values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldEvent:
+    """A line of events.jsonl."""
+
+    video: str
+    event: Event
+    start_time: datetime | None
+    """Wall clock, aware; None where it is not known."""
+    end_time: datetime | None
+
+    @property
+    def event_id(self) -> str:
+        """Of the event."""
+        return self.event.event_id
+
+
+def read_events(results: Path) -> Iterator[HeldEvent]:
+    """The events of a results folder, as they lie there.
+
+    Raises:
+        ConfigError: it has none.
+        StoreError: they cannot be read.
+    """
+    path = results / EVENTS_NAME
+    anew = f"write it anew with `vad-pipeline events {results} --threshold T`"
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield _held(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                    raise StoreError(f"{path}: line {number} cannot be read ({error!r}); {anew}") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: is not there; {anew}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); {anew}") from error
+
+
+def _held(row: dict) -> HeldEvent:
+    event = Event(**{each.name: row[each.name] for each in fields(Event)})
+    if not all(isinstance(frame, int) for frame in (event.start_frame, event.end_frame, event.peak_frame)):
+        raise ValueError("its frames are not whole numbers")
+    if not is_plain_id(row["video"]):
+        raise ValueError("its video id cannot be used")
+    f"{row['video']}{event.event_id}{event.category}".encode()  # text that can be printed: no lone surrogates
+    start, end = (row.get(name) and datetime.fromisoformat(row[name]) for name in ("start_time", "end_time"))
+    if any(time and not time.tzinfo for time in (start, end)):
+        raise ValueError("its times have no offset")
+    return HeldEvent(row["video"], event, start, end)

@@ -1,0 +1,109 @@
+"""MANIFEST.csv of a folder of clips: what each was cut from, and how."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from vad_pipeline.extract.shards import write_bytes
+from vad_pipeline.extract.source import SourceFile, readable
+from vad_pipeline.model.curve import AnomalyCurve
+
+from .clip_file import Clip, end_seconds
+from .event_rows import HeldEvent
+from .file_names import safe_stem
+from .run_settings import RunSettings
+
+logger = logging.getLogger(__name__)
+
+MANIFEST_NAME = "MANIFEST.csv"
+CLIP_SUFFIX = ".mp4"
+
+EVENT_COLUMNS = (
+    "event_id video camera start_frame end_frame start_seconds end_seconds start_time end_time "
+    "category peak_score calibrated"
+).split()
+SOURCE_COLUMNS = "source source_size source_mtime_ns source_sha256".split()
+ASKED_COLUMNS = "pre_seconds post_seconds".split()
+CLIP_COLUMNS = "clip_start_frame clip_end_frame clip_start_seconds clip_end_seconds made sound".split()
+COLUMNS = ["clip", *EVENT_COLUMNS, *SOURCE_COLUMNS, *ASKED_COLUMNS, *CLIP_COLUMNS]
+
+
+def clip_name(held: HeldEvent) -> str:
+    """The file name of an event's clip."""
+    return f"{safe_stem(held.video)}@{held.event.start_frame}-{held.event.end_frame}{CLIP_SUFFIX}"
+
+
+def event_part(held: HeldEvent, settings: RunSettings) -> dict[str, str]:
+    """What a row says of the event."""
+    event = held.event
+    reading = settings.clock.of(held.video) if settings.clock else None
+    values = {
+        "event_id": held.event_id,
+        "video": held.video,
+        "camera": (reading and reading.camera) or "",
+        "start_frame": event.start_frame,
+        "end_frame": event.end_frame,
+        "start_seconds": f"{event.start_seconds:.6f}",
+        "end_seconds": f"{event.end_seconds:.6f}",
+        "start_time": held.start_time.isoformat(timespec="milliseconds") if held.start_time else "",
+        "end_time": held.end_time.isoformat(timespec="milliseconds") if held.end_time else "",
+        "category": event.category,
+        "peak_score": f"{event.peak_score:.6f}",
+        "calibrated": str(settings.calibrated).lower(),
+    }
+    return {name: str(value) for name, value in values.items()}
+
+
+def asked_part(file: SourceFile, pre_seconds: float, post_seconds: float) -> dict[str, str]:
+    """What a row says of the source and of the rolls asked for, as far as it is known before a clip is made."""
+    return {
+        "source": readable(file.path),
+        "source_size": str(file.size),
+        "source_mtime_ns": str(file.mtime_ns),
+        "pre_seconds": f"{pre_seconds:g}",
+        "post_seconds": f"{post_seconds:g}",
+    }
+
+
+def clip_part(clip: Clip, curve: AnomalyCurve, *, sha256: str) -> dict[str, str]:
+    """What a row says of the clip."""
+    return {
+        "clip_start_frame": str(clip.first),
+        "clip_end_frame": str(clip.end),
+        "clip_start_seconds": f"{curve.frame_seconds[clip.first]:.6f}",
+        "clip_end_seconds": f"{end_seconds(curve, clip.end):.6f}",
+        "made": clip.how,
+        "sound": clip.sound,
+        "source_sha256": sha256,
+    }
+
+
+def read_manifest(folder: Path) -> dict[str, dict[str, str]]:
+    """Rows by clip, of clips that are there; none where there is no manifest, or one that cannot be read."""
+    path = folder / MANIFEST_NAME
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        logger.warning("%s: cannot be read (%s); it is written anew, and all clips with it", path, error)
+        return {}
+    whole = (row for row in rows if list(row) == COLUMNS and None not in row.values())
+    return {row["clip"]: row for row in whole if (folder / row["clip"]).is_file()}
+
+
+def write_manifest(folder: Path, rows: Iterable[dict[str, str]]) -> None:
+    """Put the manifest in place, by video and time.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda row: (row["video"], int(row["start_frame"]), row["clip"])))
+    write_bytes(folder / MANIFEST_NAME, text.getvalue().encode(errors="backslashreplace"))

@@ -1,0 +1,65 @@
+"use strict";
+// Numbers and names as people read them, and small helpers for the document.
+
+/** The element with this id. */
+vad.$ = (id) => document.getElementById(id);
+
+/** A new element: its text is text, whatever it holds. */
+vad.make = (tag, { text, className, ...attributes } = {}, ...children) => {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+};
+
+/** Seconds as h:mm:ss, with `digits` of a second's fraction; cut off, not rounded, as players do. */
+vad.clock = (seconds, digits = 0) => {
+  const scale = 10 ** digits;
+  const whole = Math.floor(seconds * scale + 1e-6); // times such as 0.28999999 are 0.29
+  const s = Math.floor(whole / scale);
+  const parts = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60];
+  const text = `${parts[0]}:${String(parts[1]).padStart(2, "0")}:${String(parts[2]).padStart(2, "0")}`;
+  const short = parts[0] ? text : text.slice(2).replace(/^0/, "");
+  return digits ? `${short}.${String(whole % scale).padStart(digits, "0")}` : short;
+};
+
+/** How long something is: 36.8 s, 1:20 min, 1:02:03 h. */
+vad.length = (seconds) => {
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  return `${vad.clock(seconds)} ${seconds < 3600 ? "min" : "h"}`;
+};
+
+/** `1 event`, `3 events`. */
+vad.count = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
+
+/** A day as people write it, `2 November 2026`; `day` is 2026-11-02. */
+vad.day = (day) =>
+  new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" }).format(new Date(`${day}T00:00:00Z`));
+
+/** A camera's name; one that is a number only is called `camera 3`. */
+vad.camera = (name) => (/^\d+$/.test(name) ? `camera ${name}` : name);
+
+/**
+ * Wall clock at a second of a video: `2 November, 14:30:34`; cut off to the second, as clocks are.
+ * @param clock as the video's data file has it: camera, start in seconds since 1970, IANA zone
+ */
+vad.wallClock = ({ start, zone }, seconds) => {
+  const moment = new Date(Math.floor(start + seconds + 1e-6) * 1000);
+  const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", timeZone: zone }).format(moment);
+  const time = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: zone }).format(moment);
+  return `${day}, ${time}`;
+};
+
+/** A score; never rounded up to a threshold that it does not reach. */
+vad.score = (score) => (Math.floor(score * 1000 + 1e-6) / 1000).toFixed(3);
+
+/** Calls `act` once a frame at most, with the last arguments. */
+vad.eachFrame = (act) => {
+  let waiting = null;
+  return (...last) => {
+    if (waiting === null) requestAnimationFrame(() => ((last = waiting), (waiting = null), act(...last)));
+    waiting = last;
+  };
+};

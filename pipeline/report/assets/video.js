@@ -1,0 +1,231 @@
+"use strict";
+// One video: footage, curve, seek bar and list share one cursor and one threshold.
+
+(function () {
+  const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4, 8];
+  const { $ } = vad;
+
+  class VideoView {
+    /** @param overview what the overview's data file says: threshold, categories, colleagues' verdicts */
+    constructor(overview) {
+      this.overview = overview;
+      this.player = new vad.Player({
+        video: $("video"),
+        still: $("still"),
+        onFrame: (frame) => this.follow(frame),
+        onState: () => this.showState(),
+      });
+      const seek = (seconds) => this.player.seek(this.curve.frameAt(seconds));
+      this.chart = new vad.Chart($("chart"), seek);
+      this.seekbar = new vad.SeekBar($("seekbar"), seek);
+      this.chart.onView = (view) => this.seekbar.setView(view);
+      this.list = new vad.EventList($("events"), { onOpen: (index) => this.goTo(index) });
+      this.looping = false;
+      this.listen();
+    }
+
+    listen() {
+      const click = (id, act) => $(id).addEventListener("click", act);
+      click("play", () => this.player.toggle());
+      click("previous-event", () => this.step(-1));
+      click("next-event", () => this.step(1));
+      click("loop", () => this.loop());
+      click("zoom-in", () => this.chart.zoom(2));
+      click("zoom-out", () => this.chart.zoom(0.5));
+      click("zoom-fit", () => this.chart.fit());
+      click("threshold-reset", () => this.setThreshold(this.overview.threshold));
+      const find = vad.eachFrame(() => this.findEvents());
+      $("threshold").addEventListener("input", () => this.setThreshold($("threshold").valueAsNumber, find));
+      $("threshold-number").addEventListener("change", () => {
+        const typed = $("threshold-number").valueAsNumber;
+        this.setThreshold(typed >= 0 && typed <= 1 ? typed : this.threshold);
+      });
+      $("near").addEventListener("change", () => this.findEvents());
+      $("speed").append(...SPEEDS.map((speed) => vad.make("option", { text: `${speed}×`, value: speed })));
+      $("speed").value = 1;
+      $("speed").addEventListener("change", () => this.player.setRate(Number($("speed").value)));
+      $("video").addEventListener("click", () => this.player.toggle());
+    }
+
+    /** Show the video whose data file this is; the promise ends once it stands. */
+    async open(key, frame = 0) {
+      this.key = key;
+      const data = await vad.load(key);
+      const curve = await vad.openCurve(data.curve);
+      if (this.key !== key) return; // another one was asked for meanwhile
+      Object.assign(this, { data, curve, threshold: this.overview.threshold });
+      document.title = `${data.id}: review`;
+      $("video-name").textContent = data.id;
+      $("source").textContent = data.source;
+      $("clock-cell").hidden = !data.clock;
+      this.pictures = data.pictures;
+      this.list.open({
+        categories: data.categories,
+        pictures: data.pictures,
+        clock: data.clock,
+        others: this.overview.verdicts.filter((each) => each.video === data.id),
+      });
+      this.chart.open(curve, data.truth);
+      this.seekbar.open(curve, data.truth);
+      this.setLoop(false);
+      this.player.open(curve, data.media, data.pictures);
+      this.showStrip();
+      this.setThreshold(this.threshold);
+      this.player.seek(frame);
+    }
+
+    close() {
+      this.key = null;
+      this.player.close();
+    }
+
+    showStrip() {
+      const frames = this.data.strip.filter((frame) => frame in this.pictures);
+      $("strip").hidden = !frames.length;
+      $("strip").replaceChildren(
+        ...frames.map((frame) => {
+          const label = `Go to ${vad.clock(this.curve.startOf(frame))}`;
+          const button = vad.make("button", { type: "button", "aria-label": label, title: label, tabindex: -1 });
+          button.append(vad.make("img", { src: this.pictures[frame], alt: "" }));
+          button.addEventListener("click", () => this.player.seek(frame));
+          return button;
+        }),
+      );
+    }
+
+    /** Another threshold: the slider, its number and the events follow. */
+    setThreshold(threshold, find = () => this.findEvents()) {
+      this.threshold = threshold;
+      $("threshold").value = threshold;
+      $("threshold-number").value = threshold;
+      find();
+    }
+
+    findEvents() {
+      const { mergeGap } = this.overview;
+      const name = (event) => ({ ...event, category: this.data.categories[event.column] });
+      this.events = vad.findEvents(this.curve, this.data.id, this.threshold, mergeGap).map(name);
+      this.near = $("near").checked
+        ? vad.nearMisses(this.curve, this.data.id, this.threshold, mergeGap).map(name)
+        : [];
+      this.shown = [...this.events, ...this.near].sort((a, b) => a.start - b.start);
+      const near = $("near").checked ? `, ${this.near.length} near` : "";
+      $("event-count").textContent = vad.count(this.events.length, "event") + near;
+      this.list.setEvents(this.shown);
+      this.chart.setEvents(this.events, this.near, this.threshold);
+      this.seekbar.setEvents(this.events, this.near);
+      this.showLegend();
+      this.list.setCurrent(this.eventAt(this.player.frame));
+    }
+
+    showLegend() {
+      const columns = [...new Set(this.shown.map((event) => event.column))].sort((a, b) => a - b);
+      const items = columns.map((column) => vad.make("li", {}, vad.swatch(column), ` ${this.data.categories[column]}`));
+      if (this.data.truth?.length) {
+        items.push(vad.make("li", {}, vad.make("span", { className: "swatch truth" }), " Ground truth"));
+      }
+      $("legend").replaceChildren(...items);
+    }
+
+    /** The cursor is at a frame now. */
+    follow(frame) {
+      const event = this.shown?.[this.looped];
+      if (this.looping && event && this.player.playing && (frame >= event.end || frame < event.start)) {
+        return this.player.seek(event.start);
+      }
+      const seconds = this.curve.startOf(frame);
+      this.chart.setCursor(seconds);
+      this.seekbar.setCursor(seconds);
+      const { column, percent } = this.curve.leadingAt(frame);
+      $("at-time").textContent = vad.clock(seconds, 2);
+      const { clock } = this.data;
+      if (clock) {
+        const camera = clock.camera ? `${vad.camera(clock.camera)}, ` : "";
+        $("at-clock").textContent = camera + vad.wallClock(clock, seconds);
+      }
+      $("at-frame").textContent = `${frame.toLocaleString("en")} of ${this.curve.frames.toLocaleString("en")}`;
+      $("at-score").textContent = vad.score(this.curve.scoreAt(frame));
+      $("at-category").textContent = `${this.data.categories[column]} ${percent}%`;
+      this.list.setCurrent(this.eventAt(frame));
+    }
+
+    /** Number of the event that a frame lies in, -1 for none. */
+    eventAt(frame) {
+      return (this.shown || []).findIndex((event) => event.start <= frame && frame < event.end);
+    }
+
+    goTo(index) {
+      const event = this.shown[index];
+      if (!event) return;
+      if (this.looping) this.looped = index;
+      this.player.seek(event.start);
+      this.list.setCurrent(index);
+    }
+
+    /** To the next event, or the one before. */
+    step(by) {
+      const { frame } = this.player;
+      const later = this.shown.findIndex((event) => event.start > frame);
+      const earlier = this.shown.findLastIndex((event) => event.start < frame);
+      this.goTo(by > 0 ? later : earlier);
+    }
+
+    /** Repeat the event at the cursor, or the next one. */
+    loop() {
+      if (this.looping) return this.setLoop(false);
+      const { frame } = this.player;
+      let index = this.eventAt(frame);
+      if (index < 0) index = this.shown.findIndex((event) => event.start > frame);
+      if (index < 0) return;
+      this.looped = index;
+      this.setLoop(true);
+      this.player.seek(this.shown[index].start);
+      this.player.play();
+    }
+
+    setLoop(on) {
+      this.looping = on;
+      $("loop").setAttribute("aria-pressed", String(on));
+    }
+
+    /** Mark the event at the cursor; the same verdict again takes it back. */
+    mark(verdict) {
+      const event = this.shown[this.list.current];
+      if (!event) return;
+      const same = vad.verdicts.get(event.id)?.verdict === verdict;
+      this.list.mark(event, { verdict: same ? "" : verdict });
+    }
+
+    changeSpeed(by) {
+      const now = SPEEDS.indexOf(this.player.rate) + by;
+      const speed = SPEEDS[Math.min(Math.max(now, 0), SPEEDS.length - 1)];
+      $("speed").value = speed;
+      this.player.setRate(speed);
+    }
+
+    changeThreshold(by) {
+      this.setThreshold(Math.min(Math.max(Math.round((this.threshold + by) * 1000) / 1000, 0), 1));
+    }
+
+    showState() {
+      $("play").textContent = this.player.playing ? "Pause" : "Play";
+      const note = $("stage-note");
+      note.hidden = this.player.usesVideo;
+      $("stage").hidden = false;
+      if (note.hidden) return;
+      const some = Object.keys(this.data.pictures).length > 0;
+      note.textContent = [this.whyStill(), ...this.data.problems.map((problem) => `${problem}.`)].join(" ");
+      $("stage").hidden = !some;
+    }
+
+    /** Why pictures stand in for the footage. */
+    whyStill() {
+      const nearest = "The picture nearest to the cursor is shown.";
+      if (this.data.media) return `This browser cannot play the file, or it is not there. ${nearest}`;
+      if (this.data.playable || !Object.keys(this.data.pictures).length) return "There is no footage to play.";
+      return `Browsers do not play this file; previews come with "vad-pipeline report --proxy auto". ${nearest}`;
+    }
+  }
+
+  vad.VideoView = VideoView;
+})();

@@ -1,0 +1,71 @@
+"""The sound of a stretch of footage, copied as it is into an mp4 file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import av
+
+from vad_pipeline.extract.reader import open_container
+
+COPIED_SOUND = frozenset({"aac", "mp3"})  # what every player of mp4 knows
+
+
+@dataclass(slots=True)
+class Sound:
+    """Packets of one stream, their times counted from the stretch's start."""
+
+    stream: av.AudioStream
+    packets: list[av.Packet] = field(repr=False)
+
+    def packets_for(self, out: av.container.OutputContainer) -> Iterator[av.Packet]:
+        """The packets, as of a stream that is added to `out`."""
+        copy = out.add_stream_from_template(self.stream)
+        for packet in self.packets:
+            packet.stream = copy
+            yield packet
+
+
+@contextlib.contextmanager
+def sound_between(path: str, start: float, end: float) -> Iterator[tuple[Sound | None, str]]:
+    """The sound from `start` to `end` seconds of a file, where it can be copied.
+
+    Yields:
+        The sound or None, and what became of it: `copied`, `dropped` (of a kind that is not copied), or empty where
+        there is none.
+    """
+    with open_container(path) as container:
+        stream = next(iter(container.streams.audio), None)
+        if stream is None or stream.codec_context is None:
+            yield None, ""
+            return
+        name = stream.codec_context.codec.canonical_name
+        if name not in COPIED_SOUND or (name == "aac" and not stream.codec_context.extradata):
+            yield None, "dropped"
+            return
+        try:
+            packets = _packets(container, stream, start, end)
+        except (av.error.FFmpegError, ValueError):
+            yield None, "dropped"
+            return
+        yield (Sound(stream, packets), "copied") if packets else (None, "")
+
+
+def _packets(
+    container: av.container.InputContainer, stream: av.AudioStream, start: float, end: float
+) -> list[av.Packet]:
+    opened = (container.start_time or 0) / av.time_base
+    first, last = (round((seconds + opened) / stream.time_base) for seconds in (start, end))
+    container.seek(first, stream=stream, backward=True)
+    packets = []
+    for packet in container.demux(stream):
+        if not packet.size or packet.pts is None or packet.dts is None or packet.pts < first:
+            continue
+        if packet.pts >= last:
+            break
+        packet.pts -= first
+        packet.dts -= first
+        packets.append(packet)
+    return packets

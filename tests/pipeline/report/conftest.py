@@ -1,0 +1,159 @@
+"""A report of rendered videos whose curves are known, and Chromium to open it with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vad_pipeline.extract.source import readable
+from vad_pipeline.model.curve import AnomalyCurve
+from vad_pipeline.pipeline.report.page import ReportConfig, write_report
+from vad_pipeline.pipeline.results import Results, RunHead, write_curve
+
+CATEGORIES = ("Normal", "Fighting", "Explosion", "Robbery")
+FPS = Fraction(25)
+PATIENCE_SECONDS = 10
+N_FRAMES = 400
+VIDEOS = {
+    "plain": ("cam/plain", "plain.mp4"),
+    "variable": ("cam/variable", "variable.mp4"),
+    "old": ("cam/old", "old.avi"),
+    "gone": ("cam/gone", "gone.mp4"),
+    "html": (
+        "cam/<img src=x onerror=alert(1)> <script>alert(2)<",
+        "<img src=x onerror=alert(1)> <script>alert(2)<.mp4",
+    ),
+    "quoted": ('cam/it\'s "quoted" #1 100% & more', 'it\'s "quoted" #1 100% & more.mp4'),
+    "no_utf8": (r"cam/caf\xe9", os.fsdecode(b"caf\xe9.mp4")),
+}
+"""What each is for -> id, file name."""
+TICKS = np.cumsum(np.random.default_rng(5).choice([30, 40, 50, 200], N_FRAMES)) - 30
+
+
+def curve_of(video_id: str, seconds: np.ndarray, source: str, seed: int) -> AnomalyCurve:
+    """Scores and categories by snippet, different in each video; ties and gaps of all sizes."""
+    rng = np.random.default_rng(seed)
+    n = -(-len(seconds) // 16)
+    scores = np.round(rng.random(n) * 40).astype(np.float32) / np.float32(40)
+    category = rng.random((n, len(CATEGORIES))).astype(np.float32)
+    category /= category.sum(axis=1, keepdims=True)
+    per_frame = scores[np.arange(len(seconds)) // 16]
+    return AnomalyCurve(video_id, per_frame, seconds, category, CATEGORIES, 16, FPS, source)
+
+
+@pytest.fixture(scope="session")
+def ids() -> dict[str, str]:
+    """What a video is for -> its id."""
+    return {role: video_id for role, (video_id, _) in VIDEOS.items()}
+
+
+@pytest.fixture(scope="session")
+def curves(tmp_path_factory, make_numbered) -> dict[str, AnomalyCurve]:
+    """Curves of footage that is there (but one), by id."""
+    folder = tmp_path_factory.mktemp("review")
+    plain = make_numbered(folder / "plain.mp4", N_FRAMES)
+    make_numbered(folder / "variable.mp4", N_FRAMES, ticks=(TICKS - TICKS[0]).tolist(), tick=Fraction(1, 1000))
+    make_numbered(folder / "old.avi", N_FRAMES, codec="mpeg4", bframes=0)
+    for role in ("html", "quoted", "no_utf8"):
+        shutil.copy(plain, folder / VIDEOS[role][1])
+    found = {}
+    for seed, (role, (video_id, name)) in enumerate(VIDEOS.items()):
+        seconds = np.arange(N_FRAMES) / 25
+        if role == "variable":
+            seconds = (TICKS - TICKS[0]) / 1000
+        found[video_id] = curve_of(video_id, seconds, readable(folder / name), seed)
+    return found
+
+
+@pytest.fixture(scope="session")
+def make_report():
+    """make_report(folder, curves, **config) -> the page of a results folder of these curves."""
+
+    def make(folder: Path, curves: dict[str, AnomalyCurve], *, calibrated=True, clock=None, **config) -> Path:
+        results = Results(folder)
+        fixed = ("model.pth", "0" * 64, "ucf-crime", CATEGORIES, {}, "recipe", 0, 0.5, calibrated)
+        results.begin(RunHead(*fixed, clock=clock))
+        for curve in curves.values():
+            write_curve(results.curves, curve, recipe_id="recipe", made_from=curve.video_id, threshold=0.5)
+        results.write_events(threshold=0.5, merge_gap_seconds=1.0)
+        return write_report(Results.open(folder), ReportConfig(**config), on_video=lambda video: None).page
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def page_path(curves, make_report) -> Path:
+    """The page of all of them; beside the footage, so that links are relative."""
+    return make_report(Path(curves["cam/plain"].source).parent / "results", curves)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright (pip)")
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("no Chromium to open the page with (apt-get install chromium, or CHROMIUM=/path/to/it)")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Opened:
+    """A page that is open, and what it asked for and said."""
+
+    def __init__(self, page, address: str):
+        self.page = page
+        self.address = address
+        self.requests: list[str] = []
+        self.said: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("dialog", lambda dialog: (self.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def show(self, key: str | None = None, *, frame: int = 0) -> Opened:
+        """Show a video, or the overview."""
+        self.page.goto("about:blank")
+        self.page.goto(self.address + (f"#video={key}&frame={frame}" if key else ""))
+        if key:
+            self.until("vad.view.shown && document.getElementById('at-frame').textContent")
+        else:
+            self.page.wait_for_selector(".rows .row")
+        return self
+
+    def ready(self) -> Opened:
+        """Once the footage stands at the cursor."""
+        self.until("(v => v.readyState >= 2 && !v.seeking)(document.getElementById('video'))")
+        return self
+
+    def until(self, condition: str) -> None:
+        """Wait for a JavaScript expression to hold (Playwright's own way of it needs eval, which the page forbids)."""
+        for _ in range(PATIENCE_SECONDS * 50):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(20)
+        raise AssertionError(f"never came true: {condition}; {self.said}")
+
+
+@pytest.fixture
+def open_page(browser, page_path):
+    """open_page(path=..., width=1280, scheme="light") -> Opened; no network."""
+    contexts = []
+
+    def open_at(path: Path = page_path, *, width=1280, height=800, scheme="light") -> Opened:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, offline=True, accept_downloads=True
+        )
+        contexts.append(context)
+        return Opened(context.new_page(), path.as_uri())
+
+    yield open_at
+    for context in contexts:
+        context.close()

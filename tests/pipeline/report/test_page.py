@@ -1,0 +1,365 @@
+"""The review page in a browser, opened from disk, without a network."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vad_pipeline.model.curve import find_events
+from vad_pipeline.pipeline.report.video_data import key_of
+from vad_pipeline.pipeline.verdicts import read_verdicts
+
+THRESHOLDS = (0, 0.075, 0.3, 0.5, 0.501, 0.725, 0.9, 1)
+SERIOUS = ("serious", "critical")
+EVENTS = """vad.view.events.map(e => [e.id, e.start, e.end, e.startSeconds, e.endSeconds, e.category, e.percent,
+    e.peakScore, e.peakFrame])"""
+
+
+def expected_events(curve, threshold: float) -> list[list]:
+    return [
+        [
+            event.event_id,
+            event.start_frame,
+            event.end_frame,
+            event.start_seconds,
+            event.end_seconds,
+            event.category,
+            int(np.rint(100 * event.category_probability)),
+            event.peak_score,
+            event.peak_frame,
+        ]
+        for event in find_events(curve, threshold=threshold)
+    ]
+
+
+def shown_frame(opened) -> int:
+    return opened.page.evaluate("vad.view.player.frame")
+
+
+def test_it_opens_from_disk_and_asks_for_nothing_but_its_own_files(open_page, curves, page_path, ids):
+    opened = open_page().show()
+    assert opened.page.locator(".rows .row").count() == len(curves)
+    opened.page.get_by_role("link", name=ids["plain"]).click()
+    opened.page.wait_for_selector("#events .event")
+    opened.ready()
+    assert opened.said == []
+    home = page_path.parent.parent.parent.as_uri()
+    assert all(url.startswith((home, "data:")) for url in opened.requests), opened.requests
+    blocked = opened.page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', error => String(error))")
+    assert "Failed to fetch" in blocked and any("Content Security Policy" in line for line in opened.said)
+
+
+def test_worst_first_then_by_any_column(open_page, curves, ids):
+    opened = open_page().show()
+    names = lambda: opened.page.locator(".rows .name").all_text_contents()  # noqa: E731
+    by_peak = sorted(curves, key=lambda video: (-float(curves[video].scores.max()), video))
+    assert names() == by_peak
+    opened.page.get_by_role("button", name="Video").click()
+    assert sorted(names()) == sorted(curves) and names() != by_peak
+    n_events = {video: len(find_events(curve, threshold=0.5)) for video, curve in curves.items()}
+    opened.page.get_by_role("button", name="Events").click()
+    assert [n_events[name] for name in names()] == sorted(n_events.values(), reverse=True)
+    opened.page.get_by_label("Search").fill("CAM pla")
+    opened.until("document.querySelectorAll('.rows .row').length === 1")
+    assert names() == [ids["plain"]]
+    opened.page.get_by_label("Search").fill("")
+    opened.page.get_by_label("Category").select_option("Robbery")
+    strongest = {video: max(find_events(c, threshold=0.5), key=lambda e: e.peak_score) for video, c in curves.items()}
+    assert set(names()) == {video for video, event in strongest.items() if event.category == "Robbery"}
+
+
+@pytest.mark.parametrize("role", ["plain", "variable"])
+def test_a_click_on_the_curve_seeks_to_that_very_frame(open_page, curves, number_of, ids, role):
+    video = ids[role]
+    opened = open_page().show(key_of(video)).ready()
+    box = opened.page.locator("#chart .u-over").bounding_box()
+    opened.page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2)
+    opened.page.wait_for_timeout(50)
+    opened.ready()
+    seconds = curves[video].frame_seconds
+    aimed = np.searchsorted(seconds, 0.6 * (seconds[-1] + 1 / 25), side="right") - 1
+    frame = shown_frame(opened)
+    assert abs(frame - aimed) <= 1
+    current = opened.page.evaluate("document.getElementById('video').currentTime")
+    assert np.searchsorted(seconds, current, side="right") - 1 == frame
+    opened.page.wait_for_timeout(200)
+    assert number_of(picture_of(opened)) == frame
+    assert opened.page.locator("#at-frame").text_content() == f"{frame} of 400"
+    assert float(opened.page.locator("#at-time").text_content().split(":")[1]) == pytest.approx(
+        seconds[frame], abs=0.01
+    )
+
+
+def picture_of(opened) -> np.ndarray:
+    """What the video element shows, without the bars beside it and its rounded corners."""
+    image = np.asarray(Image.open(io.BytesIO(opened.page.locator("#video").screenshot())).convert("RGB"))
+    height, width = image.shape[:2]
+    picture_width = min(width, round(height * 160 / 96))
+    left = (width - picture_width) // 2
+    return image[:, left : left + picture_width]
+
+
+@pytest.mark.parametrize("role", ["plain", "variable", "quoted"])
+def test_the_slider_finds_the_events_that_python_finds(open_page, curves, ids, role):
+    video = ids[role]
+    opened = open_page().show(key_of(video))
+    counts = set()
+    for threshold in THRESHOLDS:
+        opened.page.locator("#threshold").fill(str(threshold))
+        expected = expected_events(curves[video], threshold)
+        opened.until(f"vad.view.threshold === {threshold} && vad.view.events.length === {len(expected)}")
+        assert opened.page.evaluate(EVENTS) == expected
+        assert opened.page.locator("#event-count").text_content().split()[0] == str(len(expected))
+        assert opened.page.locator("#events .event").count() == len(expected)
+        counts.add(len(expected))
+    assert len(counts) >= 4
+
+
+def test_near_misses_are_events_of_a_lower_threshold_without_those_that_are_there(open_page, curves, ids):
+    opened = open_page().show(key_of(ids["plain"]))
+    lower = {t: find_events(curves[ids["plain"]], threshold=t - 0.1) for t in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)}
+    near = {t: [e.event_id for e in found if e.peak_score < np.float32(t)] for t, found in lower.items()}
+    threshold, expected = max(near.items(), key=lambda pair: len(pair[1]))
+    opened.page.locator("#threshold").fill(str(threshold))
+    opened.page.get_by_label("Near misses").check()
+    assert expected and opened.page.evaluate("vad.view.near.map(e => e.id)") == expected
+    assert opened.page.locator("#events .near").count() == len(expected)
+
+
+def test_keys(open_page, curves, ids):
+    opened = open_page().show(key_of(ids["plain"])).ready()
+    press = opened.page.keyboard.press
+    events = find_events(curves[ids["plain"]], threshold=0.5)
+    later = [event for event in events if event.start_frame > 0]
+    press("n")
+    assert shown_frame(opened) == later[0].start_frame
+    press(".")
+    assert shown_frame(opened) == later[0].start_frame + 1
+    press("p")
+    assert shown_frame(opened) == later[0].start_frame
+    press("ArrowRight")
+    assert shown_frame(opened) == later[0].start_frame + 125
+    press("ArrowLeft")
+    press("r")
+    assert opened.page.locator("[aria-current] [data-verdict=real]").get_attribute("aria-pressed") == "true"
+    press("r")
+    assert opened.page.locator("[aria-current] [data-verdict=real]").get_attribute("aria-pressed") == "false"
+    press("ArrowUp")
+    assert opened.page.evaluate("vad.view.threshold") == 0.51
+    press("+")
+    assert opened.page.evaluate("vad.view.chart.view[1] - vad.view.chart.view[0]") == pytest.approx(8, abs=0.01)
+    press("Space")
+    opened.until("!document.getElementById('video').paused")
+    opened.until(f"vad.view.player.frame > {later[0].start_frame + 5}")
+    press("Space")
+    opened.until("document.getElementById('video').paused")
+    press("]")
+    assert opened.page.evaluate("document.getElementById('video').playbackRate") == 1.5
+    press("End")
+    assert shown_frame(opened) == 399
+    press("Home")
+    assert shown_frame(opened) == 0
+    opened.page.get_by_role("button", name="Next event").click()  # and Space still plays
+    press("Space")
+    opened.until("!document.getElementById('video').paused")
+    press("Space")
+    opened.until("document.getElementById('video').paused")
+    press("?")
+    assert "Loop this event" in opened.page.get_by_role("dialog").text_content()
+    press("Escape")
+    assert not opened.page.get_by_role("dialog").is_visible()
+    press("Escape")
+    opened.page.wait_for_selector("#overview:not([hidden])")
+    press("/")
+    assert opened.page.evaluate("document.activeElement.id") == "search"
+    assert opened.said == []
+
+
+def test_a_loop_stays_inside_its_event(open_page, curves, ids):
+    opened = open_page().show(key_of(ids["old"]))
+    opened.page.locator("#threshold").fill("0.9")
+    (event, *_) = [e for e in find_events(curves[ids["old"]], threshold=0.9) if e.start_frame > 0]
+    opened.page.locator("#speed").select_option("8")
+    opened.page.get_by_role("button", name="Loop", exact=True).click()
+    opened.page.evaluate("window.seen = []; setInterval(() => window.seen.push(vad.view.player.frame), 5)")
+    opened.page.wait_for_timeout(600)
+    seen = opened.page.evaluate("window.seen")
+    assert len(set(seen)) > 2 and event.start_frame <= min(seen) and max(seen) <= event.end_frame
+    assert sum(b < a for a, b in zip(seen, seen[1:], strict=False)) >= 2  # it went back
+
+
+def test_a_verdict_survives_a_reload_and_is_exported(open_page, curves, tmp_path, ids):
+    opened = open_page().show(key_of(ids["quoted"]))
+    events = find_events(curves[ids["quoted"]], threshold=0.5)
+    first, second = opened.page.locator("#events .event").nth(0), opened.page.locator("#events .event").nth(1)
+    opened.page.locator("#video-view .reviewer").fill('Ann, "A" <b>')
+    opened.page.keyboard.press("Enter")
+    first.get_by_role("button", name="Real").click()
+    first.get_by_label("Category, if it is another").select_option("Robbery")
+    note = 'smoke; <script>alert("x")</script>,\u2028 "quoted"'
+    first.get_by_label("Note").fill(note)
+    opened.page.keyboard.press("Enter")
+    second.get_by_role("button", name="False alarm").click()
+    opened.show(key_of(ids["quoted"]))
+    card = opened.page.locator("#events .event").nth(0)
+    assert card.get_by_role("button", name="Real").get_attribute("aria-pressed") == "true"
+    assert card.get_by_label("Note").input_value() == note
+    opened.show()
+    assert "2 events marked in 1 video" in opened.page.locator("#review").text_content()
+    opened.page.locator("#review summary").click()
+    exports = {}
+    for kind in ("CSV", "JSON"):
+        with opened.page.expect_download() as download:
+            opened.page.get_by_role("button", name=f"Export {kind}").click()
+        path = tmp_path / download.value.suggested_filename
+        download.value.save_as(path)
+        exports[kind] = read_verdicts(path)
+    assert exports["CSV"] == exports["JSON"] and len(exports["CSV"]) == len(events)
+    one, other, *open_ones = exports["CSV"]
+    assert (one.video, one.event_id, one.verdict) == (ids["quoted"], events[0].event_id, "real")
+    assert (one.category, one.reviewer, one.note) == ("Robbery", 'Ann, "A" <b>', note)
+    assert (other.event_id, other.verdict, other.category) == (events[1].event_id, "false_alarm", events[1].category)
+    assert {each.verdict for each in open_ones} <= {""} and opened.said == []
+    elsewhere = open_page().show()  # another browser takes the file in
+    elsewhere.page.locator("#review summary").click()
+    elsewhere.page.locator("#import").set_input_files(tmp_path / "verdicts.json")
+    elsewhere.until("document.getElementById('message').textContent.includes('2 verdicts')")
+    assert "2 events marked" in elsewhere.page.locator("#review").text_content()
+
+
+@pytest.mark.parametrize("role", ["html", "quoted", "no_utf8"])
+def test_names_that_are_markup_or_no_text_are_shown_as_text_and_their_links_work(open_page, curves, ids, role):
+    video = ids[role]
+    opened = open_page().show()
+    opened.page.get_by_role("link", name=video, exact=True).click()
+    opened.page.wait_for_selector("#events .event")
+    opened.ready()
+    assert opened.page.locator("#video-name").text_content() == video
+    assert opened.page.locator("#source").text_content().endswith("/" + Path(curves[video].source).name)
+    assert opened.page.locator("img[src=x], script:not([src])").count() == 0
+    assert opened.said == []
+
+
+def test_what_browsers_cannot_play_has_pictures_along_its_curve(open_page, ids):
+    opened = open_page().show(key_of(ids["old"]))
+    assert "--proxy auto" in opened.page.locator("#stage-note").text_content()
+    assert opened.page.locator("#still").is_visible() and opened.page.locator("#strip img").count() == 16
+    before = opened.page.locator("#still").get_attribute("src")
+    opened.page.locator("#seekbar").click(position={"x": 600, "y": 14})
+    assert opened.page.locator("#still").get_attribute("src") != before
+    opened.page.get_by_role("button", name="Play", exact=True).click()
+    frame = shown_frame(opened)
+    opened.until(f"vad.view.player.frame > {frame}")
+    assert opened.page.get_by_role("button", name="Pause").is_visible()
+
+
+def test_footage_that_is_gone_is_told(open_page, ids):
+    opened = open_page().show(key_of(ids["gone"]))
+    opened.page.wait_for_selector("#stage-note:not([hidden])")
+    note = opened.page.locator("#stage-note").text_content()
+    assert "cannot play the file, or it is not there" in note and "the video file is not there" in note
+    assert opened.page.locator("#events .event").count() > 0
+
+
+def test_previews_are_played_with_the_footages_frames(open_page, curves, make_report, number_of, tmp_path, ids):
+    page = make_report(tmp_path / "results", {ids["old"]: curves[ids["old"]]}, previews=True)
+    opened = open_page(page).show(key_of(ids["old"]), frame=217).ready()
+    opened.page.wait_for_timeout(200)
+    assert number_of(picture_of(opened)) == 217
+    assert "media/" in opened.page.evaluate("document.getElementById('video').src")
+
+
+def test_wall_clock_and_uncalibrated_scores_are_told(open_page, curves, make_report, tmp_path, ids):
+    from dataclasses import replace
+
+    times = ("2026-11-02/14-30-00", "2026-11-03/00-00-00")
+    named = {f"3/{time}": replace(curves[ids["old"]], video_id=f"3/{time}") for time in times}
+    clock = {"pattern": "{camera}/%Y-%m-%d/%H-%M-%S", "timezone": "America/New_York"}
+    page = make_report(tmp_path / "results", named, calibrated=False, clock=clock)
+    opened = open_page(page).show(key_of(f"3/{times[0]}"), frame=100)
+    assert opened.page.locator("#at-clock").text_content() == "camera 3, 2 November, 14:30:04"
+    assert opened.page.locator("#uncalibrated").is_visible()
+    opened.show()
+    opened.page.get_by_label("Group").select_option("day")
+    headings = opened.page.locator(".group").all_text_contents()
+    assert sorted(headings) == ["camera 3, 2 November 2026 (1)", "camera 3, 3 November 2026 (1)"]
+
+
+def test_colleagues_verdicts_and_disagreements_are_shown(open_page, curves, make_report, tmp_path, ids):
+    from vad_pipeline.pipeline.verdicts import Verdict
+
+    event = find_events(curves[ids["old"]], threshold=0.5)[0]
+    fixed = (ids["old"], event.start_frame, event.end_frame, event.event_id)
+    said = [Verdict(*fixed, "real", reviewer="<b>Ann"), Verdict(*fixed, "false_alarm", reviewer="Bo", note="rain")]
+    page = make_report(tmp_path / "results", {ids["old"]: curves[ids["old"]]}, verdicts=said)
+    opened = open_page(page).show()
+    listed = opened.page.locator(".disagreements").text_content()
+    assert f"{ids['old']}, frames {event.start_frame} to {event.end_frame} <b>Ann: real; Bo: false alarm" in listed
+    opened.page.locator(".disagreements a").click()
+    opened.page.wait_for_selector("#events .event")
+    assert opened.page.locator(".others li").all_text_contents()[:2] == ["<b>Ann: real", 'Bo: false alarm, "rain"']
+
+
+def test_a_mark_is_told_at_other_thresholds_too(open_page, curves, ids):
+    opened = open_page().show(key_of(ids["variable"]))
+    opened.page.locator("#threshold").fill("0.3")
+    event = find_events(curves[ids["variable"]], threshold=0.3)[0]
+    opened.page.locator("#events .event").first.get_by_role("button", name="Unsure").click()
+    opened.page.locator("#threshold").fill("0")
+    said = opened.page.locator("#events .others").first
+    assert said.text_content() == f"you: unsure (frames {event.start_frame} to {event.end_frame})"
+
+
+def test_an_address_of_no_video_leads_to_all_of_them(open_page):
+    opened = open_page()
+    opened.page.goto(opened.address + "#video=../../evil")
+    opened.page.wait_for_selector(".rows .row")
+    assert "is not there" in opened.page.locator("#message").text_content()
+
+
+def test_a_file_that_is_no_export_is_refused(open_page, tmp_path):
+    opened = open_page().show()
+    opened.page.locator("#review summary").click()
+    row = {"video": "cam/plain", "start_frame": 0, "end_frame": 16, "event_id": "__proto__", "verdict": "real"}
+    for text in ("no JSON", json.dumps({"verdicts": [row, None, {**row, "verdict": "toString"}]})):
+        (tmp_path / "v.json").write_text(text)
+        opened.page.locator("#import").set_input_files(tmp_path / "v.json")
+        opened.page.wait_for_selector("#message:not([hidden])")
+    opened.until("document.getElementById('message').textContent.startsWith('0 verdicts taken')")
+    assert "none yet" in opened.page.locator("#review").text_content() and opened.said == []
+
+
+def test_failed_videos_are_listed_with_the_reason(open_page, curves, make_report, ids, tmp_path):
+    (tmp_path / "results" / "outcomes").mkdir(parents=True)
+    line = {"video": "cam/<b>", "path": "/raw/b.mp4", "status": "failed", "code": "zero_bytes", "host": "h"}
+    line |= {"error": "the file is empty (0 bytes); copy it again", "time": "2026-11-02T10:00:00+00:00"}
+    (tmp_path / "results" / "outcomes" / "20261102T100000.000000Z-a.jsonl").write_text(json.dumps(line) + "\n")
+    page = make_report(tmp_path / "results", {ids["gone"]: curves[ids["gone"]]}, pictures=False)
+    opened = open_page(page).show()
+    opened.page.get_by_label("Show").select_option("failed")
+    (row,) = opened.page.locator(".rows .row").all()
+    assert row.locator(".name").text_content() == "cam/<b>" and "the file is empty" in row.text_content()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_cut_off(open_page, width, ids):
+    opened = open_page(width=width)
+    for key in (None, key_of(ids["html"]), key_of(ids["old"])):
+        opened.show(key)
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_no_serious_barrier(open_page, scheme, width, ids):
+    axe_script = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    opened = open_page(scheme=scheme, width=width)
+    for key in (None, key_of(ids["plain"])):
+        opened.show(key)
+        found = axe_script.Axe().run(opened.page).response["violations"]
+        serious = [each for each in found if each["impact"] in SERIOUS]
+        assert not serious, json.dumps([(e["id"], [n["html"] for n in e["nodes"]][:3]) for e in serious], indent=1)
