@@ -105,7 +105,10 @@ def top_moments(matrix: SnippetMatrix, found: np.ndarray, *, n: int, per_video: 
         if taken[peak] or per_taken[video] == per_video:
             continue
         first, end = _extent(found, peak, int(matrix.starts[video]), int(matrix.starts[video + 1]), middle)
+        known = taken[first:end].any()  # the slope of a better moment
         taken[first:end] = True
+        if known:
+            continue
         per_taken[video] += 1
         start = int(matrix.starts[video])
         moments.append(Moment(video, first - start, end - start, peak - start, float(found[peak])))

@@ -17,7 +17,7 @@ from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.source import readable
 
-from .options import quiet_option, selection_config, selection_options, store_option
+from .options import Place, quiet_option, selection_config, selection_options, store_option
 from .progress import counting
 from .selection import read_lines, select_held
 from .text_tower import of_one_recipe, text_tower
@@ -44,10 +44,22 @@ QUERIES_AT_ONCE = 16  # scores of a million snippets: 4 MB each
 @click.option("--model", metavar="NAME", help="open_clip model of the text tower (default: the features').")
 @click.option("--top", default=20, show_default=True, type=click.IntRange(min=1), help="How many moments.")
 @click.option("--per-video", default=3, show_default=True, type=click.IntRange(min=1), help="Of one video at most.")
+@click.option("--html", type=Place(), metavar="FILE", help="Write a page of pictures, too.")
+@click.option("--results", type=Place(), metavar="DIR", help="With --html: open moments in its review page.")
+@click.option("--media-root", multiple=True, metavar="OLD=NEW", help="Footage below OLD lies below NEW; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @selection_options
 @quiet_option
-def search(store: Path, catalogue: Path | None, top: int, per_video: int, as_json: bool, quiet: bool, **values) -> int:
+def search(
+    store: Path,
+    catalogue: Path | None,
+    top: int,
+    per_video: int,
+    html: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **values,
+) -> int:
     """Search the cached embeddings for TEXT: cosine to CLIP's text embedding, exact, adjacent snippets as one moment.
 
     The first search makes a matrix of all snippets beside the shards; later ones read it.
@@ -67,15 +79,18 @@ def search(store: Path, catalogue: Path | None, top: int, per_video: int, as_jso
         if values["video"] is not None:
             chosen = [_named(values["video"], list(chosen))]
         names = {entry.name for entry in chosen}
-        answers = []
+        answers: dict[str, list[dict]] = {}
         for start in range(0, len(likes), QUERIES_AT_ONCE):
-            for found in scores(matrix, likes[start : start + QUERIES_AT_ONCE], unlike):
+            batch = slice(start, start + QUERIES_AT_ONCE)
+            for question, found in zip(query.questions[batch], scores(matrix, likes[batch], unlike), strict=True):
                 moments = top_moments(matrix, _only(found, matrix, names), n=top, per_video=per_video)
-                answers.append([_row(moment, matrix, opened) for moment in moments if np.isfinite(moment.score)])
+                answers[question] = [_row(moment, matrix, opened) for moment in moments if np.isfinite(moment.score)]
+        if html is not None:
+            _write_page(html, answers, query, opened, matrix, values)
     for name in missing:
         click.echo(f"missing: {name}", err=True)
-    many = values["queries"] is not None
-    for question, rows in zip(query.questions, answers, strict=True):
+    many = query.queries is not None
+    for question, rows in answers.items():
         if many and not as_json:
             click.echo(f"# {question}")
         for row in rows:
@@ -110,7 +125,7 @@ class Query:
         """
         if self.queries is None:
             return [self.text if self.text is not None else self.example]
-        texts = read_lines(self.queries, option="--queries")
+        texts = list(dict.fromkeys(read_lines(self.queries, option="--queries")))
         if not texts:
             raise ConfigError(f"--queries {self.queries}: holds no text to search for; one a line")
         return texts
@@ -135,6 +150,36 @@ class Query:
 
         tower = text_tower(recipe, pretrained=self.pretrained, model=self.model)
         return text_embeddings(texts, **tower, identity=recipe.weights)
+
+
+def _write_page(
+    path: Path, answers: dict[str, list[dict]], query: Query, store: EmbeddingStore, matrix: SnippetMatrix, values: dict
+) -> None:
+    from .footage import MediaRoots
+    from .search_page import Found, write_search_page
+
+    entries = {entry.video: entry for entry in matrix.entries}
+    times = {
+        video: store.get(entries[video]).frame_seconds
+        for video in {row["video"] for rows in answers.values() for row in rows}
+    }
+    pages = {
+        question: [
+            Found(
+                video=row["video"],
+                source=row["source"],
+                frame=int(np.searchsorted(times[row["video"]], row["peak_seconds"], side="right")) - 1,
+                frame_seconds=times[row["video"]],
+                score=f"{row['score']:.{SHOWN_DIGITS}f}",
+                **{name: _clock(row[f"{name}_seconds"]) for name in ("start", "end", "peak")},
+            )
+            for row in rows
+        ]
+        for question, rows in answers.items()
+    }
+    roots = MediaRoots.parse(values["media_root"])
+    for line in write_search_page(path, pages, unlike=query.unlike, results=values["results"], media_roots=roots):
+        click.echo(f"note: {line}", err=True)
 
 
 def _named(name: str, entries: list[Entry]) -> Entry:

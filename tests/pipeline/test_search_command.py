@@ -3,17 +3,19 @@
 import json
 from dataclasses import replace
 from fractions import Fraction
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
 from vad_pipeline.extract.encoder_config import model_identity
-from vad_pipeline.extract.recipe import NAMED_RECIPES
+from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.records import VideoEmbeddings
-from vad_pipeline.extract.snippet_matrix import FOLDER
+from vad_pipeline.extract.snippet_matrix import FOLDER, SnippetMatrix
 from vad_pipeline.extract.source import SourceFile
 from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.model.search import text_embeddings
+from vad_pipeline.model.search import text_embeddings, top_moments
+from vad_pipeline.pipeline.report.video_data import key_of
 
 N_VIDEOS, N_SNIPPETS = 6, 40
 RUNNING, CALM = "a man running with a bag", "an empty street"
@@ -179,3 +181,35 @@ def test_the_text_goes_through_the_images_model(store, run_cli, tmp_path, readin
     assert code == 2 and "--model local-dir:FOLDER" in err
     code, _, err = run_cli("search", RUNNING, "--store", store, "--model", "ViT-B-32")
     assert code == 2 and "must go through the same" in err
+
+
+def test_a_page_of_pictures_leads_to_the_moments(search, store, tmp_path, make_video):
+    path = make_video(tmp_path / "<b>&.mp4", n_frames=16 * N_SNIPPETS)
+    with EmbeddingStore(store) as opened:
+        rows = np.random.default_rng(9).standard_normal((N_SNIPPETS, 512)).astype(np.float32)
+        item = video("<b>&", rows, Recipe.from_json(opened.entries()[0].recipe))
+        opened.put(item, source=SourceFile(str(path), 1, 1), content="", precision="fp32", runtime="test")
+    page = tmp_path / "found" / "page.html"
+    example = ("--example", "<b>&@6.5", "--top", "2", "--per-video", "1", "--html", page)  # snippet 10
+    code, found, err = search(*example)
+    assert code == 0 and "no picture: cam/" in err
+    text = page.read_text()
+    assert "&lt;b&gt;&amp;" in text and "<b>&" not in text and text.count("data:image/jpeg") == 1
+    assert f'href="file://{quote(str(path))}#t=6.720"' in text  # the middle of snippet 10
+    assert "default-src 'none'" in text and "<script" not in text and "no picture" in text
+    code, _, err = search(*example, "--results", tmp_path / "results")
+    assert code == 2 and "has no review page" in err
+    (tmp_path / "results" / "report").mkdir(parents=True)
+    (tmp_path / "results" / "report" / "index.html").write_text("")
+    assert search(*example, "--results", tmp_path / "results")[0] == 0
+    address = f"{tmp_path}/results/report/index.html#video={key_of('<b>&')}&amp;frame=168"
+    assert f'href="file://{address}"' in page.read_text()
+
+
+def test_the_slope_of_a_better_moment_is_no_moment_of_its_own():
+    found = np.full(60, 0.1, np.float32)
+    found[10:20] = np.array([0.5, 0.7, 0.9, 1.0, 0.8, 0.6, 0.52, 0.57, 0.5, 0.3])
+    matrix = SnippetMatrix(("v",), np.zeros((60, 1), np.float16), np.array([0, 60]))
+    moments = top_moments(matrix, found, n=5, per_video=2)
+    assert (moments[0].first, moments[0].end, moments[0].peak) == (11, 16, 13)
+    assert all(a.end <= b.first or b.end <= a.first for a in moments for b in moments if a is not b)
