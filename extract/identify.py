@@ -16,21 +16,22 @@ import numpy as np
 
 from .encoder import ACTIVATIONS, ClipEncoder
 from .errors import ConfigError
+from .hypotheses import N_AROUND, Place, frame_choices, frame_weights, pixel_choices, places, samples
 from .reader import Reader
-from .recipe import CROPS, SNIPPET_LEN
+from .recipe import SNIPPET_LEN
 from .records import VideoInfo
 from .reencode import reencoded
 from .released import Fit, Probe, Released, distance, keep_frames
-from .settings import FRAMES, NORMALISED, OFFSETS, RATES, SINGLE, SIZES, Setting, converted, n_rows
+from .settings import FRAMES, NORMALISED, OFFSETS, RATES, Setting, converted, n_rows
 
 ROWS_SEARCHED, ROWS_COMPARED = 4, 8
 KEPT_BYTES = 1 << 30  # of decoded frames
-CUSTOMARY = {"vadclip": ("bilinear", False), "clip": ("bicubic", True)}  # interpolation, antialias; others as clip
-N_STARTS = 3  # pixel settings from which the tower's side is looked at
+N_PLACES, N_STARTS = 10, 3  # pixel settings that are looked at more closely, and from which the search goes on
 CLEAR = 0.25  # error on one frame a snippet from which on it is not the pixels alone
 N_NEAR = 6  # of geometry and crop, near enough to be looked at again once the frames are known
 MAX_ROUNDS = 4
 N_FINALISTS, N_REPORTED = 8, 5
+N_NEAREST, FAR = 60, 1.5  # choices of frames that are looked at exactly, and the error beyond which they are not
 SPARE_ROWS, SPARE_SHARE = 1, 0.01  # decoders may disagree on a video's last frames
 AS_GOOD = 1.25  # times the best's error: cannot be told apart from it
 ROUNDING_FACTOR = 4  # of what rounding the weights to float16 alone does: activations are rounded too
@@ -135,6 +136,7 @@ class _Trials:
 
     def __init__(self, probe: Probe, released: Released, rows: Sequence[int], yours: Setting):
         self.probe, self._released, self.rows, self._yours = probe, released, rows, yours
+        self.theirs = released.values[list(rows)]
         self.fits: dict[Setting, Fit] = {}
 
     @property
@@ -165,6 +167,14 @@ class _Trials:
                 break
         return list(found.values())
 
+    def nearest_places(self, n: int) -> list[Place]:
+        """Geometries and crops, those first that fitted best whatever else was tried with them."""
+        errors: dict[Place, float] = {}
+        for setting, each in self.fits.items():
+            place = (setting.pixels.geometry, setting.pixels.crop)
+            errors[place] = min(each.error, errors.get(place, np.inf))
+        return sorted(errors, key=errors.get)[:n]
+
     def unsettled(self, best: Setting) -> dict[str, list[str]]:
         """Step -> values that, alone in place of the best's, fit as well."""
         steps, limit = best.steps(), AS_GOOD * self.fits[best].error
@@ -182,87 +192,60 @@ def _search(changing: _Trials, still: _Trials, first: Sequence[Setting], rates: 
     changing.add(first)
     if changing.fits and changing.best.equal:
         embedded = [
-            each for each in _frame_choices(changing.best.setting, rates) if changing.probe.has(each, changing.rows)
+            each for each in frame_choices(changing.best.setting, rates) if changing.probe.has(each, changing.rows)
         ]
         changing.add(embedded)  # something to compare with
         return
     yours = first[0]
     plain = yours.with_pixels(precision="fp32")
     activations = ACTIVATIONS if yours.pixels.activation else ("",)
-    _look_around(still, [replace(plain, frames="middle", offset=0, rate=rates[0])], activations)
-    starts = still.distinct(1)
-    if starts[0].error > CLEAR:  # it never stands still: which frame matters, too
-        _look_around(still, _samples(plain, rates), activations)
-        starts = still.distinct(N_STARTS)
-    changing.add(choice for start in starts for choice in _frame_choices(start.setting, rates))
+    _look_around(still, plain, rates, activations)
+    starts = still.distinct(1 if still.best.error <= CLEAR else N_STARTS)
+    for start in starts:
+        changing.add(_best_frames(changing, start.setting, rates))
     for _ in range(MAX_ROUNDS):
         best = changing.best.setting
-        changing.add(_pixel_choices(best, still, activations))
+        changing.add(pixel_choices(best, still.nearest_places(N_NEAR), activations))
         changing.add(changing.best.setting.with_pixels(precision=how) for how in {"fp32", yours.pixels.precision})
-        changing.add(_frame_choices(changing.best.setting, rates))
+        changing.add(_best_frames(changing, changing.best.setting, rates))
         if changing.best.setting == best:
             return
 
 
-def _look_around(still: _Trials, samples: Sequence[Setting], activations: Sequence[str]) -> None:
-    """Geometry and crop; then channels, activation and antialias at the best of them; then geometry and crop again."""
-    still.add(place for sample in samples for place in _places(sample))
+def _look_around(still: _Trials, plain: Setting, rates: Sequence[int | None], activations: Sequence[str]) -> None:
+    """Geometry, crop and channels on one frame a snippet, on more where that is not clear; then activation and
+    antialias at the best of them; then geometry, crop and channels again."""
+    middle = [replace(plain, frames="middle", offset=0, rate=rate) for rate in rates]
+    still.add(place for sample in middle for place in places(sample))
+    if still.best.error > CLEAR:  # it never stands still: which frame matters, too
+        near = [each.setting.pixels for each in still.distinct(N_PLACES)]
+        still.add(replace(sample, pixels=pixels) for sample in samples(plain, rates) for pixels in near)
     still.add(
-        each.setting.with_pixels(channels=channels, activation=activation, antialias=antialias)
+        each.setting.with_pixels(activation=activation, antialias=antialias)
         for each in still.distinct(N_STARTS)
-        for channels, activation, antialias in product(("rgb", "bgr"), activations, (False, True))
+        for activation, antialias in product(activations, (False, True))
     )
-    seen = still.best.setting
-    tower = {"channels": seen.pixels.channels, "activation": seen.pixels.activation}
-    again = [seen] if len(samples) > 1 else samples
-    still.add(place for sample in again for place in _places(sample.with_pixels(**tower)))
+    still.add(places(still.best.setting))
 
 
-def _samples(plain: Setting, rates: Sequence[int | None]) -> list[Setting]:
-    """Few frames of each snippet, and each of them alone."""
-    spread = replace(plain, frames="mean of 4", offset=0)
-    return [
-        sample
-        for rate in rates
-        for sample in (
-            replace(spread, rate=rate),
-            *(replace(spread, frames="first", offset=at, rate=rate) for at in spread.positions(SNIPPET_LEN)),
-        )
-    ]
-
-
-def _places(plain: Setting) -> Iterable[Setting]:
-    """Every geometry and crop."""
-    for geometry, crop, normalised in product(SIZES, CROPS, ("no", "snippets")):
-        interpolation, antialias = CUSTOMARY.get(geometry, CUSTOMARY["clip"])
-        yield replace(plain, normalised=normalised).with_pixels(
-            geometry=geometry, crop=crop, interpolation=interpolation, antialias=antialias
-        )
-
-
-def _frame_choices(best: Setting, rates: Sequence[int | None]) -> list[Setting]:
-    """All that costs no picture once every frame around the rows is embedded."""
-    return [
-        replace(best, frames=frames, offset=offset, rate=rate, normalised=normalised)
-        for frames, offset, rate, normalised in product(FRAMES, OFFSETS, rates, NORMALISED)
-        if not (frames in SINGLE and normalised == "frames")  # the same as snippets
-    ]
-
-
-def _pixel_choices(best: Setting, still: _Trials, activations: Sequence[str]) -> Iterable[Setting]:
-    """One step of the pixels at a time; of geometry and crop only what was near where the video stands still."""
-    resizes = tuple(product(("bilinear", "bicubic"), (False, True)))
-    yield from (best.with_pixels(interpolation=how, antialias=antialias) for how, antialias in resizes)
-    yield from (best.with_pixels(channels=channels) for channels in ("rgb", "bgr"))
-    yield from (best.with_pixels(activation=activation) for activation in activations)
-    places: dict[tuple[str, int], float] = {}
-    for setting, each in still.fits.items():
-        place = (setting.pixels.geometry, setting.pixels.crop)
-        places[place] = min(each.error, places.get(place, np.inf))
-    for geometry, crop in sorted(places, key=places.get)[:N_NEAR]:
-        own = CUSTOMARY.get(geometry, CUSTOMARY["clip"])
-        for how, antialias in {(best.pixels.interpolation, best.pixels.antialias), own}:
-            yield best.with_pixels(geometry=geometry, crop=crop, interpolation=how, antialias=antialias)
+def _best_frames(trials: _Trials, best: Setting, rates: Sequence[int | None]) -> list[Setting]:
+    """Of all choices of frames those that come nearest, found at once: each is a product of weights and embeddings."""
+    choices = frame_choices(best, rates)
+    weights = frame_weights()
+    errors: dict[tuple, np.ndarray] = {}
+    for rate in rates:
+        around = trials.probe.around(best.pixels, rate, trials.rows, N_AROUND)
+        if around is None:  # a short video: there is not much to try
+            return choices
+        lengths = np.linalg.norm(around, axis=-1, keepdims=True)
+        for normalised in NORMALISED:
+            own = np.einsum("fop,rpd->ford", weights, around / lengths if normalised == "frames" else around)
+            if normalised == "snippets":
+                own /= np.linalg.norm(own, axis=-1, keepdims=True)
+            errors[rate, normalised] = np.linalg.norm(own - trials.theirs, axis=(-2, -1))
+    found = np.array([errors[each.rate, each.normalised][FRAMES.index(each.frames), each.offset] for each in choices])
+    nearest = np.argsort(found, kind="stable")[:N_NEAREST]
+    return [choices[i] for i in nearest if found[i] <= FAR * found[nearest[0]] or i in nearest[:N_FINALISTS]]
 
 
 def _counted(open_reader: Callable[[], Reader]) -> VideoInfo:

@@ -13,6 +13,7 @@ import torch
 from .encoder import ClipEncoder
 from .exchange import read_features
 from .reader import Reader
+from .recipe import SNIPPET_LEN
 from .records import VideoInfo
 from .settings import Pixels, Setting, converted, snippet_frames
 
@@ -131,6 +132,14 @@ class Probe:
                 pending.setdefault(tower, {})[key[1]] = picture
         for tower, pictures in pending.items():
             self._encode(tower, pictures)
+
+    def around(self, pixels: Pixels, rate: int | None, rows: Sequence[int], n: int) -> np.ndarray | None:
+        """(len(rows), n, 512): embeddings of the `n` frames from each row's first on; None where the video ends."""
+        spans = [self.shown(rate)[row * SNIPPET_LEN :][:n] for row in rows]
+        if any(len(span) < n for span in spans):
+            return None
+        self.embed((pixels, int(number)) for span in spans for number in span)
+        return np.stack([self._embeddings(pixels, span) for span in spans])
 
     def rows(self, setting: Setting, rows: Sequence[int]) -> np.ndarray | None:
         """(len(rows), 512) float32; None where the video has no such rows."""

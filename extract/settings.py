@@ -26,6 +26,7 @@ SIZES = {
     "short256": partial(shorter_side_to, 256),
 }
 ROUND_HALF_UP = 0.5 + 1e-6  # seconds in floating point fall a little short of the half
+CHANNELS = ("rgb", "bgr")
 NORMALISED = ("no", "frames", "snippets")
 
 

@@ -8,10 +8,10 @@ import pytest
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory, make_video):
-    """Two videos of 150 frames."""
+    """Two videos of 110 frames."""
     folder = tmp_path_factory.mktemp("archive")
     for seed in (0, 1):
-        make_video(folder / "raw" / "cam" / f"v{seed}.mp4", n_frames=150, width=160, height=120, seed=seed)
+        make_video(folder / "raw" / "cam" / f"v{seed}.mp4", n_frames=110, width=160, height=120, seed=seed)
     return folder
 
 
@@ -54,7 +54,7 @@ def test_an_export_comes_back_as_identical(archive, exported, verify):
         ),
         (("--frames-per-snippet", "4"), ["frames: yours mean of 16, released mean of 4", "--frames-per-snippet 4"]),
         (("--crops", "3"), ["crop: yours 0, released 3", "--crops 3"]),
-        (("--tail", "keep"), ["10 released rows", "--tail keep"]),
+        (("--tail", "keep"), ["7 released rows", "--tail keep"]),
     ],
 )
 def test_one_changed_option_is_named(archive, exported, verify, tmp_path, options, named):
@@ -92,7 +92,7 @@ def test_bad_input_is_one_sentence_and_costs_no_other_file(archive, exported, ve
     video, good = archive / "raw" / "cam" / "v0.mp4", exported() / "cam" / "v0__0.npy"
     arrays = {
         "width": (np.zeros((9, 768), np.float32), "expected floats of shape (snippets, 512), got float32 (9, 768)"),
-        "rows": (np.ones((70, 512), np.float32), "has 70 rows, the video's 150 frames give"),
+        "rows": (np.ones((70, 512), np.float32), "has 70 rows, the video's 110 frames give"),
         "nan": (np.full((9, 512), np.nan, np.float32), "holds values that are not finite"),
     }
     for name, (values, words) in arrays.items():
