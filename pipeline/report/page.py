@@ -194,7 +194,12 @@ def _problems_before(path: Path, stamp: str) -> list[str] | None:
     except (OSError, UnicodeDecodeError):
         return None
     start, end = f"/* {stamp} ", " */\n"
-    return json.loads(head[len(start) : -len(end)]) if head.startswith(start) and head.endswith(end) else None
+    if not (head.startswith(start) and head.endswith(end)):
+        return None
+    try:
+        return json.loads(head[len(start) : -len(end)])
+    except ValueError:  # somebody's editor was at it
+        return None
 
 
 def _remove_others(folder: Path, kept: set[Path | None]) -> None:

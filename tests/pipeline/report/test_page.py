@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -266,6 +267,36 @@ def test_footage_that_is_gone_is_told(open_page, ids):
     assert opened.page.locator("#events .event").count() > 0
 
 
+def test_a_file_of_another_length_than_its_curve_is_told(open_page, curves, make_report, ids, tmp_path):
+    plain = curves[ids["plain"]]
+    longer = replace(
+        plain,
+        scores=np.repeat(plain.scores, 2),
+        frame_seconds=np.arange(800) / 25,
+        category=np.repeat(plain.category, 2, axis=0),
+    )
+    opened = open_page(make_report(tmp_path / "results", {ids["plain"]: longer})).show(key_of(ids["plain"])).ready()
+    assert "may have changed since it was scored" in opened.page.locator("#stage-note").text_content()
+    same = open_page().show(key_of(ids["plain"])).ready()
+    assert not same.page.locator("#stage-note").is_visible()
+
+
+def test_one_frame_is_a_video_too(open_page, curves, make_report, ids, tmp_path, make_numbered):
+    footage = make_numbered(tmp_path / "one.mp4", 1)
+    plain = curves[ids["plain"]]
+    one = replace(
+        plain, scores=plain.scores[:1], frame_seconds=np.zeros(1), category=plain.category[:1], source=str(footage)
+    )
+    opened = open_page(make_report(tmp_path / "results", {ids["plain"]: one})).show(key_of(ids["plain"])).ready()
+    for key in ("n", ".", "+", "l", "End", "ArrowRight", "0"):
+        opened.page.keyboard.press(key)
+    opened.page.locator("#threshold").fill("0")
+    assert opened.page.evaluate(EVENTS) == expected_events(one, 0)
+    opened.page.locator("#threshold").fill("1")
+    assert opened.page.locator("#event-count").text_content().startswith("0 events, highest score 0.")
+    assert opened.said == []
+
+
 def test_previews_are_played_with_the_footages_frames(open_page, curves, make_report, number_of, tmp_path, ids):
     page = make_report(tmp_path / "results", {ids["old"]: curves[ids["old"]]}, previews=True)
     opened = open_page(page).show(key_of(ids["old"]), frame=217).ready()
@@ -275,8 +306,6 @@ def test_previews_are_played_with_the_footages_frames(open_page, curves, make_re
 
 
 def test_wall_clock_and_uncalibrated_scores_are_told(open_page, curves, make_report, tmp_path, ids):
-    from dataclasses import replace
-
     times = ("2026-11-02/14-30-00", "2026-11-03/00-00-00")
     named = {f"3/{time}": replace(curves[ids["old"]], video_id=f"3/{time}") for time in times}
     clock = {"pattern": "{camera}/%Y-%m-%d/%H-%M-%S", "timezone": "America/New_York"}
