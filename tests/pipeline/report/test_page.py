@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vad_pipeline.model.curve import find_events
+from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.model.curve import AnomalyCurve, find_events
 from vad_pipeline.pipeline.report.video_data import key_of
 from vad_pipeline.pipeline.verdicts import read_verdicts
 
@@ -96,11 +98,36 @@ def test_a_click_on_the_curve_seeks_to_that_very_frame(open_page, curves, number
     )
 
 
-def picture_of(opened) -> np.ndarray:
+def test_on_real_footage_too(open_page, make_report, shared, tmp_path):
+    reader = PyavReader(shared / "videos" / "ucf" / "Arson009_x264.mp4")
+    frames = [frame.rgb().astype(int) for frame in reader]
+    seconds = reader.info().frame_seconds
+    reader.close()
+    rng = np.random.default_rng(0)
+    n = -(-len(seconds) // 16)
+    scores = rng.random(n, np.float32)[np.arange(len(seconds)) // 16]
+    category = np.full((n, 4), 0.25, np.float32)
+    names = ("Normal", "Fighting", "Explosion", "Robbery")
+    curve = AnomalyCurve("real", scores, seconds, category, names, 16, Fraction(30), reader.path)
+    opened = open_page(make_report(tmp_path / "results", {"real": curve})).show(key_of("real")).ready()
+    box = opened.page.locator("#chart .u-over").bounding_box()
+    for share in (0.6, 0.29):  # 0.29: the scene changes from frame to frame
+        opened.page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        opened.page.wait_for_timeout(300)
+        opened.ready()
+        frame = shown_frame(opened)
+        assert abs(frame - share * len(seconds)) <= 2
+        shown = Image.fromarray(picture_of(opened, 320 / 240)).resize((320, 240), Image.Resampling.BOX)
+        distance = {i: np.abs(np.asarray(shown).astype(int) - frames[i]).mean() for i in range(frame - 2, frame + 3)}
+        assert min(distance, key=distance.get) == frame, distance
+    assert opened.said == []
+
+
+def picture_of(opened, aspect: float = 160 / 96) -> np.ndarray:
     """What the video element shows, without the bars beside it and its rounded corners."""
     image = np.asarray(Image.open(io.BytesIO(opened.page.locator("#video").screenshot())).convert("RGB"))
     height, width = image.shape[:2]
-    picture_width = min(width, round(height * 160 / 96))
+    picture_width = min(width, round(height * aspect))
     left = (width - picture_width) // 2
     return image[:, left : left + picture_width]
 
