@@ -170,6 +170,7 @@ def test_near_misses_are_events_of_a_lower_threshold_without_those_that_are_ther
     near = {t: [e.event_id for e in found if e.peak_score < np.float32(t)] for t, found in lower.items()}
     threshold, expected = max(near.items(), key=lambda pair: len(pair[1]))
     opened.page.locator("#threshold").fill(str(threshold))
+    opened.until(f"vad.view.chart.threshold === {threshold}")
     opened.page.get_by_label("Near misses").check()
     assert expected and opened.page.evaluate("vad.view.near.map(e => e.id)") == expected
     assert opened.page.locator("#events .near").count() == len(expected)
@@ -227,6 +228,7 @@ def test_keys(open_page, curves, ids):
 def test_a_loop_stays_inside_its_event(open_page, curves, ids):
     opened = open_page().show(key_of(ids["old"]))
     opened.page.locator("#threshold").fill("0.9")
+    opened.until("vad.view.chart.threshold === 0.9")
     (event, *_) = [e for e in find_events(curves[ids["old"]], threshold=0.9) if e.start_frame > 0]
     opened.page.locator("#speed").select_option("8")
     opened.page.get_by_role("button", name="Loop", exact=True).click()
@@ -333,8 +335,10 @@ def test_one_frame_is_a_video_too(open_page, curves, make_report, ids, tmp_path,
     for key in ("n", ".", "+", "l", "End", "ArrowRight", "0"):
         opened.page.keyboard.press(key)
     opened.page.locator("#threshold").fill("0")
+    opened.until("vad.view.chart.threshold === 0")
     assert opened.page.evaluate(EVENTS) == expected_events(one, 0)
     opened.page.locator("#threshold").fill("1")
+    opened.until("vad.view.chart.threshold === 1")
     assert opened.page.locator("#event-count").text_content().startswith("0 events, highest score 0.")
     assert opened.said == []
 
@@ -378,9 +382,11 @@ def test_colleagues_verdicts_and_disagreements_are_shown(open_page, curves, make
 def test_a_mark_is_told_at_other_thresholds_too(open_page, curves, ids):
     opened = open_page().show(key_of(ids["variable"]))
     opened.page.locator("#threshold").fill("0.3")
+    opened.until("vad.view.chart.threshold === 0.3")
     event = find_events(curves[ids["variable"]], threshold=0.3)[0]
     opened.page.locator("#events .event").first.get_by_role("button", name="Unsure").click()
     opened.page.locator("#threshold").fill("0")
+    opened.until("vad.view.chart.threshold === 0")
     said = opened.page.locator("#events .others").first
     assert said.text_content() == f"you: unsure (frames {event.start_frame} to {event.end_frame})"
 
