@@ -145,14 +145,15 @@ PLAYED = [
     ("a.mp4", "libx264", "yuv420p"),
     ("a.MP4", "libx264", "yuv420p"),
     ("a.m4v", "libx264", "yuv420p"),
+    ("a.mov", "libx264", "yuv420p"),
     ("a.webm", "libvpx", "yuv420p"),
     ("a.webm", "libvpx-vp9", "yuv420p"),
 ]
 NOT_PLAYED = [
+    ("a.mov", "mpeg4", "yuv420p"),
     ("a.mp4", "libx264", "yuv444p"),
     ("a.mp4", "libx264", "yuv420p10le"),
     ("a.mp4", "mpeg4", "yuv420p"),
-    ("a.mov", "libx264", "yuv420p"),
     ("a.mkv", "libx264", "yuv420p"),
     ("a.ts", "libx264", "yuv420p"),
     ("a.avi", "mpeg4", "yuv420p"),
