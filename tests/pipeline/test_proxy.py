@@ -75,9 +75,16 @@ def test_real_surveillance_footage(shared, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["broken/decord_corrupted.mp4", "broken/mp4parse_no_timescale.mp4", "odd/mmaction2_test.avi",
-     "odd/decord_video_90.mov", "odd/mecavideo_Effet_force_magnetique.ogv", "odd/moviepy_-video-with-dash-.mp4", "odd/visp_cube.mpeg"],
-)  # fmt: skip
+    [
+        "broken/decord_corrupted.mp4",
+        "broken/mp4parse_no_timescale.mp4",
+        "odd/decord_video_90.mov",
+        "odd/mecavideo_Effet_force_magnetique.ogv",
+        "odd/mmaction2_test.avi",
+        "odd/moviepy_-video-with-dash-.mp4",
+        "odd/visp_cube.mpeg",
+    ],
+)
 def test_odd_and_damaged_footage(shared, tmp_path, name):
     info = write_proxy(shared / "videos" / name, tmp_path / "p.mp4", height=96)
     frames, found = frames_of(tmp_path / "p.mp4")
