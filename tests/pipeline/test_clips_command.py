@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.pipeline import clips, manifest
 from vad_pipeline.pipeline.footage import MediaRoots, frame_index
 from vad_pipeline.pipeline.manifest import COLUMNS
 from vad_pipeline.pipeline.results import Results, write_curve
@@ -159,6 +160,36 @@ def test_again_only_what_is_missing_or_asked_for_differently(tmp_path, make_numb
     assert run()[0][0] == " 2 copied"
     (folder / "MANIFEST.csv").write_bytes(b"\xff\x00not a table")
     assert run()[0][0] == " 2 copied" and len(rows_of(folder)) == 2
+
+
+def test_an_interrupt_keeps_what_is_finished(tmp_path, make_numbered, score, run_cli, monkeypatch):
+    results = score({make_numbered(tmp_path / "v.mp4", 200, gop=20): [(50, 60), (120, 130), (160, 170)]})
+    real, calls = clips.copy_clip, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(clips, "copy_clip", interrupted)
+    assert run_cli("clips", results)[0] == 130
+    assert [row["event_id"] for row in rows_of(results / "clips")] == ["v@50-60"]
+    assert sorted(path.name for path in (results / "clips").iterdir()) == ["MANIFEST.csv", "v@50-60.mp4"]
+    code, out, _ = run_cli("clips", results)
+    assert code == 0 and "2 copied, 0 re-encoded, 1 kept" in out
+
+
+def test_the_manifest_follows_what_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest, "WRITE_EVERY_SECONDS", 0)
+    monkeypatch.setattr(manifest, "SHARE_OF_TIME", 1e9)
+    rows = manifest.Manifest(tmp_path)
+    row = dict.fromkeys(COLUMNS, "") | {"clip": "b.mp4", "video": 'b, "b"\nb', "start_frame": "10"}
+    (tmp_path / "b.mp4").write_bytes(b"")
+    rows.put(row)
+    assert manifest.Manifest(tmp_path).rows == {"b.mp4": row}
+    (tmp_path / "b.mp4").unlink()
+    assert manifest.Manifest(tmp_path).rows == {}
 
 
 def test_which_events(tmp_path, make_numbered, score, run_cli):
