@@ -156,7 +156,7 @@ def test_the_slider_finds_the_events_that_python_finds(open_page, curves, ids, r
     for threshold in THRESHOLDS:
         opened.page.locator("#threshold").fill(str(threshold))
         expected = expected_events(curves[video], threshold)
-        opened.until(f"vad.view.threshold === {threshold} && vad.view.events.length === {len(expected)}")
+        opened.until(f"vad.view.chart.threshold === {threshold}")
         assert opened.page.evaluate(EVENTS) == expected
         assert opened.page.locator("#event-count").text_content().split()[0] == str(len(expected))
         assert opened.page.locator("#events .event").count() == len(expected)
