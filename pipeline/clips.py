@@ -170,7 +170,7 @@ class _Cutting:
         sha256 = footage.sha256()
         clip = _cut(footage, curve, held, self.config, self.out / name)
         if self.config.sheet:
-            write_sheet(self.out / _sheet_name(name), footage, curve, held, score_name=self.settings.score_name)
+            write_sheet(self.out / _sheet_name(name), footage, curve, held, self.settings)
         event = event_part(held, self.settings)
         part = clip_part(clip, curve, sha256=sha256)
         self.manifest.put({"clip": name, **event, **asked, **part})

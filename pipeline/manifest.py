@@ -41,7 +41,7 @@ def clip_name(held: HeldEvent) -> str:
 def event_part(held: HeldEvent, settings: RunSettings) -> dict[str, str]:
     """What a row says of the event."""
     event = held.event
-    reading = settings.clock.of(held.video) if settings.clock else None
+    reading = settings.reading(held.video)
     values = {
         "event_id": held.event_id,
         "video": held.video,

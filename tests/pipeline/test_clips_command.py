@@ -14,9 +14,12 @@ from PIL import Image
 
 from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.pipeline import clips, manifest
+from vad_pipeline.pipeline.clock import Clock
+from vad_pipeline.pipeline.contact_sheet import time_at
 from vad_pipeline.pipeline.footage import MediaRoots, frame_index
 from vad_pipeline.pipeline.manifest import COLUMNS
 from vad_pipeline.pipeline.results import Results, write_curve
+from vad_pipeline.pipeline.run_settings import RunSettings
 
 LONG_GOP = dict(gop=250, bframes=3)
 
@@ -345,6 +348,13 @@ def test_a_contact_sheet_marks_the_peak(tmp_path, make_numbered, score, run_cli,
     before = (results / "clips" / "v@10-50.png").read_bytes()
     run_cli("clips", results, "--sheet", "--force")
     assert (results / "clips" / "v@10-50.png").read_bytes() == before
+
+
+def test_times_are_written_by_the_clock_of_the_moment(draw_curve):
+    curve = draw_curve("c/2026-10-25_02-59-59", n_frames=40)  # ten a second; at three the clocks are put back
+    settings = RunSettings("r", (), 0.5, Clock.parse(CLOCK["pattern"], "Europe/Berlin"), True)
+    assert [time_at(curve, frame, settings)[11:] for frame in (0, 9, 10)] == ["02:59:59.0", "02:59:59.9", "02:00:00.0"]
+    assert time_at(draw_curve("odd"), 15, settings) == "0:00:01.5"
 
 
 CLOCK = {"pattern": "{camera}/%Y-%m-%d_%H-%M-%S", "timezone": "Europe/Berlin"}
