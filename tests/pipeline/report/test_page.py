@@ -98,6 +98,26 @@ def test_a_click_on_the_curve_seeks_to_that_very_frame(open_page, curves, number
     )
 
 
+def test_dragging_seeks_and_the_wheel_zooms_down_to_frames(open_page, ids):
+    opened = open_page().show(key_of(ids["plain"])).ready()
+    box = opened.page.locator("#chart .u-over").bounding_box()
+    mouse, middle = opened.page.mouse, box["y"] + box["height"] / 2
+    mouse.move(box["x"] + 0.2 * box["width"], middle)
+    mouse.down()
+    mouse.move(box["x"] + 0.7 * box["width"], middle)
+    assert abs(shown_frame(opened) - 280) <= 1
+    mouse.up()
+    mouse.move(box["x"] + 0.3 * box["width"], middle)
+    assert abs(shown_frame(opened) - 280) <= 1
+    for _ in range(40):
+        mouse.wheel(0, -100)
+    opened.until("vad.view.chart.view[1] - vad.view.chart.view[0] < 0.33")  # 8 frames
+    start, end = opened.page.evaluate("vad.view.chart.view")
+    assert start < 0.3 * 16 < end  # around where the mouse is
+    opened.page.get_by_role("button", name="Fit").click()
+    assert opened.page.evaluate("vad.view.chart.view") == [0, 16]
+
+
 def test_on_real_footage_too(open_page, make_report, shared, tmp_path):
     reader = PyavReader(shared / "videos" / "ucf" / "Arson009_x264.mp4")
     frames = [frame.rgb().astype(int) for frame in reader]
