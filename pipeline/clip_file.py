@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from vad_pipeline.extract.errors import VideoError
-from vad_pipeline.extract.reader import PyavReader, open_container, video_stream
+from vad_pipeline.extract.reader import PyavReader, video_stream
 from vad_pipeline.extract.shards import written_aside
 from vad_pipeline.model.curve import AnomalyCurve
 
@@ -57,7 +57,7 @@ def copy_clip(footage: Footage, cut: PacketCut, target: Path, curve: AnomalyCurv
     seconds = curve.frame_seconds[cut.first : cut.end]
     until = end_seconds(curve, cut.end)
     with contextlib.suppress(_NotTheSame), written_aside(target) as aside:
-        with sound_between(footage.path, float(seconds[0]), until) as (sound, told):
+        with sound_between(footage, float(seconds[0]), until) as (sound, told):
             try:
                 _copy(footage, cut, aside, sound)
                 same = _holds(aside, footage, cut, seconds)
@@ -80,7 +80,7 @@ def encode_clip(footage: Footage, first: int, end: int, target: Path, curve: Ano
     """
     seconds = curve.frame_seconds[first:end]
     until = end_seconds(curve, end)
-    with written_aside(target) as aside, sound_between(footage.path, float(seconds[0]), until) as (sound, told):
+    with written_aside(target) as aside, sound_between(footage, float(seconds[0]), until) as (sound, told):
         with frames_beside(aside) as path:
             with FrameFile(path) as file:
                 for frame in footage.frames(first, end):
@@ -99,7 +99,7 @@ def end_seconds(curve: AnomalyCurve, end: int) -> float:
 
 
 def _copy(footage: Footage, cut: PacketCut, target: Path, sound: Sound | None) -> None:
-    with open_container(footage.path) as source, av.open(str(target), "w", format=MP4, options=FAST_START) as out:
+    with footage.opened() as source, av.open(str(target), "w", format=MP4, options=FAST_START) as out:
         stream = video_stream(source)
         if stream.codec_context.codec.canonical_name not in COPIED_CODECS:
             raise ValueError(f"{stream.codec_context.name} does not belong in mp4 files")

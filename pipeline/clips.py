@@ -20,7 +20,7 @@ from .contact_sheet import SHEET_SUFFIX, write_sheet
 from .cutting import Roll, copy_cut, wanted_frames
 from .event_rows import HeldEvent
 from .footage import Footage, MediaRoots, find_footage, open_footage
-from .manifest import asked_part, clip_name, clip_part, event_part, read_manifest, write_manifest
+from .manifest import Manifest, asked_part, clip_name, clip_part, event_part
 from .results import Results
 from .run_settings import RunSettings, curve_of, held_against, settings_of
 
@@ -107,13 +107,14 @@ def make_clips(
         StoreError: the folder cannot be written, or the results not read.
     """
     remove_partial(out)
-    cutting = _Cutting(results, settings_of(results), config, out, read_manifest(out))
+    manifest = Manifest(out)
+    cutting = _Cutting(results, settings_of(results), config, out, manifest)
     try:
         for video_id, group in groupby(events, key=lambda held: held.video):
             on_video(video_id)
             cutting.video(video_id, list(group))
     finally:  # also after an interrupt: what is finished is kept
-        write_manifest(out, cutting.rows.values())
+        manifest.write()
     return cutting.made
 
 
@@ -125,8 +126,7 @@ class _Cutting:
     settings: RunSettings
     config: ClipsConfig
     out: Path
-    rows: dict[str, dict[str, str]]
-    """Of the manifest, by clip; each is put in as its clip is done."""
+    manifest: Manifest
     made: ClipsMade = field(default_factory=ClipsMade)
 
     def video(self, video_id: str, events: list[HeldEvent]) -> None:
@@ -151,7 +151,7 @@ class _Cutting:
     def _keeps(self, held: HeldEvent, asked: dict[str, str]) -> bool:
         """Whether an event's clip is there, made of the same file with the same options."""
         name = clip_name(held)
-        row = self.rows.get(name)
+        row = self.manifest.rows.get(name)
         if self.config.force or row is None:
             return False
         if any(row[column] != value for column, value in {"event_id": held.event_id, **asked}.items()):
@@ -160,7 +160,7 @@ class _Cutting:
             return False
         if self.config.reencode and row["made"] == COPIED:
             return False
-        self.rows[name] = row | event_part(held, self.settings)
+        self.manifest.rows[name] = row | event_part(held, self.settings)
         self.made.counts[KEPT] += 1
         return True
 
@@ -170,10 +170,10 @@ class _Cutting:
         sha256 = footage.sha256()
         clip = _cut(footage, curve, held, self.config, self.out / name)
         if self.config.sheet:
-            write_sheet(self.out / _sheet_name(name), footage, curve, held, score_name=self.settings.score_name)
+            write_sheet(self.out / _sheet_name(name), footage, curve, held, self.settings)
         event = event_part(held, self.settings)
         part = clip_part(clip, curve, sha256=sha256)
-        self.rows[name] = {"clip": name, **event, **asked, **part}
+        self.manifest.put({"clip": name, **event, **asked, **part})
         self.made.counts[clip.how] += 1
 
     def _note_other_content(self, footage: Footage, video_id: str) -> None:

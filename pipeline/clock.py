@@ -52,22 +52,20 @@ class ClockReading:
     start: datetime
     """Aware: when second 0 of the video was, in the cameras' zone."""
 
-    def at(self, seconds: float) -> datetime:
-        """Wall clock at a second of the video, to the millisecond, with the offset that holds then.
-
-        Raises:
-            OverflowError: beyond the calendar.
-        """
+    def at(self, seconds: float) -> datetime | None:
+        """Wall clock at a second of the video, to the millisecond, with the offset that holds then; None beyond the
+        calendar."""
         # in UTC: between two aware times of one zone Python reckons by the clock's face, wrong across a change of it
-        moment = self.start.astimezone(UTC) + timedelta(milliseconds=round(seconds * 1000))
-        return moment.astimezone(self.start.tzinfo)
-
-    def text_at(self, seconds: float) -> str | None:
-        """The same in ISO 8601, such as `2026-11-02T08:14:30.250+01:00`; None beyond the calendar."""
         try:
-            return self.at(seconds).isoformat(timespec="milliseconds")
+            moment = self.start.astimezone(UTC) + timedelta(milliseconds=round(seconds * 1000))
+            return moment.astimezone(self.start.tzinfo)
         except OverflowError:
             return None
+
+    def text_at(self, seconds: float) -> str | None:
+        """The same in ISO 8601, such as `2026-11-02T08:14:30.250+01:00`."""
+        time = self.at(seconds)
+        return time and time.isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from datetime import UTC, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from .cutting import evenly
 from .event_rows import HeldEvent
 from .footage import Footage
 from .lettering import clock_text, strip
+from .run_settings import RunSettings
 
 SHEET_SUFFIX = ".png"
 N_FRAMES, N_COLUMNS = 12, 4
@@ -24,7 +24,7 @@ CELL_WIDTH_PX, LETTERS_PX, GAP_PX = 320, 14, 4
 BORDER_PX, PEAK_COLOUR = 4, (230, 60, 40)
 
 
-def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEvent, *, score_name: str) -> None:
+def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEvent, settings: RunSettings) -> None:
     """Draw; the same frames give the same bytes.
 
     Args:
@@ -32,7 +32,7 @@ def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEve
         footage: of the event's video.
         curve: of the same.
         held: the event.
-        score_name: what a score is called.
+        settings: of the results.
 
     Raises:
         VideoError: the footage does not give the frames.
@@ -47,10 +47,10 @@ def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEve
         if number == event.peak_frame:
             _frame(pixels)
         mark = "peak " if number == event.peak_frame else ""
-        text = f"{time_at(held, curve, number)}  {mark}{curve.scores[number]:.3f}"
+        text = f"{time_at(curve, number, settings)}  {mark}{curve.scores[number]:.3f}"
         cells.append(np.concatenate([pixels, strip([text], width=CELL_WIDTH_PX, size_px=LETTERS_PX)]))
-    score = f"peak {score_name} {event.peak_score:.3f}"
-    title = f"{event.category}, {score}, {time_at(held, curve, event.start_frame)}, {len(numbers)} of its "
+    score = f"peak {settings.score_name} {event.peak_score:.3f}"
+    title = f"{event.category}, {score}, {time_at(curve, event.start_frame, settings)}, {len(numbers)} of its "
     grid = _grid(cells)
     lines = [held.event_id, f"{title}{event.end_frame - event.start_frame} frames"]
     sheet = np.concatenate([strip(lines, width=grid.shape[1], size_px=LETTERS_PX + 2), grid])
@@ -59,14 +59,11 @@ def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEve
     write_bytes(path, data.getvalue())
 
 
-def time_at(held: HeldEvent, curve: AnomalyCurve, frame: int) -> str:
-    """When a frame of an event's video was, on the wall clock where that is known."""
+def time_at(curve: AnomalyCurve, frame: int, settings: RunSettings) -> str:
+    """When a frame of a video was, on the wall clock where its id says that."""
     seconds = float(curve.frame_seconds[frame])
-    time = held.start_time
-    if time is not None:
-        moment = time.astimezone(UTC) + timedelta(seconds=seconds - held.event.start_seconds)
-        time = moment.astimezone(time.tzinfo)
-    return clock_text(time, seconds)
+    reading = settings.reading(curve.video_id)
+    return clock_text(reading and reading.at(seconds), seconds)
 
 
 def _frame(pixels: np.ndarray) -> None:

@@ -119,21 +119,37 @@ class Footage:
     def _sought(self, first: int, end: int) -> Iterator[PyavFrame]:
         numbers = {int(stamp): first + i for i, stamp in enumerate(self.index.stamps[first:end])}
         key = self.index.key_before(first)
-        with open_container(self.path) as container:
+        last, expected = self.index.stamps[end - 1], first
+        with self.opened() as container:
             stream = video_stream(container)
             prepare_decoder(stream)
-            last, expected = self.index.stamps[end - 1], first
-            try:
-                for packet in packets_from(container, stream, int(self.index.stamps[key or 0])):
-                    for frame in stream.decode(packet):
-                        if numbers.get(frame.pts) == expected:
-                            yield PyavFrame(frame, self.path)
-                            expected += 1
-                        if expected == end or (frame.pts is not None and frame.pts > last):
-                            return
-            except av.error.FFmpegError as error:
-                reason = f"decoding it from frame {key} on failed ({error.strerror}); copy it again"
-                raise VideoDecodeError(self.path, "unreadable", reason) from error
+            for packet in packets_from(container, stream, int(self.index.stamps[key or 0])):
+                for frame in _decoded(stream, packet):
+                    if numbers.get(frame.pts) == expected:
+                        yield PyavFrame(frame, self.path)
+                        expected += 1
+                    if expected == end or (frame.pts is not None and frame.pts > last):
+                        return
+
+    def opened(self) -> av.container.InputContainer:
+        """The file, opened by FFmpeg.
+
+        Raises:
+            VideoOpenError: it cannot be opened any more.
+        """
+        try:
+            return open_container(self.path)
+        except (av.error.FFmpegError, ValueError) as error:
+            reason = f"cannot be opened any more ({getattr(error, 'strerror', error)}); was it moved meanwhile?"
+            raise VideoOpenError(self.path, "unreadable", reason) from error
+
+
+def _decoded(stream: av.VideoStream, packet: av.Packet) -> list[av.VideoFrame]:
+    """What a packet gives; nothing where it refers to frames before those that were read."""
+    try:
+        return stream.decode(packet)
+    except av.error.FFmpegError:
+        return []
 
 
 def packets_from(container: av.container.InputContainer, stream: av.VideoStream, stamp: int) -> Iterator[av.Packet]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Iterable
+import time
 from pathlib import Path
 
 from vad_pipeline.extract.shards import write_bytes
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 MANIFEST_NAME = "MANIFEST.csv"
 CLIP_SUFFIX = ".mp4"
+WRITE_EVERY_SECONDS, SHARE_OF_TIME = 1.0, 0.05  # how often it is written: no more of the time than this share
 
 EVENT_COLUMNS = (
     "event_id video camera start_frame end_frame start_seconds end_seconds start_time end_time "
@@ -40,7 +41,7 @@ def clip_name(held: HeldEvent) -> str:
 def event_part(held: HeldEvent, settings: RunSettings) -> dict[str, str]:
     """What a row says of the event."""
     event = held.event
-    reading = settings.clock.of(held.video) if settings.clock else None
+    reading = settings.reading(held.video)
     values = {
         "event_id": held.event_id,
         "video": held.video,
@@ -82,8 +83,51 @@ def clip_part(clip: Clip, curve: AnomalyCurve, *, sha256: str) -> dict[str, str]
     }
 
 
-def read_manifest(folder: Path) -> dict[str, dict[str, str]]:
-    """Rows by clip, of clips that are there; none where there is no manifest, or one that cannot be read."""
+class Manifest:
+    """The manifest of a folder, and its rows in memory; on the disk it follows what is done, a second or so behind.
+
+    Args:
+        folder: of the clips.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self.rows = _read(folder)
+        """By clip, of clips that are there."""
+        self._written, self._took = time.monotonic(), 0.0
+
+    def put(self, row: dict[str, str]) -> None:
+        """A row of a clip that is there.
+
+        Raises:
+            StoreError: the manifest cannot be written.
+        """
+        self.rows[row["clip"]] = row
+        if time.monotonic() - self._written > max(WRITE_EVERY_SECONDS, self._took / SHARE_OF_TIME):
+            self.write()
+
+    def write(self) -> None:
+        """Put the manifest in place, by video and time.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        began = time.monotonic()
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted(self.rows.values(), key=_in_order))
+        write_bytes(self._folder / MANIFEST_NAME, text.getvalue().encode())
+        self._written = time.monotonic()
+        self._took = self._written - began
+
+
+def _in_order(row: dict[str, str]) -> tuple[str, int, str]:
+    return row["video"], int(row["start_frame"]), row["clip"]
+
+
+def _read(folder: Path) -> dict[str, dict[str, str]]:
+    """Rows by clip; none where there is no manifest, or one that cannot be read."""
     path = folder / MANIFEST_NAME
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
@@ -92,18 +136,8 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         logger.warning("%s: cannot be read (%s); it is written anew, and all clips with it", path, error)
         return {}
-    whole = (row for row in rows if list(row) == COLUMNS and None not in row.values())
-    return {row["clip"]: row for row in whole if (folder / row["clip"]).is_file()}
+    return {row["clip"]: row for row in rows if _is_whole(row) and (folder / row["clip"]).is_file()}
 
 
-def write_manifest(folder: Path, rows: Iterable[dict[str, str]]) -> None:
-    """Put the manifest in place, by video and time.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: (row["video"], int(row["start_frame"]), row["clip"])))
-    write_bytes(folder / MANIFEST_NAME, text.getvalue().encode(errors="backslashreplace"))
+def _is_whole(row: dict[str, str]) -> bool:
+    return list(row) == COLUMNS and None not in row.values() and row["start_frame"].isdecimal()

@@ -21,10 +21,12 @@ START_TOLERANCE_SECONDS = 1e-3
 PLAYED = {
     ".mp4": frozenset({"h264", "vp9", "av1"}),
     ".m4v": frozenset({"h264"}),
+    ".mov": frozenset({"h264"}),
     ".webm": frozenset({"vp8", "vp9", "av1"}),
 }
-"""What Chromium and Firefox both play from disk, where the name's end decides what a file is taken for. Not .mov and
-.mkv, which one of them plays at best; not HEVC, MPEG-4 part 2, nor AVI and MPEG-TS at all."""
+"""What Chromium and Firefox both play from disk and seek in to the frame, by the end of a file's name, which tells them
+what it is. Not .mkv: Firefox shows other frames than were sought. HEVC plays in some builds, MPEG-4 part 2, AVI and
+MPEG-TS in none; more than 8 bits or other chroma depend on the machine's decoder."""
 
 PLAYED_SOUND = frozenset({"aac", "mp3", "opus", "vorbis", "flac"})  # another kind can keep a file from playing at all
 PLAYED_PIXELS = frozenset({"yuv420p", "yuvj420p"})  # 8 bit, 4:2:0

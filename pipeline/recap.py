@@ -95,7 +95,7 @@ class _Recap:
     def _picture(self, frame: PyavFrame, held: HeldEvent, curve: AnomalyCurve, number: int) -> np.ndarray:
         inside = held.event.start_frame <= number < held.event.end_frame
         score = f"{self._settings.score_name} {curve.scores[number]:.2f}"
-        lines = [held.video, f"{time_at(held, curve, number)}   {held.event.category}   {score}"]
+        lines = [held.video, f"{time_at(curve, number, self._settings)}   {held.event.category}   {score}"]
         ground = EVENT_COLOUR if inside else ROLL_COLOUR
         return np.concatenate([_boxed(frame), strip(lines, width=WIDTH_PX, size_px=LETTERS_PX, ground=ground)])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vad_pipeline.extract.errors import StoreError, VideoOpenError
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
 
-from .clock import Clock
+from .clock import Clock, ClockReading
 from .event_rows import HeldEvent
 from .results import HEAD_NAME, Results
 
@@ -32,6 +32,10 @@ class RunSettings:
     def score_name(self) -> str:
         """What a score is called where it is shown."""
         return "score" if self.calibrated else "uncalibrated score"
+
+    def reading(self, video_id: str) -> ClockReading | None:
+        """What a video's id says of camera and time; None where nothing is known."""
+        return self.clock.of(video_id) if self.clock else None
 
 
 def settings_of(results: Results) -> RunSettings:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import av
 
-from vad_pipeline.extract.reader import open_container
+from .footage import Footage
 
 COPIED_SOUND = frozenset({"aac", "mp3"})  # what every player of mp4 knows
 
@@ -29,14 +29,17 @@ class Sound:
 
 
 @contextlib.contextmanager
-def sound_between(path: str, start: float, end: float) -> Iterator[tuple[Sound | None, str]]:
-    """The sound from `start` to `end` seconds of a file, where it can be copied.
+def sound_between(footage: Footage, start: float, end: float) -> Iterator[tuple[Sound | None, str]]:
+    """The sound from `start` to `end` seconds of footage, where it can be copied.
 
     Yields:
         The sound or None, and what became of it: `copied`, `dropped` (of a kind that is not copied), or empty where
         there is none.
+
+    Raises:
+        VideoOpenError: the file cannot be opened any more.
     """
-    with open_container(path) as container:
+    with footage.opened() as container:
         stream = next(iter(container.streams.audio), None)
         if stream is None or stream.codec_context is None:
             yield None, ""

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
@@ -97,11 +96,11 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
         on_video(curve.video_id)
         data = VideoData(curve, settings)
         path = folder / DATA / f"{data.key}.js"
-        problems = _problems_before(path, data.stamp)
+        problems = _problems_before(path, data.stamp())
         if problems is None:
             values = data.values()
             problems = data.problems
-            write_bytes(path, _script(data.key, values, f"{data.stamp} {json.dumps(problems)}"))
+            write_bytes(path, _head(data.stamp(), problems) + _script(data.key, values))
         if problems:
             written.problems[curve.video_id] = "; ".join(problems)
         preview = data.footage.preview(folder, data.key)
@@ -118,7 +117,6 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
         "mergeGap": run.merge_gap_seconds,
         "calibrated": run.calibrated,
         "categories": run.categories,
-        "version": version("vad-pipeline"),
         "verdicts": [asdict(verdict) for verdict in config.verdicts],
         "disagreements": [asdict(each) for each in disagreements(config.verdicts)],
         "videos": sorted(rows, key=lambda row: (-row["peak"], row["id"])) + failed,
@@ -151,10 +149,15 @@ def _identity(results: Results) -> str:
     return hashlib.sha256("\0".join([str(results.path.resolve()), *parts]).encode(errors="replace")).hexdigest()[:16]
 
 
-def _script(name: str, values: dict, stamp: str = "") -> bytes:
+def _script(name: str, values: dict) -> bytes:
     """A data file: ASCII, so that no character of a name can end anything."""
-    first = f"/* {stamp} */\n" if stamp else ""
-    return f"{first}vad.receive({json.dumps(name)}, {json.dumps(values, allow_nan=False)});\n".encode("ascii")
+    return f"vad.receive({json.dumps(name)}, {json.dumps(values, allow_nan=False)});\n".encode("ascii")
+
+
+def _head(stamp: str, problems: list[str]) -> bytes:
+    """The first line of a video's data file, a comment; no text in it can end that."""
+    told = json.dumps(problems).replace("/", "\\/")
+    return f"/* {stamp} {told} */\n".encode("ascii")
 
 
 def _page(overview: dict, data: bytes) -> bytes:
@@ -194,7 +197,12 @@ def _problems_before(path: Path, stamp: str) -> list[str] | None:
     except (OSError, UnicodeDecodeError):
         return None
     start, end = f"/* {stamp} ", " */\n"
-    return json.loads(head[len(start) : -len(end)]) if head.startswith(start) and head.endswith(end) else None
+    if not (head.startswith(start) and head.endswith(end)):
+        return None
+    try:
+        return json.loads(head[len(start) : -len(end)])
+    except ValueError:  # somebody's editor was at it
+        return None
 
 
 def _remove_others(folder: Path, kept: set[Path | None]) -> None:

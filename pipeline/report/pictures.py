@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 
 import av
@@ -15,6 +16,8 @@ from vad_pipeline.extract.reader import PyavFrame, check_file, open_container, v
 
 HEIGHT_PX = 180
 JPEG_QUALITY = 72
+MOST_FRAMES = 3000  # decoded for one picture: more lie between two key frames of no real footage
+MOST_MISSES = 3  # pictures that cannot be reached, then the others are not tried
 NEAR_SECONDS = 4.0  # reading on to a frame this near costs less than seeking
 TOLERANCE_SECONDS = 1e-3  # of timestamps, between containers and floats
 
@@ -42,9 +45,13 @@ def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray) -> dic
             raise VideoOpenError(path, "no_video_stream", "holds no video stream")
         stream.thread_type = "AUTO"
         walk = _Walk(container, stream)
+        n_missed = 0
         for frame in sorted(set(frames)):
             shown = walk.at(float(frame_seconds[frame]))
             if shown is None:
+                n_missed += 1
+                if n_missed == MOST_MISSES:
+                    break
                 continue
             try:
                 found[frame] = _jpeg(PyavFrame(shown, path).rgb())
@@ -69,7 +76,7 @@ class _Walk:
             return None
         best = self._last
         try:
-            for frame in self._frames:
+            for frame in itertools.islice(self._frames, MOST_FRAMES):
                 self._last = frame
                 if frame.pts is None:
                     continue

@@ -57,15 +57,12 @@ class VideoData:
     events: list[Event] = field(init=False)
     footage: Playback = field(init=False)
     reading: ClockReading | None = field(init=False)
-    stamp: str = field(init=False)
-    """The same means that the data file would be the same."""
 
     def __post_init__(self):
         curve, settings = self.curve, self.settings
         self.events = find_events(curve, threshold=settings.threshold, merge_gap_seconds=settings.merge_gap_seconds)
         self.footage = Playback.of(curve.source, settings.media_roots)
         self.reading = settings.clock.of(curve.video_id) if settings.clock else None
-        self.stamp = self._stamp()
 
     @property
     def key(self) -> str:
@@ -130,8 +127,10 @@ class VideoData:
         start = self.reading.start
         return {"camera": self.reading.camera, "start": start.timestamp(), "zone": self.settings.clock.timezone}
 
-    def _stamp(self) -> str:
+    def stamp(self) -> str:
+        """The same means that the data file would be the same; once a preview is made it is another."""
         curve, settings = self.curve, self.settings
+        preview = self.footage.preview(settings.page, self.key)
         digest = hashlib.sha256()
         for values in (curve.scores, curve.category, curve.frame_seconds):
             digest.update(np.ascontiguousarray(values).tobytes())
@@ -146,6 +145,7 @@ class VideoData:
             readable(self.footage.path),
             os.fspath(settings.page),
             self.footage.state,
+            preview is not None and preview.exists(),
             self._clock(),
             [curve.fps.numerator, curve.fps.denominator, curve.snippet_len, *curve.categories],
         ]

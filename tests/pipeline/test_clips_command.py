@@ -13,9 +13,13 @@ import pytest
 from PIL import Image
 
 from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.pipeline import clips, manifest
+from vad_pipeline.pipeline.clock import Clock
+from vad_pipeline.pipeline.contact_sheet import time_at
 from vad_pipeline.pipeline.footage import MediaRoots, frame_index
 from vad_pipeline.pipeline.manifest import COLUMNS
 from vad_pipeline.pipeline.results import Results, write_curve
+from vad_pipeline.pipeline.run_settings import RunSettings
 
 LONG_GOP = dict(gop=250, bframes=3)
 
@@ -159,6 +163,36 @@ def test_again_only_what_is_missing_or_asked_for_differently(tmp_path, make_numb
     assert run()[0][0] == " 2 copied"
     (folder / "MANIFEST.csv").write_bytes(b"\xff\x00not a table")
     assert run()[0][0] == " 2 copied" and len(rows_of(folder)) == 2
+
+
+def test_an_interrupt_keeps_what_is_finished(tmp_path, make_numbered, score, run_cli, monkeypatch):
+    results = score({make_numbered(tmp_path / "v.mp4", 200, gop=20): [(50, 60), (120, 130), (160, 170)]})
+    real, calls = clips.copy_clip, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(clips, "copy_clip", interrupted)
+    assert run_cli("clips", results)[0] == 130
+    assert [row["event_id"] for row in rows_of(results / "clips")] == ["v@50-60"]
+    assert sorted(path.name for path in (results / "clips").iterdir()) == ["MANIFEST.csv", "v@50-60.mp4"]
+    code, out, _ = run_cli("clips", results)
+    assert code == 0 and "2 copied, 0 re-encoded, 1 kept" in out
+
+
+def test_the_manifest_follows_what_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest, "WRITE_EVERY_SECONDS", 0)
+    monkeypatch.setattr(manifest, "SHARE_OF_TIME", 1e9)
+    rows = manifest.Manifest(tmp_path)
+    row = dict.fromkeys(COLUMNS, "") | {"clip": "b.mp4", "video": 'b, "b"\nb', "start_frame": "10"}
+    (tmp_path / "b.mp4").write_bytes(b"")
+    rows.put(row)
+    assert manifest.Manifest(tmp_path).rows == {"b.mp4": row}
+    (tmp_path / "b.mp4").unlink()
+    assert manifest.Manifest(tmp_path).rows == {}
 
 
 def test_which_events(tmp_path, make_numbered, score, run_cli):
@@ -314,6 +348,13 @@ def test_a_contact_sheet_marks_the_peak(tmp_path, make_numbered, score, run_cli,
     before = (results / "clips" / "v@10-50.png").read_bytes()
     run_cli("clips", results, "--sheet", "--force")
     assert (results / "clips" / "v@10-50.png").read_bytes() == before
+
+
+def test_times_are_written_by_the_clock_of_the_moment(draw_curve):
+    curve = draw_curve("c/2026-10-25_02-59-59", n_frames=40)  # ten a second; at three the clocks are put back
+    settings = RunSettings("r", (), 0.5, Clock.parse(CLOCK["pattern"], "Europe/Berlin"), True)
+    assert [time_at(curve, frame, settings)[11:] for frame in (0, 9, 10)] == ["02:59:59.0", "02:59:59.9", "02:00:00.0"]
+    assert time_at(draw_curve("odd"), 15, settings) == "0:00:01.5"
 
 
 CLOCK = {"pattern": "{camera}/%Y-%m-%d_%H-%M-%S", "timezone": "Europe/Berlin"}

@@ -73,6 +73,25 @@ def test_real_surveillance_footage(shared, tmp_path):
         assert np.array_equal(sought(tmp_path / "p.mp4", index)[0], frames[index])
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "broken/decord_corrupted.mp4",
+        "broken/mp4parse_no_timescale.mp4",
+        "odd/decord_video_90.mov",
+        "odd/mecavideo_Effet_force_magnetique.ogv",
+        "odd/mmaction2_test.avi",
+        "odd/moviepy_-video-with-dash-.mp4",
+        "odd/visp_cube.mpeg",
+    ],
+)
+def test_odd_and_damaged_footage(shared, tmp_path, name):
+    info = write_proxy(shared / "videos" / name, tmp_path / "p.mp4", height=96)
+    frames, found = frames_of(tmp_path / "p.mp4")
+    assert len(frames) == info.n_frames == found.n_frames and frames[0].shape[0] <= 96
+    np.testing.assert_allclose(found.frame_seconds[1:], info.frame_seconds[1:], atol=MILLISECOND)
+
+
 def test_variable_rate_is_kept(tmp_path, make_numbered, read_numbers):
     steps = np.random.default_rng(0).integers(1, 90, 50)
     stamps = np.cumsum(steps).tolist()
@@ -145,14 +164,15 @@ PLAYED = [
     ("a.mp4", "libx264", "yuv420p"),
     ("a.MP4", "libx264", "yuv420p"),
     ("a.m4v", "libx264", "yuv420p"),
+    ("a.mov", "libx264", "yuv420p"),
     ("a.webm", "libvpx", "yuv420p"),
     ("a.webm", "libvpx-vp9", "yuv420p"),
 ]
 NOT_PLAYED = [
+    ("a.mov", "mpeg4", "yuv420p"),
     ("a.mp4", "libx264", "yuv444p"),
     ("a.mp4", "libx264", "yuv420p10le"),
     ("a.mp4", "mpeg4", "yuv420p"),
-    ("a.mov", "libx264", "yuv420p"),
     ("a.mkv", "libx264", "yuv420p"),
     ("a.ts", "libx264", "yuv420p"),
     ("a.avi", "mpeg4", "yuv420p"),

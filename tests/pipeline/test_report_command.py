@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vad_pipeline.pipeline.outcomes import OutcomeLog, VideoOutcome
-from vad_pipeline.pipeline.report.page import SCRIPTS
+from vad_pipeline.pipeline.report.page import SCRIPTS, _head
 from vad_pipeline.pipeline.report.video_data import key_of
 
 
@@ -106,6 +106,11 @@ def test_previews_are_made_once_and_go_with_their_footage(draw_curve, draw_resul
     assert data_of(results, key_of("a"))["media"] == f"media/{preview.name}"
     assert run_cli("report", results)[0] == 0  # what is there is used
     assert data_of(results, key_of("a"))["media"] == f"media/{preview.name}" and preview.stat().st_mtime_ns == made
+    before = (results / "report" / "data" / f"{key_of('a')}.js").stat().st_mtime_ns
+    assert run_cli("report", results)[0] == 0
+    assert (results / "report" / "data" / f"{key_of('a')}.js").stat().st_mtime_ns == before
+    preview.unlink()
+    assert run_cli("report", results, "--proxy", "auto")[0] == 0 and preview.exists()
     make_numbered(footage, 44, codec="mpeg4", bframes=0)
     assert run_cli("report", results)[0] == 0
     assert not preview.exists() and data_of(results, key_of("a"))["media"] is None
@@ -139,6 +144,13 @@ def test_verdicts_of_colleagues(results, run_cli, tmp_path):
 def test_what_makes_no_sense_is_one_sentence(results, run_cli, arguments, words):
     code, _, err = run_cli("report", results, *arguments)
     assert code == 2 and words in err and "Traceback" not in err and not (results / "report").exists()
+
+
+def test_no_text_ends_the_first_line_of_a_data_file():
+    told = ["*/ alert(1) /*", "</script>", "\u2028"]
+    head = _head("stamp", told).decode("ascii")
+    assert head.count("*/") == 1 and head.endswith(" */\n") and "</" not in head and head.count("\n") == 1
+    assert json.loads(head[len("/* stamp ") : -len(" */\n")]) == told
 
 
 def test_no_results_and_no_curves(run_cli, tmp_path, draw_results):

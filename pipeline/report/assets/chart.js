@@ -87,19 +87,25 @@
 
     /** Show `width` seconds from `from` on, as far as the video goes. */
     look(from, width) {
-      const least = Math.min(FEWEST_FRAMES * this.curve.frameSeconds, this.curve.end);
-      const size = Math.min(Math.max(width, least), this.curve.end);
+      const size = this.possible(width);
       const start = Math.min(Math.max(0, from), this.curve.end - size);
       this.view = [start, start + size];
       this.plot.setData(this.data());
       this.onView?.(this.view);
     }
 
-    /** Zoom by a factor around a time. */
+    /** How many seconds can be shown at once, next to `width`. */
+    possible(width) {
+      const least = Math.min(FEWEST_FRAMES * this.curve.frameSeconds, this.curve.end);
+      return Math.min(Math.max(width, least), this.curve.end);
+    }
+
+    /** Zoom by a factor around a time, which stays where it is. */
     zoom(factor, around = this.cursor) {
       const [from, to] = this.view;
       const centre = Math.min(Math.max(around, from), to);
-      this.look(centre - (centre - from) / factor, (to - from) / factor);
+      const width = this.possible((to - from) / factor);
+      this.look(centre - ((centre - from) * width) / (to - from), width);
     }
 
     fit() {

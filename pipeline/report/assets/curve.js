@@ -81,6 +81,7 @@
       this.frameSeconds = packed.fps[1] / packed.fps[0];
       this.end = this.seconds[this.frames - 1] + this.frameSeconds;
       this.levels = pyramidOf(this.scores);
+      this.highest = Math.max(...this.levels.at(-1).high);
     }
 
     /** The cell that a frame lies in. */

@@ -3,6 +3,8 @@
 // time runs all the same. Both are asked for frames, and tell which frame they show.
 
 (function () {
+  const LENGTH_SLACK_SECONDS = 1; // sound may be that much longer than the picture
+
   class Player {
     /**
      * @param onFrame told the frame shown whenever it changes
@@ -13,6 +15,7 @@
       video.addEventListener("error", () => this.failed());
       video.addEventListener("loadedmetadata", () => !video.videoWidth && this.failed()); // sound only: no codec for it
       video.addEventListener("loadedmetadata", () => this.showFrame());
+      video.addEventListener("loadedmetadata", () => this.onState());
       video.addEventListener("pause", () => this.showFrame()); // the very frame that was told
       for (const kind of ["play", "pause", "ended"]) {
         video.addEventListener(kind, () => this.usesVideo && this.setPlaying(!video.paused && !video.ended));
@@ -63,6 +66,12 @@
       this.shown = nearest;
       this.still.src = this.pictures[nearest];
       this.still.alt = `Frame ${nearest}`;
+    }
+
+    /** Whether the file is clearly longer or shorter than what was scored. */
+    get isAnother() {
+      const { duration } = this.video;
+      return this.usesVideo && Number.isFinite(duration) && Math.abs(duration - this.curve.end) > LENGTH_SLACK_SECONDS;
     }
 
     /** Go to a frame. */

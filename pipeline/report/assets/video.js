@@ -110,7 +110,8 @@
         : [];
       this.shown = [...this.events, ...this.near].sort((a, b) => a.start - b.start);
       const near = $("near").checked ? `, ${this.near.length} near` : "";
-      $("event-count").textContent = vad.count(this.events.length, "event") + near;
+      const none = this.events.length ? "" : `, highest score ${vad.score(this.curve.highest)}`;
+      $("event-count").textContent = vad.count(this.events.length, "event") + near + none;
       this.list.setEvents(this.shown);
       this.chart.setEvents(this.events, this.near, this.threshold);
       this.seekbar.setEvents(this.events, this.near);
@@ -210,9 +211,13 @@
     showState() {
       $("play").textContent = this.player.playing ? "Pause" : "Play";
       const note = $("stage-note");
-      note.hidden = this.player.usesVideo;
+      note.hidden = this.player.usesVideo && !this.player.isAnother;
       $("stage").hidden = false;
       if (note.hidden) return;
+      if (this.player.usesVideo) {
+        note.textContent = "This file is not as long as its curve: it may have changed since it was scored.";
+        return;
+      }
       const some = Object.keys(this.data.pictures).length > 0;
       note.textContent = [this.whyStill(), ...this.data.problems.map((problem) => `${problem}.`)].join(" ");
       $("stage").hidden = !some;

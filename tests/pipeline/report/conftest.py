@@ -17,7 +17,7 @@ from vad_pipeline.pipeline.results import Results, RunHead, write_curve
 
 CATEGORIES = ("Normal", "Fighting", "Explosion", "Robbery")
 FPS = Fraction(25)
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 30
 N_FRAMES = 400
 VIDEOS = {
     "plain": ("cam/plain", "plain.mp4"),
