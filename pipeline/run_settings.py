@@ -21,12 +21,12 @@ class RunSettings:
     """The normal one first."""
     threshold: float
     """Of the events."""
-    merge_gap_seconds: float
-    """Likewise."""
     clock: Clock | None
     """How ids are read; None where the wall clock is not known."""
     calibrated: bool
     """Whether scores mean what a trained checkpoint's do."""
+    merge_gap_seconds: float = MERGE_GAP_SECONDS
+    """Of the events."""
 
     @property
     def score_name(self) -> str:
