@@ -13,7 +13,7 @@ test: $(VENV)/installed browser
 
 # The review page's tests open it in Chromium; they skip, and say so, where there is none.
 browser:
-	@command -v chromium >/dev/null || apt-get install -y -qq chromium \
+	@command -v chromium >/dev/null || (apt-get update && apt-get install -y chromium) >/dev/null 2>&1 \
 		|| echo "no Chromium could be installed: the tests of the review page will skip"
 
 # What takes minutes: the whole training trace, runs of train and detect killed five times.
@@ -37,6 +37,7 @@ bench: $(VENV)/installed
 	$(BIN)/python tests/bench/kill.py
 	$(BIN)/python tests/bench/scale.py
 	$(BIN)/python tests/bench/search.py
+	$(BIN)/python tests/bench/identify.py
 	$(BIN)/python tests/bench/report.py
 
 $(VENV)/installed: setup.cfg pyproject.toml

@@ -25,7 +25,8 @@ from .released import Fit, Probe, Released, distance, keep_frames
 from .settings import FRAMES, NORMALISED, OFFSETS, RATES, Setting, converted, n_rows
 
 ROWS_SEARCHED, ROWS_COMPARED = 4, 8
-KEPT_BYTES = 1 << 30  # of decoded frames
+KEPT_BYTES = 2 << 30  # of decoded frames; in pictures too large for that fewer rows are compared
+FEWEST_ROWS, FEWEST_STILL = 2, 1
 N_PLACES, N_STARTS = 10, 3  # pixel settings that are looked at more closely, and from which the search goes on
 CLEAR = 0.25  # error on one frame a snippet from which on it is not the pixels alone
 N_NEAR = 6  # of geometry and crop, near enough to be looked at again once the frames are known
@@ -100,8 +101,9 @@ def identify(
     info = _counted(open_reader)
     rates = _possible_rates(released, info, yours)
     end = max(1, (min(len(converted(info.frame_seconds, rate)) for rate in rates) - OFFSETS[-1]) // SNIPPET_LEN)
-    rows = released.most_changing(_affordable_rows(info, len({yours.rate, *rates})), end)
-    still_rows = released.stillest(ROWS_SEARCHED, end)
+    n_compared, n_still = _affordable_rows(info, len({yours.rate, *rates}))
+    rows = released.most_changing(n_compared, end)
+    still_rows = released.stillest(n_still, end)
     kept = _kept(open_reader, info, {yours.rate, *rates}, {*rows, *still_rows})
     probe = Probe(kept, info, encoder, on_images=on_images)
     few = np.unique(np.linspace(0, len(rows) - 1, min(ROWS_SEARCHED, len(rows))).round().astype(int))
@@ -285,9 +287,12 @@ def _possible_rates(released: Released, info: VideoInfo, yours: Setting) -> tupl
     return fitting or (min(apart, key=apart.get),)
 
 
-def _affordable_rows(info: VideoInfo, n_rates: int) -> int:
+def _affordable_rows(info: VideoInfo, n_rates: int) -> tuple[int, int]:
+    """How many rows are compared, and how many still ones looked at before."""
     row_bytes = info.width * info.height * 3 * 2 * SNIPPET_LEN * n_rates
-    return max(ROWS_SEARCHED, min(ROWS_COMPARED, KEPT_BYTES // row_bytes))
+    n = min(ROWS_COMPARED + ROWS_SEARCHED, KEPT_BYTES // row_bytes)
+    n_still = max(FEWEST_STILL, n * ROWS_SEARCHED // (ROWS_COMPARED + ROWS_SEARCHED))
+    return max(FEWEST_ROWS, n - n_still), n_still
 
 
 def _kept(

@@ -32,6 +32,10 @@ def story(video_id: str, found: Identification, extractor: Extractor) -> str:
     if found.unsettled:
         fits = "; ".join(f"{name} {', '.join(values)}" for name, values in found.unsettled.items())
         lines.append(f"  not settled by this video, fits as well: {fits}")
+    if found.n_released not in found.n_own:
+        lines.append(
+            "  the numbers of rows differ: the file or the video was cut, or frames were left out in a way not tried"
+        )
     parted = _parting(found)
     lines += [f"  {parted}"] if parted else []
     lines.append(f"  {_how_to_extract(found, extractor)}")

@@ -14,7 +14,7 @@ import pytest
 
 from vad_pipeline.extract.embed import embed_video
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.identify import identify
+from vad_pipeline.extract.identify import KEPT_BYTES, _affordable_rows, identify
 from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.released import Released
@@ -122,3 +122,12 @@ def test_more_rows_than_the_video_can_have(video, looked_at):
         looked_at(values, video)
     fewer = looked_at(values[:5], video)
     assert fewer.verdict == "something else" and fewer.n_released == 5
+
+
+def test_large_pictures_cost_rows_and_not_the_memory():
+    info = SimpleNamespace(width=320, height=240)
+    assert _affordable_rows(info, 1) == (8, 4) == _affordable_rows(info, 4)
+    for width, height, rates in ((1920, 1080, 1), (1920, 1080, 4), (3840, 2160, 1), (8192, 4320, 1)):
+        n_rows = sum(_affordable_rows(SimpleNamespace(width=width, height=height), rates))
+        n_bytes = n_rows * width * height * 3 * 32 * rates
+        assert n_rows >= 3 and (n_bytes <= KEPT_BYTES or n_rows == 3)

@@ -83,6 +83,12 @@ def test_what_extract_has_no_option_for(archive, exported, verify, tmp_path):
     assert "extract has no option for normalised; nearest: vad-pipeline extract VIDEO --like vadclip --crops 0" in out
 
 
+def test_a_file_that_was_cut(archive, exported, verify, tmp_path):
+    np.save(tmp_path / "cut.npy", np.load(exported() / "cam" / "v0__0.npy")[:3])
+    code, out, _ = verify(archive / "raw" / "cam" / "v0.mp4", tmp_path / "cut.npy")
+    assert code == 0 and "verdict: identical" in out and "the numbers of rows differ" in out
+
+
 def test_features_of_another_video_are_something_else(archive, exported, verify, tmp_path):
     code, out, _ = verify(archive / "raw" / "cam" / "v0.mp4", exported() / "cam" / "v1__0.npy")
     assert code == 1 and "verdict: something else" in out
