@@ -27,6 +27,7 @@ BATCH_CPU = 8  # images; larger batches gain nothing on a CPU and delay short vi
 BATCH_CUDA = 128
 ACTIVATIONS = ("quickgelu", "gelu")
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
+EMULATED = "--precision bf16: this processor has no instructions for it and emulates them, far slower than fp32"
 NO_WEIGHTS = (
     "CLIP weights '{tag}' for {model} could not be downloaded ({why}). Without internet: give a file with "
     "--pretrained FILE; a published DSANet checkpoint carries them: "
@@ -59,8 +60,13 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         return precision
     if device.type == "cuda":
         return "fp16"
+    return "bf16" if multiplies_bf16() else "fp32"
+
+
+def multiplies_bf16() -> bool:
+    """Whether this processor has instructions for it; others emulate it, far slower than fp32."""
     capabilities = torch.cpu.get_capabilities()
-    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
@@ -137,6 +143,8 @@ class ClipEncoder:
         self.config = config
         self.device = resolve_device(config.device)
         self.precision = resolve_precision(config.precision, self.device)
+        if self.precision == "bf16" and self.device.type == "cpu" and not multiplies_bf16():
+            logger.warning(EMULATED)
         self.batch_size = BATCH_CUDA if self.device.type == "cuda" else BATCH_CPU
         self.runtime = (
             f"torch {torch.__version__} {self.device.type} batch {self.batch_size} threads {torch.get_num_threads()}"

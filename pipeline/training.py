@@ -145,11 +145,13 @@ def train_one(
     """
     import torch
 
-    from vad_pipeline.extract.encoder import resolve_device
+    from vad_pipeline.extract.encoder import EMULATED, multiplies_bf16, resolve_device
     from vad_pipeline.model.losses import LOSSES
     from vad_pipeline.model.training import Training, fit, schedule_of
 
     device = resolve_device(setup.device)
+    if setup.config.precision == "bf16" and device.type == "cpu" and not multiplies_bf16():
+        say(f"note: {EMULATED}")
     torch.manual_seed(setup.config.seed)
     network = build_network(setup, say).to(device)
     rows = rows_of(setup, store)

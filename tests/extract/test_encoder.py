@@ -172,6 +172,30 @@ def test_automatic_precision_follows_the_processor(monkeypatch):
     assert resolve_precision("auto", torch.device("cuda")) == "fp16"
 
 
+@pytest.mark.parametrize("instructions", [{}, {"amx_bf16": True}])
+def test_emulated_bf16_is_said(monkeypatch, caplog, toy_model, instructions):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
+    for precision in ("auto", "fp32"):
+        ClipEncoder(EncoderConfig(toy_model, "random:0", device="cpu", precision=precision))
+    assert not caplog.text
+    ClipEncoder(EncoderConfig(toy_model, "random:0", device="cpu", precision="bf16"))
+    assert ("emulates" in caplog.text) == (not instructions)
+
+
+def test_a_tower_with_another_activation_precision_or_rounded_weights(toy_encoder):
+    picture = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    before = toy_encoder.encode(picture)
+    other = toy_encoder.with_other_activation()
+    assert (toy_encoder.activation, other.activation) == ("quickgelu", "gelu")
+    assert not np.allclose(other.encode(picture), before, atol=1e-4)
+    assert np.array_equal(other.with_other_activation().encode(picture), before)
+    assert toy_encoder.with_precision("fp32") is toy_encoder
+    for changed in (toy_encoder.with_half_weights(), toy_encoder.with_precision("bf16")):
+        moved = np.linalg.norm(changed.encode(picture) - before) / np.linalg.norm(before)
+        assert 1e-6 < moved < 0.02
+    assert np.array_equal(toy_encoder.encode(picture), before)  # it was copied
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_low_precision_stays_close_after_subtracting_the_mean(toy_model, precision):
     """A plain cosine of random-weight embeddings is always near 1; around their mean it can fail."""
