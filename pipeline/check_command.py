@@ -13,12 +13,12 @@ import click
 
 from vad_pipeline.extract.errors import VadError, VideoError
 
-from .executors import Work, run
 from .options import executor_config, executor_options, quiet_option, selection_config, selection_options
 from .outcomes import absolute
 from .progress import counting, in_words
 from .run import as_video_error
 from .selection import Source, find_sources
+from .workers.executors import Work, run
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.preflight import Preflight

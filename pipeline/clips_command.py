@@ -15,7 +15,7 @@ from .progress import counting
 from .selection import select_held
 
 if TYPE_CHECKING:
-    from .clips import ClipsConfig
+    from .clips.make import ClipsConfig
     from .event_rows import HeldEvent
     from .results import Results
 
@@ -46,7 +46,7 @@ def clips(
     decodes to the very frames; else it is encoded as H.264. Either way it holds the event's first and last frame. Run
     again, it makes what is missing or asked for differently.
     """
-    from .clips import ClipsConfig, choose_events, make_clips
+    from .clips.make import ClipsConfig, choose_events, make_clips
     from .event_rows import read_events
     from .footage import MediaRoots
     from .results import Results
@@ -80,7 +80,7 @@ def clips(
 
 def _write_recap(recap: Path, results: Results, events: list[HeldEvent], config: ClipsConfig, quiet: bool) -> int:
     """How many events it lacks."""
-    from .recap import write_recap
+    from .clips.recap import write_recap
 
     try:
         n_shown, failures = write_recap(recap, results, events, config)

@@ -15,10 +15,10 @@ from vad_pipeline.extract.errors import ConfigError, StoreError, VideoError
 from vad_pipeline.extract.stored import StoredVideo, read_entry, stored_video
 from vad_pipeline.model.curve import AnomalyCurve, curve_from_scores
 
-from .executors import Work
 from .outcomes import Stopwatch, VideoOutcome
 from .results import write_curve
 from .tables import write_csv
+from .workers.executors import Work
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint

@@ -15,12 +15,12 @@ from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from .clock import Clock
 from .detect_video import Detected, DetectWork
-from .executors import ExecutorConfig, Work
 from .extractor import ExtractConfig
 from .outcomes import OutcomeLog, VideoOutcome, absolute
 from .results import Results
 from .run import Recorder, Report, RunSummary, process_archive
 from .run_head import RunHead
+from .workers.executors import ExecutorConfig, Work
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint

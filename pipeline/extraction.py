@@ -11,13 +11,13 @@ from vad_pipeline.extract.source import SourceFile
 from vad_pipeline.extract.store import IMPORTED_SIZE, EmbeddingStore
 from vad_pipeline.extract.upkeep import merge
 
-from .executors import ExecutorConfig, Work
 from .extract_video import Extracted, ExtractTask, ExtractWork, extract_video, stat_source
 from .extractor import Extractor
 from .limits import FailureLimit
 from .outcomes import REMEMBERED, OutcomeLog, RememberedFailure, VideoOutcome, absolute, remembered_failures
 from .run import Recorder, Report, RunSummary, process_archive
 from .selection import Selection, Source
+from .workers.executors import ExecutorConfig, Work
 
 LOOKED_UP_AT_ONCE = 500
 Candidate = tuple[Source, Entry | None]

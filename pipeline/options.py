@@ -12,8 +12,8 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import GEOMETRIES, NAMED_RECIPES, TAILS
 
 from .clock import Clock
-from .executors import BACKENDS, ExecutorConfig
 from .selection import SelectionConfig
+from .workers.executors import BACKENDS, ExecutorConfig
 
 DECODERS = ("auto", "pyav", "decord", "nvdec")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from vad_pipeline.extract.errors import RunStopped, VadError, VideoError
 
-from .executors import Attempt, ExecutorConfig, TimedOut, Work, WorkerDied, attempt, run
 from .limits import FailureLimit
 from .outcomes import OutcomeLog, VideoOutcome
+from .workers.executors import Attempt, ExecutorConfig, TimedOut, Work, WorkerDied, attempt, run
 
 logger = logging.getLogger(__name__)
 

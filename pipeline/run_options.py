@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .executors import ExecutorConfig
 from .limits import FailureLimit
 from .metrics_file import MetricsFile
 from .options import executor_config
 from .outcomes import VideoOutcome
 from .progress import Progress
 from .run import Report
+from .workers.executors import ExecutorConfig
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store import EmbeddingStore

@@ -23,8 +23,8 @@ from .progress import PLAIN_EVERY_SECONDS, counting
 if TYPE_CHECKING:
     from vad_pipeline.model.training import StepReport
 
-    from .train_setup import Prepared, TrainOptions
-    from .training import TrainResult
+    from .train.setup import Prepared, TrainOptions
+    from .train.training import TrainResult
 
 PRESETS = ("ucf-crime", "xd-violence")
 FORMATS = ("ucf-crime", "xd-violence", "csv")
@@ -120,7 +120,7 @@ def train(ctx: click.Context, **values) -> int:
 def _train(values: dict, recorded: dict | None) -> int:
     from vad_pipeline.extract.store import EmbeddingStore
 
-    from .train_setup import prepare
+    from .train.setup import prepare
 
     quiet = values["quiet"]
     say = (lambda line: None) if quiet else (lambda line: click.echo(line, err=True))
@@ -151,8 +151,8 @@ def _train(values: dict, recorded: dict | None) -> int:
 
 def _seeds(values: dict, recorded: dict | None, prepared: Prepared, store, say: Callable) -> list[TrainResult]:
     """One run a seed."""
-    from .train_run import TrainRun
-    from .training import run_config, train_one
+    from .train.run import TrainRun
+    from .train.training import run_config, train_one
 
     out, seeds, results = values["out"], values["seeds"], []
     options = _as_json(values)
@@ -183,8 +183,8 @@ def _seeds(values: dict, recorded: dict | None, prepared: Prepared, store, say: 
 def _conclude(out: Path, results: Sequence[TrainResult], *, budget: float, quiet: bool) -> None:
     from vad_pipeline.extract.shards import write_bytes
 
-    from .train_run import SUMMARY_NAME
-    from .training import mean_and_spread
+    from .train.run import SUMMARY_NAME
+    from .train.training import mean_and_spread
 
     for result in results:
         parts = [f"step {result.best_step}", *(f"{name} {value:.4f}" for name, value in result.measures.items())]
@@ -207,7 +207,7 @@ def _conclude(out: Path, results: Sequence[TrainResult], *, budget: float, quiet
 
 def _options(values: dict) -> TrainOptions:
     from .evaluation import EvaluateConfig
-    from .train_setup import TrainOptions
+    from .train.setup import TrainOptions
 
     values = dict(values)
     split = None if values["only"] else values["split"]
@@ -224,7 +224,7 @@ def _options(values: dict) -> TrainOptions:
 
 
 def _recorded(path: Path) -> dict:
-    from .train_run import TrainRun
+    from .train.run import TrainRun
 
     return TrainRun(path).config()
 

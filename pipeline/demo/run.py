@@ -25,11 +25,11 @@ from ..progress import Progress
 from ..results import EVENTS_NAME, HEAD_NAME, Results
 from ..run import RunSummary
 from ..selection import SelectionConfig, find_sources, select_held
-from ..train_run import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_NAME, TrainRun
+from ..train.run import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_NAME, TrainRun
 from .scenes import CATEGORIES, NORMAL, ArchiveConfig, render_archive
 
 if TYPE_CHECKING:
-    from ..training import TrainResult
+    from ..train.training import TrainResult
 
 LIKE = "quick"
 PRETRAINED = "random:0"
@@ -153,8 +153,8 @@ def _extract(places: Places, extractor: Extractor, say: Say, *, quiet: bool) -> 
 
 def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingStore, say: Say) -> TrainResult:
     """Train on the train split's labels, some of its videos held out to choose weights and threshold."""
-    from ..train_setup import TrainOptions, prepare
-    from ..training import run_config, train_one
+    from ..train.setup import TrainOptions, prepare
+    from ..train.training import run_config, train_one
 
     write_bytes(places.categories, "".join(f"{name}\n" for name in ("name", NORMAL, *CATEGORIES)).encode())
     options = TrainOptions(

@@ -14,10 +14,10 @@ from PIL import Image
 
 from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.pipeline import clips, manifest
+from vad_pipeline.pipeline.clips.contact_sheet import time_at
+from vad_pipeline.pipeline.clips.manifest import COLUMNS
 from vad_pipeline.pipeline.clock import Clock
-from vad_pipeline.pipeline.contact_sheet import time_at
 from vad_pipeline.pipeline.footage import MediaRoots, frame_index
-from vad_pipeline.pipeline.manifest import COLUMNS
 from vad_pipeline.pipeline.results import Results, write_curve
 from vad_pipeline.pipeline.run_settings import RunSettings
 

@@ -14,10 +14,10 @@ import ray
 from vad_pipeline.extract import upkeep
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.pipeline.executors import ExecutorConfig, ExecutorUnavailable, TimedOut, Work, run
 from vad_pipeline.pipeline.extraction import extract_archive
 from vad_pipeline.pipeline.extractor import ExtractConfig, Extractor
 from vad_pipeline.pipeline.selection import SelectionConfig, find_sources
+from vad_pipeline.pipeline.workers.executors import ExecutorConfig, ExecutorUnavailable, TimedOut, Work, run
 
 N_VIDEOS = 6
 
@@ -279,7 +279,7 @@ def test_workers_that_never_come_up_stop_the_run():
 def test_workers_do_not_outlive_their_run(tmp_path):
     script = (
         "import os, sys, time\n"
-        "from vad_pipeline.pipeline.executors import ExecutorConfig, Work, run\n"
+        "from vad_pipeline.pipeline.workers.executors import ExecutorConfig, Work, run\n"
         "def do(path):\n"
         "    open(path, 'w').write(str(os.getpid())); time.sleep(1000)\n"
         "list(run(ExecutorConfig(workers=1), Work(lambda: None, do), [sys.argv[1]]))\n"

@@ -17,10 +17,10 @@ from vad_pipeline.extract.reader import PyavReader, video_stream
 from vad_pipeline.extract.shards import written_aside
 from vad_pipeline.model.curve import AnomalyCurve
 
+from ..footage import TIME_TOLERANCE_SECONDS, Footage, FrameIndex, packets_from
+from ..preview import FAST_START, MP4, FrameFile, even, frames_beside, mux, retimed
+from ..sound import Sound, sound_between
 from .cutting import PacketCut, decoding_stamps
-from .footage import TIME_TOLERANCE_SECONDS, Footage, FrameIndex, packets_from
-from .preview import FAST_START, MP4, FrameFile, even, frames_beside, mux, retimed
-from .sound import Sound, sound_between
 
 COPIED, ENCODED = "copied", "re-encoded"
 COPIED_CODECS = frozenset({"h264", "hevc", "mpeg4", "vp9", "av1"})  # what mp4 files hold and players of them know

@@ -9,9 +9,9 @@ import torch
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.windows import pool
-from vad_pipeline.pipeline.train_setup import TrainOptions, prepare
-from vad_pipeline.pipeline.training import rows_of
-from vad_pipeline.pipeline.training_data import Rows, TrainingVideo, data_fingerprint, hold_out, join_labels
+from vad_pipeline.pipeline.train.data import Rows, TrainingVideo, data_fingerprint, hold_out, join_labels
+from vad_pipeline.pipeline.train.setup import TrainOptions, prepare
+from vad_pipeline.pipeline.train.training import rows_of
 
 
 @pytest.fixture

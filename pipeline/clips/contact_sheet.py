@@ -12,11 +12,11 @@ from PIL import Image
 from vad_pipeline.extract.shards import write_bytes
 from vad_pipeline.model.curve import AnomalyCurve
 
+from ..event_rows import HeldEvent
+from ..footage import Footage
+from ..run_settings import RunSettings
 from .cutting import evenly
-from .event_rows import HeldEvent
-from .footage import Footage
 from .lettering import clock_text, strip
-from .run_settings import RunSettings
 
 SHEET_SUFFIX = ".png"
 N_FRAMES, N_COLUMNS = 12, 4

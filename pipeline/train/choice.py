@@ -15,11 +15,11 @@ from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.categories import Category
 
-from .labels import LabelRow, columns_of, of_split, read_label_rows
-from .training_data import Labelled, TrainingVideo, check_features, hold_out, join_labels
+from ..labels import LabelRow, columns_of, of_split, read_label_rows
+from .data import Labelled, TrainingVideo, check_features, hold_out, join_labels
 
 if TYPE_CHECKING:
-    from .train_setup import TrainOptions
+    from .setup import TrainOptions
 
 TRAIN_SPLIT, VALIDATION_SPLITS = "train", ("val", "valid", "validation")
 

@@ -15,14 +15,14 @@ from vad_pipeline.extract.source import readable
 from vad_pipeline.model.categories import normal_form
 from vad_pipeline.model.curve import AnomalyCurve
 
+from ..event_rows import HeldEvent
+from ..footage import Footage, MediaRoots, find_footage, open_footage
+from ..results import Results
+from ..run_settings import RunSettings, curve_of, held_against, settings_of
 from .clip_file import COPIED, Clip, copy_clip, encode_clip
 from .contact_sheet import SHEET_SUFFIX, write_sheet
 from .cutting import Roll, copy_cut, wanted_frames
-from .event_rows import HeldEvent
-from .footage import Footage, MediaRoots, find_footage, open_footage
 from .manifest import Manifest, asked_part, clip_name, clip_part, event_part
-from .results import Results
-from .run_settings import RunSettings, curve_of, held_against, settings_of
 
 KEPT, FAILED = "kept", "failed"
 SLACK = 2  # times the pre-roll: how far before the event a copy may begin

@@ -17,8 +17,8 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
 
-from .detect_video import curve_of
-from .training_data import TrainingVideo
+from ..detect_video import curve_of
+from .data import TrainingVideo
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint

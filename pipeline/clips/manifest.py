@@ -12,10 +12,10 @@ from vad_pipeline.extract.shards import write_bytes
 from vad_pipeline.extract.source import SourceFile, readable
 from vad_pipeline.model.curve import AnomalyCurve
 
+from ..event_rows import HeldEvent
+from ..file_names import safe_stem
+from ..run_settings import RunSettings
 from .clip_file import Clip, end_seconds
-from .event_rows import HeldEvent
-from .file_names import safe_stem
-from .run_settings import RunSettings
 
 logger = logging.getLogger(__name__)
 

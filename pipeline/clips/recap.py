@@ -14,15 +14,15 @@ from vad_pipeline.extract.shards import written_aside
 from vad_pipeline.extract.source import readable
 from vad_pipeline.model.curve import AnomalyCurve
 
-from .clips import ClipsConfig
+from ..event_rows import HeldEvent
+from ..footage import Footage, find_footage, open_footage
+from ..preview import FrameFile, frames_beside, retimed
+from ..results import Results
+from ..run_settings import curve_of, held_against, settings_of
 from .contact_sheet import time_at
 from .cutting import wanted_frames
-from .event_rows import HeldEvent
-from .footage import Footage, find_footage, open_footage
 from .lettering import strip
-from .preview import FrameFile, frames_beside, retimed
-from .results import Results
-from .run_settings import curve_of, held_against, settings_of
+from .make import ClipsConfig
 
 WIDTH_PX, HEIGHT_PX, LETTERS_PX = 640, 360, 16
 OPENED = 4  # videos kept at hand while events of several cameras alternate

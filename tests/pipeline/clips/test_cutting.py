@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vad_pipeline.model.curve import Event
-from vad_pipeline.pipeline.cutting import PacketCut, Roll, copy_cut, decoding_stamps, evenly, wanted_frames
+from vad_pipeline.pipeline.clips.cutting import PacketCut, Roll, copy_cut, decoding_stamps, evenly, wanted_frames
 
 # two groups of pictures with B-frames, the second an open one: frames 4 and 5 come behind key frame 6, and need frame 3
 OPEN = [0, 3, 1, 2, 6, 4, 5, 9, 7, 8, 11, 10]

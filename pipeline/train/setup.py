@@ -16,12 +16,12 @@ from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.categories import CATEGORIES, names
 from vad_pipeline.model.category_file import read_categories
 
-from .evaluation import EvaluateConfig
+from ..evaluation import EvaluateConfig
+from ..selection import SelectionConfig, select_held
+from .choice import choose, drop_unusable, hold_some_out
+from .data import Labelled, TrainingVideo
 from .own_losses import load_losses, loss_files
-from .selection import SelectionConfig, select_held
-from .train_choice import choose, drop_unusable, hold_some_out
 from .training import TrainSetup, file_sha256
-from .training_data import Labelled, TrainingVideo
 
 if TYPE_CHECKING:
     pass

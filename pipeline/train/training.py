@@ -18,10 +18,10 @@ from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.categories import Category
 
-from .stopping import Stop, stopping_between_steps
-from .train_network import build_network, checkpoint_of, network_config, normality_config, save_best
-from .train_run import TrainRun
-from .training_data import Rows, TrainingVideo, data_fingerprint
+from ..stopping import Stop, stopping_between_steps
+from .data import Rows, TrainingVideo, data_fingerprint
+from .network import build_network, checkpoint_of, network_config, normality_config, save_best
+from .run import TrainRun
 from .validation import HeldOut, Judge, LastStep, Measured, OnTestSet
 
 if TYPE_CHECKING:

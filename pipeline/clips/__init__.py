@@ -1,0 +1,1 @@
+"""Events as files: which frames, copied or encoded, contact sheets, a recap, a manifest."""
