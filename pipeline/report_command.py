@@ -10,7 +10,7 @@ import click
 from vad_pipeline.eval.annotations import ENDS, FORMATS
 from vad_pipeline.extract.errors import ConfigError
 
-from .options import Place, quiet_option
+from .options import Place, clock_of, clock_options, quiet_option
 from .progress import counting
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ SHOWN_NAMES = 5
 @click.option(
     "--first-frame", type=click.IntRange(0, 1), default=0, show_default=True, help="Number of a video's first frame."
 )
+@clock_options
 @click.option("--media-root", multiple=True, metavar="OLD=NEW", help="Footage below OLD lies below NEW; repeatable.")
 @click.option(
     "--verdicts", multiple=True, type=Place(), metavar="FILE", help="A colleague's export; more FILEs may follow it."
@@ -62,6 +63,7 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
         raise click.UsageError(f"one RESULTS at a time; {more_verdicts[0]} is one too many")
     quiet, proxy, no_pictures = (values.pop(name) for name in ("quiet", "proxy", "no_pictures"))
     roots = MediaRoots.parse(values.pop("media_root"))
+    clock = clock_of(values.pop("clock"), values.pop("timezone"))
     opened = Results.open(results)
     if store and not (store / "store.json").exists():
         raise ConfigError(f"--store {store}: no feature store there")
@@ -73,6 +75,7 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
         verdicts=together,
         pictures=not no_pictures,
         previews=proxy == "auto",
+        clock=clock,
     )
     write_page(opened, config, quiet=quiet)
     found = disagreements(together)

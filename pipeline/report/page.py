@@ -20,6 +20,7 @@ from vad_pipeline.eval.annotations import VideoAnnotation
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.shards import write_bytes
 
+from ..clock import Clock
 from ..footage import MediaRoots
 from ..results import Results
 from ..run_settings import RunSettings, settings_of
@@ -66,6 +67,8 @@ class ReportConfig:
     pictures: bool = True
     previews: bool = False
     """Write previews of what browsers do not play."""
+    clock: Clock | None = None
+    """None: the one that run.json names."""
 
 
 @dataclass(slots=True)
@@ -138,7 +141,7 @@ def _settings(results: Results, run: RunSettings, config: ReportConfig) -> Setti
         media_roots=config.media_roots,
         pictures=config.pictures,
         previews=config.previews,
-        clock=run.clock,
+        clock=config.clock or run.clock,
     )
 
 

@@ -119,6 +119,17 @@ def test_previews_are_made_once_and_go_with_their_footage(draw_curve, draw_resul
     assert code == 0 and "a: no preview: not a video" in err
 
 
+def test_a_clock_of_its_own(results, run_cli, draw_curve, draw_results):
+    named = draw_results(draw_curve("cam1/2026-11-02", n_frames=30, source="/gone/b.mp4"), name="named")
+    assert run_cli("report", named, "--clock", "{camera}/%Y-%m-%d", "--timezone", "UTC")[0] == 0
+    assert data_of(named, key_of("cam1/2026-11-02"))["clock"]["camera"] == "cam1"
+    code, _, err = run_cli("report", results, "--clock", "{camera}/%Y", "--timezone", "UTC")
+    assert code == 2 and "--clock" in err  # says no day
+    code, _, err = run_cli("report", results, "--timezone", "UTC")
+    assert code == 2 and "--timezone says what --clock PATTERN reads" in err
+    assert run_cli("report", results, "--clock", "{camera}/%Y-%m-%d", "--timezone", "Mars/Olympus")[0] == 2
+
+
 def test_verdicts_of_colleagues(results, run_cli, tmp_path):
     row = {"video": "cam/a", "start_frame": 16, "end_frame": 32, "event_id": "cam/a@16-32", "category": "Fighting"}
     for name, said in (("Ann", "real"), ("Bo", "false_alarm")):

@@ -53,7 +53,6 @@ def test_an_export_comes_back_as_identical(archive, exported, verify):
             ["geometry: yours vadclip, released clip", "--like vadclip --geometry clip --crops 0"],
         ),
         (("--frames-per-snippet", "4"), ["frames: yours mean of 16, released mean of 4", "--frames-per-snippet 4"]),
-        (("--crops", "3"), ["crop: yours 0, released 3", "--crops 3"]),
         (("--tail", "keep"), ["7 released rows", "--tail keep"]),
     ],
 )

@@ -118,9 +118,13 @@ def test_dragging_seeks_and_the_wheel_zooms_down_to_frames(open_page, ids):
     assert opened.page.evaluate("vad.view.chart.view") == [0, 16]
 
 
-def test_on_real_footage_too(open_page, make_report, shared, tmp_path):
-    reader = PyavReader(shared / "videos" / "ucf" / "Arson009_x264.mp4")
-    frames = [frame.rgb().astype(int) for frame in reader]
+@pytest.mark.parametrize(
+    ("name", "shares"),  # at 0.29 of the first one the scene changes from frame to frame
+    [("ucf/Arson009_x264.mp4", (0.6, 0.29)), ("vtest.avi", (0.6, 0.33))],  # MS-MPEG4: through its preview
+)
+def test_on_real_footage_too(open_page, make_report, shared, tmp_path, name, shares):
+    reader = PyavReader(shared / "videos" / name)
+    frames = [small(frame.rgb()) for frame in reader]
     seconds = reader.info().frame_seconds
     reader.close()
     rng = np.random.default_rng(0)
@@ -129,9 +133,11 @@ def test_on_real_footage_too(open_page, make_report, shared, tmp_path):
     category = np.full((n, 4), 0.25, np.float32)
     names = ("Normal", "Fighting", "Explosion", "Robbery")
     curve = AnomalyCurve("real", scores, seconds, category, names, 16, Fraction(30), reader.path)
-    opened = open_page(make_report(tmp_path / "results", {"real": curve})).show(key_of("real")).ready()
+    page = make_report(tmp_path / "results", {"real": curve}, previews=True)
+    opened = open_page(page).show(key_of("real")).ready()
+    assert ("media/" in opened.page.evaluate("document.getElementById('video').src")) == name.endswith(".avi")
     box = opened.page.locator("#chart .u-over").bounding_box()
-    for share in (0.6, 0.29):  # 0.29: the scene changes from frame to frame
+    for share in shares:
         opened.page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
         opened.ready()
         frame = shown_frame(opened)
@@ -140,9 +146,14 @@ def test_on_real_footage_too(open_page, make_report, shared, tmp_path):
     assert opened.said == []
 
 
+def small(picture: np.ndarray) -> np.ndarray:
+    """(240, 320, 3) int16."""
+    return np.asarray(Image.fromarray(picture).resize((320, 240), Image.Resampling.BOX)).astype(np.int16)
+
+
 def nearest(frames: list[np.ndarray], picture: np.ndarray, *, around: int) -> int:
     """Which of the frames within 2 of `around` a picture shows."""
-    shown = np.asarray(Image.fromarray(picture).resize((320, 240), Image.Resampling.BOX)).astype(int)
+    shown = small(picture)
     return min(range(around - 2, around + 3), key=lambda i: np.abs(shown - frames[i]).mean())
 
 
@@ -363,11 +374,22 @@ def test_one_frame_is_a_video_too(open_page, curves, make_report, ids, tmp_path,
     assert opened.said == []
 
 
-def test_previews_are_played_with_the_footages_frames(open_page, curves, make_report, number_of, tmp_path, ids):
-    page = make_report(tmp_path / "results", {ids["old"]: curves[ids["old"]]}, previews=True)
+@pytest.mark.parametrize("codec", ["mpeg4", "libx265"])
+def test_previews_are_played_with_the_footages_frames(
+    open_page, curves, make_report, make_numbered, number_of, tmp_path, ids, codec
+):
+    curve = curves[ids["old"]]
+    if codec != "mpeg4":
+        path = make_numbered(tmp_path / "hevc.mp4", len(curve.scores), codec=codec)
+        curve = replace(curve, source=str(path))
+    page = make_report(tmp_path / "results", {ids["old"]: curve}, previews=True)
     opened = open_page(page).show(key_of(ids["old"]), frame=217).ready()
     assert_shows(opened, 217, lambda: number_of(picture_of(opened)))
     assert "media/" in opened.page.evaluate("document.getElementById('video').src")
+    box = opened.page.locator("#chart .u-over").bounding_box()
+    opened.page.mouse.click(box["x"] + 0.37 * box["width"], box["y"] + box["height"] / 2)
+    opened.ready()
+    assert_shows(opened, shown_frame(opened), lambda: number_of(picture_of(opened)))
 
 
 def test_wall_clock_and_uncalibrated_scores_are_told(open_page, curves, make_report, tmp_path, ids):
