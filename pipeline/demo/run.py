@@ -1,4 +1,4 @@
-"""`demo`: render a small archive, extract, train, detect, evaluate, all by the real commands' own code."""
+"""`demo`: render a small archive, extract, train, detect, evaluate, report, all by the real commands' own code."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from ..extraction import extract_archive
 from ..extractor import ExtractConfig, Extractor
 from ..outcomes import Stopwatch
 from ..progress import Progress
+from ..report.page import FOLDER as REPORT_FOLDER
+from ..report.page import ReportConfig, write_report
 from ..results import EVENTS_NAME, HEAD_NAME, Results
 from ..run import RunSummary
 from ..selection import SelectionConfig, find_sources, select_held
@@ -29,6 +31,8 @@ from ..train.run import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_N
 from .scenes import CATEGORIES, NORMAL, ArchiveConfig, render_archive
 
 if TYPE_CHECKING:
+    from vad_pipeline.eval.annotations import VideoAnnotation
+
     from ..train.training import TrainResult
 
 LIKE = "quick"
@@ -76,7 +80,7 @@ class Places:
 
 
 def run_demo(out: Path, config: DemoConfig | None = None, *, quiet: bool = False) -> int:
-    """Render, extract with seeded random weights, train, score the held-out videos, evaluate, tell.
+    """Render, extract with seeded random weights, train, score the held-out videos, evaluate, write their page, tell.
 
     Args:
         out: gets archive/, features/, run/ and results/; the last two are made anew each time.
@@ -103,9 +107,11 @@ def run_demo(out: Path, config: DemoConfig | None = None, *, quiet: bool = False
         with _stage("detect", seconds):
             detected = _detect(places, trained, store, say, quiet=quiet)
     with _stage("evaluate", seconds):
-        evaluated = _evaluate(places)
+        evaluated, truth = _evaluate(places)
+    with _stage("report", seconds):
+        page = _report(places, truth)
     say(", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()))
-    _tell(places, trained, evaluated)
+    _tell(places, trained, evaluated, page)
     return max(extracted.exit_code, detected.exit_code)
 
 
@@ -120,7 +126,7 @@ def claim(places: Places) -> None:
             (places.run / name).unlink(missing_ok=True)
         for name in (HEAD_NAME, EVENTS_NAME, EVALUATION_NAME, FIGURE_NAME):
             (places.results / name).unlink(missing_ok=True)
-        for name in ("curves", "outcomes"):
+        for name in ("curves", "outcomes", REPORT_FOLDER):
             shutil.rmtree(places.results / name, ignore_errors=True)
     elif places.run.exists() or places.results.exists():
         raise ConfigError(f"{places.out}: holds run/ or results/ that this demo did not make; give another --out")
@@ -206,22 +212,29 @@ def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Sa
     return summary
 
 
-def _evaluate(places: Places) -> Evaluated:
-    """Compare with the truth of the test split's videos."""
+def _evaluate(places: Places) -> tuple[Evaluated, list[VideoAnnotation]]:
+    """Compare with the truth of the test split's videos; that, too."""
     config = EvaluateConfig(places.annotations, "csv")
     scored = {curve.video_id for curve in Results.open(places.results)}
     annotations = [annotation for annotation in config.read() if annotation.name in scored]
     evaluated = evaluate_results(places.results, annotations, config)
     write_evaluation(evaluated, config)
-    return evaluated
+    return evaluated, annotations
 
 
-def _tell(places: Places, trained: TrainResult, evaluated: Evaluated) -> None:
+def _report(places: Places, truth: list[VideoAnnotation]) -> Path:
+    """The review page, truth in it."""
+    config = ReportConfig(truth={annotation.name: annotation for annotation in truth})
+    return write_report(Results.open(places.results), config, on_video=lambda video_id: None).page
+
+
+def _tell(places: Places, trained: TrainResult, evaluated: Evaluated, page: Path) -> None:
     result = evaluated.result
     figures = {"frame AUC": result.auc, "AP": result.ap, "mAP": result.map and result.map["average"]}
     told = ", ".join(f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in figures.items())
     click.echo(f"{result.n_videos} held-out videos, {result.n_frames} frames: {told}")
     click.echo(f"events: {places.results / EVENTS_NAME}, from a score of {trained.threshold:.4f}")
+    click.echo(f"review page, to be opened in a browser: {page}")
     click.echo(f"curves: {places.results / 'curves'}/*.h5 and *.csv")
     click.echo(f"figures: {places.results / EVALUATION_NAME} and {places.results / FIGURE_NAME}")
     click.echo(f"training: {places.run / CHART_NAME}, weights: {trained.best}")

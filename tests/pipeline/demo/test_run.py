@@ -46,6 +46,7 @@ def test_twice_into_one_folder_gives_the_same_figures_and_spares_what_others_put
     assert run_demo(tmp_path, config) == 0
     told, scores = capsys.readouterr().out, curves(tmp_path)
     evaluation = json.loads((tmp_path / "results" / "evaluation.json").read_text())
+    assert (tmp_path / "results" / "report" / "index.html").exists()
     assert f"frame AUC {evaluation['auc']:.4f}" in told
     assert "random" in told.splitlines()[-1]
     assert len(scores) == evaluation["n_videos"] == 4
