@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from vad_pipeline.extract.reader import PyavReader
-from vad_pipeline.pipeline import clips, manifest
+from vad_pipeline.pipeline.clips import make, manifest
 from vad_pipeline.pipeline.clips.contact_sheet import time_at
 from vad_pipeline.pipeline.clips.manifest import COLUMNS
 from vad_pipeline.pipeline.clock import Clock
@@ -167,7 +167,7 @@ def test_again_only_what_is_missing_or_asked_for_differently(tmp_path, make_numb
 
 def test_an_interrupt_keeps_what_is_finished(tmp_path, make_numbered, score, run_cli, monkeypatch):
     results = score({make_numbered(tmp_path / "v.mp4", 200, gop=20): [(50, 60), (120, 130), (160, 170)]})
-    real, calls = clips.copy_clip, []
+    real, calls = make.copy_clip, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -175,7 +175,7 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path, make_numbered, score, run
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(clips, "copy_clip", interrupted)
+    monkeypatch.setattr(make, "copy_clip", interrupted)
     assert run_cli("clips", results)[0] == 130
     assert [row["event_id"] for row in rows_of(results / "clips")] == ["v@50-60"]
     assert sorted(path.name for path in (results / "clips").iterdir()) == ["MANIFEST.csv", "v@50-60.mp4"]
