@@ -64,7 +64,6 @@ class Identification:
     rounding_error: float
     noise_error: float
     """What encoding the video once more (H.264, CRF 23) does to its embeddings, as `Fit.error`."""
-    n_tried: int
 
     @property
     def differing(self) -> dict[str, tuple[str, str]]:
@@ -129,7 +128,6 @@ def identify(
         is_float16=released.is_float16,
         rounding_error=rounding_error,
         noise_error=noise_error,
-        n_tried=len(changing.fits),
     )
 
 

@@ -68,6 +68,8 @@ def search(
     from vad_pipeline.extract.store import EmbeddingStore
     from vad_pipeline.model.search import scores, top_moments
 
+    if html is None and (values["results"] or values["media_root"]):
+        raise click.UsageError("--results and --media-root are for the page: give --html FILE, too")
     selecting = selection_config(values)
     query = Query(**{name: values[name] for name in ("text", "queries", "example", "unlike", "pretrained", "model")})
     with EmbeddingStore(store, catalogue=catalogue) as opened:

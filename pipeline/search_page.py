@@ -92,7 +92,7 @@ def write_search_page(
     )
     style = (package / "assets" / STYLE).read_text("utf-8")
     nonce = base64.b64encode(hashlib.sha256(repr(shown).encode()).digest()[:18]).decode()
-    page = template.render(answers=shown, unlike=unlike, style=jinja2.utils.markupsafe.Markup(style), nonce=nonce)
+    page = template.render(answers=shown, unlike=unlike, style=style, nonce=nonce)
     write_bytes(path, page.encode())
     return problems
 

@@ -47,8 +47,9 @@ def verify_features(videos: tuple[str, ...], root: str | None, as_json: bool, qu
     """
     from vad_pipeline.extract.identify import VERDICTS
 
-    sources, released = _arguments(videos)
-    pairs, failed = _pairs(sources, released, Path(root) if root else None)
+    sources, released, failed = _arguments(videos)
+    pairs, unpaired = _pairs(sources, released, Path(root) if root else None)
+    failed += unpaired
     believed = _Believed(values)
     for warning in believed.warnings:
         click.echo(f"note: {warning}", err=True)
@@ -107,11 +108,11 @@ class _Believed:
         return found
 
 
-def _arguments(arguments: tuple[str, ...]) -> tuple[list[Source], Path]:
-    """Videos and features.
+def _arguments(arguments: tuple[str, ...]) -> tuple[list[Source], Path, list[str]]:
+    """Videos, features, and a sentence on each video that cannot be used.
 
     Raises:
-        ConfigError: one of them is not there.
+        ConfigError: no such video, or no such features.
     """
     *videos, last = arguments
     released = Path(last)
@@ -120,9 +121,9 @@ def _arguments(arguments: tuple[str, ...]) -> tuple[list[Source], Path]:
     if not released.is_file():
         raise ConfigError(f"{readable(last)}: no such file; the last argument is RELEASED.npy or LIST.csv")
     selection = find_sources(videos, SelectionConfig())
-    for video_id, error in selection.failures:
-        raise ConfigError(f"{video_id}: {error}")
-    return selection.sources, released
+    if not selection.sources:
+        raise ConfigError("; ".join(str(error) for _, error in selection.failures))
+    return selection.sources, released, [str(error) for _, error in selection.failures]
 
 
 def _pairs(sources: list[Source], released: Path, root: Path | None) -> tuple[list[Pair], list[str]]:

@@ -197,6 +197,7 @@ def test_a_page_of_pictures_leads_to_the_moments(search, store, tmp_path, make_v
     assert "&lt;b&gt;&amp;" in text and "<b>&" not in text and text.count("data:image/jpeg") == 1
     assert f'href="file://{quote(str(path))}#t=6.720"' in text  # the middle of snippet 10
     assert "default-src 'none'" in text and "<script" not in text and "no picture" in text
+    assert "give --html FILE" in search("--example", "v3@1", "--results", tmp_path)[2]
     code, _, err = search(*example, "--results", tmp_path / "results")
     assert code == 2 and "has no review page" in err
     (tmp_path / "results" / "report").mkdir(parents=True)

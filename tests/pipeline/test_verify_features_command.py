@@ -1,6 +1,7 @@
 """verify-features: what `store export` writes is identical, one changed option is named, bad input is said."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -108,6 +109,12 @@ def test_bad_input_is_one_sentence_and_costs_no_other_file(archive, exported, ve
     code, out, err = verify(archive / "raw", tmp_path / "list.csv")
     assert code == 1 and out.count("verdict: identical") == 1
     assert "failed" in err and "cam/v1.npy: listed, but not there" in err
+    for name in ("v0.mp4", "twice.mp4", "twice.mov"):
+        shutil.copy(video, tmp_path / name)
+    code, out, err = verify(
+        *(tmp_path / name for name in ("v0.mp4", "twice.mp4", "twice.mov")), exported() / "list.csv"
+    )
+    assert code == 1 and out.count("verdict: identical") == 2 and err.count("failed: ") == 2 and "twice" in err
     for arguments, words in [
         ((video,), "give VIDEO and RELEASED.npy"),
         ((video, tmp_path / "none.npy"), "no such file; the last argument is"),
