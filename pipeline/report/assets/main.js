@@ -72,7 +72,7 @@
     const all = overview.videos.length;
     const events = rows.reduce((sum, row) => sum + (row.events || 0), 0);
     const videos = rows.length === all ? vad.count(all, "video") : `${rows.length.toLocaleString("en")} of ${vad.count(all, "video")}`;
-    $("counts").textContent = `${videos}, ${vad.count(events, "event")} at threshold ${overview.threshold}`;
+    $("counts").textContent = `${videos}, ${vad.count(events, "event")} at threshold ${Number(overview.threshold.toPrecision(4))}`;
   }
 
   // ---- verdicts
