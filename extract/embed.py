@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -13,7 +14,7 @@ import torch
 
 from .encoder import ClipEncoder
 from .errors import VideoDecodeError
-from .geometry import CROP_PX, crop_frame, resized_size
+from .geometry import CROP_PX, crop_frames, resized_size
 from .reader import MAX_FRAME_PX, Reader
 from .recipe import EMBEDDING_DIM, Recipe
 from .records import VideoEmbeddings
@@ -65,18 +66,12 @@ def embed_video(
 def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int]) -> Iterator[torch.Tensor]:
     """(K, crops, 3, 224, 224) uint8 of each snippet in turn."""
     for frames in sample_stream(reader, recipe):
-        yield torch.stack([_crop(frame.rgb(), recipe, crops, reader) for frame in frames])
-
-
-def _crop(pixels: np.ndarray, recipe: Recipe, crops: Sequence[int], reader: Reader) -> torch.Tensor:
-    height, width = resized_size(recipe.geometry, *pixels.shape[:2])
-    if height * width > MAX_FRAME_PX:
-        raise VideoDecodeError(
-            reader.path,
-            "too_large",
-            f"frames of {pixels.shape[1]}x{pixels.shape[0]} px are too long and thin to resize; use --geometry vadclip",
-        )
-    return crop_frame(pixels, recipe.geometry, crops)
+        pixels = [frame.rgb() for frame in frames]
+        for height, width, _ in {picture.shape for picture in pixels}:
+            if math.prod(resized_size(recipe.geometry, height, width)) > MAX_FRAME_PX:
+                reason = f"frames of {width}x{height} px are too long and thin to resize; use --geometry vadclip"
+                raise VideoDecodeError(reader.path, "too_large", reason)
+        yield crop_frames(pixels, recipe.geometry, crops)
 
 
 def _embed_snippets(snippets: Iterable[torch.Tensor], n_crops: int, encoder: ClipEncoder) -> np.ndarray:

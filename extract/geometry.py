@@ -1,4 +1,4 @@
-"""One frame -> its 224 x 224 crops, in either geometry.
+"""Frames -> their 224 x 224 crops, in either geometry.
 
 `vadclip` squeezes the frame to 340 x 256 (bilinear, no antialias) as the published features are believed to be made;
 `clip` is CLIP's own preprocessing (shorter side to 224, antialiased bicubic). Crops are then cut from the result.
@@ -20,6 +20,7 @@ from .recipe import CROPS
 
 CROP_PX = 224
 VADCLIP_SIZE_PX = (256, 340)  # height, width
+PX_AT_ONCE = 2_000_000  # of frames resized together: 24 MB in float
 
 
 def shorter_side_to(pixels: int, height: int, width: int) -> tuple[int, int]:
@@ -29,24 +30,28 @@ def shorter_side_to(pixels: int, height: int, width: int) -> tuple[int, int]:
     return int(pixels * height / width), pixels
 
 
-def resize(frame: np.ndarray, size: tuple[int, int], *, interpolation: str, antialias: bool) -> torch.Tensor:
-    """Resize a frame as users' tools do: Pillow where antialiased, else as OpenCV and torch.
+def resize(frames: np.ndarray, size: tuple[int, int], *, interpolation: str, antialias: bool) -> torch.Tensor:
+    """Resize frames as users' tools do: Pillow where antialiased, else as OpenCV and torch.
 
     Args:
-        frame: (H, W, 3) uint8.
+        frames: (..., H, W, 3) uint8.
         size: height and width in pixels.
         interpolation: `bilinear` or `bicubic`.
         antialias: whether a smaller picture is averaged.
 
     Returns:
-        (3, height, width) uint8.
+        (..., 3, height, width) uint8.
     """
+    single = frames.reshape(-1, *frames.shape[-3:])
     if antialias:  # Pillow, as open_clip: torch's uint8 resize was two grey levels off on real frames, its float seven
-        resized = Image.fromarray(frame).resize((size[1], size[0]), PILLOW_FILTERS[interpolation])
-        return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
-    pixels = torch.from_numpy(frame).permute(2, 0, 1).unsqueeze(0).float()
-    resized = functional.interpolate(pixels, size=size, mode=interpolation, antialias=False)[0]
-    return resized.round_().clamp_(0, 255).byte()
+        pillow_size, how = (size[1], size[0]), PILLOW_FILTERS[interpolation]
+        resized = np.stack([np.asarray(Image.fromarray(frame).resize(pillow_size, how)) for frame in single])
+        pixels = torch.from_numpy(resized).permute(0, 3, 1, 2)
+    else:
+        pixels = torch.from_numpy(single).permute(0, 3, 1, 2).float()
+        pixels = functional.interpolate(pixels, size=size, mode=interpolation, antialias=False)
+        pixels = pixels.round_().clamp_(0, 255).byte()
+    return pixels.reshape(*frames.shape[:-3], *pixels.shape[1:])
 
 
 PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -91,28 +96,35 @@ def crop_origin(crop: int, height: int, width: int) -> tuple[int, int]:
     return (centre, (0, 0), (0, right), (bottom, 0), (bottom, right))[crop % 5]
 
 
-def crop_frame(frame: np.ndarray, geometry: str, crops: Sequence[int]) -> torch.Tensor:
-    """Resize a frame and cut crops out of it.
+def crop_frames(frames: Sequence[np.ndarray], geometry: str, crops: Sequence[int]) -> torch.Tensor:
+    """Resize frames and cut crops out of them, many at a time where they are small and alike.
 
     Args:
-        frame: (H, W, 3) uint8 RGB.
+        frames: (H, W, 3) uint8 RGB each.
         geometry: a name in GEOMETRIES.
         crops: crop numbers, 0 to 9.
 
     Returns:
-        (len(crops), 3, 224, 224) uint8.
+        (len(frames), len(crops), 3, 224, 224) uint8, as of each frame alone.
     """
-    size = resized_size(geometry, *frame.shape[:2])
+    at_once = max(1, PX_AT_ONCE // max(frame[..., 0].size for frame in frames))
+    if len({frame.shape for frame in frames}) > 1:
+        at_once = 1
+    stacks = [np.stack(frames[start : start + at_once]) for start in range(0, len(frames), at_once)]
+    return torch.cat([_crops_of_stack(stack, geometry, crops) for stack in stacks])
+
+
+def _crops_of_stack(frames: np.ndarray, geometry: str, crops: Sequence[int]) -> torch.Tensor:
+    size = resized_size(geometry, *frames.shape[1:3])
     how = GEOMETRIES[geometry]
-    resized = resize(frame, size, interpolation=how.interpolation, antialias=how.antialias)
-    return cut_crops(resized, crops)
+    return cut_crops(resize(frames, size, interpolation=how.interpolation, antialias=how.antialias), crops)
 
 
 def cut_crops(resized: torch.Tensor, crops: Sequence[int]) -> torch.Tensor:
-    """Crops of a (3, height, width) uint8 picture: (len(crops), 3, 224, 224) uint8."""
-    out = torch.empty((len(crops), 3, CROP_PX, CROP_PX), dtype=torch.uint8)
-    for slot, crop in zip(out, crops, strict=True):
-        top, left = crop_origin(crop, *resized.shape[1:])
-        piece = resized[:, top : top + CROP_PX, left : left + CROP_PX]
-        slot.copy_(piece.flip(-1) if crop >= 5 else piece)
+    """Crops of (..., 3, height, width) uint8 pictures: (..., len(crops), 3, 224, 224) uint8, where the pictures are."""
+    out = resized.new_empty((*resized.shape[:-3], len(crops), 3, CROP_PX, CROP_PX))
+    for slot, crop in enumerate(crops):
+        top, left = crop_origin(crop, *resized.shape[-2:])
+        piece = resized[..., top : top + CROP_PX, left : left + CROP_PX]
+        out[..., slot, :, :, :] = piece.flip(-1) if crop >= 5 else piece
     return out

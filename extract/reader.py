@@ -72,7 +72,8 @@ class PyavFrame:
         turns = quarter_turns(self.frame.rotation)
         width, height = (size if turns % 2 == 0 else size[::-1]) if size else (None, None)
         try:
-            scaled = self.frame.reformat(width, height, format="rgb24", src_colorspace=source)
+            # one thread: starting more for every frame takes longer than the conversion of a small one
+            scaled = self.frame.reformat(width, height, format="rgb24", src_colorspace=source, threads=1)
             pixels = scaled.to_ndarray()
         except av.error.FFmpegError as error:
             what = f"{self.frame.width}x{self.frame.height} px, {self.frame.format.name}"

@@ -13,11 +13,10 @@ import os
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from vad_pipeline.extract.encoder import ClipEncoder
 from vad_pipeline.extract.encoder_config import EncoderConfig
-from vad_pipeline.extract.geometry import crop_frame
+from vad_pipeline.extract.geometry import crop_frames
 from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.sampling import sample_stream
@@ -34,7 +33,7 @@ def embeddings(folder: Path, precision: str) -> list[np.ndarray]:
         reader = PyavReader(folder / clip)
         frames = [frame.rgb() for (frame,) in sample_stream(reader, recipe)]
         reader.close()
-        crops = torch.cat([crop_frame(frame, recipe.geometry, (0,)) for frame in frames])
+        crops = crop_frames(frames, recipe.geometry, (0,))[:, 0]
         clips.append(np.concatenate([encoder.encode(batch) for batch in crops.split(encoder.batch_size)]))
     return clips
 

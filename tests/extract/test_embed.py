@@ -8,7 +8,7 @@ import torch
 
 from vad_pipeline.extract.embed import embed_video, prefetched
 from vad_pipeline.extract.errors import EmptyVideoError, VideoDecodeError
-from vad_pipeline.extract.geometry import crop_frame
+from vad_pipeline.extract.geometry import crop_frames
 from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.sampling import sample_positions, snippet_bounds
@@ -24,7 +24,7 @@ def plain_embeddings(path, recipe, crops, encoder) -> np.ndarray:
     rows = []
     for start, end in snippet_bounds(len(frames), recipe):
         indices = [start + p for p in sample_positions(int(end - start), recipe.frames_per_snippet)]
-        images = [crop_frame(frames[i], recipe.geometry, crops) for i in indices]
+        images = [crop_frames([frames[i]], recipe.geometry, crops)[0] for i in indices]
         rows.append(np.mean([[encoder.encode(image[None])[0] for image in crop] for crop in images], axis=0))
     return np.stack(rows, axis=1)
 

@@ -214,7 +214,7 @@ def test_the_real_architecture_from_pixels_to_embedding():
     import open_clip
     from PIL import Image
 
-    from vad_pipeline.extract.geometry import crop_frame
+    from vad_pipeline.extract.geometry import crop_frames
 
     model = "ViT-B-16-quickgelu"
     frame = np.asarray(Image.fromarray(images(1)[0, :, :9, :11].permute(1, 2, 0).numpy()).resize((320, 240)))
@@ -224,5 +224,5 @@ def test_the_real_architecture_from_pixels_to_embedding():
     with torch.no_grad():
         expected = clip.eval().encode_image(preprocess(Image.fromarray(frame))[None]).numpy()[0]
     encoder = ClipEncoder(EncoderConfig(model=model, pretrained="random:0", device="cpu", precision="fp32"))
-    (ours,) = encoder.encode(crop_frame(frame, "clip", (0,)))
+    (ours,) = encoder.encode(crop_frames([frame], "clip", (0,))[0])
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.geometry import CROP_PX, VADCLIP_SIZE_PX, crop_frame, crop_origin, resized_size
+from vad_pipeline.extract.geometry import CROP_PX, VADCLIP_SIZE_PX, crop_frames, crop_origin, resized_size
 
 ONE_GREY_LEVEL = 1
 
@@ -50,7 +51,7 @@ def frames() -> list[np.ndarray]:
 
 def test_clip_geometry_is_open_clips_own(frames):
     for frame in frames:
-        ours = crop_frame(frame, "clip", (0,))[0].numpy()
+        ours = crop_frames([frame], "clip", (0,))[0, 0].numpy()
         assert worst_level(ours, open_clip_pixels(frame)) <= 1e-3, frame.shape
 
 
@@ -59,7 +60,7 @@ def test_vadclip_geometry_is_plain_bilinear(frames):
         whole = bilinear(frame, *VADCLIP_SIZE_PX)
         top, left = crop_origin(0, *VADCLIP_SIZE_PX)
         oracle = whole[top : top + CROP_PX, left : left + CROP_PX].transpose(2, 0, 1)
-        ours = crop_frame(frame, "vadclip", (0,))[0].numpy()
+        ours = crop_frames([frame], "vadclip", (0,))[0, 0].numpy()
         assert worst_level(ours, oracle) <= ONE_GREY_LEVEL, frame.shape
 
 
@@ -77,10 +78,10 @@ def test_geometry_on_real_frames(shared):
             frame = next(iter(reader)).rgb()
         finally:
             reader.close()
-        assert worst_level(crop_frame(frame, "clip", (0,))[0], open_clip_pixels(frame)) <= 1e-3
+        assert worst_level(crop_frames([frame], "clip", (0,))[0, 0], open_clip_pixels(frame)) <= 1e-3
         whole = bilinear(frame, *VADCLIP_SIZE_PX)
         corner = whole[:CROP_PX, :CROP_PX].transpose(2, 0, 1)
-        assert worst_level(crop_frame(frame, "vadclip", (1,))[0], corner) <= ONE_GREY_LEVEL
+        assert worst_level(crop_frames([frame], "vadclip", (1,))[0, 0], corner) <= ONE_GREY_LEVEL
 
 
 @pytest.mark.parametrize(("crop", "top", "left"), [(0, 16, 58), (1, 0, 0), (2, 0, 116), (3, 32, 0), (4, 32, 116)])
@@ -89,7 +90,7 @@ def test_each_crop_on_a_test_pattern(crop, top, left):
     y, x = np.mgrid[0:256, 0:340]
     pattern = np.stack([y, x % 256, x // 256], axis=-1).astype(np.uint8)
     expected = pattern[top : top + CROP_PX, left : left + CROP_PX]
-    plain, mirrored = crop_frame(pattern, "vadclip", (crop, crop + 5)).permute(0, 2, 3, 1).numpy()
+    plain, mirrored = crop_frames([pattern], "vadclip", (crop, crop + 5))[0].permute(0, 2, 3, 1).numpy()
     assert np.array_equal(plain, expected)
     assert np.array_equal(mirrored, expected[:, ::-1])
 
@@ -99,3 +100,12 @@ def test_unknown_names_are_refused():
         resized_size("square", 1, 1)
     with pytest.raises(ConfigError, match="0 to 9, got 10"):
         crop_origin(10, 256, 340)
+
+
+@pytest.mark.parametrize("geometry", ["vadclip", "clip"])
+@pytest.mark.parametrize("sizes", [[(60, 80)] * 5, [(60, 80), (90, 80), (60, 80)], [(1080, 1920)] * 3])
+def test_many_frames_give_what_each_gives_alone(geometry, sizes):
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    together = crop_frames(frames, geometry, (0, 7))
+    assert torch.equal(together, torch.cat([crop_frames([frame], geometry, (0, 7)) for frame in frames]))

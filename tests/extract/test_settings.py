@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.geometry import crop_frame
+from vad_pipeline.extract.geometry import crop_frames
 from vad_pipeline.extract.recipe import CROPS, GEOMETRIES, Recipe
 from vad_pipeline.extract.settings import FRAMES, Pixels, Setting, converted, n_rows, snippet_frames
 
@@ -72,7 +72,7 @@ def test_pixels_of_a_recipe_are_those_of_extract(geometry):
         setting = Setting.of_recipe(Recipe(geometry=geometry), crop, activation="gelu", precision="fp32")
         assert not setting.beyond_extract()
         pixels = setting.pixels.seen(setting.pixels.resized(frame))
-        assert torch.equal(pixels, crop_frame(frame, geometry, (crop,))[0])
+        assert torch.equal(pixels, crop_frames([frame], geometry, (crop,))[0, 0])
 
 
 def test_every_step_is_named_and_told_from_what_extract_can_do():
