@@ -1,7 +1,8 @@
 """CLIP's image tower through open_clip: uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32.
 
 Batches have one fixed shape (the last is padded), so that an embedding does not depend on where its video ends.
-bf16 and fp16 are weights cast to that type: autocast is slower than fp32 on a CPU.
+bf16 and fp16 are weights cast to that type: autocast is slower than fp32 on a CPU. OpenVINO computes the same tower
+where it is asked for.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import copy
 import logging
 import time
 import warnings
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from .encoder_config import LOCAL_DIR, PRECISIONS, RANDOM, EncoderConfig, load_weights
+from . import openvino_tower
+from .encoder_config import LOCAL_DIR, PRECISIONS, RANDOM, EncoderConfig, load_weights, model_identity
 from .errors import ConfigError
 from .geometry import CROP_PX
 from .recipe import EMBEDDING_DIM
@@ -67,6 +71,30 @@ def multiplies_bf16() -> bool:
     """Whether this processor has instructions for it; others emulate it, far slower than fp32."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def resolve_runtime(runtime: str, device: torch.device, precision: str) -> str:
+    """`torch` or `openvino`; `auto` is OpenVINO where it is installed and computes this precision on this device.
+
+    Raises:
+        ConfigError: OpenVINO is asked for and cannot do it here.
+    """
+    if runtime == "torch":
+        return runtime
+    reason = _why_not_openvino(device, precision)
+    if reason and runtime == "openvino":
+        raise ConfigError(f"--runtime openvino: {reason}")
+    return "torch" if reason else "openvino"
+
+
+def _why_not_openvino(device: torch.device, precision: str) -> str:
+    if not openvino_tower.is_installed():
+        return "not installed, or not for this processor; pip install 'vad-pipeline[openvino]', or use --runtime torch"
+    if device.type != "cpu":
+        return f"computes on the CPU; use --device cpu, or --runtime torch on {device}"
+    if precision not in openvino_tower.PRECISIONS or (precision == "bf16" and not multiplies_bf16()):
+        return f"cannot compute {precision} on this processor; use --precision fp32, or --runtime torch"
+    return ""
 
 
 def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
@@ -122,12 +150,29 @@ def _load_tensors(tower: torch.nn.Module, weights: Weights, config: EncoderConfi
     tower.load_state_dict(given)
 
 
+class _FromPixels(torch.nn.Module):
+    """uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32 of a tower, with CLIP's normalisation before it."""
+
+    def __init__(self, tower: torch.nn.Module, device: torch.device, dtype: torch.dtype):
+        super().__init__()
+        mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in _CLIP_STATISTICS.items())
+        self.mean = torch.tensor(mean, device=device).mul(255).view(3, 1, 1)
+        self.scale = torch.tensor(std, device=device).mul(255).reciprocal().view(3, 1, 1)
+        self.tower = tower.to(device, dtype)
+        self.dtype = dtype
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        pixels = crops.float().sub_(self.mean).mul_(self.scale)
+        return self.tower(pixels.to(self.dtype)).float()
+
+
 class ClipEncoder:
     """A loaded image tower.
 
     Args:
         config: which and how.
         weights: what `load_weights` gave, where it was called before.
+        compiled: folder where OpenVINO's compiled towers are kept; None: they are compiled each time.
 
     Attributes:
         weights: the weights' identity for the recipe.
@@ -138,26 +183,31 @@ class ClipEncoder:
         ConfigError: see `build_tower`; also a tower that does not give 512 values for 224 px images.
     """
 
-    def __init__(self, config: EncoderConfig, weights: Weights | None = None):
+    def __init__(self, config: EncoderConfig, weights: Weights | None = None, *, compiled: Path | None = None):
         weights = weights or load_weights(config.pretrained, config.model)
         self.config = config
         self.device = resolve_device(config.device)
         self.precision = resolve_precision(config.precision, self.device)
+        library = resolve_runtime(config.runtime, self.device, self.precision)
         if self.precision == "bf16" and self.device.type == "cpu" and not multiplies_bf16():
             logger.warning(EMULATED)
         self.batch_size = BATCH_CUDA if self.device.type == "cuda" else BATCH_CPU
-        self.runtime = (
-            f"torch {torch.__version__} {self.device.type} batch {self.batch_size} threads {torch.get_num_threads()}"
-        )
+        with_version = f"torch {torch.__version__}" if library == "torch" else f"openvino {version('openvino')}"
+        self.runtime = f"{with_version} {self.device.type} batch {self.batch_size} threads {torch.get_num_threads()}"
         self.weights = weights.identity
-        self._dtype = DTYPES[self.precision]
-        tower = build_tower(config, weights)
-        mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in _CLIP_STATISTICS.items())
-        self._mean = torch.tensor(mean, device=self.device).mul(255).view(3, 1, 1)
-        self._scale = torch.tensor(std, device=self.device).mul(255).reciprocal().view(3, 1, 1)
-        self._tower = tower.to(self.device, self._dtype)
         self.seconds, self.images = 0.0, 0
-        self._check_shape()
+        self._network: _FromPixels | None = None
+        """torch's; None where OpenVINO computes."""
+        if library == "torch":
+            self._network = _checked(build_tower(config, weights), config, self.device, DTYPES[self.precision])
+            return
+        self._compiled = openvino_tower.compiled_tower(
+            lambda: _checked(build_tower(config, weights), config, self.device, torch.float32),
+            identity={"model": model_identity(config.model), "weights": self.weights},
+            precision=self.precision,
+            batch_size=self.batch_size,
+            keep_in=compiled,
+        )
 
     @torch.inference_mode()
     def encode(self, crops: torch.Tensor) -> np.ndarray:
@@ -175,8 +225,10 @@ class ClipEncoder:
             raise ValueError(f"expected at most {self.batch_size} crops, got {n}")
         if n < self.batch_size:
             crops = torch.cat([crops, crops.new_zeros(self.batch_size - n, *crops.shape[1:])])
-        pixels = crops.to(self.device).float().sub_(self._mean).mul_(self._scale)
-        out = self._tower(pixels.to(self._dtype))[:n].float().cpu().numpy()
+        if self._network is None:
+            out = self._compiled(crops)[:n]
+        else:
+            out = self._network(crops.to(self.device))[:n].cpu().numpy()
         self.seconds += time.perf_counter() - started
         self.images += self.batch_size
         return out
@@ -184,7 +236,7 @@ class ClipEncoder:
     @property
     def activation(self) -> str:
         """`quickgelu` or `gelu`; empty for a tower that has neither as a module."""
-        kinds = {type(module).__name__.lower() for module in self._tower.modules()}
+        kinds = {type(module).__name__.lower() for module in self._network.tower.modules()}
         return next((name for name in ACTIVATIONS if name in kinds), "")
 
     def with_other_activation(self) -> ClipEncoder:
@@ -193,7 +245,7 @@ class ClipEncoder:
 
         old, new = (QuickGELU, torch.nn.GELU) if self.activation == "quickgelu" else (torch.nn.GELU, QuickGELU)
         other = self._copy()
-        for module in list(other._tower.modules()):
+        for module in list(other._network.tower.modules()):
             for name, child in module.named_children():
                 if isinstance(child, old):
                     setattr(module, name, new())
@@ -204,20 +256,20 @@ class ClipEncoder:
         if precision == self.precision:
             return self
         other = self._copy()
-        other.precision, other._dtype = precision, DTYPES[precision]
-        other._tower.to(other._dtype)
+        other.precision, other._network.dtype = precision, DTYPES[precision]
+        other._network.tower.to(other._network.dtype)
         return other
 
     def with_half_weights(self) -> ClipEncoder:
         """The same tower with its weights rounded to float16, as OpenAI's code has them on a GPU."""
         other = self._copy()
-        for tensor in other._tower.state_dict().values():
+        for tensor in other._network.tower.state_dict().values():
             tensor.copy_(tensor.half())
         return other
 
     def _copy(self) -> ClipEncoder:
         other = copy.copy(self)
-        other._tower = copy.deepcopy(self._tower)
+        other._network = copy.deepcopy(self._network)
         return other
 
     def measure_rate(self) -> float:
@@ -228,19 +280,22 @@ class ClipEncoder:
         self.encode(crops)
         return self.batch_size / (time.perf_counter() - started)
 
-    def _check_shape(self) -> None:
-        probe = torch.zeros((1, 3, CROP_PX, CROP_PX), device=self.device, dtype=self._dtype)
-        try:
-            with torch.inference_mode():
-                shape = tuple(self._tower(probe).shape)
-        except (RuntimeError, AssertionError) as error:
-            raise ConfigError(
-                f"--model {self.config.model}: does not take {CROP_PX} px images ({_first_line(error)})"
-            ) from error
-        if shape != (1, EMBEDDING_DIM):
-            raise ConfigError(
-                f"--model {self.config.model}: gives {shape[-1]} values an image where DSANet needs {EMBEDDING_DIM}"
-            )
+
+def _checked(tower: torch.nn.Module, config: EncoderConfig, device: torch.device, dtype: torch.dtype) -> _FromPixels:
+    """A tower ready for crops, once it is clear that it gives 512 values for each."""
+    network = _FromPixels(tower, device, dtype)
+    try:
+        with torch.inference_mode():
+            shape = tuple(network(torch.zeros((1, 3, CROP_PX, CROP_PX), device=device, dtype=torch.uint8)).shape)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"--model {config.model}: does not take {CROP_PX} px images ({_first_line(error)})"
+        ) from error
+    if shape != (1, EMBEDDING_DIM):
+        raise ConfigError(
+            f"--model {config.model}: gives {shape[-1]} values an image where DSANet needs {EMBEDDING_DIM}"
+        )
+    return network
 
 
 _CLIP_STATISTICS = {

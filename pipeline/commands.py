@@ -60,7 +60,7 @@ def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **v
     """
     selecting, running = selection_config(values), RunOptions.taken_from(values)
     selection = find_sources(_footage(src, selecting), selecting, id_root=id_root, settle_seconds=settle)
-    extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast))
+    extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast), store=running.store_path)
     with running.measured():
         summary = run_extraction(selection, extractor, running)
     return summary.exit_code if summary else 0

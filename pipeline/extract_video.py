@@ -69,7 +69,7 @@ class ExtractWork:
         Raises:
             ConfigError: an option is wrong here, or the weights are not those of the coordinator.
         """
-        extractor = _extractor(self.config, self.recipe_id)
+        extractor = _extractor(self.config, self.recipe_id, self.shards.parent)
         if extractor.recipe.recipe_id != self.recipe_id:
             raise ConfigError(
                 f"--pretrained {self.config.pretrained}: on {socket.gethostname()} these are other weights or another "
@@ -83,9 +83,9 @@ class ExtractWork:
 
 
 @lru_cache(maxsize=1)
-def _extractor(config: ExtractConfig, recipe_id: str) -> Extractor:
+def _extractor(config: ExtractConfig, recipe_id: str, store: Path) -> Extractor:
     """Kept by recipe too: a worker that lives long may find other weights in the same place."""
-    extractor = Extractor(config)
+    extractor = Extractor(config, store=store)
     _ = extractor.encoder  # what cannot be loaded is told before any video's time runs
     return extractor
 

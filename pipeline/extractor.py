@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.extract.encoder_config import LOCAL_DIR
+from vad_pipeline.extract.encoder_config import COMPILED, LOCAL_DIR
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import CROPS, GEOMETRIES, NAMED_RECIPES, Recipe
 
@@ -35,6 +36,7 @@ class ExtractConfig:
     """Opens files in `decoder`'s place; of the same family, as far as the recipe is concerned."""
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
     force: bool = False
     retry_failed: bool = False
     fail_fast: bool = False
@@ -62,11 +64,15 @@ class ExtractConfig:
 class Extractor:
     """What one run of extract needs: the recipe at once, the encoder only when something has to be embedded.
 
+    Args:
+        config: the options.
+        store: its path; compiled towers are kept in it. None: none is kept.
+
     Raises:
         ConfigError: an option is wrong, or the weights cannot be had.
     """
 
-    def __init__(self, config: ExtractConfig):
+    def __init__(self, config: ExtractConfig, *, store: Path | None = None):
         from vad_pipeline.extract.decoders import READERS, decoder_family
         from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights, model_identity, weight_warnings
 
@@ -83,7 +89,8 @@ class Extractor:
         self.open_reader = config.reader or READERS[config.decoder]
         named = NAMED_RECIPES[config.like].recipe
         model = named.model if config.model is None else config.model
-        self.encoder_config = EncoderConfig(model, config.pretrained, config.device, config.precision)
+        self.encoder_config = EncoderConfig(model, config.pretrained, config.device, config.precision, config.runtime)
+        self._compiled = store and store / COMPILED
         self._weights = load_weights(config.pretrained, model)
         changes = {
             name: getattr(config, name)
@@ -104,4 +111,4 @@ class Extractor:
         """The loaded tower."""
         from vad_pipeline.extract.encoder import ClipEncoder
 
-        return ClipEncoder(self.encoder_config, self._weights)
+        return ClipEncoder(self.encoder_config, self._weights, compiled=self._compiled)

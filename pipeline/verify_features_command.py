@@ -79,7 +79,7 @@ class _Believed:
         if crops is not None and len(crops) > 1:
             raise ConfigError(f"--crops {','.join(map(str, crops))}: a features file is of one crop; give that")
         self._crop = crops[0] if crops else None
-        self.extractor = Extractor(ExtractConfig(**values, precision="fp32"))
+        self.extractor = Extractor(ExtractConfig(**values, precision="fp32", runtime="torch"))
         self.warnings = self.extractor.warnings
         self._likely: list[Setting] = []
 
