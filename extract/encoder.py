@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import os
 import time
 import warnings
 
 import numpy as np
 import torch
 
-from .encoder_config import LOCAL_DIR, PRECISIONS, RANDOM, EncoderConfig, load_weights
+from .encoder_config import LANE_VARIABLE, LOCAL_DIR, PRECISIONS, RANDOM, EncoderConfig, load_weights
 from .errors import ConfigError
 from .geometry import CROP_PX
 from .recipe import EMBEDDING_DIM
@@ -36,13 +37,13 @@ NO_WEIGHTS = (
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` is the GPU where there is one.
+    """`auto` is the GPU where there is one; of several, worker processes of a machine take one each, in turn.
 
     Raises:
         ConfigError: no such device here.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
@@ -51,7 +52,14 @@ def resolve_device(device: str) -> torch.device:
         raise ConfigError(f"--device {device}: only cpu and cuda are supported")
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"--device {device}: this machine shows {torch.cuda.device_count()} CUDA devices; use cpu")
+    if resolved.type == "cuda" and resolved.index is None:
+        return torch.device("cuda", int(os.environ.get(LANE_VARIABLE, 0)) % torch.cuda.device_count())
     return resolved
+
+
+def device_name(device: torch.device) -> str:
+    """For the record: `cpu`, or which GPU, as those of one make compute alike and others do not."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
@@ -146,16 +154,17 @@ class ClipEncoder:
         if self.precision == "bf16" and self.device.type == "cpu" and not multiplies_bf16():
             logger.warning(EMULATED)
         self.batch_size = BATCH_CUDA if self.device.type == "cuda" else BATCH_CPU
-        self.runtime = (
-            f"torch {torch.__version__} {self.device.type} batch {self.batch_size} threads {torch.get_num_threads()}"
-        )
+        where = device_name(self.device)
+        self.runtime = f"torch {torch.__version__} {where} batch {self.batch_size} threads {torch.get_num_threads()}"
         self.weights = weights.identity
         self._dtype = DTYPES[self.precision]
         tower = build_tower(config, weights)
         mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in _CLIP_STATISTICS.items())
         self._mean = torch.tensor(mean, device=self.device).mul(255).view(3, 1, 1)
         self._scale = torch.tensor(std, device=self.device).mul(255).reciprocal().view(3, 1, 1)
-        self._tower = tower.to(self.device, self._dtype)
+        # as tensor cores want convolutions
+        self._layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
+        self._tower = tower.to(self.device, self._dtype, memory_format=self._layout)
         self.seconds, self.images = 0.0, 0
         self._check_shape()
 
@@ -164,7 +173,7 @@ class ClipEncoder:
         """Embed up to `batch_size` crops.
 
         Args:
-            crops: (N, 3, 224, 224) uint8, N <= batch_size.
+            crops: (N, 3, 224, 224) uint8, N <= batch_size, on any device; on the tower's own they stay where they are.
 
         Returns:
             (N, 512) float32, not normalised: what `encode_image` gives.
@@ -176,7 +185,7 @@ class ClipEncoder:
         if n < self.batch_size:
             crops = torch.cat([crops, crops.new_zeros(self.batch_size - n, *crops.shape[1:])])
         pixels = crops.to(self.device).float().sub_(self._mean).mul_(self._scale)
-        out = self._tower(pixels.to(self._dtype))[:n].float().cpu().numpy()
+        out = self._tower(pixels.to(self._dtype, memory_format=self._layout))[:n].float().cpu().numpy()
         self.seconds += time.perf_counter() - started
         self.images += self.batch_size
         return out

@@ -13,6 +13,7 @@ from .weights import OPENAI_TAG, Weights, read_weights
 PRECISIONS = ("fp32", "bf16", "fp16")
 LOCAL_DIR = "local-dir:"
 RANDOM = "random:"
+LANE_VARIABLE = "VAD_PIPELINE_LANE"  # which of a machine's worker processes this is, from 0: it picks the GPU
 
 
 @dataclass(frozen=True, slots=True)
