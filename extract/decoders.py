@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from av.codec.hwaccel import HWAccel
 
@@ -24,9 +25,8 @@ def open_nvdec(path: str | os.PathLike, *, device: int = 0) -> PyavReader:
     from .device_frame import DeviceFrame
 
     try:
-        with torch.cuda.device(device):
-            torch.zeros(1, device="cuda")  # makes torch's context this thread's own, for FFmpeg to find
-            reader = PyavReader(path, hwaccel=_torchs_device(device), wrap=DeviceFrame.of)
+        with _in_torchs_context(device) as hwaccel:
+            reader = PyavReader(path, hwaccel=hwaccel, wrap=DeviceFrame.of)
     except (VideoOpenError, RuntimeError) as error:
         if isinstance(error, torch.AcceleratorError | torch.OutOfMemoryError):
             raise
@@ -38,11 +38,20 @@ def open_nvdec(path: str | os.PathLike, *, device: int = 0) -> PyavReader:
     return reader
 
 
-def _torchs_device(device: int) -> HWAccel:
-    """FFmpeg in the context that torch works in: of its own it would make another one, and the primary one it refuses
-    where torch has it already, with other flags."""
+@contextlib.contextmanager
+def _in_torchs_context(device: int) -> Iterator[HWAccel]:
+    """How FFmpeg is to decode what is opened inside: in the CUDA context that torch works in.
+
+    Left alone it would make one of its own. Asked for the primary one, PyAV's default, it refuses where torch has that
+    already: it wants other scheduling flags. What it takes is the context current in the thread that opens the file,
+    and it leaves that one alone when the file is closed.
+    """
+    import torch
+
     options = {"primary_ctx": "0", "current_ctx": "1"}
-    return HWAccel("cuda", str(device), allow_software_fallback=False, options=options, is_hw_owned=True)
+    with torch.cuda.device(device):
+        torch.zeros(1, device="cuda")  # makes it current
+        yield HWAccel("cuda", str(device), allow_software_fallback=False, options=options, is_hw_owned=True)
 
 
 def open_auto(path: str | os.PathLike, *, device: int) -> PyavReader:
