@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -61,21 +62,22 @@ def test_frames_times_and_route(tmp_path, make_video, pretended):
 
 @pytest.mark.parametrize("like", ["vadclip", "quick"])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
-def test_embeddings_stay_close(tmp_path, make_video, toy_encoder, pretended, like, pix_fmt):
-    named = NAMED_RECIPES[like]
-    path = make_video(tmp_path / "a.mkv", n_frames=90, width=320, height=240, pix_fmt=pix_fmt)
-    rows = [
-        embed_video(
-            lambda opened=opened: opened(path),
-            video_id="a",
-            recipe=named.recipe,
-            crops=named.crops,
-            encoder=toy_encoder,
-        ).embeddings.astype(np.float32)
-        for opened in (PyavReader, open_nvdec)
+def test_embeddings_stay_close(tmp_path, make_video, make_numbered, toy_encoder, pretended, like, pix_fmt):
+    """Around the mean of unlike footage: around one alike clip's own, rounding decides."""
+    paths = [
+        make_video(tmp_path / "a.mkv", n_frames=50, width=320, height=240, pix_fmt=pix_fmt),
+        make_numbered(tmp_path / "b.mkv", 50, pix_fmt=pix_fmt),
     ]
-    cpu, gpu = (torch.from_numpy(row - rows[0].mean((0, 1))) for row in rows)
-    assert cpu.shape == gpu.shape and torch.cosine_similarity(cpu, gpu, dim=-1).min() >= 0.99
+
+    def embedded(open_file) -> torch.Tensor:
+        named = NAMED_RECIPES[like]
+        options = {"video_id": "a", "recipe": named.recipe, "crops": named.crops, "encoder": toy_encoder}
+        videos = [embed_video(partial(open_file, path), **options) for path in paths]
+        return torch.from_numpy(np.concatenate([video.embeddings for video in videos], axis=1)).float()
+
+    cpu, gpu = embedded(PyavReader), embedded(open_nvdec)
+    centre = cpu.mean((0, 1))
+    assert torch.cosine_similarity(cpu - centre, gpu - centre, dim=-1).min() >= 0.99
 
 
 def test_no_decoder_for_the_codec(tmp_path, make_video, pretended):
@@ -112,7 +114,6 @@ def test_a_packet_that_does_not_decode_is_left_to_software(tmp_path, make_video,
     path = make_video(tmp_path / "a.mp4", n_frames=60, gop=10)
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + 4
-    data[start + (len(data) - start) // 3 :][:400] = b""
     third = start + (len(data) - start) // 3
     data[third : third + 400] = b"\xff" * 400
     path.write_bytes(bytes(data))
