@@ -93,7 +93,8 @@ def _copied(plane: av.video.plane.VideoPlane) -> torch.Tensor:
     """A plane's own copy on its device.
 
     The capsule is asked for without a stream, which `torch.from_dlpack(plane)` would name and PyAV refuses. Nothing has
-    to wait: FFmpeg maps surfaces on the context's legacy default stream, and torch copies on the same one.
+    to wait: FFmpeg fills its surfaces on the context's legacy default stream, torch copies on the same one, and so a
+    surface given back at once is not filled anew before it is copied.
     """
     return torch.from_dlpack(plane.__dlpack__()).clone(memory_format=torch.contiguous_format)
 

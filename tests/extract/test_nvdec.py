@@ -24,15 +24,11 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES
 @pytest.fixture
 def pretended(monkeypatch):
     """NVDEC played by software: surfaces in NV12 or P010, everything else as on a GPU. Returns what may be set:
-    `accelerated`, `fails_at` (a frame's number)."""
-    state = {"accelerated": True, "fails_at": None}
+    `accelerated`, whether there is a decoder for the codec."""
+    state = {"accelerated": True}
     open_container, of = reader.open_container, DeviceFrame.of
-    seen = []
 
     def laid_out(frame, path):
-        seen.append(frame)
-        if len(seen) - 1 == state["fails_at"]:
-            raise NvdecFailed.because(path, "it gives up")
         name = frame.format.name
         wanted = {"yuv420p": "nv12", "yuv420p10le": "p010le"}.get(name, name)
         return of(frame.reformat(format=wanted), path)
