@@ -12,9 +12,11 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from .device_failure import stopping_where_the_device_fails
+from .device_frame import DeviceFrame
 from .encoder import ClipEncoder
 from .errors import VideoDecodeError
-from .geometry import CROP_PX, crop_frames, resized_size
+from .geometry import crop_frames, crop_on_device, resized_size
 from .reader import MAX_FRAME_PX, Reader
 from .recipe import EMBEDDING_DIM, Recipe
 from .records import VideoEmbeddings
@@ -25,6 +27,7 @@ ROWS_PER_BLOCK = 4096  # snippets: 4 MB a crop
 QUEUE_IMAGES = 64  # decoded crops that may wait for the encoder: 10 MB
 
 
+@stopping_where_the_device_fails()
 def embed_video(
     open_reader: Callable[[], Reader], *, video_id: str, recipe: Recipe, crops: Sequence[int], encoder: ClipEncoder
 ) -> VideoEmbeddings:
@@ -39,6 +42,7 @@ def embed_video(
 
     Raises:
         VideoError: the file cannot be opened, decoded or trusted.
+        DeviceFailed: the GPU is out of memory or gone.
     """
     reader = open_reader()
     timer = _Timer()
@@ -66,12 +70,13 @@ def embed_video(
 def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int]) -> Iterator[torch.Tensor]:
     """(K, crops, 3, 224, 224) uint8 of each snippet in turn."""
     for frames in sample_stream(reader, recipe):
-        pixels = [frame.rgb() for frame in frames]
-        for height, width, _ in {picture.shape for picture in pixels}:
+        on_device = isinstance(frames[0], DeviceFrame)
+        pixels = [frame.on_device() if on_device else frame.rgb() for frame in frames]
+        for height, width, _ in {tuple(picture.shape) for picture in pixels}:
             if math.prod(resized_size(recipe.geometry, height, width)) > MAX_FRAME_PX:
                 reason = f"frames of {width}x{height} px are too long and thin to resize; use --geometry vadclip"
                 raise VideoDecodeError(reader.path, "too_large", reason)
-        yield crop_frames(pixels, recipe.geometry, crops)
+        yield (crop_on_device if on_device else crop_frames)(pixels, recipe.geometry, crops)
 
 
 def _embed_snippets(snippets: Iterable[torch.Tensor], n_crops: int, encoder: ClipEncoder) -> np.ndarray:
@@ -79,7 +84,7 @@ def _embed_snippets(snippets: Iterable[torch.Tensor], n_crops: int, encoder: Cli
     finished = _Rows(n_crops)
     sums: dict[int, np.ndarray] = {}  # (crops, 512) float32 of those under way
     counts: dict[int, int] = {}
-    batch = torch.empty((encoder.batch_size, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+    batch = torch.empty(0)  # made with the first crops, where they lie
     owners: list[tuple[int, int]] = []  # snippet and crop of each image in the batch
 
     def flush() -> None:
@@ -92,6 +97,8 @@ def _embed_snippets(snippets: Iterable[torch.Tensor], n_crops: int, encoder: Cli
 
     newest = 0  # images of this snippet may still come
     for snippet, frames in enumerate(snippets):
+        if not len(batch):
+            batch = frames.new_empty((encoder.batch_size, *frames.shape[2:]))
         newest = snippet
         sums[snippet] = np.zeros((n_crops, EMBEDDING_DIM), np.float32)
         counts[snippet] = len(frames)

@@ -7,11 +7,10 @@ where it is asked for.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
+import os
 import time
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,10 +18,11 @@ import numpy as np
 import torch
 
 from . import openvino_tower
-from .encoder_config import LOCAL_DIR, PRECISIONS, RANDOM, EncoderConfig, load_weights, model_identity
+from .encoder_config import LANE_VARIABLE, PRECISIONS, EncoderConfig, load_weights, model_identity
 from .errors import ConfigError
 from .geometry import CROP_PX
 from .recipe import EMBEDDING_DIM
+from .tower import build_tower, first_line
 from .weights import Weights
 
 logger = logging.getLogger(__name__)
@@ -32,21 +32,16 @@ BATCH_CUDA = 128
 ACTIVATIONS = ("quickgelu", "gelu")
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 EMULATED = "--precision bf16: this processor has no instructions for it and emulates them, far slower than fp32"
-NO_WEIGHTS = (
-    "CLIP weights '{tag}' for {model} could not be downloaded ({why}). Without internet: give a file with "
-    "--pretrained FILE; a published DSANet checkpoint carries them: "
-    "vad-pipeline convert PUBLISHED.pth OUT.safetensors --clip FILE"
-)
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` is the GPU where there is one.
+    """`auto` is the GPU where there is one; of several, worker processes of a machine take one each, in turn.
 
     Raises:
         ConfigError: no such device here.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
@@ -55,7 +50,14 @@ def resolve_device(device: str) -> torch.device:
         raise ConfigError(f"--device {device}: only cpu and cuda are supported")
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"--device {device}: this machine shows {torch.cuda.device_count()} CUDA devices; use cpu")
+    if resolved.type == "cuda" and resolved.index is None:
+        return torch.device("cuda", int(os.environ.get(LANE_VARIABLE, 0)) % torch.cuda.device_count())
     return resolved
+
+
+def device_name(device: torch.device) -> str:
+    """For the record: `cpu`, or which GPU, as those of one make compute alike and others do not."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
@@ -97,59 +99,6 @@ def _why_not_openvino(device: torch.device, precision: str) -> str:
     return ""
 
 
-def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
-    """The image tower in fp32 on the CPU, evaluation mode.
-
-    Raises:
-        ConfigError: unknown model, weights of another architecture, or a tag that cannot be downloaded.
-    """
-    tower = build_clip(config, weights).visual
-    if weights.tensors is not None:
-        _load_tensors(tower, weights, config)
-    return tower.eval()
-
-
-def build_clip(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
-    """CLIP as open_clip makes it, with the weights of a tag or a seed; those of a file are not in it yet.
-
-    Raises:
-        ConfigError: unknown model, or a tag that cannot be downloaded.
-    """
-    import open_clip
-
-    if not config.model.startswith(LOCAL_DIR) and config.model not in open_clip.list_models():
-        raise ConfigError(f"--model {config.model}: open_clip has no such model; see open_clip.list_models()")
-    seed = int(config.pretrained.removeprefix(RANDOM)) if config.pretrained.startswith(RANDOM) else 0
-    tag = config.pretrained if weights.tensors is None and not config.pretrained.startswith(RANDOM) else None
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _quiet_open_clip():
-        warnings.simplefilter("ignore")  # its mismatch warnings are settled below, in one sentence
-        torch.manual_seed(seed)
-        try:
-            return open_clip.create_model(config.model, pretrained=tag, load_weights=tag is not None)
-        except (RuntimeError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            if tag is None:
-                raise ConfigError(f"--model {config.model}: {_first_line(error)}") from error
-            raise ConfigError(NO_WEIGHTS.format(tag=tag, model=config.model, why=_first_line(error))) from error
-
-
-def _load_tensors(tower: torch.nn.Module, weights: Weights, config: EncoderConfig) -> None:
-    own = tower.state_dict()
-    given = {k.removeprefix("visual."): v for k, v in weights.tensors.items() if k.startswith("visual.")}
-    wrong = [f"{k} missing" for k in own if k not in given]
-    wrong += [f"{k} unknown" for k in given if k not in own]
-    wrong += [
-        f"{k} {tuple(given[k].shape)} instead of {tuple(own[k].shape)}"
-        for k in own
-        if k in given and given[k].shape != own[k].shape
-    ]
-    if wrong:
-        raise ConfigError(
-            f"{config.pretrained}: not weights of {config.model}'s image tower ({len(wrong)} tensors differ: "
-            f"{'; '.join(wrong[:4])}); give the --model they belong to"
-        )
-    tower.load_state_dict(given)
-
-
 class _FromPixels(torch.nn.Module):
     """uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32 of a tower, with CLIP's normalisation before it."""
 
@@ -158,12 +107,15 @@ class _FromPixels(torch.nn.Module):
         mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in _CLIP_STATISTICS.items())
         self.mean = torch.tensor(mean, device=device).mul(255).view(3, 1, 1)
         self.scale = torch.tensor(std, device=device).mul(255).reciprocal().view(3, 1, 1)
-        self.tower = tower.to(device, dtype)
+        # as tensor cores want convolutions
+        self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        self.tower = tower.to(device, dtype, memory_format=self.layout)
         self.dtype = dtype
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         pixels = crops.float().sub_(self.mean).mul_(self.scale)
-        return self.tower(pixels.to(self.dtype)).float()
+        return self.tower(pixels.to(self.dtype, memory_format=self.layout)).float()
 
 
 class ClipEncoder:
@@ -192,8 +144,11 @@ class ClipEncoder:
         if self.precision == "bf16" and self.device.type == "cpu" and not multiplies_bf16():
             logger.warning(EMULATED)
         self.batch_size = BATCH_CUDA if self.device.type == "cuda" else BATCH_CPU
-        with_version = f"torch {torch.__version__}" if library == "torch" else f"openvino {version('openvino')}"
-        self.runtime = f"{with_version} {self.device.type} batch {self.batch_size} threads {torch.get_num_threads()}"
+        library_version = torch.__version__ if library == "torch" else version(library)
+        self.runtime = (
+            f"{library} {library_version} {device_name(self.device)} batch {self.batch_size} "
+            f"threads {torch.get_num_threads()}"
+        )
         self.weights = weights.identity
         self.seconds, self.images = 0.0, 0
         self._network: _FromPixels | None = None
@@ -214,7 +169,7 @@ class ClipEncoder:
         """Embed up to `batch_size` crops.
 
         Args:
-            crops: (N, 3, 224, 224) uint8, N <= batch_size.
+            crops: (N, 3, 224, 224) uint8, N <= batch_size, on any device; on the tower's own they stay where they are.
 
         Returns:
             (N, 512) float32, not normalised: what `encode_image` gives.
@@ -288,9 +243,7 @@ def _checked(tower: torch.nn.Module, config: EncoderConfig, device: torch.device
         with torch.inference_mode():
             shape = tuple(network(torch.zeros((1, 3, CROP_PX, CROP_PX), device=device, dtype=torch.uint8)).shape)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"--model {config.model}: does not take {CROP_PX} px images ({_first_line(error)})"
-        ) from error
+        raise ConfigError(f"--model {config.model}: does not take {CROP_PX} px images ({first_line(error)})") from error
     if shape != (1, EMBEDDING_DIM):
         raise ConfigError(
             f"--model {config.model}: gives {shape[-1]} values an image where DSANet needs {EMBEDDING_DIM}"
@@ -302,18 +255,3 @@ _CLIP_STATISTICS = {
     "mean": (0.48145466, 0.4578275, 0.40821073),
     "std": (0.26862954, 0.26130258, 0.27577711),
 }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-@contextlib.contextmanager
-def _quiet_open_clip():
-    """open_clip speaks through the root logger; what matters of it is said by our own errors and warnings."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(previous)

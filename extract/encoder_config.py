@@ -15,6 +15,7 @@ RUNTIMES = ("auto", "torch", "openvino")
 COMPILED = "compiled"  # folder of a store for towers compiled on this machine; deleting it loses a minute
 LOCAL_DIR = "local-dir:"
 RANDOM = "random:"
+LANE_VARIABLE = "VAD_PIPELINE_LANE"  # which of a machine's worker processes this is, from 0: it picks the GPU
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ run_options = compose(
 footage_options = compose(
     click.option("--id-root", metavar="DIR", help="Ids are paths below this (default: each SRC folder)."),
     click.option("--model", metavar="NAME", help="open_clip model."),
-    click.option("--decoder", type=click.Choice(DECODERS), default="auto", help="auto: PyAV."),
+    click.option("--decoder", type=click.Choice(DECODERS), default="auto", help="auto: PyAV, by the GPU where it can."),
     click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="auto: a GPU where there is one."),
     click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="auto: the fastest safe one."),
     click.option(
