@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vad_pipeline.model.zero_shot import ZeroShot
 
 
-@click.command(short_help="Score: curves and events into a results folder.")
+@click.command()
 @click.argument("src", nargs=-1, metavar="[SRC...]")
 @store_option
 @click.option("--checkpoint", type=Place(), help="Published .pth or our .safetensors.")

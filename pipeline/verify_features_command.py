@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Pair = tuple[Source, Path, int | None]  # video, features, the crop their name says
 
 
-@click.command("verify-features", short_help="Why released features differ from one's own.")
+@click.command("verify-features")
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO... RELEASED.npy|LIST.csv")
 @click.option("--root", metavar="DIR", help="Where LIST's files are (default: its folder).")
 @recipe_options
