@@ -6,9 +6,10 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
@@ -199,15 +200,24 @@ def intact_datasets(entry: Entry, node: h5py.Group) -> dict[str, np.ndarray]:
     return {name: node[name][()] for name in node}
 
 
-def stored_video(entry: Entry, node: h5py.Group) -> StoredVideo:
+def stored_video(entry: Entry, node: h5py.Group, *, crop: int | None = None) -> StoredVideo:
     """Read a group.
+
+    Args:
+        entry: what the catalogue says of it.
+        node: the group.
+        crop: the only one to read, as if no other were held; None: all.
 
     Raises:
         One of DAMAGE: it is not what `write_video` writes.
     """
+    which = slice(None)
+    if crop is not None:
+        index = entry.crop_numbers.index(crop)
+        which, entry = slice(index, index + 1), replace(entry, crops=json.dumps([crop]))
     return StoredVideo(
         entry,
-        node["features"][()],
+        node["features"][which],
         node["snippet_seconds"][()],
         node["frame_seconds"][()],
         Fraction(*(int(part) for part in node.attrs["fps"])),

@@ -23,6 +23,7 @@ from .windows import from_windows, to_windows
 logger = logging.getLogger(__name__)
 
 BATCH_WINDOWS = 16  # windows scored at once: 65,536 frames, about 100 MB of intermediate values
+ROWS_AT_ONCE = 4096  # where there is no need for more: a day of footage has 135,000
 SUM_TOLERANCE = 1e-4  # of a row of probabilities
 
 
@@ -78,7 +79,8 @@ def checked_embeddings(embeddings: np.ndarray, width: int) -> np.ndarray:
         )
     if not np.issubdtype(embeddings.dtype, np.floating):
         raise EmbeddingsError(f"embeddings must be floating point numbers, got {embeddings.dtype}")
-    finite = np.isfinite(embeddings).all(axis=1)
+    parts = range(0, len(embeddings), ROWS_AT_ONCE)
+    finite = np.concatenate([np.isfinite(embeddings[i : i + ROWS_AT_ONCE]).all(axis=1) for i in parts])
     if not finite.all():
         raise EmbeddingsError(
             f"embeddings of {np.count_nonzero(~finite)} of {len(finite)} snippets are not finite (first: snippet "

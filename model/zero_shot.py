@@ -16,7 +16,7 @@ import numpy as np
 from vad_pipeline.extract.recipe import SNIPPET_LEN, Recipe
 
 from .categories import Category, names
-from .scoring import SnippetScores, checked_embeddings
+from .scoring import ROWS_AT_ONCE, SnippetScores, checked_embeddings
 from .search import text_embeddings
 
 LOGIT_SCALE = 100.0  # CLIP's own, as it was trained: a softmax temperature of 0.01
@@ -61,7 +61,15 @@ class ZeroShot:
         Raises:
             EmbeddingsError: of another shape, or not finite.
         """
-        rows = checked_embeddings(embeddings, self.text.shape[1]).astype(np.float64)
+        embeddings = checked_embeddings(embeddings, self.text.shape[1])
+        parts = [self._categories_of(embeddings[i : i + ROWS_AT_ONCE]) for i in range(0, len(embeddings), ROWS_AT_ONCE)]
+        category = np.concatenate(parts)
+        anomaly = np.clip(1 - category[:, 0], 0, 1)
+        return SnippetScores(anomaly.astype(np.float32), category.astype(np.float32), self.categories, SNIPPET_LEN)
+
+    def _categories_of(self, embeddings: np.ndarray) -> np.ndarray:
+        """(n, C) float64, each category's share of the descriptions."""
+        rows = embeddings.astype(np.float64)
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), NORM_FLOOR)
         logits = LOGIT_SCALE * rows @ self.text.T
         share = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -69,8 +77,7 @@ class ZeroShot:
         category = np.zeros((len(rows), len(self.categories)))
         for description, column in enumerate(self.columns):
             category[:, column] += share[:, description]
-        anomaly = np.clip(1 - category[:, 0], 0, 1)
-        return SnippetScores(anomaly.astype(np.float32), category.astype(np.float32), self.categories, SNIPPET_LEN)
+        return category
 
 
 def zero_shot(

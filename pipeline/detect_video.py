@@ -107,9 +107,9 @@ def detect_video(entry: Entry, work: DetectWork, scorer: Scorer | ZeroShot) -> D
         reason = f"crop {work.crop} of it is not in the store; extract it with --crops {work.crop}"
         raise VideoError(entry.source, "unreadable", reason)
     with Stopwatch() as reading:
-        video = _read(entry, work.shards)
+        video = _read(entry, work)
     with Stopwatch() as scoring:
-        scores = _score(entry, video.crop(work.crop), scorer)
+        scores = _score(entry, video.features[0], scorer)
     curve = curve_of(entry, video, scores)
     with Stopwatch() as writing:
         if work.csv:
@@ -138,10 +138,10 @@ def curve_of(entry: Entry, video: StoredVideo, scores: SnippetScores) -> Anomaly
     )
 
 
-def _read(entry: Entry, shards: Path) -> StoredVideo:
-    """One video's damaged features are that video's failure."""
+def _read(entry: Entry, work: DetectWork) -> StoredVideo:
+    """The crop that is scored, float16 as it is held: a day of footage is 138 MB. Damage is that video's failure."""
     try:
-        return read_entry(shards, entry, partial(stored_video, entry))
+        return read_entry(work.shards, entry, partial(stored_video, entry, crop=work.crop))
     except StoreError as error:
         raise VideoError(entry.source, "unreadable", f"its features: {error}") from error
 
