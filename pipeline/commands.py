@@ -177,7 +177,7 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
         click.echo(
             f"estimate: {in_words(rates.seconds(work))} on this machine (measured just now: "
             f"{rates.images_per_second:.1f} images/s, {rates.frames_per_second:.0f} frames/s decoded)"
-            + ("; less where scenes are still" if extractor.recipe.still_bound else "")
+            f"{_less_if_still(extractor)}"
         )
 
 
@@ -201,10 +201,16 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
     seconds = work.n_images / extractor.encoder.measure_rate()
     if seconds >= SLOW_SECONDS:
         click.echo(
-            f"note: {work.n_images} images to embed will take about {in_words(seconds)} on this CPU; `--like quick` "
-            "embeds a sixteenth of the frames (for models trained on it), a GPU all of them sooner",
+            f"note: {work.n_images} images to embed will take about {in_words(seconds)} on this CPU"
+            f"{_less_if_still(extractor)}; `--like quick` embeds a sixteenth of the frames (for models trained on it), "
+            "a GPU all of them sooner",
             err=True,
         )
+
+
+def _less_if_still(extractor: Extractor) -> str:
+    """Nobody knows how much of an archive is still before it is decoded."""
+    return "" if extractor.recipe.still_bound is None else ", less where scenes are still"
 
 
 def report_missing(names: list[str]) -> int:
