@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+# what a bound means: with other numbers features are others (RECIPE_SCHEMA)
 GRID = 28  # cells a side: 8 x 8 of the 224 x 224 px that the tower sees
 PX_PER_CELL = 8  # a side, read of each cell: what larger pictures have between them is left out
 
@@ -45,7 +46,7 @@ class StillScenes:
             before them, so that the numbers add up to len(frames).
         """
         if self._bound is None:
-            return list(frames), (0, *(1 for _ in frames))
+            return list(frames), (0, *[1] * len(frames))
         new, counts = [], [0]
         for frame in frames:
             if self._is_new(frame):
@@ -69,11 +70,10 @@ def cell_sums(frame: np.ndarray) -> torch.Tensor:
 
     Whole numbers all the way: the same on every device.
     """
-    pixels = torch.as_tensor(frame)
     side = GRID * PX_PER_CELL
-    for axis in (0, 1):
-        positions = torch.arange(side, device=pixels.device) * pixels.shape[axis] // side
-        pixels = pixels.index_select(axis, positions)
+    rows, columns = (np.arange(side) * length // side for length in frame.shape[:2])
+    pixels = torch.as_tensor(frame[rows])  # of arrays a copy: theirs may be read-only, of which torch warns
+    pixels = pixels.index_select(1, torch.from_numpy(columns).to(pixels.device))
     in_rows = pixels.reshape(GRID, PX_PER_CELL, -1).sum(1, dtype=torch.int32)
     return in_rows.reshape(GRID, GRID, PX_PER_CELL, 3).sum(2, dtype=torch.int32)
 

@@ -116,9 +116,10 @@ def test_the_bound_itself_is_another_picture():
 @pytest.mark.parametrize("size", [(240, 320), (1080, 1920), (100, 60), (2, 2), (1, 500)])
 def test_cells_are_means_over_the_picture(size):
     frame = scene(size=size)
+    frame.flags.writeable = False  # as decord's are
     cells = cell_sums(frame).numpy() / 64
     assert cells.shape == (28, 28, 3) and abs(cells.mean() - frame.mean()) < 3
-    assert torch.equal(cell_sums(torch.from_numpy(frame)), cell_sums(frame))
+    assert torch.equal(cell_sums(torch.from_numpy(frame.copy())), cell_sums(frame))
     flat = [cell_sums(np.full((*size, 3), level, np.uint8)) for level in (0, 255)]
     assert difference(*flat) == difference(*flat[::-1]) == 255
 
@@ -147,7 +148,7 @@ def test_against_a_plain_loop(toy_encoder, like, monkeypatch):
     """Scenes of every length: cut within a snippet, longer than the batch and the queue, back to an earlier one."""
     named = NAMED_RECIPES[like]
     recipe = replace(named.recipe, still_bound=DEFAULT_STILL_BOUND)
-    lengths = [3, 1, 1, 40, 16, 200, 7, 90, 5]
+    lengths = [3, 1, 1, 40, 16, 100, 7, 30]
     frames = [scene(seed=i % 4) for i, length in enumerate(lengths) for _ in range(length)]
     video = embedded(frames, toy_encoder, recipe=recipe, crops=named.crops)
     expected = plain_rows(frames, recipe, named.crops, toy_encoder)
