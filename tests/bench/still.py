@@ -6,7 +6,7 @@ Each row is extracted without and with the option, one after the other, crop 0; 
 processor time, on which other work on the machine has little effect. A frame is off by the cosine between its
 own embedding and the one that it took, a snippet by that of its two rows, both after the mean embedding of all footage
 is subtracted: with random weights a plain cosine says nothing. Footage that is not there is left out; a scene with
-sensor noise, in which a small square crosses now and then, is rendered. Ten minutes on two cores.
+sensor noise, in which a small square crosses now and then, is rendered. Some minutes.
 """
 
 from __future__ import annotations
