@@ -13,9 +13,11 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from .device_failure import stopping_where_the_device_fails
+from .device_frame import DeviceFrame
 from .encoder import ClipEncoder
 from .errors import VideoDecodeError
-from .geometry import CROP_PX, crop_frames, resized_size
+from .geometry import CROP_PX, crop_frames, crop_on_device, resized_size
 from .reader import MAX_FRAME_PX, Reader
 from .recipe import EMBEDDING_DIM, Recipe
 from .records import VideoEmbeddings
@@ -30,6 +32,7 @@ NO_CROPS = torch.empty((0, 0, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
 MAX_WAITING = 4096  # snippets of a still scene that may wait for an embedding before the batch is full
 
 
+@stopping_where_the_device_fails()
 def embed_video(
     open_reader: Callable[[], Reader], *, video_id: str, recipe: Recipe, crops: Sequence[int], encoder: ClipEncoder
 ) -> VideoEmbeddings:
@@ -44,6 +47,7 @@ def embed_video(
 
     Raises:
         VideoError: the file cannot be opened, decoded or trusted.
+        DeviceFailed: the GPU is out of memory or gone.
     """
     reader = open_reader()
     timer = _Timer()
@@ -73,19 +77,21 @@ def embed_video(
 def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int], scenes: StillScenes) -> Iterator[Snippet]:
     """Each snippet in turn: (k, crops, 3, 224, 224) uint8 of its k new frames, and the k + 1 numbers of `split`."""
     for frames in sample_stream(reader, recipe):
-        pixels = [frame.rgb() for frame in frames]
-        for height, width, _ in {picture.shape for picture in pixels}:
+        on_device = isinstance(frames[0], DeviceFrame)
+        pixels = [frame.on_device() if on_device else frame.rgb() for frame in frames]
+        for height, width, _ in {tuple(picture.shape) for picture in pixels}:
             if math.prod(resized_size(recipe.geometry, height, width)) > MAX_FRAME_PX:
                 reason = f"frames of {width}x{height} px are too long and thin to resize; use --geometry vadclip"
                 raise VideoDecodeError(reader.path, "too_large", reason)
         new, counts = scenes.split(pixels)
-        yield crop_frames(new, recipe.geometry, crops) if new else NO_CROPS, counts
+        crop = crop_on_device if on_device else crop_frames
+        yield crop(new, recipe.geometry, crops) if new else NO_CROPS, counts
 
 
 def _embed_snippets(snippets: Iterable[Snippet], n_crops: int, encoder: ClipEncoder) -> np.ndarray:
     """Mean embedding of each snippet and crop, (crops, n, 512) float16, in full batches across crops and snippets."""
     means = _Means(n_crops)
-    batch = torch.empty((encoder.batch_size, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+    batch = torch.empty(0)  # made with the first crops, where they lie
     n_filled = 0
 
     def flush() -> None:
@@ -95,6 +101,8 @@ def _embed_snippets(snippets: Iterable[Snippet], n_crops: int, encoder: ClipEnco
             n_filled = 0
 
     for frames, counts in snippets:
+        if not len(batch):
+            batch = frames.new_empty((encoder.batch_size, *frames.shape[2:]))
         means.expect(counts)
         for image in frames.flatten(0, 1):
             batch[n_filled] = image

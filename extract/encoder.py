@@ -1,24 +1,28 @@
 """CLIP's image tower through open_clip: uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32.
 
 Batches have one fixed shape (the last is padded), so that an embedding does not depend on where its video ends.
-bf16 and fp16 are weights cast to that type: autocast is slower than fp32 on a CPU.
+bf16 and fp16 are weights cast to that type: autocast is slower than fp32 on a CPU. OpenVINO computes the same tower
+where it is asked for.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
+import os
 import time
-import warnings
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from .encoder_config import LOCAL_DIR, PRECISIONS, RANDOM, EncoderConfig, load_weights
+from . import openvino_tower
+from .encoder_config import LANE_VARIABLE, PRECISIONS, EncoderConfig, load_weights, model_identity
 from .errors import ConfigError
 from .geometry import CROP_PX
 from .recipe import EMBEDDING_DIM
+from .tower import build_tower, first_line
 from .weights import Weights
 
 logger = logging.getLogger(__name__)
@@ -28,21 +32,16 @@ BATCH_CUDA = 128
 ACTIVATIONS = ("quickgelu", "gelu")
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 EMULATED = "--precision bf16: this processor has no instructions for it and emulates them, far slower than fp32"
-NO_WEIGHTS = (
-    "CLIP weights '{tag}' for {model} could not be downloaded ({why}). Without internet: give a file with "
-    "--pretrained FILE; a published DSANet checkpoint carries them: "
-    "vad-pipeline convert PUBLISHED.pth OUT.safetensors --clip FILE"
-)
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` is the GPU where there is one.
+    """`auto` is the GPU where there is one; of several, worker processes of a machine take one each, in turn.
 
     Raises:
         ConfigError: no such device here.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
@@ -51,7 +50,14 @@ def resolve_device(device: str) -> torch.device:
         raise ConfigError(f"--device {device}: only cpu and cuda are supported")
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"--device {device}: this machine shows {torch.cuda.device_count()} CUDA devices; use cpu")
+    if resolved.type == "cuda" and resolved.index is None:
+        return torch.device("cuda", int(os.environ.get(LANE_VARIABLE, 0)) % torch.cuda.device_count())
     return resolved
+
+
+def device_name(device: torch.device) -> str:
+    """For the record: `cpu`, or which GPU, as those of one make compute alike and others do not."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
@@ -69,57 +75,47 @@ def multiplies_bf16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
-    """The image tower in fp32 on the CPU, evaluation mode.
+def resolve_runtime(runtime: str, device: torch.device, precision: str) -> str:
+    """`torch` or `openvino`; `auto` is OpenVINO where it is installed and computes this precision on this device.
 
     Raises:
-        ConfigError: unknown model, weights of another architecture, or a tag that cannot be downloaded.
+        ConfigError: OpenVINO is asked for and cannot do it here.
     """
-    tower = build_clip(config, weights).visual
-    if weights.tensors is not None:
-        _load_tensors(tower, weights, config)
-    return tower.eval()
+    if runtime == "torch":
+        return runtime
+    reason = _why_not_openvino(device, precision)
+    if reason and runtime == "openvino":
+        raise ConfigError(f"--runtime openvino: {reason}")
+    return "torch" if reason else "openvino"
 
 
-def build_clip(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
-    """CLIP as open_clip makes it, with the weights of a tag or a seed; those of a file are not in it yet.
-
-    Raises:
-        ConfigError: unknown model, or a tag that cannot be downloaded.
-    """
-    import open_clip
-
-    if not config.model.startswith(LOCAL_DIR) and config.model not in open_clip.list_models():
-        raise ConfigError(f"--model {config.model}: open_clip has no such model; see open_clip.list_models()")
-    seed = int(config.pretrained.removeprefix(RANDOM)) if config.pretrained.startswith(RANDOM) else 0
-    tag = config.pretrained if weights.tensors is None and not config.pretrained.startswith(RANDOM) else None
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _quiet_open_clip():
-        warnings.simplefilter("ignore")  # its mismatch warnings are settled below, in one sentence
-        torch.manual_seed(seed)
-        try:
-            return open_clip.create_model(config.model, pretrained=tag, load_weights=tag is not None)
-        except (RuntimeError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            if tag is None:
-                raise ConfigError(f"--model {config.model}: {_first_line(error)}") from error
-            raise ConfigError(NO_WEIGHTS.format(tag=tag, model=config.model, why=_first_line(error))) from error
+def _why_not_openvino(device: torch.device, precision: str) -> str:
+    if not openvino_tower.is_installed():
+        return "not installed, or not for this processor; pip install 'vad-pipeline[openvino]', or use --runtime torch"
+    if device.type != "cpu":
+        return f"computes on the CPU; use --device cpu, or --runtime torch on {device}"
+    if precision not in openvino_tower.PRECISIONS or (precision == "bf16" and not multiplies_bf16()):
+        return f"cannot compute {precision} on this processor; use --precision fp32, or --runtime torch"
+    return ""
 
 
-def _load_tensors(tower: torch.nn.Module, weights: Weights, config: EncoderConfig) -> None:
-    own = tower.state_dict()
-    given = {k.removeprefix("visual."): v for k, v in weights.tensors.items() if k.startswith("visual.")}
-    wrong = [f"{k} missing" for k in own if k not in given]
-    wrong += [f"{k} unknown" for k in given if k not in own]
-    wrong += [
-        f"{k} {tuple(given[k].shape)} instead of {tuple(own[k].shape)}"
-        for k in own
-        if k in given and given[k].shape != own[k].shape
-    ]
-    if wrong:
-        raise ConfigError(
-            f"{config.pretrained}: not weights of {config.model}'s image tower ({len(wrong)} tensors differ: "
-            f"{'; '.join(wrong[:4])}); give the --model they belong to"
-        )
-    tower.load_state_dict(given)
+class _FromPixels(torch.nn.Module):
+    """uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32 of a tower, with CLIP's normalisation before it."""
+
+    def __init__(self, tower: torch.nn.Module, device: torch.device, dtype: torch.dtype):
+        super().__init__()
+        mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in _CLIP_STATISTICS.items())
+        self.mean = torch.tensor(mean, device=device).mul(255).view(3, 1, 1)
+        self.scale = torch.tensor(std, device=device).mul(255).reciprocal().view(3, 1, 1)
+        # as tensor cores want convolutions
+        self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        self.tower = tower.to(device, dtype, memory_format=self.layout)
+        self.dtype = dtype
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        pixels = crops.float().sub_(self.mean).mul_(self.scale)
+        return self.tower(pixels.to(self.dtype, memory_format=self.layout)).float()
 
 
 class ClipEncoder:
@@ -128,6 +124,7 @@ class ClipEncoder:
     Args:
         config: which and how.
         weights: what `load_weights` gave, where it was called before.
+        compiled: folder where OpenVINO's compiled towers are kept; None: they are compiled each time.
 
     Attributes:
         weights: the weights' identity for the recipe.
@@ -138,33 +135,41 @@ class ClipEncoder:
         ConfigError: see `build_tower`; also a tower that does not give 512 values for 224 px images.
     """
 
-    def __init__(self, config: EncoderConfig, weights: Weights | None = None):
+    def __init__(self, config: EncoderConfig, weights: Weights | None = None, *, compiled: Path | None = None):
         weights = weights or load_weights(config.pretrained, config.model)
         self.config = config
         self.device = resolve_device(config.device)
         self.precision = resolve_precision(config.precision, self.device)
+        library = resolve_runtime(config.runtime, self.device, self.precision)
         if self.precision == "bf16" and self.device.type == "cpu" and not multiplies_bf16():
             logger.warning(EMULATED)
         self.batch_size = BATCH_CUDA if self.device.type == "cuda" else BATCH_CPU
+        library_version = torch.__version__ if library == "torch" else version(library)
         self.runtime = (
-            f"torch {torch.__version__} {self.device.type} batch {self.batch_size} threads {torch.get_num_threads()}"
+            f"{library} {library_version} {device_name(self.device)} batch {self.batch_size} "
+            f"threads {torch.get_num_threads()}"
         )
         self.weights = weights.identity
-        self._dtype = DTYPES[self.precision]
-        tower = build_tower(config, weights)
-        mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in _CLIP_STATISTICS.items())
-        self._mean = torch.tensor(mean, device=self.device).mul(255).view(3, 1, 1)
-        self._scale = torch.tensor(std, device=self.device).mul(255).reciprocal().view(3, 1, 1)
-        self._tower = tower.to(self.device, self._dtype)
         self.seconds, self.images = 0.0, 0
-        self._check_shape()
+        self._network: _FromPixels | None = None
+        """torch's; None where OpenVINO computes."""
+        if library == "torch":
+            self._network = _checked(build_tower(config, weights), config, self.device, DTYPES[self.precision])
+            return
+        self._compiled = openvino_tower.compiled_tower(
+            lambda: _checked(build_tower(config, weights), config, self.device, torch.float32),
+            identity={"model": model_identity(config.model), "weights": self.weights},
+            precision=self.precision,
+            batch_size=self.batch_size,
+            keep_in=compiled,
+        )
 
     @torch.inference_mode()
     def encode(self, crops: torch.Tensor) -> np.ndarray:
         """Embed up to `batch_size` crops.
 
         Args:
-            crops: (N, 3, 224, 224) uint8, N <= batch_size.
+            crops: (N, 3, 224, 224) uint8, N <= batch_size, on any device; on the tower's own they stay where they are.
 
         Returns:
             (N, 512) float32, not normalised: what `encode_image` gives.
@@ -175,8 +180,10 @@ class ClipEncoder:
             raise ValueError(f"expected at most {self.batch_size} crops, got {n}")
         if n < self.batch_size:
             crops = torch.cat([crops, crops.new_zeros(self.batch_size - n, *crops.shape[1:])])
-        pixels = crops.to(self.device).float().sub_(self._mean).mul_(self._scale)
-        out = self._tower(pixels.to(self._dtype))[:n].float().cpu().numpy()
+        if self._network is None:
+            out = self._compiled(crops)[:n]
+        else:
+            out = self._network(crops.to(self.device))[:n].cpu().numpy()
         self.seconds += time.perf_counter() - started
         self.images += self.batch_size
         return out
@@ -184,7 +191,7 @@ class ClipEncoder:
     @property
     def activation(self) -> str:
         """`quickgelu` or `gelu`; empty for a tower that has neither as a module."""
-        kinds = {type(module).__name__.lower() for module in self._tower.modules()}
+        kinds = {type(module).__name__.lower() for module in self._network.tower.modules()}
         return next((name for name in ACTIVATIONS if name in kinds), "")
 
     def with_other_activation(self) -> ClipEncoder:
@@ -193,7 +200,7 @@ class ClipEncoder:
 
         old, new = (QuickGELU, torch.nn.GELU) if self.activation == "quickgelu" else (torch.nn.GELU, QuickGELU)
         other = self._copy()
-        for module in list(other._tower.modules()):
+        for module in list(other._network.tower.modules()):
             for name, child in module.named_children():
                 if isinstance(child, old):
                     setattr(module, name, new())
@@ -204,20 +211,20 @@ class ClipEncoder:
         if precision == self.precision:
             return self
         other = self._copy()
-        other.precision, other._dtype = precision, DTYPES[precision]
-        other._tower.to(other._dtype)
+        other.precision, other._network.dtype = precision, DTYPES[precision]
+        other._network.tower.to(other._network.dtype)
         return other
 
     def with_half_weights(self) -> ClipEncoder:
         """The same tower with its weights rounded to float16, as OpenAI's code has them on a GPU."""
         other = self._copy()
-        for tensor in other._tower.state_dict().values():
+        for tensor in other._network.tower.state_dict().values():
             tensor.copy_(tensor.half())
         return other
 
     def _copy(self) -> ClipEncoder:
         other = copy.copy(self)
-        other._tower = copy.deepcopy(self._tower)
+        other._network = copy.deepcopy(self._network)
         return other
 
     def measure_rate(self) -> float:
@@ -228,37 +235,23 @@ class ClipEncoder:
         self.encode(crops)
         return self.batch_size / (time.perf_counter() - started)
 
-    def _check_shape(self) -> None:
-        probe = torch.zeros((1, 3, CROP_PX, CROP_PX), device=self.device, dtype=self._dtype)
-        try:
-            with torch.inference_mode():
-                shape = tuple(self._tower(probe).shape)
-        except (RuntimeError, AssertionError) as error:
-            raise ConfigError(
-                f"--model {self.config.model}: does not take {CROP_PX} px images ({_first_line(error)})"
-            ) from error
-        if shape != (1, EMBEDDING_DIM):
-            raise ConfigError(
-                f"--model {self.config.model}: gives {shape[-1]} values an image where DSANet needs {EMBEDDING_DIM}"
-            )
+
+def _checked(tower: torch.nn.Module, config: EncoderConfig, device: torch.device, dtype: torch.dtype) -> _FromPixels:
+    """A tower ready for crops, once it is clear that it gives 512 values for each."""
+    network = _FromPixels(tower, device, dtype)
+    try:
+        with torch.inference_mode():
+            shape = tuple(network(torch.zeros((1, 3, CROP_PX, CROP_PX), device=device, dtype=torch.uint8)).shape)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--model {config.model}: does not take {CROP_PX} px images ({first_line(error)})") from error
+    if shape != (1, EMBEDDING_DIM):
+        raise ConfigError(
+            f"--model {config.model}: gives {shape[-1]} values an image where DSANet needs {EMBEDDING_DIM}"
+        )
+    return network
 
 
 _CLIP_STATISTICS = {
     "mean": (0.48145466, 0.4578275, 0.40821073),
     "std": (0.26862954, 0.26130258, 0.27577711),
 }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-@contextlib.contextmanager
-def _quiet_open_clip():
-    """open_clip speaks through the root logger; what matters of it is said by our own errors and warnings."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(previous)

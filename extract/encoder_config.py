@@ -11,15 +11,18 @@ from .recipe import Recipe
 from .weights import OPENAI_TAG, Weights, read_weights
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+RUNTIMES = ("auto", "torch", "openvino")
+COMPILED = "compiled"  # folder of a store for towers compiled on this machine; deleting it loses a minute
 LOCAL_DIR = "local-dir:"
 RANDOM = "random:"
+LANE_VARIABLE = "VAD_PIPELINE_LANE"  # which of a machine's worker processes this is, from 0: it picks the GPU
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """Which tower, which weights, how it is run.
 
-    Only `model` and the weights behind `pretrained` enter the recipe; device and precision do not.
+    Only `model` and the weights behind `pretrained` enter the recipe; device, precision and runtime do not.
     """
 
     model: str = "ViT-B-16-quickgelu"
@@ -30,8 +33,12 @@ class EncoderConfig:
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     precision: str = "auto"
     """`auto`, `fp32`, `bf16` or `fp16`."""
+    runtime: str = "torch"
+    """`torch`, `openvino`, or `auto`: OpenVINO where it is installed and can do what is asked."""
 
     def __post_init__(self):
+        if self.runtime not in RUNTIMES:
+            raise ConfigError(f"runtime must be {', '.join(RUNTIMES)}, got {self.runtime!r}")
         if self.precision not in ("auto", *PRECISIONS):
             raise ConfigError(f"precision must be auto, {', '.join(PRECISIONS)}, got {self.precision!r}")
         seed = self.pretrained.removeprefix(RANDOM)

@@ -31,6 +31,10 @@ class StoreBusy(StoreError):
     """Another process is reading or writing what this one wants to write."""
 
 
+class DeviceFailed(RunStopped):
+    """A GPU that is out of memory or gone: what comes next would fail as well."""
+
+
 class VideoError(VadError):
     """One video cannot be used; every other one goes on.
 
@@ -58,3 +62,12 @@ class VideoDecodeError(VideoError):
 
 class EmptyVideoError(VideoError):
     """The file opens, but holds no frame that decodes."""
+
+
+class NvdecFailed(VideoDecodeError):
+    """The GPU's decoder cannot do this file, or not all of it: nothing is said of the file itself."""
+
+    @classmethod
+    def because(cls, path: str | Path, why: str) -> NvdecFailed:
+        """With a reason that says what to do."""
+        return cls(path, "unreadable", f"NVDEC cannot decode it here ({why}); use --decoder pyav")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from .errors import EmptyVideoError, VideoDecodeError, VideoOpenError
+from .errors import EmptyVideoError, NvdecFailed, VideoDecodeError, VideoOpenError
 from .records import VideoInfo
 from .source import SourceFile
 from .timeline import faults, timeline
@@ -77,7 +77,7 @@ class PyavFrame:
             pixels = scaled.to_ndarray()
         except av.error.FFmpegError as error:
             what = f"{self.frame.width}x{self.frame.height} px, {self.frame.format.name}"
-            reason = f"a frame of it cannot be turned into RGB ({what}: {_reason(error)}); copy or export it again"
+            reason = f"a frame of it cannot be turned into RGB ({what}: {reason_of(error)}); copy or export it again"
             raise VideoDecodeError(self.path, "no_frames", reason) from error
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
@@ -116,10 +116,11 @@ def open_container(
     return av.open(os.path.abspath(path), metadata_errors="ignore", hwaccel=hwaccel, options=DECODER_LIMITS)
 
 
-def prepare_decoder(stream: av.VideoStream) -> None:
+def prepare_decoder(stream: av.VideoStream, threads: int | None = None) -> None:
     """Before the first frame: decode on this process's share of the cores, and within MAX_DECODED_PX."""
     stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = int(os.environ.get(THREADS_VARIABLE) or 0)  # 0: one a core
+    share = int(os.environ.get(THREADS_VARIABLE) or 0)  # 0: one a core
+    stream.codec_context.thread_count = share if threads is None else threads
     stream.codec_context.options = DECODER_LIMITS
 
 
@@ -143,22 +144,32 @@ class PyavReader:
 
     Args:
         path: the video file.
-        hwaccel: a PyAV HWAccel, for decoding on a device.
+        hwaccel: a PyAV HWAccel, for decoding on a device. There every doubt about the device is NvdecFailed, a packet
+            that it refuses included: only software's word counts on what is corrupt.
+        wrap: makes what is yielded of a PyAV frame and the path, as the frame arrives.
+        warnings: what is to be told of the file beside what decoding finds.
 
     Raises:
         VideoOpenError: `unreadable`, `zero_bytes`, `not_a_video`, `no_video_stream`, `too_large`.
     """
 
-    def __init__(self, path: str | os.PathLike, *, hwaccel: av.codec.hwaccel.HWAccel | None = None):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        hwaccel: av.codec.hwaccel.HWAccel | None = None,
+        wrap: Callable[[av.VideoFrame, str], Frame] = PyavFrame,
+        warnings: Sequence[str] = (),
+    ):
         check_file(path)
         self.path = os.fspath(path)
+        self._hwaccel, self._wrap = hwaccel, wrap
         self.route = "pyav nvdec" if hwaccel else "pyav cpu"
         try:
             self._container = open_container(self.path, hwaccel=hwaccel)
         except (av.error.FFmpegError, ValueError) as error:
-            raise VideoOpenError(
-                path, "not_a_video", f"not a video FFmpeg can open ({_reason(error)}); leave it out or export it again"
-            ) from error
+            reason = f"not a video FFmpeg can open ({reason_of(error)}); leave it out or export it again"
+            raise VideoOpenError(path, "not_a_video", reason) from error
         stream = video_stream(self._container)
         if stream is None or stream.codec_context is None:
             self.close()
@@ -167,15 +178,22 @@ class PyavReader:
         if stream.width * stream.height > MAX_FRAME_PX:
             self.close()
             raise VideoOpenError(path, "too_large", TOO_LARGE.format(stream.width, stream.height))
-        prepare_decoder(stream)
+        self._header_px = (stream.width, stream.height)
+        # a device gains nothing by threads, and each of them takes one of its few surfaces
+        prepare_decoder(stream, threads=1 if hwaccel else None)
         self._shown = array("d")  # seconds by presentation timestamp, nan where there is none
         self._decoded_at = array("d")  # by decoding timestamp
         self._size_px: tuple[int, int] | None = None
         self._corrupt_packets = 0
         self._encrypted = False
-        self._warnings: list[str] = []
+        self._warnings = list(warnings)
 
-    def __iter__(self) -> Iterator[PyavFrame]:
+    @property
+    def accelerated(self) -> bool:
+        """Whether a device is there for the stream's codec; others in the file may have one without it."""
+        return self._stream.codec_context.is_hwaccel
+
+    def __iter__(self) -> Iterator[Frame]:
         start = (self._container.start_time or 0) / av.time_base
         for frame in self._decoded():
             for times, stamp in ((self._shown, frame.pts), (self._decoded_at, frame.dts)):
@@ -184,7 +202,10 @@ class PyavReader:
                 self._note_first(frame)
             if frame.width * frame.height > MAX_FRAME_PX:
                 raise VideoDecodeError(self.path, "too_large", TOO_LARGE.format(frame.width, frame.height))
-            yield PyavFrame(frame, self.path)
+            yield self._wrap(frame, self.path)
+        if self._hwaccel and len(self._shown) < max(1, self._stream.frames):
+            why = f"{len(self._shown)} frames came of the {self._stream.frames} in its header"
+            raise NvdecFailed.because(self.path, why)
 
     def info(self) -> VideoInfo:
         """Raises:
@@ -235,7 +256,7 @@ class PyavReader:
                 self._encrypted = self._encrypted or packet.has_sidedata("encryption_info")
                 yield from self._decode(packet)
         except av.error.FFmpegError as error:
-            self._warnings.append(f"reading stopped early ({_reason(error)}): what came before it is kept")
+            self._warnings.append(f"reading stopped early ({reason_of(error)}): what came before it is kept")
             yield from self._decode(None)  # frames still inside the decoder
 
     def _decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
@@ -243,11 +264,16 @@ class PyavReader:
             return self._stream.decode(packet)
         except av.error.EOFError:  # flushed twice
             return []
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
+            if self._hwaccel:
+                raise NvdecFailed.because(self.path, f"a packet is refused: {reason_of(error)}") from error
             self._corrupt_packets += 1
             return []
 
     def _note_first(self, frame: av.VideoFrame) -> None:
+        if self._hwaccel and (frame.width, frame.height) != self._header_px:  # FFmpeg crops right and bottom only there
+            wanted, got = ("{}x{} px".format(*size) for size in (self._header_px, (frame.width, frame.height)))
+            raise NvdecFailed.because(self.path, f"frames of {got} where the file says {wanted}")
         self._size_px = PyavFrame(frame, self.path).size_px
         if frame.rotation and not quarter_turns(frame.rotation):
             self._warnings.append(f"rotation of {frame.rotation} degrees ignored: only quarter turns are applied")
@@ -255,6 +281,6 @@ class PyavReader:
             self._warnings.append("colour matrix not stated: BT.709 assumed")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """FFmpeg's own words, without the error number and the path that the message gives anyway."""
     return getattr(error, "strerror", None) or str(error).split(":")[0]

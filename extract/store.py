@@ -19,6 +19,7 @@ import numpy as np
 
 from .catalogue import Catalogue
 from .catalogue_place import catalogue_path, is_catalogue
+from .encoder_config import COMPILED
 from .entry import Entry
 from .errors import StoreBusy, StoreError
 from .records import VideoEmbeddings
@@ -88,7 +89,7 @@ class EmbeddingStore:
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be used as a store ({error.strerror}); give another") from error
         others = {name for name in others if not is_catalogue(name)}
-        if others - {"shards", "outcomes", "search", "damaged"} and not marker.exists():
+        if others - {"shards", "outcomes", "search", "damaged", COMPILED} and not marker.exists():
             raise StoreError(f"{self.path}: not a feature store and not empty; give --store a new folder")
 
     def close(self) -> None:

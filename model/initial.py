@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vad_pipeline.extract.encoder import build_clip
 from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.tower import build_clip
 
 from .checkpoint import FORMAT_KEY, TRAINING_PREFIX
 from .dsanet import DSANetConfig

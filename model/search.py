@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from vad_pipeline.extract.encoder import build_clip
 from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.snippet_matrix import SnippetMatrix
+from vad_pipeline.extract.tower import build_clip
 
 from .text import clip_tokens
 

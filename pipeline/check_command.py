@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HEADINGS = ("video", "codec", "size", "fps", "rate", "length", "frames", "verdict")
 
 
-@click.command(short_help="What is in an archive, and what will fail.")
+@click.command()
 @click.argument("src", nargs=-1, required=True, metavar="SRC...")
 @click.option("--id-root", metavar="DIR", help="Ids are paths below this (default: each SRC folder).")
 @click.option("--deep", is_flag=True, help="Decode everything: the count of frames against the header's.")

@@ -18,22 +18,22 @@ from .stopping import never_dropped
 
 EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70, 130, 143
 
-COMMANDS = {
-    "extract": "commands",
-    "detect": "detect_command",
-    "events": "commands",
-    "train": "train_command",
-    "evaluate": "evaluate_command",
-    "report": "report_command",
-    "clips": "clips_command",
-    "plot": "plot_command",
-    "convert": "commands",
-    "store": "store_commands",
-    "search": "search_command",
-    "verify-features": "verify_features_command",
-    "check": "check_command",
-    "status": "status_command",
-    "demo": "commands",
+COMMANDS = {  # module, and what `--help` says of it: read from here, so that it loads no command
+    "extract": ("commands", "Decode, sample, embed into the store."),
+    "detect": ("detect_command", "Score: curves and events into a results folder."),
+    "events": ("commands", "Events anew from curves, without scoring."),
+    "train": ("train_command", "Train DSANet from video-level labels."),
+    "evaluate": ("evaluate_command", "Figures of results against annotations."),
+    "report": ("report_command", "A page to go through footage with."),
+    "clips": ("clips_command", "Each event as a file of its own."),
+    "plot": ("plot_command", "Curves as a figure for print."),
+    "convert": ("commands", "A published checkpoint into our format."),
+    "store": ("store_commands", "Look at, check and exchange cached features."),
+    "search": ("search_command", "Moments most like a text or another moment."),
+    "verify-features": ("verify_features_command", "Why released features differ from one's own."),
+    "check": ("check_command", "What is in an archive, and what will fail."),
+    "status": ("status_command", "What past runs did, and what still fails."),
+    "demo": ("commands", "All of it on a small rendered archive."),
 }
 
 
@@ -48,11 +48,16 @@ class LazyGroup(click.Group):
         """In the order of the work."""
         return list(COMMANDS)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Name and purpose of each, without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, purpose) for name, (_, purpose) in COMMANDS.items()])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"vad_pipeline.pipeline.{COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"vad_pipeline.pipeline.{COMMANDS[cmd_name][0]}")
         return getattr(module, cmd_name.replace("-", "_"))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_FOLDER = "clips"
 
 
-@click.command(short_help="Each event as a file of its own.")
+@click.command()
 @click.argument("results", type=Place())
 @click.option("--out", type=Place(), help="Folder of the clips (default: RESULTS/clips).")
 @click.option("--pre", "pre_seconds", default=2.0, show_default=True, metavar="SECONDS", help="Shown before it.")

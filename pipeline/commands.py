@@ -49,7 +49,7 @@ merge_gap_option = click.option(
 )
 
 
-@click.command(short_help="Decode, sample, embed into the store.")
+@click.command()
 @click.argument("src", nargs=-1, metavar="SRC...")
 @store_option
 @recipe_options
@@ -64,13 +64,13 @@ def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **v
     selecting, running = selection_config(values), RunOptions.taken_from(values)
     selection = find_sources(_footage(src, selecting), selecting, id_root=id_root, settle_seconds=settle)
     values["still_bound"] = still_bound_of(values.pop("skip_still"), values["still_bound"])
-    extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast))
+    extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast), store=running.store_path)
     with running.measured():
         summary = run_extraction(selection, extractor, running)
     return summary.exit_code if summary else 0
 
 
-@click.command(short_help="Events anew from curves, without scoring.")
+@click.command()
 @click.argument("results", type=Place())
 @click.option("--threshold", type=float, required=True, help=f"{threshold_help}.")
 @merge_gap_option
@@ -90,7 +90,7 @@ def events(results: Path, threshold: float, merge_gap_seconds: float, clock: str
     return 0
 
 
-@click.command(short_help="A published checkpoint into our format.")
+@click.command()
 @click.argument("published", type=Place())
 @click.argument("out", type=Place())
 @click.option("--clip", "clip_out", type=Place(), help="Also write the CLIP weights inside it.")
@@ -109,7 +109,7 @@ def convert(published: Path, out: Path, clip_out: Path | None) -> int:
     return 0
 
 
-@click.command(short_help="All of it on a small rendered archive.")
+@click.command()
 @click.option("--out", default="demo", show_default=True, type=Place(), help="Folder for all of it.")
 @click.option("--videos", "n_videos", default=24, show_default=True, help="How many to render.")
 @click.option("--seed", default=0, show_default=True, help="Of the videos and the training.")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vad_pipeline.model.zero_shot import ZeroShot
 
 
-@click.command(short_help="Score: curves and events into a results folder.")
+@click.command()
 @click.argument("src", nargs=-1, metavar="[SRC...]")
 @store_option
 @click.option("--checkpoint", type=Place(), help="Published .pth or our .safetensors.")
@@ -65,7 +65,7 @@ def detect(
     if zero_shot != (checkpoint is None) or zero_shot != (categories is not None):
         raise click.UsageError("give --checkpoint FILE, or --zero-shot with --categories FILE")
     selecting, running = selection_config(values), RunOptions.taken_from(values)
-    footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "force", "retry_failed")}
+    footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "runtime", "force", "retry_failed")}
     text_tower = {"pretrained": pretrained, "model": footage["model"]}
     if not src:
         of_text = {name: None for name in text_tower} if zero_shot else {}
@@ -83,7 +83,7 @@ def detect(
         with running.measured():
             return _detect(loaded, config, out, selecting, None, running).exit_code
     options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
-    extractor = _extractor_for(loaded, config, options, pretrained, out)
+    extractor = _extractor_for(loaded, config, options, pretrained, out, running.store_path)
     selection = find_sources(src, selecting, id_root=id_root, settle_seconds=settle)
     with running.measured():
         extracted = run_extraction(selection, extractor, running)
@@ -121,13 +121,13 @@ def _detect_zero_shot(
 
 
 def _extractor_for(
-    checkpoint: Checkpoint, config: DetectConfig, options: ExtractConfig, pretrained: str | None, out: Path
+    checkpoint: Checkpoint, config: DetectConfig, options: ExtractConfig, pretrained: str | None, out: Path, store: Path
 ) -> Extractor:
     """An extractor of the features that a checkpoint scores; all that could go wrong is told before it works."""
     from .results import Results
 
     crop = checkpoint.crop if config.crop is None else config.crop
-    extractor = Extractor(extraction_for(checkpoint, crop, options, pretrained))
+    extractor = Extractor(extraction_for(checkpoint, crop, options, pretrained), store=store)
     if not (config.any_recipe or checkpoint.accepts(extractor.recipe)):
         differences = checkpoint.recipe.differences(extractor.recipe)
         raise ConfigError(

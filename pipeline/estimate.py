@@ -80,7 +80,7 @@ def _decode_rate(extractor: Extractor, sources: Sequence[Source]) -> float:
     for source in sources:
         started = time.perf_counter()
         try:
-            reader = extractor.open_reader(source.path)
+            reader = extractor.open_for_encoder(source.path)
         except VideoError:
             continue
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluated
 
 
-@click.command(short_help="Figures of results against annotations.")
+@click.command()
 @click.argument("results", nargs=-1, required=True, type=Place(), metavar="RESULTS...")
 @click.option("--annotations", required=True, type=Place(), metavar="FILE", help="Ground truth.")
 @click.option("--format", required=True, type=click.Choice(FORMATS), help="Of that file.")

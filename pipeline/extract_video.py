@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vad_pipeline.extract.entry import Entry
-from vad_pipeline.extract.errors import ConfigError, DamagedShard, VideoOpenError
+from vad_pipeline.extract.errors import ConfigError, DamagedShard, NvdecFailed, VideoOpenError
 from vad_pipeline.extract.records import VideoEmbeddings
 from vad_pipeline.extract.source import SourceFile, content_of
 from vad_pipeline.extract.stored import intact_datasets, read_entry, write_copy, write_video
@@ -69,7 +69,7 @@ class ExtractWork:
         Raises:
             ConfigError: an option is wrong here, or the weights are not those of the coordinator.
         """
-        extractor = _extractor(self.config, self.recipe_id)
+        extractor = _extractor(self.config, self.recipe_id, self.shards.parent)
         if extractor.recipe.recipe_id != self.recipe_id:
             raise ConfigError(
                 f"--pretrained {self.config.pretrained}: on {socket.gethostname()} these are other weights or another "
@@ -83,9 +83,9 @@ class ExtractWork:
 
 
 @lru_cache(maxsize=1)
-def _extractor(config: ExtractConfig, recipe_id: str) -> Extractor:
+def _extractor(config: ExtractConfig, recipe_id: str, store: Path) -> Extractor:
     """Kept by recipe too: a worker that lives long may find other weights in the same place."""
-    extractor = Extractor(config)
+    extractor = Extractor(config, store=store)
     _ = extractor.encoder  # what cannot be loaded is told before any video's time runs
     return extractor
 
@@ -171,8 +171,10 @@ def _copied(twin: Entry, task: ExtractTask, shards: Path) -> Entry | None:
 def _embed(task: ExtractTask, extractor: Extractor, shards: Path, own: Entry | None) -> tuple[VideoEmbeddings, str]:
     """Embed the crops asked for and those already held, and hash the file while it is read.
 
-    Crops held are taken over where they were made in the same way, else made again: none is lost.
+    Crops held are taken over where they were made in the same way, else made again: none is lost. What a GPU gives up
+    half-way is begun again in software, so that no frame is counted by two decoders.
     """
+    from vad_pipeline.extract.decoders import open_in_software
     from vad_pipeline.extract.embed import embed_video
 
     crops = sorted({*extractor.crops, *(own.crop_numbers if own else ())})
@@ -180,19 +182,27 @@ def _embed(task: ExtractTask, extractor: Extractor, shards: Path, own: Entry | N
     with ThreadPoolExecutor(1) as pool:
         hashing = None
 
-        def open_reader() -> Reader:
+        def opened(open_reader: Callable[[str], Reader]) -> Reader:
             nonlocal hashing
-            reader = extractor.open_reader(task.source.path)  # what is no video is not worth hashing
-            hashing = pool.submit(content_of, task.file)
+            reader = open_reader(task.source.path)  # what is no video is not worth hashing
+            hashing = hashing or pool.submit(content_of, task.file)
             return reader
 
-        video = embed_video(
-            open_reader,
-            video_id=task.source.video_id,
-            recipe=extractor.recipe,
-            crops=[crop for crop in crops if crop not in held],
-            encoder=extractor.encoder,
-        )
+        def embedded(open_reader: Callable[[str], Reader]) -> VideoEmbeddings:
+            return embed_video(
+                partial(opened, open_reader),
+                video_id=task.source.video_id,
+                recipe=extractor.recipe,
+                crops=[crop for crop in crops if crop not in held],
+                encoder=extractor.encoder,
+            )
+
+        try:
+            video = embedded(extractor.open_for_encoder)
+        except NvdecFailed as failed:
+            if extractor.config.decoder != "auto":
+                raise
+            video = embedded(partial(open_in_software, why=failed))
     with _reading(task.source):
         content = hashing.result()
     if held:

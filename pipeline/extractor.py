@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.extract.encoder_config import LOCAL_DIR
+from vad_pipeline.extract.encoder_config import COMPILED, LOCAL_DIR
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import CROPS, GEOMETRIES, NAMED_RECIPES, Recipe
 
@@ -36,6 +37,7 @@ class ExtractConfig:
     """Opens files in `decoder`'s place; of the same family, as far as the recipe is concerned."""
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
     force: bool = False
     retry_failed: bool = False
     fail_fast: bool = False
@@ -63,11 +65,15 @@ class ExtractConfig:
 class Extractor:
     """What one run of extract needs: the recipe at once, the encoder only when something has to be embedded.
 
+    Args:
+        config: the options.
+        store: its path; compiled towers are kept in it. None: none is kept.
+
     Raises:
         ConfigError: an option is wrong, or the weights cannot be had.
     """
 
-    def __init__(self, config: ExtractConfig):
+    def __init__(self, config: ExtractConfig, *, store: Path | None = None):
         from vad_pipeline.extract.decoders import READERS, decoder_family
         from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights, model_identity, weight_warnings
 
@@ -76,15 +82,18 @@ class Extractor:
         if config.decoder == "nvdec":
             from vad_pipeline.extract.encoder import resolve_device
 
-            resolve_device("cuda")  # raises where there is none
+            device = resolve_device("cuda" if config.device in ("auto", "cpu") else config.device)
         if config.decoder == "decord" and find_spec("decord") is None:
             raise ConfigError("--decoder decord: not installed here; pip install decord, or use --decoder pyav")
         self.config = config
         self.crops = config.crop_numbers
         self.open_reader = config.reader or READERS[config.decoder]
+        if config.decoder == "nvdec" and not config.reader:
+            self.open_reader = partial(self.open_reader, device=device.index)
         named = NAMED_RECIPES[config.like].recipe
         model = named.model if config.model is None else config.model
-        self.encoder_config = EncoderConfig(model, config.pretrained, config.device, config.precision)
+        self.encoder_config = EncoderConfig(model, config.pretrained, config.device, config.precision, config.runtime)
+        self._compiled = store and store / COMPILED
         self._weights = load_weights(config.pretrained, model)
         changes = {
             name: getattr(config, name)
@@ -100,9 +109,30 @@ class Extractor:
         )
         self.warnings = weight_warnings(self.encoder_config, self._weights)
 
+    def open_for_encoder(self, path: str) -> Reader:
+        """A file whose frames go to the encoder: decoded on its GPU where it has one and `--decoder auto` may.
+
+        Raises:
+            VideoError: the file cannot be opened.
+        """
+        from vad_pipeline.extract.decoders import open_auto
+        from vad_pipeline.extract.encoder import resolve_device
+
+        if self.config.decoder == "auto" and self.config.reader is None:
+            device = resolve_device(self.config.device)
+            if device.type == "cuda":
+                return open_auto(path, device=device.index)
+        return self.open_reader(path)
+
     @cached_property
     def encoder(self) -> ClipEncoder:
-        """The loaded tower."""
+        """The loaded tower.
+
+        Raises:
+            DeviceFailed: there is no room for it on the GPU.
+        """
+        from vad_pipeline.extract.device_failure import stopping_where_the_device_fails
         from vad_pipeline.extract.encoder import ClipEncoder
 
-        return ClipEncoder(self.encoder_config, self._weights)
+        with stopping_where_the_device_fails():
+            return ClipEncoder(self.encoder_config, self._weights, compiled=self._compiled)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from vad_pipeline.extract.encoder_config import RUNTIMES
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
 
@@ -17,6 +18,7 @@ from .workers.executors import BACKENDS, ExecutorConfig
 
 DECODERS = ("auto", "pyav", "decord", "nvdec")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+RUNTIME_VARIABLE = "VAD_PIPELINE_RUNTIME"  # a machine's choice, so that no script has to name it
 DEFAULT_STORE = "features"
 SLOWEST_FPS, FASTEST_FPS, MAX_RATE_DENOMINATOR = 1e-2, 1e5, 1001
 
@@ -127,9 +129,16 @@ run_options = compose(
 footage_options = compose(
     click.option("--id-root", metavar="DIR", help="Ids are paths below this (default: each SRC folder)."),
     click.option("--model", metavar="NAME", help="open_clip model."),
-    click.option("--decoder", type=click.Choice(DECODERS), default="auto", help="auto: PyAV."),
+    click.option("--decoder", type=click.Choice(DECODERS), default="auto", help="auto: PyAV, by the GPU where it can."),
     click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="auto: a GPU where there is one."),
     click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="auto: the fastest safe one."),
+    click.option(
+        "--runtime",
+        type=click.Choice(RUNTIMES),
+        default="auto",
+        envvar=RUNTIME_VARIABLE,
+        help=f"auto: OpenVINO where installed; also by {RUNTIME_VARIABLE}.",
+    ),
     click.option("--force", is_flag=True, help="Extract again what is held."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed and have not changed."),
     click.option("--settle", type=float, metavar="SECONDS", help="Pass over files changed this lately."),

@@ -27,7 +27,7 @@ DEFAULT_FOLDER = "plots"
 MAX_ROWS = 20  # more do not fit a page
 
 
-@click.command(short_help="Curves as a figure for print.")
+@click.command()
 @click.argument("results", type=Place())
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @click.option("--annotations", type=Place(), metavar="FILE", help="Ground truth, shaded.")

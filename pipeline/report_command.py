@@ -23,7 +23,7 @@ PROXIES = ("never", "auto")
 SHOWN_NAMES = 5
 
 
-@click.command(short_help="A page to go through footage with.")
+@click.command()
 @click.argument("results", type=Place())
 @click.option("--store", type=Place(), help="Also list what failed to be extracted into this feature store.")
 @click.option("--annotations", type=Place(), metavar="FILE", help="Ground truth, shown as a band.")

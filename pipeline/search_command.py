@@ -31,7 +31,7 @@ SHOWN_DIGITS = 4
 QUERIES_AT_ONCE = 16  # scores of a million snippets: 4 MB each
 
 
-@click.command(short_help="Moments most like a text or another moment.")
+@click.command()
 @click.argument("text", required=False)
 @store_option
 @click.option("--queries", metavar="FILE|-", help="Instead of TEXT: many, one a line.")

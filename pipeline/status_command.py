@@ -14,7 +14,7 @@ from .story import RunStory, read_story
 SHOWN_FAILURES = 20
 
 
-@click.command(short_help="What past runs did, and what still fails.")
+@click.command()
 @click.argument("folder", metavar="STORE|OUT", type=Place())
 @click.option("--runs", is_flag=True, help="Every run, not only the last.")
 @click.option("--failed", is_flag=True, help="Every video that still fails, not only the first 20.")

@@ -18,7 +18,7 @@ from .progress import counting
 SHOWN_PROBLEMS = 20
 
 
-@click.group(short_help="Look at, check and exchange cached features.")
+@click.group()
 def store() -> None:
     """The feature store: a folder of HDF5 shards, one group a video and recipe."""
 

@@ -47,7 +47,7 @@ HOW_TO_RUN = (
 """Options that a resumed run may change: what they would change in the weights is checked by itself, or nothing."""
 
 
-@click.command(short_help="Train DSANet from video-level labels.")
+@click.command()
 @click.argument("labels", required=False, type=Place(), metavar="LABELS")
 @store_option
 @click.option("--preset", type=click.Choice(PRESETS), default="ucf-crime", show_default=True, help="Architecture.")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Pair = tuple[Source, Path, int | None]  # video, features, the crop their name says
 
 
-@click.command("verify-features", short_help="Why released features differ from one's own.")
+@click.command("verify-features")
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO... RELEASED.npy|LIST.csv")
 @click.option("--root", metavar="DIR", help="Where LIST's files are (default: its folder).")
 @recipe_options
@@ -79,7 +79,7 @@ class _Believed:
         if crops is not None and len(crops) > 1:
             raise ConfigError(f"--crops {','.join(map(str, crops))}: a features file is of one crop; give that")
         self._crop = crops[0] if crops else None
-        self.extractor = Extractor(ExtractConfig(**values, precision="fp32"))
+        self.extractor = Extractor(ExtractConfig(**values, precision="fp32", runtime="torch"))
         self.warnings = self.extractor.warnings
         self._likely: list[Setting] = []
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
+os.environ["VAD_PIPELINE_RUNTIME"] = "torch"  # compiling a tower for every store would take most of the tests' time
 TOY_CONFIG = {
     "model_cfg": {
         "embed_dim": 512,

@@ -16,6 +16,8 @@ from typing import TypeVar
 from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
+from vad_pipeline.extract.encoder_config import LANE_VARIABLE
+
 from .executors import (
     Attempt,
     ExecutorConfig,
@@ -41,7 +43,7 @@ def run_in_processes(config: ExecutorConfig, work: Work, items: Iterable[Item]) 
     threads = max(1, len(os.sched_getaffinity(0)) // n_workers)
 
     def run_pass(some: Iterable[Item], n_lanes: int) -> Iterator[tuple[Item, Attempt]]:
-        return _run_lanes([_Lane(work, threads) for _ in range(n_lanes)], some, config.video_timeout)
+        return _run_lanes([_Lane(work, threads, number) for number in range(n_lanes)], some, config.video_timeout)
 
     yield from with_second_chance(run_pass, items, n_workers)
 
@@ -80,8 +82,9 @@ def _patience(lanes: list[_Lane], video_timeout: float | None) -> float | None:
 class _Lane:
     """One worker process and the item that it works on; the process is made anew after each death."""
 
-    def __init__(self, work: Work, threads: int):
-        self._work, self._threads = work, threads
+    def __init__(self, work: Work, threads: int, number: int):
+        self._work = work
+        self._variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | NO_FAULT_DUMPS | {LANE_VARIABLE: str(number)}
         self._pool: ProcessPoolExecutor | None = None
         self._ready: Future | None = None
         self._done: Future | None = None
@@ -111,8 +114,7 @@ class _Lane:
 
     def _submit(self) -> None:
         if self._pool is None:
-            variables = dict.fromkeys(THREAD_VARIABLES, str(self._threads)) | NO_FAULT_DUMPS
-            self._pool = ProcessPoolExecutor(1, initializer=_come_alive, initargs=(os.getpid(),), env=variables)
+            self._pool = ProcessPoolExecutor(1, initializer=_come_alive, initargs=(os.getpid(),), env=self._variables)
             with _interrupts_held_back():
                 self._ready = self._pool.submit(attempt, self._work.get_ready, None)
         self._done = self._pool.submit(attempt, self._work.do, self.item)

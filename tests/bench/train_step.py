@@ -62,9 +62,9 @@ def plain_similarity(x, lengths):
     return adjacency
 
 
-def plain_forward(network, batch):
+def plain_forward(network, batch, text=None):
     model, config = network.scoring, network.scoring.config
-    text = plain_text(network)
+    text = plain_text(network) if text is None else text
     length = config.window_len
     blocks = torch.arange(length) // config.attention_block
     mask = torch.zeros(length, length).masked_fill(blocks[:, None] != blocks, -torch.inf)

@@ -47,7 +47,13 @@ def extract(tmp_path, toy_model, archive):
 
     def run_it(executor, *, reader=None, store="S"):
         config = ExtractConfig(
-            like="quick", model=toy_model, pretrained="random:0", device="cpu", precision="fp32", reader=reader
+            like="quick",
+            model=toy_model,
+            pretrained="random:0",
+            device="cpu",
+            precision="fp32",
+            runtime="torch",
+            reader=reader,
         )
         selection = find_sources([str(archive)], SelectionConfig())
         with EmbeddingStore(tmp_path / store, create=True) as opened:

@@ -1,0 +1,150 @@
+"""The image tower compiled by OpenVINO for this processor, and kept on disk: the next start needs no torch tower."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import platform
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .errors import StoreError
+from .geometry import CROP_PX
+from .shards import written_aside
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel, Core
+
+logger = logging.getLogger(__name__)
+
+DEVICE = "CPU"
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+PRECISIONS = tuple(HINTS)
+DIGEST_BYTES = 32  # a compiled tower's SHA-256 stands before it: OpenVINO does not notice damage
+
+
+def is_installed() -> bool:
+    """Whether there is an OpenVINO for this processor."""
+    return platform.machine() in ("x86_64", "AMD64") and find_spec("openvino") is not None
+
+
+class CompiledTower:
+    """uint8 crops (B, 3, 224, 224) -> embeddings (B, 512) float32, always B at once."""
+
+    def __init__(self, compiled: CompiledModel):
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, crops: torch.Tensor) -> np.ndarray:
+        """Embed one full batch."""
+        return self._request.infer({0: crops.numpy()}, share_inputs=True)[0].copy()
+
+
+def compiled_tower(
+    make: Callable[[], torch.nn.Module],
+    *,
+    identity: dict[str, str],
+    precision: str,
+    batch_size: int,
+    keep_in: Path | None,
+) -> CompiledTower:
+    """A tower of full batches, taken from disk where it was compiled for this processor before.
+
+    Args:
+        make: builds the torch module, from uint8 crops to embeddings; called only where nothing is kept.
+        identity: names and values that tell its weights and architecture.
+        precision: `fp32` or `bf16`.
+        batch_size: B.
+        keep_in: folder for compiled towers; None: nothing is kept.
+
+    Raises:
+        ConfigError: what `make` raises.
+    """
+    from openvino import Core, Tensor
+
+    core = Core()
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),  # this process's share of the cores
+        "ENABLE_CPU_PINNING": False,  # workers beside this one would be pinned to the same cores
+    }
+    path = keep_in and keep_in / f"{_key(core, identity, precision, batch_size)}.blob"
+    kept = path and _kept(path)
+    if kept is not None:
+        copied = Tensor(kept)  # shared memory would have to outlive the model: OpenVINO does not hold on to it
+        return CompiledTower(core.import_model(copied, DEVICE, options))
+    compiled = _compile(core, make(), batch_size, options)
+    if path:
+        _keep(path, compiled.export_model())
+    return CompiledTower(compiled)
+
+
+def _key(core: Core, identity: dict[str, str], precision: str, batch_size: int) -> str:
+    """The name of a compiled tower: all that its numbers, or whether it can run here, depend on."""
+    parts = {
+        **identity,
+        "precision": precision,
+        "batch_size": batch_size,
+        "processor": core.get_property(DEVICE, "FULL_DEVICE_NAME"),
+        "abilities": sorted(core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")),
+        **{name: version(name) for name in ("openvino", "torch", "open_clip_torch")},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _kept(path: Path) -> np.ndarray | None:
+    """What is kept there, (bytes,) uint8 on disk, or None where nothing is, or it is damaged."""
+    try:
+        content = np.memmap(path, np.uint8, mode="r")
+    except (OSError, ValueError):  # none there, or an empty one
+        return None
+    blob = content[DIGEST_BYTES:]
+    if hashlib.sha256(blob).digest() == bytes(content[:DIGEST_BYTES]):
+        return blob
+    logger.warning("%s: damaged; compiled anew", path)
+    return None
+
+
+def _keep(path: Path, blob: BytesIO) -> None:
+    """Keep a compiled tower where there is room for it: the work goes on without."""
+    try:
+        with written_aside(path) as aside, aside.open("wb") as file:
+            view = blob.getbuffer()
+            file.write(hashlib.sha256(view).digest())
+            file.write(view)
+    except StoreError as error:
+        logger.warning("the compiled tower is not kept, the next run makes it anew: %s", error)
+
+
+def _compile(core: Core, module: torch.nn.Module, batch_size: int, options: dict) -> CompiledModel:
+    import openvino
+
+    example = torch.zeros((1, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+    with _traceable(), torch.no_grad():
+        traced = torch.jit.trace(module, example, check_trace=False)
+        model = openvino.convert_model(traced, example_input=example)
+    model.reshape([batch_size, 3, CROP_PX, CROP_PX])
+    return core.compile_model(model, DEVICE, options)
+
+
+@contextlib.contextmanager
+def _traceable() -> Iterator[None]:
+    """torch's fused attention, which OpenVINO does not know, is off; nor is the user told that tracing is old."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)

@@ -1,0 +1,83 @@
+"""How long one waits for the first word: `--help`, `store ls`, the first score of `detect` on cached features.
+
+    python tests/bench/startup.py [--starts 10]
+
+Each start is a process of its own, Python's start included; `detect` scores one video of 1,000 snippets and ends, so
+that its whole time is the time to its first score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from measure import machine, table
+
+from vad_pipeline.extract.recipe import NAMED_RECIPES
+from vad_pipeline.model.checkpoint import save_checkpoint
+from vad_pipeline.model.dsanet import PRESETS, DSANet
+
+COMMAND = [Path(sys.executable).with_name("vad-pipeline")]
+LIMITS = {"--help": 0.3, "store ls": 0.5, "detect": 3.0}  # seconds
+
+
+def prepare(folder: Path) -> tuple[Path, Path]:
+    """A store with one imported video, and a checkpoint with random weights."""
+    np.save(folder / "a__0.npy", np.random.default_rng(0).standard_normal((1000, 512)).astype(np.float16))
+    (folder / "list.csv").write_text("path,label\na__0.npy,Normal\n")
+    store = folder / "store"
+    subprocess.run([*COMMAND, "store", "import", folder / "list.csv", "--store", store, "--quiet"], check=True)
+    torch.manual_seed(0)
+    config = PRESETS["ucf-crime"]
+    text = torch.nn.functional.normalize(torch.randn(len(config.categories), config.width), dim=-1)
+    checkpoint = folder / "random.safetensors"
+    save_checkpoint(
+        checkpoint,
+        model=DSANet(config),
+        text_features=text,
+        preset="ucf-crime",
+        recipe=NAMED_RECIPES["vadclip"].recipe,
+        crop=0,
+        threshold=0.5,
+        clip_sha256=None,
+    )
+    return store, checkpoint
+
+
+def main() -> int:
+    """Measure and print a Markdown table; 1 where a median is over its limit."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--starts", type=int, default=10)
+    starts = parser.parse_args().starts
+    print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store, checkpoint = prepare(folder)
+        commands = {
+            "--help": lambda _: ["--help"],
+            "store ls": lambda _: ["store", "ls", "--store", store],
+            "detect": lambda i: ["detect", "--store", store, "--checkpoint", checkpoint, "--out", folder / str(i)],
+        }
+        rows, late = [], False
+        for command, arguments in commands.items():
+            seconds = []
+            for index in range(starts):
+                started = time.perf_counter()
+                subprocess.run([*COMMAND, *arguments(index)], check=True, stdout=subprocess.DEVNULL)
+                seconds.append(time.perf_counter() - started)
+            median = statistics.median(seconds)
+            late |= median > LIMITS[command]
+            rows.append((f"`{command}`", f"{median:.2f}", f"{max(seconds):.2f}", f"{LIMITS[command]}"))
+        table(("start", "median s", "worst s", "aim"), rows)
+    return int(late)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""The compiled tower against torch's, and what becomes of the copy that is kept."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vad_pipeline.extract import encoder as encoder_module
+from vad_pipeline.extract import openvino_tower, shards
+from vad_pipeline.extract.encoder import ClipEncoder, resolve_runtime
+from vad_pipeline.extract.encoder_config import EncoderConfig
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.store import EmbeddingStore
+
+pytest.importorskip("openvino")
+RELATIVE_ERROR = 1e-4  # of fp32 on another runtime
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def config(toy_model) -> EncoderConfig:
+    return EncoderConfig(toy_model, "random:0", device="cpu", precision="fp32", runtime="openvino")
+
+
+@pytest.fixture(scope="module")
+def crops() -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 3, 224, 224), np.uint8))
+
+
+@pytest.fixture
+def no_torch_tower(monkeypatch):
+    """From now on no tower can be built."""
+
+    def build_tower(*_):
+        raise AssertionError("the torch tower was built")
+
+    return lambda: monkeypatch.setattr(encoder_module, "build_tower", build_tower)
+
+
+def worst(ours: np.ndarray, exact: np.ndarray) -> float:
+    return float(np.abs(ours - exact).max() / np.abs(exact).max())
+
+
+def test_embeddings_are_those_of_torch(config, crops, toy_encoder):
+    compiled = ClipEncoder(config)
+    assert worst(compiled.encode(crops), toy_encoder.encode(crops)) <= RELATIVE_ERROR
+    assert compiled.runtime.startswith("openvino 20") and toy_encoder.runtime.startswith("torch ")
+    assert compiled.weights == toy_encoder.weights and compiled.precision == "fp32"
+
+
+def test_vit_b_16_is_that_of_torch(crops):
+    config = EncoderConfig(pretrained="random:0", device="cpu", precision="fp32")
+    exact = ClipEncoder(config).encode(crops)
+    assert worst(ClipEncoder(replace(config, runtime="openvino")).encode(crops), exact) <= RELATIVE_ERROR
+
+
+def test_a_result_is_not_overwritten_by_the_next(config, crops):
+    compiled = ClipEncoder(config)
+    first = compiled.encode(crops[:2])
+    kept = first.copy()
+    compiled.encode(crops[2:])
+    assert np.array_equal(first, kept)
+
+
+def test_the_second_start_builds_no_torch_tower(config, crops, tmp_path, no_torch_tower):
+    first = ClipEncoder(config, compiled=tmp_path).encode(crops)
+    no_torch_tower()
+    assert np.array_equal(ClipEncoder(config, compiled=tmp_path).encode(crops), first)
+    with pytest.raises(AssertionError, match="was built"):
+        ClipEncoder(replace(config, pretrained="random:1"), compiled=tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty"])
+def test_a_damaged_copy_is_made_anew(config, crops, tmp_path, caplog, no_torch_tower, damage):
+    first = ClipEncoder(config, compiled=tmp_path).encode(crops)
+    (kept,) = tmp_path.iterdir()
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.write_bytes({"cut": content[:1000], "bit": content, "empty": b""}[damage])
+    with caplog.at_level(logging.WARNING):
+        assert np.array_equal(ClipEncoder(config, compiled=tmp_path).encode(crops), first)
+    assert ("compiled anew" in caplog.text) == (damage != "empty")
+    no_torch_tower()
+    ClipEncoder(config, compiled=tmp_path)
+
+
+def test_without_room_for_a_copy_the_work_goes_on(config, crops, tmp_path, caplog, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shards.os, "fsync", full)
+    with caplog.at_level(logging.WARNING):
+        assert ClipEncoder(config, compiled=tmp_path / "new").encode(crops).shape == (5, 512)
+    assert "not kept" in caplog.text and "No space left" in caplog.text
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_auto_takes_it_where_it_can(monkeypatch):
+    assert resolve_runtime("auto", CPU, "fp32") == "openvino"
+    assert resolve_runtime("auto", CPU, "fp16") == resolve_runtime("auto", torch.device("cuda"), "fp32") == "torch"
+    monkeypatch.setattr(encoder_module, "multiplies_bf16", lambda: False)
+    assert resolve_runtime("auto", CPU, "bf16") == "torch"
+    monkeypatch.setattr(encoder_module, "multiplies_bf16", lambda: True)
+    assert resolve_runtime("auto", CPU, "bf16") == "openvino"
+    monkeypatch.setattr(openvino_tower, "is_installed", lambda: False)
+    assert resolve_runtime("auto", CPU, "fp32") == "torch"
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "installed", "says"),
+    [
+        ("cpu", "fp32", False, r"pip install 'vad-pipeline\[openvino\]'"),
+        ("cpu", "fp16", True, "--precision fp32"),
+        ("cpu", "bf16", True, "cannot compute bf16"),
+        ("cuda", "fp32", True, "--device cpu"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_with_what_to_do(monkeypatch, device, precision, installed, says):
+    monkeypatch.setattr(openvino_tower, "is_installed", lambda: installed)
+    monkeypatch.setattr(encoder_module, "multiplies_bf16", lambda: False)
+    with pytest.raises(ConfigError, match=says):
+        resolve_runtime("openvino", torch.device(device), precision)
+
+
+def test_a_model_that_does_not_fit_is_named_as_ever(tmp_path):
+    with pytest.raises(ConfigError, match="does not take 224 px images"):
+        ClipEncoder(EncoderConfig("ViT-B-32-256", "random:0", device="cpu", precision="fp32", runtime="openvino"))
+
+
+def test_extract_records_it_and_its_features_are_torchs(tmp_path, make_video, run_cli, toy_model):
+    make_video(tmp_path / "raw" / "a.mp4", n_frames=40)
+    features = {}
+    for runtime in ("torch", "openvino"):
+        store = tmp_path / runtime
+        code, _, err = run_cli(
+            "extract", tmp_path / "raw", "--store", store, "--model", toy_model, "--pretrained", "random:0",
+            "--device", "cpu", "--precision", "fp32", "--runtime", runtime,
+        )  # fmt: skip
+        assert code == 0, err
+        with EmbeddingStore(store) as opened:
+            (entry,) = opened.entries()
+            features[runtime] = opened.get(entry).features
+        assert entry.runtime.startswith(runtime) and (store / "compiled").exists() == (runtime == "openvino")
+    assert worst(features["openvino"].astype(np.float32), features["torch"].astype(np.float32)) <= 2**-10
