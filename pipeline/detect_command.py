@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import Recipe
@@ -68,10 +69,11 @@ def detect(
     footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "runtime", "force", "retry_failed")}
     text_tower = {"pretrained": pretrained, "model": footage["model"]}
     if not src:
-        of_text = {name: None for name in text_tower} if zero_shot else {}
-        _refuse_without_src(**{"pretrained": pretrained, "id_root": id_root, "settle": settle} | footage | of_text)
+        wanted = {name: None for name in text_tower} if zero_shot else {"precision": _of_scores(footage["precision"])}
+        _refuse_without_src(**{"pretrained": pretrained, "id_root": id_root, "settle": settle} | footage | wanted)
     clock = clock_of(values.pop("clock"), values.pop("timezone"))
-    config = DetectConfig(**values, clock=clock, fail_fast=running.fail_fast)
+    scored_in = "bf16" if footage["precision"] == "bf16" else "fp32"
+    config = DetectConfig(**values, clock=clock, precision=scored_in, fail_fast=running.fail_fast)
     if zero_shot:
         if src:
             raise click.UsageError("--zero-shot scores what the store holds: extract SRC first, then leave it out here")
@@ -194,8 +196,14 @@ def _write_page(out: Path, running: RunOptions) -> None:
         write_page(results, ReportConfig(store=running.store_path), quiet=running.quiet)
 
 
+def _of_scores(precision: str) -> str | None:
+    """None where a precision is one of scores too, so that it needs no SRC."""
+    return None if precision in ("fp32", "bf16") else precision
+
+
 def _refuse_without_src(**given: object) -> None:
-    """Options about footage mean nothing where none is given."""
+    """Options about footage mean nothing where none is given; what a machine's environment sets is no option."""
+    source_of = click.get_current_context().get_parameter_source
     for name, value in given.items():
-        if value not in (None, False, "auto"):
+        if value not in (None, False, "auto") and source_of(name) is not ParameterSource.ENVIRONMENT:
             raise click.UsageError(f"--{name.replace('_', '-')} says how SRC is extracted: give SRC, or leave it out")

@@ -47,6 +47,8 @@ class DetectWork:
     threshold: float
     csv: bool
     device: str
+    precision: str
+    """Of the scores: `fp32` or `bf16`."""
     shards: Path
     """Of the feature store."""
     curves: Path
@@ -58,7 +60,7 @@ class DetectWork:
         Raises:
             ConfigError: the checkpoint is another one here.
         """
-        return self.zero_shot or _scorer(self.checkpoint, self.checkpoint_sha256, self.device)
+        return self.zero_shot or _scorer(self.checkpoint, self.checkpoint_sha256, self.device, self.precision)
 
     def do(self, entry: Entry) -> Detected:
         """See `detect_video`."""
@@ -68,12 +70,13 @@ class DetectWork:
         """The same in this process, with the checkpoint that is loaded."""
         from vad_pipeline.model.scoring import Scorer
 
-        scorer = self.zero_shot or Scorer(checkpoint, device=self.device)
+        scorer = self.zero_shot or Scorer(checkpoint, device=self.device, precision=self.precision)
         return Work(lambda: None, partial(detect_video, work=self, scorer=scorer))
 
     def made_from(self, entry: Entry) -> str:
         """What a curve is made from: the same means the same curve."""
-        return f"{entry.checksum}/{self.crop}/{self.checkpoint_sha256}"
+        exact = f"{entry.checksum}/{self.crop}/{self.checkpoint_sha256}"
+        return exact if self.precision == "fp32" else f"{exact}/{self.precision}"
 
     def outcome(self, entry: Entry, status: str = "ok") -> VideoOutcome:
         """An outcome to be filled in."""
@@ -81,14 +84,14 @@ class DetectWork:
 
 
 @lru_cache(maxsize=1)
-def _scorer(path: Path, sha256: str, device: str) -> Scorer:
+def _scorer(path: Path, sha256: str, device: str, precision: str) -> Scorer:
     from vad_pipeline.model.checkpoint import load_checkpoint
     from vad_pipeline.model.scoring import Scorer
 
     checkpoint = load_checkpoint(path)
     if checkpoint.sha256 != sha256:
         raise ConfigError(f"{path}: on {socket.gethostname()} it is another checkpoint; give all hosts the same file")
-    return Scorer(checkpoint, device=device)
+    return Scorer(checkpoint, device=device, precision=precision)
 
 
 def detect_video(entry: Entry, work: DetectWork, scorer: Scorer | ZeroShot) -> Detected:

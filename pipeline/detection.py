@@ -45,6 +45,8 @@ class DetectConfig:
     clock: Clock | None = None
     """How ids are read for the wall clock; None: as the results record."""
     device: str = "auto"
+    precision: str = "fp32"
+    """Of the scores: `fp32` or `bf16`."""
     fail_fast: bool = False
 
     def __post_init__(self):
@@ -201,6 +203,7 @@ def detect_archive(
         threshold=threshold,
         csv=config.csv,
         device=config.device,
+        precision=config.precision,
         shards=store.shards.absolute(),
         curves=results.curves.absolute(),
     )

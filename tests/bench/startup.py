@@ -17,12 +17,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from measure import machine, table
 
 from vad_pipeline.extract.recipe import NAMED_RECIPES
-from vad_pipeline.model.checkpoint import save_checkpoint
-from vad_pipeline.model.dsanet import PRESETS, DSANet
+from vad_pipeline.model.checkpoint import seeded_checkpoint
 
 COMMAND = [Path(sys.executable).with_name("vad-pipeline")]
 LIMITS = {"--help": 0.3, "store ls": 0.5, "detect": 3.0}  # seconds
@@ -34,20 +32,8 @@ def prepare(folder: Path) -> tuple[Path, Path]:
     (folder / "list.csv").write_text("path,label\na__0.npy,Normal\n")
     store = folder / "store"
     subprocess.run([*COMMAND, "store", "import", folder / "list.csv", "--store", store, "--quiet"], check=True)
-    torch.manual_seed(0)
-    config = PRESETS["ucf-crime"]
-    text = torch.nn.functional.normalize(torch.randn(len(config.categories), config.width), dim=-1)
     checkpoint = folder / "random.safetensors"
-    save_checkpoint(
-        checkpoint,
-        model=DSANet(config),
-        text_features=text,
-        preset="ucf-crime",
-        recipe=NAMED_RECIPES["vadclip"].recipe,
-        crop=0,
-        threshold=0.5,
-        clip_sha256=None,
-    )
+    seeded_checkpoint(checkpoint, preset="ucf-crime", recipe=NAMED_RECIPES["vadclip"].recipe, crop=0, seed=0)
     return store, checkpoint
 
 

@@ -15,6 +15,7 @@ from vad_pipeline.model.scoring import Scorer
 
 DATA = Path(__file__).parent.parent / "data" / "parity"
 TOLERANCE = 2e-4  # absolute
+BF16_TOLERANCE = 0.01
 FLOAT16_ROUNDING = 2.0**-11  # relative: visual features are stored as float16
 SNIPPETS = (5, 255, 256, 257, 600, 1000)
 
@@ -63,6 +64,18 @@ def test_whole_videos(published, rules, n):
         "probabilities": worst(scores.category, published.long[f"probabilities_{n}"]),
     }
     assert max(errors.values()) <= TOLERANCE, errors
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    return values.argsort().argsort()
+
+
+def test_bf16_moves_scores_by_little_and_hardly_reorders_them(published, rules):
+    rough = Scorer(published.checkpoint, precision="bf16").score(parity_video(rules, 600))
+    exact = published.long["score_600"]
+    assert worst(rough.anomaly, exact) <= BF16_TOLERANCE
+    assert worst(rough.category, published.long["probabilities_600"]) <= BF16_TOLERANCE
+    assert np.corrcoef(ranks(rough.anomaly), ranks(exact))[0, 1] >= 0.999
 
 
 def test_what_published_checkpoints_imply(published):

@@ -261,9 +261,29 @@ def test_nan_features_cost_one_video(archive, detect, tmp_path):
 
 
 def test_footage_options_without_footage_are_refused(detect):
-    for option in ("--pretrained random:0", "--model ViT-B-16", "--force", "--decoder decord", "--id-root x"):
+    for option in (
+        "--pretrained random:0",
+        "--model ViT-B-16",
+        "--force",
+        "--decoder decord",
+        "--id-root x",
+        "--runtime torch",
+    ):
         code, _, err = detect(*option.split())
         assert code == 2 and "give SRC" in err
+
+
+def test_bf16_scores_are_no_fp32_scores(archive, detect, tmp_path):
+    assert detect(archive)[0] == 0
+    exact = read_curves(tmp_path / "out")
+    code, out, _ = detect("--precision", "bf16")
+    assert code == 0 and "3 ok, 0 cached" in out
+    rough = read_curves(tmp_path / "out")
+    apart = max(np.abs(rough[name]["score"] - exact[name]["score"]).max() for name in exact)
+    assert 0 < apart <= 0.01
+    assert "0 ok, 3 cached" in detect("--precision", "bf16")[1]
+    assert "3 ok, 0 cached" in detect("--precision", "fp32")[1]
+    assert detect("--precision", "fp16")[0] == 2
 
 
 def test_settings_out_of_range(detect):
