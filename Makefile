@@ -32,6 +32,7 @@ dev: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python tests/bench/memory.py
 	$(BIN)/python tests/bench/precision.py
+	$(BIN)/python tests/bench/still.py
 	$(BIN)/python tests/bench/detection_map.py
 	$(BIN)/python tests/bench/train_step.py
 	$(BIN)/python tests/bench/kill.py

@@ -6,6 +6,7 @@ import math
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -16,15 +17,19 @@ from .device_failure import stopping_where_the_device_fails
 from .device_frame import DeviceFrame
 from .encoder import ClipEncoder
 from .errors import VideoDecodeError
-from .geometry import crop_frames, crop_on_device, resized_size
+from .geometry import CROP_PX, crop_frames, crop_on_device, resized_size
 from .reader import MAX_FRAME_PX, Reader
 from .recipe import EMBEDDING_DIM, Recipe
 from .records import VideoEmbeddings
 from .sampling import sample_stream, snippet_seconds
+from .still import StillScenes
 
 Item = TypeVar("Item")
+Snippet = tuple[torch.Tensor, tuple[int, ...]]  # crops of its new frames, and how many frames each stands for
 ROWS_PER_BLOCK = 4096  # snippets: 4 MB a crop
 QUEUE_IMAGES = 64  # decoded crops that may wait for the encoder: 10 MB
+NO_CROPS = torch.empty((0, 0, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+MAX_WAITING = 4096  # snippets of a still scene that may wait for an embedding before the batch is full
 
 
 @stopping_where_the_device_fails()
@@ -48,7 +53,8 @@ def embed_video(
     timer = _Timer()
     encoded_before = encoder.seconds
     try:
-        snippets = timer.timed(_snippet_crops(reader, recipe, crops))
+        scenes = StillScenes(recipe.still_bound)
+        snippets = timer.timed(_snippet_crops(reader, recipe, crops, scenes))
         with prefetched(snippets, depth=max(1, QUEUE_IMAGES // (recipe.frames_per_snippet * len(crops)))) as ready:
             embeddings = _embed_snippets(ready, len(crops), encoder)
         info = reader.info()
@@ -64,11 +70,12 @@ def embed_video(
         recipe=recipe,
         info=info,
         stage_seconds={"decode": round(timer.seconds, 3), "encode": round(encoder.seconds - encoded_before, 3)},
+        still_share=scenes.share,
     )
 
 
-def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int]) -> Iterator[torch.Tensor]:
-    """(K, crops, 3, 224, 224) uint8 of each snippet in turn."""
+def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int], scenes: StillScenes) -> Iterator[Snippet]:
+    """Each snippet in turn: (k, crops, 3, 224, 224) uint8 of its k new frames, and the k + 1 numbers of `split`."""
     for frames in sample_stream(reader, recipe):
         on_device = isinstance(frames[0], DeviceFrame)
         pixels = [frame.on_device() if on_device else frame.rgb() for frame in frames]
@@ -76,42 +83,73 @@ def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int]) -> Iter
             if math.prod(resized_size(recipe.geometry, height, width)) > MAX_FRAME_PX:
                 reason = f"frames of {width}x{height} px are too long and thin to resize; use --geometry vadclip"
                 raise VideoDecodeError(reader.path, "too_large", reason)
-        yield (crop_on_device if on_device else crop_frames)(pixels, recipe.geometry, crops)
+        new, counts = scenes.split(pixels)
+        crop = crop_on_device if on_device else crop_frames
+        yield crop(new, recipe.geometry, crops) if new else NO_CROPS, counts
 
 
-def _embed_snippets(snippets: Iterable[torch.Tensor], n_crops: int, encoder: ClipEncoder) -> np.ndarray:
+def _embed_snippets(snippets: Iterable[Snippet], n_crops: int, encoder: ClipEncoder) -> np.ndarray:
     """Mean embedding of each snippet and crop, (crops, n, 512) float16, in full batches across crops and snippets."""
-    finished = _Rows(n_crops)
-    sums: dict[int, np.ndarray] = {}  # (crops, 512) float32 of those under way
-    counts: dict[int, int] = {}
+    means = _Means(n_crops)
     batch = torch.empty(0)  # made with the first crops, where they lie
-    owners: list[tuple[int, int]] = []  # snippet and crop of each image in the batch
+    n_filled = 0
 
     def flush() -> None:
-        if owners:
-            for (snippet, crop), row in zip(owners, encoder.encode(batch[: len(owners)]), strict=True):
-                sums[snippet][crop] += row
-            owners.clear()
-            for snippet in [s for s in sums if s < newest]:  # all of its images have been through
-                finished.append(sums.pop(snippet) / counts.pop(snippet))
+        nonlocal n_filled
+        if n_filled:
+            means.take_in(encoder.encode(batch[:n_filled]))
+            n_filled = 0
 
-    newest = 0  # images of this snippet may still come
-    for snippet, frames in enumerate(snippets):
+    for frames, counts in snippets:
         if not len(batch):
             batch = frames.new_empty((encoder.batch_size, *frames.shape[2:]))
-        newest = snippet
-        sums[snippet] = np.zeros((n_crops, EMBEDDING_DIM), np.float32)
-        counts[snippet] = len(frames)
-        for frame in frames:
-            for crop, image in enumerate(frame):
-                batch[len(owners)] = image
-                owners.append((snippet, crop))
-                if len(owners) == len(batch):
-                    flush()
+        means.expect(counts)
+        for image in frames.flatten(0, 1):
+            batch[n_filled] = image
+            n_filled += 1
+            if n_filled == len(batch):
+                flush()
+        if means.n_waiting >= MAX_WAITING:
+            flush()
     flush()
-    for snippet in sums:
-        finished.append(sums[snippet] / counts[snippet])
-    return finished.result()  # empty without snippets: the reader's info() says why
+    return means.result()  # empty without snippets: the reader's info() says why
+
+
+class _Means:
+    """Snippets in order -> their mean embeddings, as the embeddings of new frames come in, in order too."""
+
+    def __init__(self, n_crops: int):
+        self._finished = _Rows(n_crops)
+        self._n_crops = n_crops
+        self._waiting: deque[tuple[int, ...]] = deque()
+        self._ready: deque[np.ndarray] = deque()  # (512,), of snippets that lack others
+        self._last = np.zeros((n_crops, EMBEDDING_DIM), np.float32)  # of the newest frame in a finished snippet
+
+    @property
+    def n_waiting(self) -> int:
+        """Snippets that lack an embedding."""
+        return len(self._waiting)
+
+    def expect(self, counts: tuple[int, ...]) -> None:
+        """The next snippet: how many of its frames the last embedded frame stands for, and each of its new ones."""
+        self._waiting.append(counts)
+        self.take_in(())
+
+    def take_in(self, rows: Iterable[np.ndarray]) -> None:
+        """The next embeddings, (512,) float32: of each new frame its crops in turn."""
+        self._ready.extend(rows)
+        while self._waiting and len(self._ready) >= (len(self._waiting[0]) - 1) * self._n_crops:
+            counts = self._waiting.popleft()
+            total = np.zeros_like(self._last)
+            for index, count in enumerate(counts):
+                if index:
+                    self._last = np.stack([self._ready.popleft() for _ in range(self._n_crops)])
+                total += count * self._last
+            self._finished.append(total / sum(counts))
+
+    def result(self) -> np.ndarray:
+        """(crops, n, 512) float16 of all snippets expected."""
+        return self._finished.result()
 
 
 class _Rows:

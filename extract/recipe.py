@@ -15,6 +15,8 @@ CROPS = tuple(range(10))
 TAILS = ("keep", "drop")
 GEOMETRIES = ("vadclip", "clip")
 DECODER_FAMILIES = ("ffmpeg", "decord")
+DEFAULT_STILL_BOUND = 12.0  # grey levels, see still.py; measured by tests/bench/still.py
+MAX_STILL_BOUND = 255  # no two pictures differ by more
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class Recipe:
     """Frames a snippet spans."""
     schema: int = RECIPE_SCHEMA
     """Raised when a change to this code changes embeddings."""
+    still_bound: float | None = None
+    """Grey levels, see still.py: a frame nearer than this to the last embedded one takes its embedding; None: every
+    sampled frame is embedded."""
 
     def __post_init__(self):
         if not 1 <= self.frames_per_snippet <= self.snippet_len:
@@ -49,6 +54,10 @@ class Recipe:
             raise ConfigError(f"tail must be one of {', '.join(TAILS)}, got {self.tail!r}")
         if self.decoder not in DECODER_FAMILIES:
             raise ConfigError(f"decoder family must be one of {', '.join(DECODER_FAMILIES)}, got {self.decoder!r}")
+        if self.still_bound is not None:
+            if not 0 < self.still_bound <= MAX_STILL_BOUND:  # nan is not
+                raise ConfigError(f"still bound must lie above 0, up to {MAX_STILL_BOUND}, got {self.still_bound}")
+            object.__setattr__(self, "still_bound", float(self.still_bound))  # 12 and 12.0 are one recipe
 
     @property
     def recipe_id(self) -> str:
@@ -57,7 +66,10 @@ class Recipe:
 
     def to_json(self) -> str:
         """Canonical JSON: keys sorted, so that equal recipes give equal text."""
-        return json.dumps(asdict(self), sort_keys=True)
+        values = asdict(self)
+        if self.still_bound is None:  # recipes from before this field keep their ids
+            del values["still_bound"]
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:

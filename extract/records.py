@@ -61,6 +61,8 @@ class VideoEmbeddings:
     """None where features were imported."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
     """Wall time inside decoding and inside encoding; the two overlap."""
+    still_share: float | None = None
+    """Of the sampled frames, those that took the embedding of one before; None where the recipe has no still bound."""
 
     def __post_init__(self):
         n = len(self.snippet_seconds)

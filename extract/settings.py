@@ -99,7 +99,7 @@ class Setting:
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, crop: int, *, activation: str, precision: str) -> Setting:
-        """What `extract` does by a recipe."""
+        """What `extract` does by a recipe, each sampled frame embedded: skipping still ones is no step of its own."""
         geometry, k = GEOMETRIES[recipe.geometry], recipe.frames_per_snippet
         pixels = Pixels(recipe.geometry, crop, geometry.interpolation, geometry.antialias, "rgb", activation, precision)
         return cls(pixels, frames="middle" if k == 1 else f"mean of {k}")

@@ -124,6 +124,8 @@ def write_video(
         "label": label,
         "seconds_assumed": info is None,
     }
+    if video.still_share is not None:
+        attributes["still_share"] = video.still_share
     datasets = {
         "features": video.embeddings.astype(np.float16),
         "snippet_seconds": video.snippet_seconds.astype(np.float64),

@@ -23,6 +23,8 @@ from .options import (
     quiet_option,
     recipe_options,
     selection_config,
+    still_bound_of,
+    still_options,
     store_option,
 )
 from .run import RunSummary
@@ -51,6 +53,7 @@ merge_gap_option = click.option(
 @click.argument("src", nargs=-1, metavar="SRC...")
 @store_option
 @recipe_options
+@still_options
 @click.option("--pretrained", default="openai", show_default=True, help=pretrained_help)
 @archive_options
 def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **values) -> int:
@@ -60,6 +63,7 @@ def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **v
     """
     selecting, running = selection_config(values), RunOptions.taken_from(values)
     selection = find_sources(_footage(src, selecting), selecting, id_root=id_root, settle_seconds=settle)
+    values["still_bound"] = still_bound_of(values.pop("skip_still"), values["still_bound"])
     extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast), store=running.store_path)
     with running.measured():
         summary = run_extraction(selection, extractor, running)
@@ -173,6 +177,7 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
         click.echo(
             f"estimate: {in_words(rates.seconds(work))} on this machine (measured just now: "
             f"{rates.images_per_second:.1f} images/s, {rates.frames_per_second:.0f} frames/s decoded)"
+            f"{_less_if_still(extractor)}"
         )
 
 
@@ -196,10 +201,16 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
     seconds = work.n_images / extractor.encoder.measure_rate()
     if seconds >= SLOW_SECONDS:
         click.echo(
-            f"note: {work.n_images} images to embed will take about {in_words(seconds)} on this CPU; `--like quick` "
-            "embeds a sixteenth of the frames (for models trained on it), a GPU all of them sooner",
+            f"note: {work.n_images} images to embed will take about {in_words(seconds)} on this CPU"
+            f"{_less_if_still(extractor)}; `--like quick` embeds a sixteenth of the frames (for models trained on it), "
+            "a GPU all of them sooner",
             err=True,
         )
+
+
+def _less_if_still(extractor: Extractor) -> str:
+    """Nobody knows how much of an archive is still before it is decoded."""
+    return "" if extractor.recipe.still_bound is None else ", less where scenes are still"
 
 
 def report_missing(names: list[str]) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
+from vad_pipeline.extract.recipe import CROPS, DEFAULT_STILL_BOUND, NAMED_RECIPES, Recipe
 from vad_pipeline.extract.source import readable
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
@@ -74,6 +75,7 @@ def extraction_for(checkpoint: Checkpoint, crop: int, options: ExtractConfig, pr
         geometry=recipe.geometry,
         frames_per_snippet=recipe.frames_per_snippet,
         tail=recipe.tail,
+        still_bound=recipe.still_bound,
         crops=(crop,),
         model=recipe.model if options.model is None else options.model,
         pretrained=recipe.weights if pretrained is None else pretrained,
@@ -141,6 +143,10 @@ def extract_command(store: EmbeddingStore, recipe: Recipe, crop: int) -> str:
         options.append(f"--model {recipe.model}")
     if recipe.weights != named.weights:
         options.append(f"--pretrained {'FILE' if recipe.weights.startswith('sha256:') else recipe.weights}")
+    if recipe.still_bound is not None:
+        options.append("--skip-still")
+        if recipe.still_bound != DEFAULT_STILL_BOUND:
+            options.append(f"--still-bound {recipe.still_bound}")
     if recipe.decoder == "decord":
         options.append("--decoder decord")
     return " ".join(["vad-pipeline extract SRC --store", str(store.path), *options, f"--crops {crop}"])
@@ -153,7 +159,7 @@ def run_head(checkpoint: Checkpoint | ZeroShot, recipe: Recipe, config: DetectCo
         checkpoint_sha256=checkpoint.sha256,
         preset=checkpoint.preset,
         categories=checkpoint.categories,
-        recipe=asdict(recipe),
+        recipe=json.loads(recipe.to_json()),
         recipe_id=recipe.recipe_id,
         crop=checkpoint.crop if config.crop is None else config.crop,
         threshold=checkpoint.threshold if config.threshold is None else config.threshold,

@@ -122,7 +122,7 @@ def extract_video(task: ExtractTask, extractor: Extractor, shards: Path) -> Extr
             precision=extractor.encoder.precision,
             runtime=extractor.encoder.runtime,
         )
-    outcome.n_frames, outcome.route = video.n_frames, video.info.route
+    outcome.n_frames, outcome.route, outcome.still_share = video.n_frames, video.info.route, video.still_share
     outcome.warnings += video.info.warnings
     outcome.seconds = {**video.stage_seconds, "write": writing.seconds}
     return Extracted(outcome, entry)

@@ -27,6 +27,7 @@ class ExtractConfig:
     geometry: str | None = None
     frames_per_snippet: int | None = None
     tail: str | None = None
+    still_bound: float | None = None
     crops: tuple[int, ...] | None = None
     model: str | None = None
     pretrained: str = "openai"
@@ -96,7 +97,7 @@ class Extractor:
         self._weights = load_weights(config.pretrained, model)
         changes = {
             name: getattr(config, name)
-            for name in ("geometry", "frames_per_snippet", "tail")
+            for name in ("geometry", "frames_per_snippet", "tail", "still_bound")
             if getattr(config, name) is not None
         }
         self.recipe: Recipe = replace(

@@ -10,7 +10,7 @@ import click
 
 from vad_pipeline.extract.encoder_config import RUNTIMES
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.recipe import GEOMETRIES, NAMED_RECIPES, TAILS
+from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
 
 from .clock import Clock
 from .selection import SelectionConfig
@@ -158,6 +158,28 @@ recipe_options = compose(
     click.option("--tail", type=click.Choice(TAILS), help="The last, shorter snippet."),
     click.option("--crops", type=IntList(), metavar="0,5", help="Crops 0-9."),
 )
+
+
+still_options = compose(
+    click.option("--skip-still", is_flag=True, help="A frame like the last one embedded takes its embedding."),
+    click.option(
+        "--still-bound",
+        type=float,
+        metavar="LEVELS",
+        help=f"With --skip-still: grey levels that make another frame (default: {DEFAULT_STILL_BOUND:g}).",
+    ),
+)
+
+
+def still_bound_of(skip_still: bool, bound: float | None) -> float | None:
+    """The recipe's bound that a command's options name; None where every frame is to be embedded.
+
+    Raises:
+        ConfigError: a bound without --skip-still.
+    """
+    if bound is not None and not skip_still:
+        raise ConfigError("--still-bound says when --skip-still takes a frame for still: give both")
+    return (DEFAULT_STILL_BOUND if bound is None else bound) if skip_still else None
 
 
 def selection_config(values: dict) -> SelectionConfig:

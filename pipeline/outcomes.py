@@ -41,6 +41,8 @@ class VideoOutcome:
     """Decoder and device."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time by stage."""
+    still_share: float | None = None
+    """Of its sampled frames, those that were not embedded; None without --skip-still."""
     size: int | None = None
     """Bytes of the file when it failed."""
     mtime_ns: int | None = None

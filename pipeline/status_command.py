@@ -49,6 +49,8 @@ def _tell(run: RunStory) -> None:
     if run.stage_seconds:
         stages = ", ".join(f"{stage} {in_words(seconds)}" for stage, seconds in run.stage_seconds.items())
         click.echo(f"  stages, summed over videos: {stages}")
+    if run.still_share is not None:
+        click.echo(f"  still: {run.still_share:.0%} of sampled frames took the embedding of one before")
     if run.codes:
         click.echo("  failures: " + ", ".join(f"{count} {code}" for code, count in run.codes.most_common()))
 
@@ -64,4 +66,5 @@ def _as_json(run: RunStory) -> dict:
         "codes": run.codes,
         "n_frames": run.n_frames,
         "stage_seconds": run.stage_seconds,
+        "still_share": run.still_share,
     }

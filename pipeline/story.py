@@ -30,11 +30,17 @@ class RunStory:
     """Of videos worked on."""
     stage_seconds: Counter = field(default_factory=Counter)
     """Stages overlap, and workers work side by side."""
+    _still: Counter = field(default_factory=Counter)  # frames of videos whose still share is known, and that share
 
     @property
     def wall_seconds(self) -> float:
         """From its start to its last outcome."""
         return (datetime.fromisoformat(self.last) - datetime.fromisoformat(self.started)).total_seconds()
+
+    @property
+    def still_share(self) -> float | None:
+        """Of the frames of videos extracted with --skip-still; None where there are none."""
+        return self._still["skipped"] / self._still["frames"] if self._still["frames"] else None
 
     def add(self, line: dict) -> None:
         """Count an outcome line."""
@@ -45,6 +51,8 @@ class RunStory:
             self.codes[line["code"]] += 1
         if line["status"] == "ok":
             self.n_frames += line.get("n_frames") or 0
+            if line.get("still_share") is not None:
+                self._still.update(frames=line["n_frames"], skipped=line["n_frames"] * line["still_share"])
         self.stage_seconds.update(line.get("seconds") or {})
 
 

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from vad_pipeline.extract.encoder_config import model_identity
-from vad_pipeline.extract.recipe import NAMED_RECIPES
+from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.checkpoint import seeded_checkpoint
+from vad_pipeline.pipeline.detection import extract_command
 
 ROOT = Path(__file__).parent.parent.parent
 FRAMES = {"a": 40, "cam/b": 1, "cam/c": 33}
@@ -189,6 +190,22 @@ def test_features_of_another_recipe_are_refused_with_the_command_to_run(archive,
     assert code == 0 and set(read_curves(tmp_path / "b")) == set(FRAMES)
     code, _, err = detect("--recipe", "ffff", out="c")
     assert code == 2 and "--recipe ffff names 0" in err
+
+
+def test_a_checkpoint_of_skipped_still_frames_has_footage_made_so(archive, detect, tmp_path, recipe):
+    skipping = replace(recipe, still_bound=3)
+    path = tmp_path / "skipping.safetensors"
+    seeded_checkpoint(path, preset="ucf-crime", recipe=skipping, crop=0, seed=0)
+    code, _, err = detect(archive, checkpoint=path)
+    assert code == 0, err
+    with EmbeddingStore(tmp_path / "S") as store:
+        assert {entry.recipe_id for entry in store.entries()} == {skipping.recipe_id}
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["recipe"]["still_bound"] == 3
+    code, _, err = detect(out="other")  # the checkpoint of every frame
+    assert code == 2 and "still_bound None != 3.0" in err and "--skip-still" not in err
+    for bound, options in ((3, "--skip-still --still-bound 3.0 "), (DEFAULT_STILL_BOUND, "--skip-still --crops")):
+        command = extract_command(store, replace(recipe, still_bound=bound), 0)
+        assert options in command
 
 
 def test_a_crop_that_is_not_held(archive, detect, tmp_path):

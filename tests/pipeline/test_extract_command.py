@@ -7,7 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import av
+import h5py
+import numpy as np
 import pytest
 
 from vad_pipeline.extract import upkeep
@@ -104,6 +108,62 @@ def test_single_changes_make_other_recipes(tmp_path, make_video, extract):
         assert len({entry.recipe_id for entry in store.entries()}) == 7
 
 
+@pytest.fixture
+def still_video(tmp_path) -> Path:
+    """80 frames of one picture, but for a square in the last 20."""
+    frames = np.full((80, 96, 128, 3), 90, np.uint8)
+    frames[60:, 16:48, 16:48] = 240
+    path = tmp_path / "raw" / "still.mkv"
+    path.parent.mkdir()
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_still_frames_are_skipped_and_counted(tmp_path, still_video, extract, run_cli):
+    code, out, err = extract("--skip-still", still_video.parent)  # the path is none of the option's
+    assert code == 0 and "1 ok" in out, err
+    line = last_outcomes(tmp_path / "S")["still"]
+    assert line["still_share"] == 1 - 2 / 5
+    assert "still: 60% of sampled frames" in run_cli("status", tmp_path / "S")[1]
+    assert json.loads(run_cli("status", tmp_path / "S", "--json")[1])["runs"][-1]["still_share"] == 0.6
+    (shard,) = (tmp_path / "S" / "shards").glob("*.h5")
+    with h5py.File(shard) as file:
+        (node,) = file["videos"].values()
+        features = node["features"][0]
+        assert node.attrs["still_share"] == 0.6 and json.loads(node.attrs["recipe"])["still_bound"] == 12.0
+    assert (features[:4] == features[0]).all() and (features[4] != features[0]).any()
+
+
+def test_features_with_still_frames_skipped_are_others(tmp_path, still_video, extract):
+    for options in ([], ["--skip-still"], ["--skip-still", "--still-bound", "3"]):
+        assert "1 ok, 0 cached" in extract(still_video.parent, *options)[1]
+    assert "0 ok, 1 cached" in extract(still_video.parent, "--skip-still", "--still-bound", "12")[1]
+    assert "1 ok, 0 cached" in extract(still_video.parent, "--skip-still", "--crops", "5")[1]  # added
+    with EmbeddingStore(tmp_path / "S") as store:
+        recipes = [json.loads(entry.recipe).get("still_bound") for entry in store.entries()]
+        assert sorted(recipes, key=str) == [12.0, 3.0, None]
+    assert last_outcomes(tmp_path / "S")["still"]["still_share"] == 0.6
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--still-bound", "8"], "--skip-still takes a frame for still: give both"),
+        (["--skip-still", "--still-bound", "0"], "still bound must lie above 0, up to 255, got 0.0"),
+        (["--skip-still", "--still-bound", "nan"], "up to 255, got nan"),
+        (["--skip-still", "--still-bound", "many"], "'many' is not a valid float"),
+    ],
+)
+def test_bounds_that_cannot_be(still_video, extract, options, said):
+    code, _, err = extract(still_video.parent, *options)
+    assert code == 2 and said in err
+
+
 BAD = {
     "text.mp4": "not_a_video",
     "empty.mp4": "zero_bytes",
@@ -185,6 +245,10 @@ def test_fail_fast_stops_at_the_first_failure(tmp_path, make_video, extract):
     make_video(tmp_path / "raw" / "b.mp4")
     code, out, _ = extract(tmp_path / "raw", "--fail-fast")
     assert code == 1 and "0 ok, 0 cached, 1 failed" in out
+
+
+def test_dry_run_says_that_still_scenes_take_less(still_video, extract):
+    assert "less where scenes are still" in extract(still_video.parent, "--dry-run", "--skip-still")[1]
 
 
 def test_dry_run_does_nothing_but_estimate(tmp_path, make_video, extract):
