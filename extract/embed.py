@@ -52,13 +52,14 @@ def embed_video(
     reader = open_reader()
     timer = _Timer()
     encoded_before = encoder.seconds
+    scenes = StillScenes(recipe.still_bound)
+    snippets = timer.timed(_snippet_crops(reader, recipe, crops, scenes))
+    ready = Prefetched(snippets, depth=max(1, QUEUE_IMAGES // (recipe.frames_per_snippet * len(crops))))
     try:
-        scenes = StillScenes(recipe.still_bound)
-        snippets = timer.timed(_snippet_crops(reader, recipe, crops, scenes))
-        with prefetched(snippets, depth=max(1, QUEUE_IMAGES // (recipe.frames_per_snippet * len(crops)))) as ready:
-            embeddings = _embed_snippets(ready, len(crops), encoder)
+        embeddings = _embed_snippets(ready, len(crops), encoder)
         info = reader.info()
     finally:
+        ready.end()
         reader.close()
     return VideoEmbeddings(
         video_id=video_id,
@@ -196,10 +197,10 @@ class _Timer:
             yield item
 
 
-class prefetched:
-    """`with prefetched(items, depth=N) as ready`: items are made in a thread, at most N ahead of who takes them.
+class Prefetched:
+    """Items are made in a thread, at most `depth` ahead of who takes them; once only.
 
-    An error in the thread is raised where the item was due; leaving the block stops the thread.
+    An error in the thread is raised where the item was due.
     """
 
     def __init__(self, items: Iterator[Item], *, depth: int):
@@ -208,15 +209,20 @@ class prefetched:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="decode", daemon=True)
 
-    def __enter__(self) -> Iterator[Item]:
-        self._thread.start()
-        return iter(self)
-
-    def __exit__(self, *exc_info) -> None:
+    def end(self) -> None:
+        """Stop the thread and see it gone, whoever interrupts meanwhile: what it reads from is closed next."""
         self._stop.set()
-        self._thread.join()
+        interruption = None
+        while self._thread.is_alive():
+            try:
+                self._thread.join()
+            except BaseException as error:
+                interruption = error
+        if interruption:
+            raise interruption
 
     def __iter__(self) -> Iterator[Item]:
+        self._thread.start()
         while True:
             kind, value = self._queue.get()
             if kind == "error":

@@ -1,12 +1,15 @@
 """embed_video against a plain loop over decoded frames, and its behaviour when something fails half-way."""
 
+import itertools
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.embed import embed_video, prefetched
+from vad_pipeline.extract.embed import Prefetched, embed_video
 from vad_pipeline.extract.errors import EmptyVideoError, VideoDecodeError
 from vad_pipeline.extract.geometry import crop_frames
 from vad_pipeline.extract.reader import PyavReader
@@ -98,8 +101,6 @@ def test_no_frames_is_the_readers_to_say(toy_encoder):
 
 
 def test_an_encoder_that_fails_stops_the_decoding_thread(toy_encoder, monkeypatch):
-    import threading
-
     def broken(self, crops):
         raise RuntimeError("device lost")
 
@@ -118,13 +119,36 @@ def test_prefetch_is_bounded():
             made.append(i)
             yield i
 
-    with prefetched(items(), depth=3) as ready:
-        first = next(ready)
-        import time
+    prefetched = Prefetched(items(), depth=3)
+    ready = iter(prefetched)
+    first = next(ready)
+    time.sleep(0.3)
+    assert first == 0 and len(made) <= 6
+    assert list(ready) == list(range(1, 100))
+    prefetched.end()
 
-        time.sleep(0.3)
-        assert first == 0 and len(made) <= 6
-        assert list(ready) == list(range(1, 100))
+
+def test_prefetching_has_ended_even_where_the_end_is_interrupted(monkeypatch):
+    """Else a file would be closed while it is decoded, which crashes the process."""
+
+    def items():
+        for i in itertools.count():
+            time.sleep(0.2)
+            yield i
+
+    prefetched = Prefetched(items(), depth=1)
+    next(iter(prefetched))
+    join, interruptions = threading.Thread.join, [KeyboardInterrupt, KeyboardInterrupt]
+
+    def interrupted_join(thread):
+        if interruptions:
+            raise interruptions.pop()
+        join(thread)
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted_join)
+    with pytest.raises(KeyboardInterrupt):
+        prefetched.end()
+    assert not interruptions and not any(thread.name == "decode" for thread in threading.enumerate())
 
 
 def test_long_and_thin_frames_are_refused(toy_encoder):
