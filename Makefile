@@ -28,9 +28,12 @@ lint: $(VENV)/installed
 dev: $(VENV)/installed
 	$(BIN)/pip install -q -e '.[test]' --config-settings editable_mode=strict
 
-# Figures of README; minutes to an hour, never part of the tests.
+# Figures of README, as Markdown tables; hours on a CPU, never part of the tests.
 bench: $(VENV)/installed
-	$(BIN)/python tests/bench/memory.py
+	$(BIN)/python tests/bench/speed.py
+	$(BIN)/python tests/bench/startup.py
+	$(BIN)/python tests/bench/growth.py --tower toy
+	$(BIN)/python tests/bench/growth.py --workers 1
 	$(BIN)/python tests/bench/precision.py
 	$(BIN)/python tests/bench/still.py
 	$(BIN)/python tests/bench/detection_map.py

@@ -1,8 +1,8 @@
 """CLIP's image tower through open_clip: uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32.
 
-Batches have one fixed shape (the last is padded), so that an embedding does not depend on where its video ends.
-bf16 and fp16 are weights cast to that type: autocast is slower than fp32 on a CPU. OpenVINO computes the same tower
-where it is asked for.
+An embedding does not depend on where its video ends: torch's batches are padded to shapes that give the same bits,
+OpenVINO gives the same bits for any number of images. bf16 and fp16 are weights cast to that type: autocast is slower
+than fp32 on a CPU.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_CPU = 8  # images; larger batches gain nothing on a CPU and delay short videos
 BATCH_CUDA = 128
+MULTIPLE_CPU = 4  # torch's batches of 4 and of 8 gave the same bits, those of 1 and 2 did not
 ACTIVATIONS = ("quickgelu", "gelu")
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 EMULATED = "--precision bf16: this processor has no instructions for it and emulates them, far slower than fp32"
@@ -143,7 +144,9 @@ class ClipEncoder:
         library = resolve_runtime(config.runtime, self.device, self.precision)
         if self.precision == "bf16" and self.device.type == "cpu" and not multiplies_bf16():
             logger.warning(EMULATED)
-        self.batch_size = BATCH_CUDA if self.device.type == "cuda" else BATCH_CPU
+        on_gpu = self.device.type == "cuda"
+        self.batch_size = BATCH_CUDA if on_gpu else BATCH_CPU
+        self._multiple = BATCH_CUDA if on_gpu else MULTIPLE_CPU if library == "torch" else 1
         library_version = torch.__version__ if library == "torch" else version(library)
         self.runtime = (
             f"{library} {library_version} {device_name(self.device)} batch {self.batch_size} "
@@ -178,14 +181,14 @@ class ClipEncoder:
         n = len(crops)
         if n > self.batch_size:
             raise ValueError(f"expected at most {self.batch_size} crops, got {n}")
-        if n < self.batch_size:
-            crops = torch.cat([crops, crops.new_zeros(self.batch_size - n, *crops.shape[1:])])
+        if missing := -n % self._multiple:
+            crops = torch.cat([crops, crops.new_zeros(missing, *crops.shape[1:])])
         if self._network is None:
             out = self._compiled(crops)[:n]
         else:
             out = self._network(crops.to(self.device))[:n].cpu().numpy()
         self.seconds += time.perf_counter() - started
-        self.images += self.batch_size
+        self.images += len(crops)
         return out
 
     @property

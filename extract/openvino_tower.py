@@ -7,12 +7,14 @@ import hashlib
 import json
 import logging
 import platform
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEVICE = "CPU"
+TELEMETRY = "openvino_telemetry"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 PRECISIONS = tuple(HINTS)
 DIGEST_BYTES = 32  # a compiled tower's SHA-256 stands before it: OpenVINO does not notice damage
@@ -38,14 +41,32 @@ def is_installed() -> bool:
     return platform.machine() in ("x86_64", "AMD64") and find_spec("openvino") is not None
 
 
+def silent_openvino() -> ModuleType:
+    """OpenVINO, imported without its telemetry, which it then does without.
+
+    That tells Google of every import and conversion, each time from a fork of the process, which the end then waits
+    for. Who imports OpenVINO before us has decided for themselves.
+    """
+    own = sys.modules.get(TELEMETRY)
+    sys.modules[TELEMETRY] = None  # an import of it fails
+    try:
+        import openvino
+        import openvino.tools.ovc  # binds what it sends with
+    finally:
+        del sys.modules[TELEMETRY]
+        if own is not None:
+            sys.modules[TELEMETRY] = own
+    return openvino
+
+
 class CompiledTower:
-    """uint8 crops (B, 3, 224, 224) -> embeddings (B, 512) float32, always B at once."""
+    """uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32, N at most the batch size."""
 
     def __init__(self, compiled: CompiledModel):
         self._request = compiled.create_infer_request()
 
     def __call__(self, crops: torch.Tensor) -> np.ndarray:
-        """Embed one full batch."""
+        """Embed up to a batch."""
         return self._request.infer({0: crops.numpy()}, share_inputs=True)[0].copy()
 
 
@@ -57,21 +78,20 @@ def compiled_tower(
     batch_size: int,
     keep_in: Path | None,
 ) -> CompiledTower:
-    """A tower of full batches, taken from disk where it was compiled for this processor before.
+    """A tower, taken from disk where it was compiled for this processor before.
 
     Args:
         make: builds the torch module, from uint8 crops to embeddings; called only where nothing is kept.
         identity: names and values that tell its weights and architecture.
         precision: `fp32` or `bf16`.
-        batch_size: B.
+        batch_size: the most images at once.
         keep_in: folder for compiled towers; None: nothing is kept.
 
     Raises:
         ConfigError: what `make` raises.
     """
-    from openvino import Core, Tensor
-
-    core = Core()
+    openvino = silent_openvino()
+    core = openvino.Core()
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": HINTS[precision],
@@ -81,7 +101,7 @@ def compiled_tower(
     path = keep_in and keep_in / f"{_key(core, identity, precision, batch_size)}.blob"
     kept = path and _kept(path)
     if kept is not None:
-        copied = Tensor(kept)  # shared memory would have to outlive the model: OpenVINO does not hold on to it
+        copied = openvino.Tensor(kept)  # shared memory would have to outlive the model: OpenVINO does not hold on to it
         return CompiledTower(core.import_model(copied, DEVICE, options))
     compiled = _compile(core, make(), batch_size, options)
     if path:
@@ -127,13 +147,12 @@ def _keep(path: Path, blob: BytesIO) -> None:
 
 
 def _compile(core: Core, module: torch.nn.Module, batch_size: int, options: dict) -> CompiledModel:
-    import openvino
-
+    openvino = silent_openvino()
     example = torch.zeros((1, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
     with _traceable(), torch.no_grad():
         traced = torch.jit.trace(module, example, check_trace=False)
         model = openvino.convert_model(traced, example_input=example)
-    model.reshape([batch_size, 3, CROP_PX, CROP_PX])
+    model.reshape([openvino.Dimension(1, batch_size), 3, CROP_PX, CROP_PX])
     return core.compile_model(model, DEVICE, options)
 
 

@@ -24,7 +24,6 @@ from measure import machine, table
 from toy_tower import write_toy_tower
 
 MINUTES = (1, 10, 60)
-WORKERS = (1, 2)
 LIMIT_BYTES, TOLERANCE = 2.5e9, 0.10
 
 
@@ -62,14 +61,16 @@ def main() -> int:
     """Measure and print; 1 where the limit or the tolerance is broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tower", choices=("vit", "toy"), default="vit")
-    toy = parser.parse_args().tower == "toy"
+    parser.add_argument("--workers", type=int, nargs="+", default=(1, 2))
+    options = parser.parse_args()
+    toy = options.tower == "toy"
     fps = 25 if toy else 5
     rows, peaks = [], {}
     print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = ["--model", write_toy_tower(folder / "toy")] if toy else []
-        for workers in WORKERS:
+        for workers in options.workers:
             for minutes in MINUTES:
                 raw = folder / f"raw-{workers}-{minutes}"
                 raw.mkdir()
@@ -83,7 +84,7 @@ def main() -> int:
                 rows.append((*row, f"{seconds:.0f}", per_hour, f"{peak / 1e9:.2f} GB"))
                 print(*rows[-1], file=sys.stderr)
     table(("footage", "frames", "tower", "workers", "seconds", "seconds an hour", "peak memory"), rows)
-    growth = max(peaks[workers, MINUTES[-1]] / peaks[workers, MINUTES[0]] - 1 for workers in WORKERS)
+    growth = max(peaks[workers, MINUTES[-1]] / peaks[workers, MINUTES[0]] - 1 for workers in options.workers)
     print(f"\nmemory grows by {growth:+.1%}")
     return int(max(peaks.values()) >= LIMIT_BYTES or growth > TOLERANCE)
 

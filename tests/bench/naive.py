@@ -24,11 +24,11 @@ SNIPPET, WINDOW = 16, 256
 VADCLIP_WIDTH, VADCLIP_HEIGHT, CROP = 340, 256, 224
 
 
-def clip_model(seed: int = 0):
+def clip_model(device: torch.device):
     """ViT-B/16 with random weights and its preprocessing, as open_clip hands them out."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model, _, preprocess = open_clip.create_model_and_transforms("ViT-B-16-quickgelu", pretrained=None)
-    return model.eval(), preprocess
+    return model.eval().to(device), preprocess
 
 
 def extract(path: Path, like: str, model, preprocess) -> np.ndarray:
@@ -54,7 +54,8 @@ def _encoded(images: list[torch.Tensor], model) -> np.ndarray:
     rows = []
     with torch.no_grad():
         for start in range(0, len(images), BATCH):
-            rows.append(model.encode_image(torch.stack(images[start : start + BATCH])).numpy())
+            batch = torch.stack(images[start : start + BATCH]).to(next(model.parameters()).device)
+            rows.append(model.encode_image(batch).cpu().numpy())
     return np.concatenate(rows)
 
 
@@ -64,11 +65,12 @@ def score(features: np.ndarray, network: TrainableDSANet) -> np.ndarray:
     with torch.no_grad():
         text = plain_text(network)
         for start in range(0, len(features), WINDOW):
-            piece = torch.from_numpy(features[start : start + WINDOW])
-            window = torch.zeros(1, WINDOW, features.shape[1])
+            piece = torch.from_numpy(features[start : start + WINDOW]).to(text.device)
+            window = torch.zeros(1, WINDOW, features.shape[1], device=text.device)
             window[0, : len(piece)] = piece
-            labels = torch.zeros(1, len(network.scoring.config.categories))
+            labels = torch.zeros(1, len(network.scoring.config.categories), device=text.device)
             labels[0, 0] = 1
-            anomaly = plain_forward(network, TrainingBatch(window, torch.tensor([len(piece)]), labels), text)[2]
-            scores.append(torch.sigmoid(anomaly[0, : len(piece), 0]).numpy())
+            lengths = torch.tensor([len(piece)], device=text.device)
+            anomaly = plain_forward(network, TrainingBatch(window, lengths, labels), text)[2]
+            scores.append(torch.sigmoid(anomaly[0, : len(piece), 0]).cpu().numpy())
     return np.concatenate(scores)

@@ -1,6 +1,9 @@
 """The compiled tower against torch's, and what becomes of the copy that is kept."""
 
 import logging
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -54,6 +57,20 @@ def test_vit_b_16_is_that_of_torch(crops):
     config = EncoderConfig(pretrained="random:0", device="cpu", precision="fp32")
     exact = ClipEncoder(config).encode(crops)
     assert worst(ClipEncoder(replace(config, runtime="openvino")).encode(crops), exact) <= RELATIVE_ERROR
+
+
+def test_nobody_is_told(toy_model, tmp_path):
+    """OpenVINO's telemetry forks at every import and conversion, and the process waits for the forks at its end."""
+    code = (
+        "import multiprocessing, sys, torch; from vad_pipeline.extract.encoder import ClipEncoder;"
+        "from vad_pipeline.extract.encoder_config import EncoderConfig;"
+        f"config = EncoderConfig({toy_model!r}, 'random:0', device='cpu', precision='fp32', runtime='openvino');"
+        "ClipEncoder(config).encode(torch.zeros((1, 3, 224, 224), dtype=torch.uint8));"
+        "assert not [name for name in sys.modules if name.startswith('openvino_telemetry')], 'imported';"
+        "assert not multiprocessing.active_children(), 'forked'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"HOME": str(tmp_path)})
+    assert not (tmp_path / "intel").exists(), "an identity was made up to tell by"
 
 
 def test_a_result_is_not_overwritten_by_the_next(config, crops):
