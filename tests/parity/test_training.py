@@ -93,7 +93,7 @@ def reach(name: str, step: int) -> float:
     return LAST_REACH if name in EARLY_STEPS_OF_BRANCH and step >= STEPS_OF_LATE_REACH else LATE_REACH
 
 
-@pytest.mark.parametrize("n_steps", [4, pytest.param(12, marks=pytest.mark.long)])
+@pytest.mark.parametrize("n_steps", [2, pytest.param(12, marks=pytest.mark.long)])
 def test_training_trace(published, network, rules, as_published, n_steps):
     with np.load(DATA / f"trace_{SHORT[published.preset]}.npz") as file:
         trace = dict(file)
