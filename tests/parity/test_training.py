@@ -116,7 +116,8 @@ def test_training_trace(published, network, rules, as_published, n_steps):
             assert training.rates()[0] == pytest.approx(normality, rel=1e-9)
             if training.step_in_epoch:
                 assert training.rates()[1] == pytest.approx(rest, rel=1e-9)
-    assert training.at_epoch_end and training.finished == (n_steps == 12)
+    assert training.at_epoch_end == (n_steps % per_epoch == 0)
+    assert training.finished == (n_steps == 12)
 
 
 def test_presets_are_the_published_ones():
