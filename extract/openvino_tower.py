@@ -33,6 +33,7 @@ DEVICE = "CPU"
 TELEMETRY = "openvino_telemetry"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 PRECISIONS = tuple(HINTS)
+SCHEMA = 1  # raised when a change to this code, or to what is compiled, makes kept towers others
 DIGEST_BYTES = 32  # a compiled tower's SHA-256 stands before it: OpenVINO does not notice damage
 
 
@@ -113,6 +114,7 @@ def _key(core: Core, identity: dict[str, str], precision: str, batch_size: int) 
     """The name of a compiled tower: all that its numbers, or whether it can run here, depend on."""
     parts = {
         **identity,
+        "schema": SCHEMA,
         "precision": precision,
         "batch_size": batch_size,
         "processor": core.get_property(DEVICE, "FULL_DEVICE_NAME"),
