@@ -13,8 +13,8 @@ import decord
 import numpy as np
 import open_clip
 import torch
+from as_written import plain_forward, plain_text
 from PIL import Image
-from train_step import plain_forward, plain_text
 
 from vad_pipeline.model.trainable import TrainableDSANet
 from vad_pipeline.model.training import TrainingBatch
