@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import platform
 import sys
 import warnings
@@ -99,15 +101,21 @@ def compiled_tower(
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),  # this process's share of the cores
         "ENABLE_CPU_PINNING": False,  # workers beside this one would be pinned to the same cores
     }
-    path = keep_in and keep_in / f"{_key(core, identity, precision, batch_size)}.blob"
-    kept = path and _kept(path)
-    if kept is not None:
-        copied = openvino.Tensor(kept)  # shared memory would have to outlive the model: OpenVINO does not hold on to it
-        return CompiledTower(core.import_model(copied, DEVICE, options))
-    compiled = _compile(core, make(), batch_size, options)
-    if path:
-        _keep(path, compiled.export_model())
-    return CompiledTower(compiled)
+    if keep_in is None:
+        return CompiledTower(_compile(core, make(), batch_size, options))
+    path = keep_in / f"{_key(core, identity, precision, batch_size)}.blob"
+    kept = _kept(path)
+    if kept is None:
+        with _alone_in(keep_in):
+            kept = _kept(path)  # by who was here before
+            if kept is None:
+                if path.exists():
+                    logger.warning("%s: damaged; compiled anew", path)
+                compiled = _compile(core, make(), batch_size, options)
+                _keep(path, compiled.export_model())
+                return CompiledTower(compiled)
+    copied = openvino.Tensor(kept)  # shared memory would have to outlive the model: OpenVINO does not hold on to it
+    return CompiledTower(core.import_model(copied, DEVICE, options))
 
 
 def _key(core: Core, identity: dict[str, str], precision: str, batch_size: int) -> str:
@@ -124,6 +132,19 @@ def _key(core: Core, identity: dict[str, str], precision: str, batch_size: int) 
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time, so that the workers of a first start do not each compile the same tower, which takes some
+    2 GB. Where the folder cannot be locked, each does."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
 def _kept(path: Path) -> np.ndarray | None:
     """What is kept there, (bytes,) uint8 on disk, or None where nothing is, or it is damaged."""
     try:
@@ -131,10 +152,7 @@ def _kept(path: Path) -> np.ndarray | None:
     except (OSError, ValueError):  # none there, or an empty one
         return None
     blob = content[DIGEST_BYTES:]
-    if hashlib.sha256(blob).digest() == bytes(content[:DIGEST_BYTES]):
-        return blob
-    logger.warning("%s: damaged; compiled anew", path)
-    return None
+    return blob if hashlib.sha256(blob).digest() == bytes(content[:DIGEST_BYTES]) else None
 
 
 def _keep(path: Path, blob: BytesIO) -> None:
