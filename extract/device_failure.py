@@ -9,13 +9,21 @@ import torch
 
 from .errors import DeviceFailed
 
+DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)
 LIBRARY_ERRORS = ("CUDA error", "cuDNN error")  # how torch begins what it raises for cuBLAS and cuDNN
 LONGEST_WORDS = 200
+AGAIN = "run the same command again"
 
 
 @contextlib.contextmanager
-def stopping_where_the_device_fails() -> Iterator[None]:
+def stopping_where_the_device_fails(
+    relief: str = f"give fewer --workers, or --device cpu, then {AGAIN}", go_on: str = AGAIN
+) -> Iterator[None]:
     """Around what computes on a device.
+
+    Args:
+        relief: what to do where its memory is too small.
+        go_on: what to do once it works again.
 
     Raises:
         DeviceFailed: it is out of memory or gone.
@@ -23,13 +31,11 @@ def stopping_where_the_device_fails() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        advice = "give fewer --workers, or --device cpu for large frames, then run the same command again"
-        raise DeviceFailed(f"the GPU is out of memory ({_words(error)}); {advice}") from error
+        raise DeviceFailed(f"the GPU is out of memory ({_words(error)}); {relief}") from error
     except RuntimeError as error:
-        if not isinstance(error, torch.AcceleratorError) and not str(error).startswith(LIBRARY_ERRORS):
+        if not isinstance(error, DEVICE_ERRORS) and not str(error).startswith(LIBRARY_ERRORS):
             raise
-        advice = "look after it (nvidia-smi), then run the same command again"
-        raise DeviceFailed(f"the GPU failed ({_words(error)}); {advice}") from error
+        raise DeviceFailed(f"the GPU failed ({_words(error)}); look after it (nvidia-smi), then {go_on}") from error
 
 
 def _words(error: RuntimeError) -> str:

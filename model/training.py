@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
+from vad_pipeline.extract.device_failure import DEVICE_ERRORS
 from vad_pipeline.extract.errors import ConfigError, RunStopped
 
 from .dsanet import DSANetOutput
@@ -217,7 +218,7 @@ class Training:
         try:
             total.backward()
         except RuntimeError as error:
-            if self.losses.keys() <= LOSSES.keys():
+            if self.losses.keys() <= LOSSES.keys() or isinstance(error, DEVICE_ERRORS):
                 raise
             raise ConfigError(
                 f"the losses cannot be differentiated ({error}); an own loss must not change what it is given"

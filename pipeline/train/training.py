@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 TEST_FIGURES = {"ucf-crime": "auc", "xd-violence": "ap"}
 RATE_NAMES = ("normality_lr", "lr")
+_AFTER_A_DEVICE = ("train into a new folder with a smaller --batch-size", "go on with --resume RUN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +142,12 @@ def train_one(
 
     Raises:
         TrainingDiverged: a loss is not finite any more.
+        DeviceFailed: the GPU is out of memory or gone.
         StoreError: features cannot be read, or the folder not be written.
     """
     import torch
 
+    from vad_pipeline.extract.device_failure import stopping_where_the_device_fails
     from vad_pipeline.extract.encoder import EMULATED, multiplies_bf16, resolve_device
     from vad_pipeline.model.losses import LOSSES
     from vad_pipeline.model.training import Training, fit, schedule_of
@@ -153,7 +156,9 @@ def train_one(
     if setup.config.precision == "bf16" and device.type == "cpu" and not multiplies_bf16():
         say(f"note: {EMULATED}")
     torch.manual_seed(setup.config.seed)
-    network = build_network(setup, say).to(device)
+    network = build_network(setup, say)
+    with stopping_where_the_device_fails(*_AFTER_A_DEVICE):
+        network = network.to(device)
     rows = rows_of(setup, store)
     schedule = schedule_of(setup.config, steps_per_epoch=rows.steps_per_epoch, loader_lengths=rows.loader_lengths)
     if schedule.scaled_from:
@@ -165,7 +170,7 @@ def train_one(
     if config is not None:
         run.begin(config)
     run.load(training)
-    with stopping_between_steps() as stop:
+    with stopping_between_steps() as stop, stopping_where_the_device_fails(*_AFTER_A_DEVICE):
         recorder = _Recorder(setup, run, training, _judge(setup, store), report, stop)
         fit(
             training,

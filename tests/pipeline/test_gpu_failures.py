@@ -1,16 +1,20 @@
 """What a GPU that gives up costs: half a video's work where its decoder does, the run where the device does."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from vad_pipeline.extract.encoder import ClipEncoder
-from vad_pipeline.extract.encoder_config import LANE_VARIABLE
+from vad_pipeline.extract.encoder_config import LANE_VARIABLE, model_identity
 from vad_pipeline.extract.errors import NvdecFailed
 from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.model.checkpoint import seeded_checkpoint
+from vad_pipeline.model.scoring import Scorer
 from vad_pipeline.pipeline.extractor import Extractor
 from vad_pipeline.pipeline.workers.executors import ExecutorConfig, Work, run
 
@@ -73,6 +77,22 @@ def test_a_device_that_fails_stops_the_run(tmp_path, make_video, extract, monkey
     monkeypatch.setattr(ClipEncoder, "encode", fail)
     code, err = extract("S")
     assert code == 3 and "the GPU" in err and "run the same command again" in err and "Traceback" not in err
+
+
+def test_a_device_that_fails_while_scoring_stops_detect(tmp_path, make_video, extract, run_cli, toy_model, monkeypatch):
+    def fail(self, embeddings):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    for name in "ab":
+        make_video(tmp_path / "raw" / f"{name}.mp4")
+    assert extract("S")[0] == 0
+    recipe = replace(NAMED_RECIPES["quick"].recipe, model=model_identity(toy_model), weights="random:0")
+    seeded_checkpoint(tmp_path / "c.safetensors", preset="ucf-crime", recipe=recipe, crop=0, seed=0)
+    monkeypatch.setattr(Scorer, "_score_batch", fail)
+    given = ("detect", "--store", tmp_path / "S", "--checkpoint", tmp_path / "c.safetensors", "--device", "cpu")
+    code, _, err = run_cli(*given, "--out", tmp_path / "out")
+    assert code == 3 and "the GPU is out of memory" in err and "Traceback" not in err
+    assert err.count("out of memory (") == 1, "the other video was tried too"
 
 
 def test_worker_processes_are_numbered():
