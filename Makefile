@@ -9,7 +9,7 @@ demo: $(VENV)/installed
 	$(BIN)/vad-pipeline demo --out demo
 
 test: $(VENV)/installed browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The review page's tests open it in Chromium; they skip, and say so, where there is none.
 browser:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, VadError
 from vad_pipeline.extract.exchange import split_name
-from vad_pipeline.extract.names import read_rows, strip_suffix
+from vad_pipeline.extract.names import read_list_text, read_rows, strip_suffix
 from vad_pipeline.model.categories import NO_CODE, NORMAL, XD_VIOLENCE, normal_form
 
 FORMATS = ("ucf-crime", "xd-violence", "csv")
@@ -299,9 +299,9 @@ def _read_normals(path: Path, annotations: list[VideoAnnotation]) -> list[VideoA
 def _lines(path: Path) -> list[tuple[int, str]]:
     """Lines that hold something, with their numbers from 1."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{path}: cannot be read as annotations ({error})") from error
+        text = read_list_text(path)
+    except ConfigError as error:
+        raise AnnotationError(str(error)) from error
     return [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 

@@ -31,7 +31,7 @@ def _is_on_network(path: Path) -> bool:
         return False
     best, kind = "", ""
     for _, point, file_system, *_ in (line.split() for line in mounts):
-        point = point.encode().decode("unicode_escape")
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), point)  # blanks and backslashes
         if (place == point or place.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
             best, kind = point, file_system
     return kind in NETWORK_FILE_SYSTEMS or kind.startswith("fuse.")

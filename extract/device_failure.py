@@ -33,9 +33,14 @@ def stopping_where_the_device_fails(
     except torch.OutOfMemoryError as error:
         raise DeviceFailed(f"the GPU is out of memory ({_words(error)}); {relief}") from error
     except RuntimeError as error:
-        if not isinstance(error, DEVICE_ERRORS) and not str(error).startswith(LIBRARY_ERRORS):
+        if not is_of_the_device(error):
             raise
         raise DeviceFailed(f"the GPU failed ({_words(error)}); look after it (nvidia-smi), then {go_on}") from error
+
+
+def is_of_the_device(error: RuntimeError) -> bool:
+    """Whether the device is to blame, and nobody's input or code."""
+    return isinstance(error, DEVICE_ERRORS) or str(error).startswith(LIBRARY_ERRORS)
 
 
 def _words(error: RuntimeError) -> str:

@@ -184,7 +184,7 @@ class ClipEncoder:
         if missing := -n % self._multiple:
             crops = torch.cat([crops, crops.new_zeros(missing, *crops.shape[1:])])
         if self._network is None:
-            out = self._compiled(crops)[:n]
+            out = self._compiled(crops.cpu())[:n]
         else:
             out = self._network(crops.to(self.device))[:n].cpu().numpy()
         self.seconds += time.perf_counter() - started

@@ -27,6 +27,10 @@ class DamagedShard(StoreError):
     """A file of shards that is not what was written: its content is wrong, not the disk or the rights."""
 
 
+class GoneFromStore(StoreError):
+    """Features that were held and are not any more: another run has removed them meanwhile."""
+
+
 class StoreBusy(StoreError):
     """Another process is reading or writing what this one wants to write."""
 

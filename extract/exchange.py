@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from .entry import Entry
-from .errors import ConfigError
+from .errors import ConfigError, DamagedShard
 from .names import is_plain_id, read_rows, strip_suffix
 from .recipe import EMBEDDING_DIM, Recipe
 from .records import VideoEmbeddings
@@ -154,7 +154,7 @@ def export(
                 np.save(buffer, features)
                 write_bytes(out / f"{stem}__{crop}.npy", buffer.getvalue())
                 rows.append((_unmistakable(f"{stem}__{crop}.npy"), entry.label))
-        except ConfigError as error:
+        except (ConfigError, DamagedShard) as error:
             refused.append(str(error))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("path", "label"), *rows])

@@ -24,7 +24,7 @@ import torch
 
 from .errors import StoreError
 from .geometry import CROP_PX
-from .shards import written_aside
+from .shards import remove_partial, written_aside
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Core
@@ -157,6 +157,7 @@ def _kept(path: Path) -> np.ndarray | None:
 
 def _keep(path: Path, blob: BytesIO) -> None:
     """Keep a compiled tower where there is room for it: the work goes on without."""
+    remove_partial(path.parent)
     try:
         with written_aside(path) as aside, aside.open("wb") as file:
             view = blob.getbuffer()

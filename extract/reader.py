@@ -116,11 +116,16 @@ def open_container(
     return av.open(os.path.abspath(path), metadata_errors="ignore", hwaccel=hwaccel, options=DECODER_LIMITS)
 
 
+def decoding_threads() -> int:
+    """This process's share of the cores; 0: one a core."""
+    share = os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()  # OpenMP takes a list, one a nesting level
+    return int(share) if share.isdecimal() else 0
+
+
 def prepare_decoder(stream: av.VideoStream, threads: int | None = None) -> None:
     """Before the first frame: decode on this process's share of the cores, and within MAX_DECODED_PX."""
     stream.thread_type = "AUTO"
-    share = int(os.environ.get(THREADS_VARIABLE) or 0)  # 0: one a core
-    stream.codec_context.thread_count = share if threads is None else threads
+    stream.codec_context.thread_count = decoding_threads() if threads is None else threads
     stream.codec_context.options = DECODER_LIMITS
 
 

@@ -57,6 +57,11 @@ def group_name(video_id: str, recipe_id: str) -> str:
     return f"{quote(video_id, safe='')}@{recipe_id}"
 
 
+def time_after(written_ns: int) -> int:
+    """Now in nanoseconds, and later than `written_ns` in any case: clocks are set back, and hosts' differ."""
+    return max(time.time_ns(), written_ns + 1)
+
+
 def checksum(datasets: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, types, shapes and values of all data sets."""
     digest = hashlib.sha256()
@@ -98,6 +103,20 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Put a complete file in place: see `written_aside`."""
     with written_aside(path) as aside, aside.open("wb") as file:
         file.write(data)
+
+
+def write_if_absent(path: Path, data: bytes) -> None:
+    """The same, unless another process has put a file there first: its file stays."""
+    own = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    write_bytes(own, data)
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without hard links
+        own.replace(path)
+    finally:
+        own.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 from .entry import Entry
 from .errors import StoreError
 from .recipe import EMBEDDING_DIM
-from .shards import TEMPORARY_PREFIX
+from .shards import TEMPORARY_PREFIX, remove_partial
 from .store import EmbeddingStore
 
 FOLDER = "search"
@@ -86,6 +86,7 @@ def _write(
     aside = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(exist_ok=True)
+        remove_partial(path.parent)
         with aside.open("wb") as file:
             head = {"descr": "<f2", "fortran_order": False, "shape": (n_rows, EMBEDDING_DIM)}
             np.lib.format.write_array_header_1_0(file, head)

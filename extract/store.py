@@ -21,9 +21,9 @@ from .catalogue import Catalogue
 from .catalogue_place import catalogue_path, is_catalogue
 from .encoder_config import COMPILED
 from .entry import Entry
-from .errors import StoreBusy, StoreError
+from .errors import ConfigError, StoreBusy, StoreError
 from .records import VideoEmbeddings
-from .shards import TEMPORARY_PREFIX, group_name, write_bytes
+from .shards import TEMPORARY_PREFIX, group_name, write_if_absent
 from .source import SourceFile
 from .stored import StoredVideo, read_entry, stored_video, write_video
 
@@ -42,7 +42,8 @@ class EmbeddingStore:
         catalogue: where the index lies, for example on a local disk; None: beside the shards.
 
     Raises:
-        StoreError: not a store, of a newer schema, or not to be read or made.
+        ConfigError: there is none, or something else.
+        StoreError: of a newer schema, or not to be read or made.
     """
 
     def __init__(self, path: str | Path, *, create: bool = False, catalogue: Path | None = None):
@@ -52,10 +53,12 @@ class EmbeddingStore:
         marker = self.path / "store.json"
         if not marker.exists():
             if not create:
-                raise StoreError(f"{self.path}: no feature store (no store.json); make one with `vad-pipeline extract`")
+                raise ConfigError(
+                    f"{self.path}: no feature store (no store.json); make one with `vad-pipeline extract`"
+                )
             self._refuse_foreign_folder(marker)
             head = {"schema": STORE_SCHEMA, "uuid": str(uuid.uuid4())}
-            write_bytes(marker, json.dumps(head).encode())
+            write_if_absent(marker, json.dumps(head).encode())
         try:
             head = json.loads(marker.read_text())
             schema = int(head["schema"])
@@ -90,7 +93,7 @@ class EmbeddingStore:
             raise StoreError(f"{self.path}: cannot be used as a store ({error.strerror}); give another") from error
         others = {name for name in others if not is_catalogue(name)}
         if others - {"shards", "outcomes", "search", "damaged", COMPILED} and not marker.exists():
-            raise StoreError(f"{self.path}: not a feature store and not empty; give --store a new folder")
+            raise ConfigError(f"{self.path}: not a feature store and not empty; give --store a new folder")
 
     def close(self) -> None:
         """Close the catalogue; what it could not take in is read from the shards next time."""
@@ -158,9 +161,17 @@ class EmbeddingStore:
     def put(
         self, video: VideoEmbeddings, *, source: SourceFile, content: str, precision: str, runtime: str, label: str = ""
     ) -> Entry:
-        """Write a video (see `write_video`) and take it in."""
+        """Write a video (see `write_video`) and take it in, in place of what is held."""
+        held = self.entry(video.video_id, video.recipe.recipe_id)
         entry = write_video(
-            self.shards, video, source=source, content=content, precision=precision, runtime=runtime, label=label
+            self.shards,
+            video,
+            source=source,
+            content=content,
+            precision=precision,
+            runtime=runtime,
+            label=label,
+            later_than=held.written_ns if held else 0,
         )
         self.take_in(entry)
         return entry

@@ -7,7 +7,6 @@ import contextlib
 import io
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -18,7 +17,7 @@ import h5py
 import numpy as np
 
 from .entry import DAMAGE, Entry, entry_of
-from .errors import ConfigError, DamagedShard, StoreError, VadError, VideoDecodeError
+from .errors import ConfigError, DamagedShard, GoneFromStore, VadError, VideoDecodeError
 from .recipe import Recipe
 from .records import VideoEmbeddings
 from .shards import (
@@ -32,6 +31,7 @@ from .shards import (
     opened,
     refuse_unreadable,
     shard_paths,
+    time_after,
     write_bytes,
 )
 from .source import SourceFile, readable
@@ -87,6 +87,7 @@ def write_video(
     precision: str,
     runtime: str,
     label: str = "",
+    later_than: int = 0,
 ) -> Entry:
     """Write a video as a shard of its own; once this returns, its data are in place.
 
@@ -98,6 +99,7 @@ def write_video(
         precision: of the encoder, for the record.
         runtime: likewise.
         label: a category, where known.
+        later_than: `written_ns` of what this is to supersede, whatever the clock says.
 
     Raises:
         StoreError: the disk is full or not to be written.
@@ -119,7 +121,7 @@ def write_video(
         "recipe_id": video.recipe.recipe_id,
         "precision": precision,
         "runtime": runtime,
-        **_of_source(source),
+        **_of_source(source, later_than),
         "fingerprint": content,
         "label": label,
         "seconds_assumed": info is None,
@@ -134,21 +136,21 @@ def write_video(
     return _write(shards, Group(group_name(video.video_id, video.recipe.recipe_id), attributes, datasets))
 
 
-def write_copy(shards: Path, entry: Entry, video_id: str, source: SourceFile) -> Entry:
-    """Hold the features of `entry` under another id too: the same content under another name.
+def write_copy(shards: Path, entry: Entry, video_id: str, source: SourceFile, *, later_than: int = 0) -> Entry:
+    """Hold the features of `entry` under another id too: the same content under another name; see `write_video`.
 
     Raises:
         DamagedShard: they are not what was written.
         StoreError: they cannot be read, or the copy not be written.
     """
     attributes, datasets = read_entry(shards, entry, lambda node: (dict(node.attrs), intact_datasets(entry, node)))
-    attributes |= {"video": video_id, **_of_source(source)}
+    attributes |= {"video": video_id, **_of_source(source, later_than)}
     return _write(shards, Group(group_name(video_id, entry.recipe_id), attributes, datasets))
 
 
-def _of_source(source: SourceFile) -> dict:
+def _of_source(source: SourceFile, later_than: int) -> dict:
     written = {"source": readable(source.path), "size": source.size, "mtime_ns": source.mtime_ns}
-    return {**written, "written_ns": time.time_ns()}
+    return {**written, "written_ns": time_after(later_than)}
 
 
 def _write(shards: Path, group: Group) -> Entry:
@@ -164,21 +166,27 @@ def read_entry(shards: Path, entry: Entry, read: Callable[[h5py.Group], Read]) -
     """What `read` makes of an entry's group; where another run has merged its shard away, wherever it lies by now.
 
     Raises:
-        StoreError: it is gone or damaged.
+        DamagedShard: it is not what was written.
+        GoneFromStore: nobody holds it any more.
+        StoreError: the disk cannot be read.
     """
     for shard in itertools.chain([shards / entry.shard], _newest_first(shards)):
+        own = shard.name == entry.shard
         try:
             with opened(shard) as root:
-                if shard.name == entry.shard or entry.name in root:
+                if own or entry.name in root:
                     return read(group_in(root, entry.name))
         except FileNotFoundError:
             continue
+        except DamagedShard:
+            if own:
+                raise
         except DAMAGE as error:
             raise DamagedShard(
                 f"{shard}: {entry.video} cannot be read ({error}); run `vad-pipeline store verify --repair` and "
                 "extract again"
             ) from error
-    raise StoreError(f"{shards / entry.shard}: gone while it was in use; run the same command again")
+    raise GoneFromStore(f"{shards / entry.shard}: gone while it was in use; run the same command again")
 
 
 def _newest_first(shards: Path) -> Iterator[Path]:

@@ -6,8 +6,9 @@ threshold they belong to in its metadata, each value as JSON.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -232,12 +233,22 @@ def _from_published(path: Path, content: Published) -> Checkpoint:
     )
 
 
-def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> Checkpoint:
-    try:
+def config_of_ours(path: Path, metadata: Mapping[str, str]) -> DSANetConfig:
+    """The network's shape, out of the metadata of one of our files.
+
+    Raises:
+        CheckpointError: it is of a newer version, or lacks it.
+    """
+    with _metadata_of(path):
         version = int(json.loads(metadata[FORMAT_KEY]))
         if version > FORMAT_VERSION:
             raise CheckpointError(f"{path}: has format {version}, this version knows {FORMAT_VERSION}; upgrade")
-        config = DSANetConfig.from_json(metadata["config"])
+        return DSANetConfig.from_json(metadata["config"])
+
+
+def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> Checkpoint:
+    config = config_of_ours(path, metadata)
+    with _metadata_of(path):
         text_features = tensors.pop(TEXT_FEATURES)
         tensors = {name: value for name, value in tensors.items() if not name.startswith(TRAINING_PREFIX)}
         return Checkpoint(
@@ -253,6 +264,13 @@ def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, st
             sha256=fingerprint(path),
             path=path,
         )
+
+
+@contextlib.contextmanager
+def _metadata_of(path: Path) -> Iterator[None]:
+    """What is wrong with one of our files, told in a sentence."""
+    try:
+        yield
     except KeyError as error:
         raise CheckpointError(f"{path}: lacks {error}; convert it again") from error
     except (ValueError, TypeError, ConfigError) as error:

@@ -11,7 +11,7 @@ from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.tower import build_clip
 
-from .checkpoint import FORMAT_KEY, TRAINING_PREFIX
+from .checkpoint import FORMAT_KEY, TRAINING_PREFIX, config_of_ours
 from .dsanet import DSANetConfig
 from .published import CLIP_COPIES, clip_text_names, is_published, model_names, normality_names, text_names
 from .tensorfile import CheckpointError, check_finite, read_tensors
@@ -88,7 +88,7 @@ def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
     """
     tensors, metadata = read_tensors(path)
     if metadata is not None and FORMAT_KEY in metadata:
-        _refuse_other_shape(path, DSANetConfig.from_json(metadata["config"]), network.scoring.config)
+        _refuse_other_shape(path, config_of_ours(path, metadata), network.scoring.config)
         state = {
             name.removeprefix(TRAINING_PREFIX) if name.startswith(TRAINING_PREFIX) else f"scoring.{name}": value
             for name, value in tensors.items()

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from vad_pipeline.extract.device_failure import stopping_where_the_device_fails
 from vad_pipeline.extract.encoder import DTYPES, EMULATED, multiplies_bf16, resolve_device
 from vad_pipeline.extract.errors import VadError
 from vad_pipeline.extract.recipe import SNIPPET_LEN
@@ -105,10 +104,8 @@ class Scorer:
 
     Raises:
         ConfigError: no such device here.
-        DeviceFailed: there is no room for it on the GPU.
     """
 
-    @stopping_where_the_device_fails()
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -130,7 +127,6 @@ class Scorer:
         if precision == "bf16" and self.device.type == "cpu" and not multiplies_bf16():
             logger.warning(EMULATED)
 
-    @stopping_where_the_device_fails()
     def score(self, embeddings: np.ndarray) -> SnippetScores:
         """Score one video.
 
@@ -142,7 +138,6 @@ class Scorer:
 
         Raises:
             EmbeddingsError: of another shape, or not finite.
-            DeviceFailed: the GPU is out of memory or gone.
         """
         embeddings = checked_embeddings(embeddings, self.config.width)
         step = self.batch_windows * self.config.window_len

@@ -21,7 +21,6 @@ from vad_pipeline.extract.tower import build_clip
 from .text import clip_tokens
 
 ROWS_AT_ONCE = 4096  # in float32 they stay in a processor's cache
-CANDIDATES_PER_MOMENT = 50  # snippets looked at for each moment asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +92,22 @@ def top_moments(matrix: SnippetMatrix, found: np.ndarray, *, n: int, per_video: 
         per_video: of one video at most.
     """
     looked_at = np.isfinite(found)
-    n_candidates = min(int(looked_at.sum()), n * CANDIDATES_PER_MOMENT)
-    if not n_candidates:
+    if not looked_at.any():
         return []
-    candidates = np.argpartition(-found, n_candidates - 1)[:n_candidates]
-    candidates = candidates[np.lexsort((candidates, -found[candidates]))]
     middle = float(np.median(found[looked_at]))
-    taken, per_taken, moments = np.zeros(len(found), bool), Counter(), []
-    for peak in candidates.tolist():
+    left, per_taken, moments = np.where(looked_at, found, -np.inf), Counter(), []
+    while len(moments) < n and np.isfinite(left[peak := int(left.argmax())]):
         video = int(np.searchsorted(matrix.starts, peak, side="right")) - 1
-        if taken[peak] or per_taken[video] == per_video:
-            continue
-        first, end = _extent(found, peak, int(matrix.starts[video]), int(matrix.starts[video + 1]), middle)
-        known = taken[first:end].any()  # the slope of a better moment
-        taken[first:end] = True
+        start, stop = int(matrix.starts[video]), int(matrix.starts[video + 1])
+        first, end = _extent(found, peak, start, stop, middle)
+        known = (left[first:end] != found[first:end]).any()  # the slope of a better moment
+        left[first:end] = -np.inf
         if known:
             continue
-        per_taken[video] += 1
-        start = int(matrix.starts[video])
         moments.append(Moment(video, first - start, end - start, peak - start, float(found[peak])))
-        if len(moments) == n:
-            break
+        per_taken[video] += 1
+        if per_taken[video] == per_video:
+            left[start:stop] = -np.inf
     return moments
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
-from vad_pipeline.extract.device_failure import DEVICE_ERRORS
+from vad_pipeline.extract.device_failure import is_of_the_device
 from vad_pipeline.extract.errors import ConfigError, RunStopped
 
 from .dsanet import DSANetOutput
@@ -218,7 +218,7 @@ class Training:
         try:
             total.backward()
         except RuntimeError as error:
-            if self.losses.keys() <= LOSSES.keys() or isinstance(error, DEVICE_ERRORS):
+            if self.losses.keys() <= LOSSES.keys() or is_of_the_device(error):
                 raise
             raise ConfigError(
                 f"the losses cannot be differentiated ({error}); an own loss must not change what it is given"

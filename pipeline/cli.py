@@ -121,7 +121,8 @@ def _run(debug: bool) -> int:
 
 
 def _how_to_go_on() -> str:
-    return "`train --resume RUN` goes on" if "train" in sys.argv[1:3] else "the same command goes on"
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    return "`train --resume RUN` goes on" if command == "train" else "the same command goes on"
 
 
 def _terminate(signum: int, frame: object) -> None:

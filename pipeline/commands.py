@@ -26,6 +26,7 @@ from .options import (
     still_bound_of,
     still_options,
     store_option,
+    tail_option,
 )
 from .run import RunSummary
 from .run_options import RunOptions
@@ -53,6 +54,7 @@ merge_gap_option = click.option(
 @click.argument("src", nargs=-1, metavar="SRC...")
 @store_option
 @recipe_options
+@tail_option
 @still_options
 @click.option("--pretrained", default="openai", show_default=True, help=pretrained_help)
 @archive_options

@@ -13,7 +13,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import Recipe
 
 from .commands import merge_gap_option, pretrained_help, report_missing, run_extraction, threshold_help, warn_of
-from .detection import DetectConfig, choose_entries, detect_archive, extraction_for, run_head
+from .detection import DetectConfig, choose_entries, detect_archive, extraction_for, is_scored, run_head, work_of
 from .extractor import ExtractConfig, Extractor
 from .options import (
     Place,
@@ -25,7 +25,7 @@ from .options import (
 )
 from .run import RunSummary
 from .run_options import RunOptions
-from .selection import SelectionConfig, find_sources, select_held
+from .selection import SelectionConfig, find_sources, select_some
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
@@ -156,15 +156,16 @@ def _detect(
         warn_of(opened.problems)
         entries = choose_entries(opened, checkpoint, checkpoint.crop if config.crop is None else config.crop, config)
         if wanted is None:
-            chosen, missing = select_held(entries, selecting, lambda entry: entry.video)
-            entries = list(chosen)
+            entries, missing = select_some(entries, selecting, lambda entry: entry.video)
             summary.counts["failed"] += report_missing(missing)
         else:
             entries = [entry for entry in entries if entry.video in wanted]
-        if running.dry_run:
-            click.echo(f"{len(entries)} videos would be scored into {out}")
-            return summary
         results = Results(out)
+        if running.dry_run:
+            work = work_of(checkpoint, opened, results, config)
+            to_score = sum(not is_scored(entry, work, results) for entry in entries)
+            click.echo(f"{to_score} videos would be scored into {out}; {len(entries) - to_score} are there already")
+            return summary
         recipe = Recipe.from_json(entries[0].recipe) if entries else checkpoint.recipe
         results.begin(run_head(checkpoint, recipe, config))
         with running.progress(len(entries), "detect") as report:

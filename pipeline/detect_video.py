@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vad_pipeline.extract.entry import Entry
-from vad_pipeline.extract.errors import ConfigError, StoreError, VideoError
+from vad_pipeline.extract.errors import ConfigError, DamagedShard, GoneFromStore, VideoError
 from vad_pipeline.extract.stored import StoredVideo, read_entry, stored_video
 from vad_pipeline.model.curve import AnomalyCurve, curve_from_scores
 
 from .outcomes import Stopwatch, VideoOutcome
 from .results import write_curve
-from .tables import write_csv
+from .tables import remove_csv, write_csv
 from .workers.executors import Work
 
 if TYPE_CHECKING:
@@ -33,6 +33,15 @@ class Detected:
     outcome: VideoOutcome
     shard: Path
     """The curve's."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectTask:
+    """A video to score."""
+
+    entry: Entry
+    later_than: int = 0
+    """`written_ns` of the curve that is held of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +71,17 @@ class DetectWork:
         """
         return self.zero_shot or _scorer(self.checkpoint, self.checkpoint_sha256, self.device, self.precision)
 
-    def do(self, entry: Entry) -> Detected:
+    def do(self, task: DetectTask) -> Detected:
         """See `detect_video`."""
-        return detect_video(entry, self, self.begin())
+        return detect_video(task, self, self.begin())
 
     def here(self, checkpoint: Checkpoint | ZeroShot) -> Work:
         """The same in this process, with the checkpoint that is loaded."""
+        from vad_pipeline.extract.device_failure import stopping_where_the_device_fails
         from vad_pipeline.model.scoring import Scorer
 
-        scorer = self.zero_shot or Scorer(checkpoint, device=self.device, precision=self.precision)
+        with stopping_where_the_device_fails():
+            scorer = self.zero_shot or Scorer(checkpoint, device=self.device, precision=self.precision)
         return Work(lambda: None, partial(detect_video, work=self, scorer=scorer))
 
     def made_from(self, entry: Entry) -> str:
@@ -85,22 +96,26 @@ class DetectWork:
 
 @lru_cache(maxsize=1)
 def _scorer(path: Path, sha256: str, device: str, precision: str) -> Scorer:
+    from vad_pipeline.extract.device_failure import stopping_where_the_device_fails
     from vad_pipeline.model.checkpoint import load_checkpoint
     from vad_pipeline.model.scoring import Scorer
 
     checkpoint = load_checkpoint(path)
     if checkpoint.sha256 != sha256:
         raise ConfigError(f"{path}: on {socket.gethostname()} it is another checkpoint; give all hosts the same file")
-    return Scorer(checkpoint, device=device, precision=precision)
+    with stopping_where_the_device_fails():
+        return Scorer(checkpoint, device=device, precision=precision)
 
 
-def detect_video(entry: Entry, work: DetectWork, scorer: Scorer | ZeroShot) -> Detected:
+def detect_video(task: DetectTask, work: DetectWork, scorer: Scorer | ZeroShot) -> Detected:
     """One video; its table is written before its curve, whose presence says that it is done.
 
     Raises:
         VideoError: its features lack the crop, or are not to be scored.
-        StoreError: results cannot be written.
+        StoreError: the store cannot be read, or results not be written.
+        DeviceFailed: the GPU is out of memory or gone.
     """
+    entry = task.entry
     outcome = work.outcome(entry)
     outcome.host = socket.gethostname()
     if work.crop not in entry.crop_numbers:
@@ -114,6 +129,8 @@ def detect_video(entry: Entry, work: DetectWork, scorer: Scorer | ZeroShot) -> D
     with Stopwatch() as writing:
         if work.csv:
             _write_csv(entry, work, curve)
+        else:
+            remove_csv(work.curves, entry.video)
         shard = write_curve(
             work.curves,
             curve,
@@ -122,6 +139,7 @@ def detect_video(entry: Entry, work: DetectWork, scorer: Scorer | ZeroShot) -> D
             threshold=work.threshold,
             calibrated=work.zero_shot is None,
             source_sha256=entry.fingerprint,
+            later_than=task.later_than,
         )
     outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
     return Detected(outcome, shard)
@@ -142,7 +160,7 @@ def _read(entry: Entry, work: DetectWork) -> StoredVideo:
     """The crop that is scored, float16 as it is held: a day of footage is 138 MB. Damage is that video's failure."""
     try:
         return read_entry(work.shards, entry, partial(stored_video, entry, crop=work.crop))
-    except StoreError as error:
+    except (DamagedShard, GoneFromStore) as error:
         raise VideoError(entry.source, "unreadable", f"its features: {error}") from error
 
 
@@ -154,9 +172,11 @@ def _write_csv(entry: Entry, work: DetectWork, curve: AnomalyCurve) -> None:
 
 
 def _score(entry: Entry, embeddings: np.ndarray, scorer: Scorer | ZeroShot) -> SnippetScores:
+    from vad_pipeline.extract.device_failure import stopping_where_the_device_fails
     from vad_pipeline.model.scoring import EmbeddingsError
 
     try:
-        return scorer.score(embeddings)
+        with stopping_where_the_device_fails():
+            return scorer.score(embeddings)
     except EmbeddingsError as error:
         raise VideoError(entry.source, "unreadable", f"its features cannot be scored: {error}") from error

@@ -15,7 +15,7 @@ from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from .clock import Clock
-from .detect_video import Detected, DetectWork
+from .detect_video import Detected, DetectTask, DetectWork
 from .extractor import ExtractConfig
 from .outcomes import OutcomeLog, VideoOutcome, absolute
 from .results import Results
@@ -168,6 +168,30 @@ def run_head(checkpoint: Checkpoint | ZeroShot, recipe: Recipe, config: DetectCo
     )
 
 
+def work_of(
+    checkpoint: Checkpoint | ZeroShot, store: EmbeddingStore, results: Results, config: DetectConfig
+) -> DetectWork:
+    """The work of a run, as workers get it."""
+    return DetectWork(
+        checkpoint=Path(absolute(checkpoint.path)),
+        checkpoint_sha256=checkpoint.sha256,
+        zero_shot=None if checkpoint.calibrated else checkpoint,
+        crop=checkpoint.crop if config.crop is None else config.crop,
+        threshold=checkpoint.threshold if config.threshold is None else config.threshold,
+        csv=config.csv,
+        device=config.device,
+        precision=config.precision,
+        shards=store.shards.absolute(),
+        curves=results.curves.absolute(),
+    )
+
+
+def is_scored(entry: Entry, work: DetectWork, results: Results) -> bool:
+    """Whether the curve of exactly these features is there, and its table where one is asked for."""
+    held = results.holds(entry.video, entry.recipe_id, work.made_from(entry))
+    return held and (not work.csv or results.csv_path(entry.video).exists())
+
+
 def detect_archive(
     entries: list[Entry],
     checkpoint: Checkpoint | ZeroShot,
@@ -194,26 +218,12 @@ def detect_archive(
         RunStopped: the run cannot go on; what is finished is kept.
     """
     executor = executor or ExecutorConfig()
-    threshold = checkpoint.threshold if config.threshold is None else config.threshold
-    work = DetectWork(
-        checkpoint=Path(absolute(checkpoint.path)),
-        checkpoint_sha256=checkpoint.sha256,
-        zero_shot=None if checkpoint.calibrated else checkpoint,
-        crop=checkpoint.crop if config.crop is None else config.crop,
-        threshold=threshold,
-        csv=config.csv,
-        device=config.device,
-        precision=config.precision,
-        shards=store.shards.absolute(),
-        curves=results.curves.absolute(),
-    )
+    work = work_of(checkpoint, store, results, config)
 
-    def decide(entry: Entry) -> VideoOutcome | Entry:
-        if not results.holds(entry.video, entry.recipe_id, work.made_from(entry)):
-            return entry
-        if config.csv and not results.csv_path(entry.video).exists():
-            return entry
-        return work.outcome(entry, "cached")
+    def decide(entry: Entry) -> VideoOutcome | DetectTask:
+        if is_scored(entry, work, results):
+            return work.outcome(entry, "cached")
+        return DetectTask(entry, results.written_ns(entry.video, entry.recipe_id))
 
     def settle(detected: Detected) -> VideoOutcome:
         results.take_in(detected.shard)
@@ -230,4 +240,4 @@ def detect_archive(
             recorder=Recorder(log, report, summary, config.fail_fast),
         )
     results.merge()
-    return results.write_events(threshold=threshold, merge_gap_seconds=config.merge_gap_seconds)
+    return results.write_events(threshold=work.threshold, merge_gap_seconds=config.merge_gap_seconds)

@@ -69,11 +69,13 @@ def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int, *, scale: 
 
 def measure(extractor: Extractor, sources: Sequence[Source]) -> Rates:
     """Run the encoder, with random weights so that nothing is downloaded, and decode the start of a real file."""
+    from vad_pipeline.extract.device_failure import stopping_where_the_device_fails
     from vad_pipeline.extract.encoder import ClipEncoder
     from vad_pipeline.extract.encoder_config import RANDOM
 
-    encoder = ClipEncoder(replace(extractor.encoder_config, pretrained=f"{RANDOM}0"))
-    return Rates(encoder.measure_rate(), _decode_rate(extractor, sources))
+    with stopping_where_the_device_fails():
+        encoder = ClipEncoder(replace(extractor.encoder_config, pretrained=f"{RANDOM}0"))
+        return Rates(encoder.measure_rate(), _decode_rate(extractor, sources))
 
 
 def _decode_rate(extractor: Extractor, sources: Sequence[Source]) -> float:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vad_pipeline.extract.entry import Entry
-from vad_pipeline.extract.errors import ConfigError, DamagedShard, NvdecFailed, VideoOpenError
+from vad_pipeline.extract.errors import ConfigError, DamagedShard, GoneFromStore, NvdecFailed, VideoOpenError
 from vad_pipeline.extract.records import VideoEmbeddings
 from vad_pipeline.extract.source import SourceFile, content_of
 from vad_pipeline.extract.stored import intact_datasets, read_entry, write_copy, write_video
@@ -41,6 +41,8 @@ class ExtractTask:
     """Features of this id and recipe, perhaps of this very file."""
     twins: tuple[Entry, ...] = ()
     """Features of files as long, perhaps of the same content, with all the crops asked for."""
+    later_than: int = 0
+    """`written_ns` of what is held of this id and recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def extract_video(task: ExtractTask, extractor: Extractor, shards: Path) -> Extr
             content=content,
             precision=extractor.encoder.precision,
             runtime=extractor.encoder.runtime,
+            later_than=task.later_than,
         )
     outcome.n_frames, outcome.route, outcome.still_share = video.n_frames, video.info.route, video.still_share
     outcome.warnings += video.info.warnings
@@ -144,7 +147,7 @@ def _reading(source: Source) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = f"cannot be read ({error.strerror or error})"
+        reason = f"cannot be read ({error.strerror or error}); see that it is there and give rights"
         raise VideoOpenError(source.path, "unreadable", reason) from error
 
 
@@ -163,8 +166,8 @@ def _copied(twin: Entry, task: ExtractTask, shards: Path) -> Entry | None:
     if not _same_content(twin, task):
         return None
     try:
-        return write_copy(shards, twin, task.source.video_id, task.file)
-    except DamagedShard:
+        return write_copy(shards, twin, task.source.video_id, task.file, later_than=task.later_than)
+    except (DamagedShard, GoneFromStore):
         return None
 
 
@@ -219,5 +222,5 @@ def _held_crops(own: Entry | None, extractor: Extractor, shards: Path) -> dict[i
     try:
         held = read_entry(shards, own, partial(intact_datasets, own))
         return dict(zip(own.crop_numbers, held["features"], strict=True))
-    except DamagedShard:
+    except (DamagedShard, GoneFromStore):
         return {}

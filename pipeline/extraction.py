@@ -70,7 +70,8 @@ class _Plan:
         own = entry if entry and entry.size == file.size else None
         same_size = () if force else self.store.of_size(file.size, self.recipe_id)
         twins = tuple(e for e in same_size if self._has_crops(e) and e.video != source.video_id)
-        return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins)
+        later_than = entry.written_ns if entry else 0
+        return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins, later_than)
 
     def _is_held(self, entry: Entry, file: SourceFile) -> bool:
         return self._has_crops(entry) and (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)

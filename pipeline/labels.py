@@ -71,11 +71,15 @@ def of_split(rows: Sequence[LabelRow], split: str, path: Path) -> list[LabelRow]
     """The rows of one split.
 
     Raises:
-        ConfigError: the file knows no splits.
+        ConfigError: the file knows no splits, or not this one.
     """
     if any(row.split is None for row in rows):
         raise ConfigError(f"{path}: has no column `split`, so --split {split} cannot be asked of it")
-    return [row for row in rows if row.split == split.lower()]
+    chosen = [row for row in rows if row.split == split.lower()]
+    if not chosen:
+        splits = ", ".join(sorted({row.split or "(empty)" for row in rows}))
+        raise ConfigError(f"{path}: no row is of split {split}; there are {splits}")
+    return chosen
 
 
 def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: Path) -> dict[str, tuple[int, ...]]:

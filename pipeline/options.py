@@ -102,14 +102,14 @@ store_option = compose(
     click.option("--catalogue", type=Place(), help="Where its index lies (default: in the store)."),
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, failures only.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and how long it would take.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done (extract: how long it takes).")
 
 selection_options = compose(
     click.option("--list", "list_file", metavar="FILE|-", help="Only these: one path or id a line."),
     click.option("--match", multiple=True, metavar="GLOB", help="Only ids that match; repeatable."),
     click.option("--exclude", multiple=True, metavar="GLOB", help="No ids that match; repeatable."),
     click.option("--only", metavar="LABELS", help="Only the videos of a labels file."),
-    click.option("--split", metavar="NAME", help="With --only: rows of this split."),
+    click.option("--split", metavar="NAME", help="Of LABELS: the rows of this split."),
     click.option("--part", metavar="I/N", help="The I-th of N parts, by hash of the id."),
 )
 
@@ -155,9 +155,9 @@ recipe_options = compose(
     ),
     click.option("--geometry", type=click.Choice(GEOMETRIES), help="Frame to crops."),
     click.option("--frames-per-snippet", type=int, metavar="K", help="Frames embedded of each 16."),
-    click.option("--tail", type=click.Choice(TAILS), help="The last, shorter snippet."),
-    click.option("--crops", type=IntList(), metavar="0,5", help="Crops 0-9."),
+    click.option("--crops", type=IntList(), metavar="0,5", help="0 centre, 1-4 corners, 5-9 the same mirrored."),
 )
+tail_option = click.option("--tail", type=click.Choice(TAILS), help="The last, shorter snippet.")
 
 
 still_options = compose(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import time
@@ -16,6 +17,8 @@ from typing import IO
 
 from vad_pipeline.extract.errors import StoreError, VideoError
 from vad_pipeline.extract.source import SourceFile
+
+logger = logging.getLogger(__name__)
 
 # these do not lie in the file's content: trying again is worth it
 NOT_REMEMBERED = frozenset({"unreadable", "id_clash", "timeout", "worker_died", "unexpected"})
@@ -127,16 +130,19 @@ def outcome_lines(path: Path, *, cached: bool = True) -> Iterator[dict]:
         path: RUN.jsonl.
         cached: also those of what was held already: by far the most.
     """
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if not cached and '"cached"' in line:
-                continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(record, dict) and all(isinstance(record.get(name), str) for name in WORDS_OF_A_LINE):
-                yield record
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if not cached and '"cached"' in line:
+                    continue
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+                if isinstance(record, dict) and all(isinstance(record.get(name), str) for name in WORDS_OF_A_LINE):
+                    yield record
+    except OSError as error:  # another user's, say: what it remembers is found out again
+        logger.warning("%s: passed over, cannot be read (%s)", path, error.strerror)
 
 
 @dataclass(frozen=True, slots=True)

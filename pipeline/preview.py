@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.reader import THREADS_VARIABLE, PyavFrame
+from vad_pipeline.extract.reader import PyavFrame, decoding_threads
 
 from .sound import Sound
 
@@ -90,7 +89,7 @@ class FrameFile:
         self._stream.options = {"crf": str(QUALITY), "preset": SPEED, "bf": "0"}
         context = self._stream.codec_context
         context.gop_size = GOP_FRAMES
-        context.thread_count = int(os.environ.get(THREADS_VARIABLE) or 0)
+        context.thread_count = decoding_threads()
         context.colorspace = context.color_primaries = context.color_trc = BT601
         context.color_range = ColorRange.MPEG
 

@@ -61,6 +61,8 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
 
     if more_verdicts and not verdicts:
         raise click.UsageError(f"one RESULTS at a time; {more_verdicts[0]} is one too many")
+    if bool(values["annotations"]) != bool(values["format"]) or (values["normals"] and not values["annotations"]):
+        raise click.UsageError("--annotations FILE and --format NAME belong together; --normals LIST is for them")
     quiet, proxy, no_pictures = (values.pop(name) for name in ("quiet", "proxy", "no_pictures"))
     roots = MediaRoots.parse(values.pop("media_root"))
     clock = clock_of(values.pop("clock"), values.pop("timezone"))
@@ -107,8 +109,6 @@ def _truth(results: Results, **values) -> dict[str, VideoAnnotation]:
 
     from .evaluation import EvaluateConfig
 
-    if values["format"] is None:
-        raise click.UsageError("--annotations needs --format")
     matched = match_annotations(EvaluateConfig(**values).read(), results.video_ids())
     if not matched.pairs:
         raise ConfigError(f"{values['annotations']}: none of its names is that of a video in {results.path}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -29,6 +28,7 @@ from vad_pipeline.extract.shards import (
     new_path,
     opened,
     remove_partial,
+    time_after,
     write_bytes,
 )
 from vad_pipeline.model.curve import AnomalyCurve, find_events
@@ -131,6 +131,11 @@ class Results:
         """Whether the curve of exactly these features is there."""
         held = self._index.get(group_name(video_id, recipe_id))
         return held is not None and held.made_from == made_from
+
+    def written_ns(self, video_id: str, recipe_id: str) -> int:
+        """When the curve held was written; 0 where none is."""
+        held = self._index.get(group_name(video_id, recipe_id))
+        return held.written_ns if held else 0
 
     def take_in(self, shard: Path) -> None:
         """Index a curve that was written, by this process or by a worker."""
@@ -289,8 +294,10 @@ def write_curve(
     threshold: float,
     calibrated: bool = True,
     source_sha256: str = "",
+    later_than: int = 0,
 ) -> Path:
-    """Write a curve as a shard of its own; once this returns, it is in place.
+    """Write a curve as a shard of its own, which supersedes one of `later_than` (its `written_ns`); once this returns,
+    it is in place.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -308,7 +315,7 @@ def write_curve(
         "recipe_id": recipe_id,
         "made_from": made_from,
         "peak_score": float(curve.scores.max()),
-        "written_ns": time.time_ns(),
+        "written_ns": time_after(later_than),
     }
     datasets = {"score": curve.scores, "category": curve.category, "frame_seconds": curve.frame_seconds}
     path = new_path(curves)

@@ -19,7 +19,7 @@ from vad_pipeline.extract.source import readable
 
 from .options import Place, quiet_option, selection_config, selection_options, store_option
 from .progress import counting
-from .selection import read_lines, select_held
+from .selection import read_lines, select_some
 from .text_tower import of_one_recipe, text_tower
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def search(
         with counting("read", quiet=quiet, total=len(entries)) as on_video:
             matrix = snippet_matrix(opened, entries, values["crop"], on_video=on_video)
         likes, unlike = query.embeddings(recipe, matrix, opened)
-        chosen, missing = select_held(entries, selecting, lambda entry: entry.video)
+        chosen, missing = select_some(entries, selecting, lambda entry: entry.video)
         if values["video"] is not None:
-            chosen = [_named(values["video"], list(chosen))]
+            chosen = [_named(values["video"], chosen)]
         names = {entry.name for entry in chosen}
         answers: dict[str, list[dict]] = {}
         for start in range(0, len(likes), QUERIES_AT_ONCE):

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError
-from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, strip_suffix
+from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, read_list_text, strip_suffix
 from vad_pipeline.extract.source import readable
 
 from .labels import of_split, read_label_rows
@@ -165,6 +165,21 @@ def select_held(
     return _narrow(items, config, found, video_of), found.missing
 
 
+def select_some(
+    items: Sequence[Item], config: SelectionConfig, video_of: Callable[[Item], str]
+) -> tuple[list[Item], list[str]]:
+    """As `select_held`, for what makes no sense with none of them.
+
+    Raises:
+        ConfigError: the options leave nothing of what is there.
+    """
+    chosen, missing = select_held(items, config, video_of)
+    chosen = list(chosen)
+    if items and not chosen and not missing and config.part is None:
+        raise ConfigError(f"no video is left after --match, --exclude, --only; there are {len(items)} without them")
+    return chosen, missing
+
+
 def read_lines(path: str, *, option: str = "--list") -> list[str]:
     """Non-empty lines of a file or of standard input.
 
@@ -172,9 +187,11 @@ def read_lines(path: str, *, option: str = "--list") -> list[str]:
         ConfigError: it cannot be read.
     """
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{option} {path}: cannot be read ({error})") from error
+        text = sys.stdin.read() if path == "-" else read_list_text(Path(path))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{option} -: is no UTF-8 text ({error})") from error
+    except ConfigError as error:
+        raise ConfigError(f"{option} {error}") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
 import click
 
+from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 
 from .options import Place, Rate, dry_run_option, quiet_option, selection_config, selection_options, store_option
@@ -37,18 +40,7 @@ def ls(store: Path, catalogue: Path | None, limit: int | None, recipes: bool, as
 
     with EmbeddingStore(store, catalogue=catalogue) as opened:
         entries, missing = select_held(opened.each(), selection_config(values), lambda entry: entry.video)
-        if recipes:
-            return _list_recipes(list(entries))
-        for entry in itertools.islice(entries, limit):
-            row = {**asdict(entry), "crops": entry.crop_numbers}
-            if as_json:
-                click.echo(json.dumps({**row, "recipe": json.loads(entry.recipe)}))
-            else:
-                crops = ",".join(map(str, entry.crop_numbers))
-                click.echo(
-                    f"{entry.video}\t{entry.recipe_id}\tcrops {crops}\t{entry.n_frames} frames\t"
-                    f"{entry.n_snippets} snippets\t{entry.label}".rstrip()
-                )
+        (_list_recipes if recipes else _list_videos)(entries, limit, as_json)
         for name in missing:
             click.echo(f"missing: {name}", err=True)
         for problem in opened.problems:
@@ -110,12 +102,13 @@ def import_(
     quiet: bool,
 ) -> int:
     """Import a `path,label` list of (snippets, 512) .npy files; `__k` before .npy is the crop."""
+    from vad_pipeline.extract.encoder_config import load_weights
     from vad_pipeline.extract.exchange import import_list, read_list
     from vad_pipeline.extract.store import EmbeddingStore
     from vad_pipeline.extract.upkeep import merge
 
     read_list(list_csv)  # before a store is made for it
-    recipe: Recipe = replace(NAMED_RECIPES[like].recipe, weights=_weights_identity(pretrained))
+    recipe: Recipe = replace(NAMED_RECIPES[like].recipe, weights=load_weights(pretrained, Recipe.model).identity)
     opening = EmbeddingStore(store, create=True, catalogue=catalogue)
     with opening as opened, counting("import", quiet=quiet) as on_video:
         report = import_list(
@@ -221,17 +214,22 @@ def rm(store: Path, catalogue: Path | None, recipe_id: str | None, everything: b
     return int(bool(missing))
 
 
-def _weights_identity(pretrained: str) -> str:
-    """A weights file goes into a recipe by its content, a tag as it is."""
-    if not Path(pretrained).is_file():
-        return pretrained
-    from vad_pipeline.extract.weights import read_weights
+def _list_recipes(entries: Iterable[Entry], limit: int | None, as_json: bool) -> None:
+    held = list(entries)
+    recipes, counts = {entry.recipe_id: entry.recipe for entry in held}, Counter(entry.recipe_id for entry in held)
+    for recipe_id in sorted(recipes)[:limit]:
+        row = {"recipe_id": recipe_id, "videos": counts[recipe_id], "recipe": json.loads(recipes[recipe_id])}
+        click.echo(json.dumps(row) if as_json else f"{recipe_id}\t{counts[recipe_id]} videos\t{recipes[recipe_id]}")
 
-    return read_weights(pretrained).identity
 
-
-def _list_recipes(entries: list) -> int:
-    for recipe_id in sorted({entry.recipe_id for entry in entries}):
-        of_recipe = [entry for entry in entries if entry.recipe_id == recipe_id]
-        click.echo(f"{recipe_id}\t{len(of_recipe)} videos\t{of_recipe[0].recipe}")
-    return 0
+def _list_videos(entries: Iterable[Entry], limit: int | None, as_json: bool) -> None:
+    for entry in itertools.islice(entries, limit):
+        if as_json:
+            row = {**asdict(entry), "crops": entry.crop_numbers, "recipe": json.loads(entry.recipe)}
+            click.echo(json.dumps(row))
+        else:
+            crops = ",".join(map(str, entry.crop_numbers))
+            click.echo(
+                f"{entry.video}\t{entry.recipe_id}\tcrops {crops}\t{entry.n_frames} frames\t"
+                f"{entry.n_snippets} snippets\t{entry.label}".rstrip()
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from pathlib import Path
@@ -13,6 +14,12 @@ from vad_pipeline.model.curve import AnomalyCurve, snippet_of_frame
 def csv_path(curves: Path, video_id: str) -> Path:
     """Where a curve's table lies."""
     return curves / f"{video_id}.csv"
+
+
+def remove_csv(curves: Path, video_id: str) -> None:
+    """Away with the table of a curve that is superseded."""
+    with contextlib.suppress(OSError):  # none there, or no name that a file can have
+        csv_path(curves, video_id).unlink()
 
 
 def write_csv(curves: Path, curve: AnomalyCurve, *, calibrated: bool = True) -> None:

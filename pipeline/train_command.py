@@ -214,9 +214,9 @@ def _options(values: dict) -> TrainOptions:
     values["split"] = values["split"] if values["only"] else None
     selection = selection_config(values)
     test = None
-    if values["annotations"] or values["format"]:
+    if values["annotations"] or values["format"] or values["normals"]:
         if not (values["annotations"] and values["format"]):
-            raise click.UsageError("--annotations and --format belong together")
+            raise click.UsageError("--annotations and --format belong together; --normals LIST is for them")
         test = EvaluateConfig(values["annotations"], values["format"], normals=values["normals"])
     names = TrainOptions.__dataclass_fields__.keys() & values.keys()
     chosen = {name: values[name] for name in names} | {"split": split, "selection": selection, "test": test}
@@ -255,10 +255,10 @@ def _with_recorded(ctx: click.Context, values: dict, recorded: dict) -> dict:
 def _check_threads(values: dict, recorded: dict | None, threads: int) -> None:
     before = recorded and recorded.get("threads", recorded["options"].get("threads_used"))
     if before and before != threads and not values["any_threads"]:
-        raise ConfigError(
-            f"{values['resume']}: was begun with {before} threads, now there are {threads}, which rounds otherwise: "
-            f"--threads {before} gives the same weights as an uninterrupted run, --any-threads goes on all the same"
-        )
+        exactly = f"--threads {before} gives the same weights as an uninterrupted run, "
+        advice = f"{exactly if before <= os.cpu_count() else ''}--any-threads goes on all the same"
+        begun = f"{values['resume']}: was begun with {before} threads, now there are {threads}"
+        raise ConfigError(f"{begun}, which rounds otherwise: {advice}")
 
 
 def _refuse_changes(before: dict, now: dict) -> None:

@@ -87,6 +87,7 @@ class _Believed:
         """Raises:
         VadError: the video or the file cannot be used.
         """
+        from vad_pipeline.extract.device_failure import stopping_where_the_device_fails
         from vad_pipeline.extract.encoder import resolve_precision
         from vad_pipeline.extract.identify import identify
         from vad_pipeline.extract.released import Released
@@ -103,7 +104,8 @@ class _Believed:
         )
         likely = [each if said is None else each.with_pixels(crop=said) for each in self._likely]
         open_reader = partial(self.extractor.open_reader, source.path)
-        found = identify(open_reader, released, yours, encoder, likely=likely, on_images=on_images)
+        with stopping_where_the_device_fails():
+            found = identify(open_reader, released, yours, encoder, likely=likely, on_images=on_images)
         self._likely = [found.best[0].setting]
         return found
 

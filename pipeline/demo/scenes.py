@@ -64,7 +64,8 @@ class ArchiveConfig:
         if not 2 * len(CATEGORIES) <= self.n_anomalous <= self.n_videos - 2:
             raise ConfigError(
                 f"both splits need normal videos (2) and every category ({2 * len(CATEGORIES)} anomalous videos), got "
-                f"{self.n_videos - self.n_anomalous} and {self.n_anomalous}: change n_videos or anomalous_share"
+                f"{self.n_videos - self.n_anomalous} and {self.n_anomalous}: more videos (demo: --videos), or another "
+                "anomalous_share"
             )
 
     @property

@@ -33,6 +33,8 @@ class Chosen:
     test: list[Entry]
     missing: Labelled
     notes: list[str]
+    val_split: bool = False
+    """Whether the labels say what is held out."""
 
 
 def choose(
@@ -67,22 +69,36 @@ def choose(
                 f"{options.labels}: {len(trained & ids)} videos to train on are in {what} too "
                 f"({', '.join(sorted(trained & ids)[:3])}): figures on them would say nothing"
             )
-    if held_out.videos and len({video.normal for video in held_out.videos}) < 2 and options.select == "val":
+    if held_out.videos and options.select == "val":
+        _need_both_to_judge(held_out.videos, options)
+    counts = Counter(row.split or "(none)" for row in other_rows)
+    notes = [f"{count} rows of split {split} are left out" for split, count in counts.items()]
+    return Chosen(train.videos, held_out.videos, test, missing, notes, val_split=bool(held_out.videos))
+
+
+def _need_both_to_judge(videos: Sequence[TrainingVideo], options: TrainOptions) -> None:
+    if len({video.normal for video in videos}) < 2:
         raise ConfigError(
             f"{options.labels}: its val split needs normal and anomalous videos, with features, to judge by"
         )
-    counts = Counter(row.split or "(none)" for row in other_rows)
-    notes = [f"{count} rows of split {split} are left out" for split, count in counts.items()]
-    return Chosen(train.videos, held_out.videos, test, missing, notes)
 
 
 def drop_unusable(
-    chosen: Chosen, store: EmbeddingStore, crops: Sequence[int] | None, on_video: Callable[[str], None]
+    chosen: Chosen, store: EmbeddingStore, crops: Sequence[int] | None, scored: int, on_video: Callable[[str], None]
 ) -> None:
-    """Read all features once; what cannot be used counts as missing."""
+    """Read all features once; what cannot be used counts as missing.
+
+    Args:
+        chosen: what for.
+        store: of the features.
+        crops: to train on; None: all that a video holds.
+        scored: the crop by which videos are judged.
+        on_video: called with each id.
+    """
     test = [TrainingVideo(entry, ()) for entry in chosen.test]
     checked = [
-        check_features(videos, store, crops, on_video=on_video) for videos in (chosen.train, chosen.held_out, test)
+        check_features(videos, store, of_these, scored, on_video=on_video)
+        for videos, of_these in ((chosen.train, crops), (chosen.held_out, (scored,)), (test, (scored,)))
     ]
     chosen.train, chosen.held_out = checked[0].videos, checked[1].videos
     chosen.test = [video.entry for video in checked[2].videos]
@@ -98,7 +114,8 @@ def hold_some_out(chosen: Chosen, options: TrainOptions) -> list[str]:
     if options.select == "test":
         chosen.held_out = []
         return []
-    if chosen.held_out:
+    if chosen.val_split:
+        _need_both_to_judge(chosen.held_out, options)  # what could not be used is gone
         return []
     chosen.train, chosen.held_out = hold_out(chosen.train, options.val_share)
     if len({video.normal for video in chosen.train}) < 2:
@@ -117,9 +134,6 @@ def _splits(options: TrainOptions) -> tuple[list[LabelRow], list[LabelRow], list
         train = of_split(rows, TRAIN_SPLIT, options.labels)
     else:
         return rows, [], []
-    if not train:
-        splits = ", ".join(sorted({row.split or "(empty)" for row in rows}))
-        raise ConfigError(f"{options.labels}: no row is of split {options.split or TRAIN_SPLIT}; there are {splits}")
     held_out = [row for row in rows if row.split in VALIDATION_SPLITS and row.split != train[0].split]
     used = {train[0].split, *(row.split for row in held_out)}
     return train, held_out, [row for row in rows if row.split not in used]

@@ -185,6 +185,7 @@ def check_features(
     videos: Sequence[TrainingVideo],
     store: EmbeddingStore,
     crops: Sequence[int] | None,
+    scored: int,
     *,
     on_video: Callable[[str], None] = lambda video: None,
 ) -> Labelled:
@@ -193,14 +194,15 @@ def check_features(
     Args:
         videos: to be trained on or held out.
         store: of their features.
-        crops: to be used; None: all that are held.
+        crops: of which a video must hold one; None: any.
+        scored: the crop by which it may be judged.
         on_video: called with each id.
     """
     checked = Labelled()
     for video in videos:
         on_video(video.entry.video)
         try:
-            problem = _problem(video.entry, store, crops)
+            problem = _problem(video.entry, store, crops, scored)
         except StoreError as error:
             problem = str(error)
         if problem:
@@ -210,11 +212,11 @@ def check_features(
     return checked
 
 
-def _problem(entry: Entry, store: EmbeddingStore, crops: Sequence[int] | None) -> str | None:
+def _problem(entry: Entry, store: EmbeddingStore, crops: Sequence[int] | None, scored: int) -> str | None:
     wanted = entry.crop_numbers if crops is None else [crop for crop in crops if crop in entry.crop_numbers]
     if not wanted:
         return f"holds crops {list(entry.crop_numbers)}, none of those asked for"
-    for crop in wanted:
+    for crop in sorted({*wanted, scored}):
         features = store.crop(entry, crop)
         if features.shape[1:] != (EMBEDDING_DIM,):
             return f"its features are {features.shape[1:]} wide where DSANet takes {EMBEDDING_DIM}; extract it again"

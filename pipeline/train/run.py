@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.shards import write_bytes
+from vad_pipeline.extract.shards import TEMPORARY_PREFIX, remove_partial, write_bytes
 
 if TYPE_CHECKING:
     from vad_pipeline.model.training import Training
@@ -60,7 +60,7 @@ class TrainRun:
             raise ConfigError(
                 f"{self.path}: holds a training run; go on with --resume {self.path}, give another --out, or delete it"
             )
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or any(map(_is_content, self.path.iterdir()))):
             raise ConfigError(f"{self.path}: is not empty and holds no training run; give --out a new folder")
 
     def write_config(self, config: dict) -> None:
@@ -113,6 +113,7 @@ class TrainRun:
         """
         import torch
 
+        remove_partial(self.path)
         if not self.last.exists():
             return
         try:
@@ -149,3 +150,8 @@ class TrainRun:
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=120)
         write_bytes(self.path / CHART_NAME, data.getvalue())
+
+
+def _is_content(path: Path) -> bool:
+    """Whether a file is more than what a killed run left half written."""
+    return not path.name.startswith(TEMPORARY_PREFIX)

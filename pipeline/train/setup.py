@@ -112,7 +112,7 @@ def prepare(
     chosen = choose(options, entries, categories, annotations)
     chosen.missing.without_features += unlisted
     crop = _scored_crop(options, [*chosen.train, *chosen.held_out], chosen.test)
-    drop_unusable(chosen, store, options.crops and (*options.crops, crop), on_video)
+    drop_unusable(chosen, store, options.crops, crop, on_video)
     _need_both_kinds(chosen.train, options.labels)
     notes = chosen.notes + hold_some_out(chosen, options)
     train = chosen.train

@@ -130,7 +130,7 @@ CSV = "video,start_frame,end_frame,category\n"
 BAD = {
     "ucf-crime": [
         ("", "holds no annotations"),
-        (b"\xff\xfe\x00", "cannot be read"),
+        (b"\xff\xfe\x00", "no UTF-8 text"),
         ("\n\na  Abuse\n", "line 3: expected `NAME  CATEGORY"),
         ("a  Abuse  1  2  3", "line 1: expected"),
         ("  1  2  -1  -1", "line 1: expected"),

@@ -13,7 +13,7 @@ import pytest
 from vad_pipeline.extract.decoders import READERS
 from vad_pipeline.extract.decord_reader import DecordReader
 from vad_pipeline.extract.errors import VideoDecodeError, VideoError
-from vad_pipeline.extract.reader import PyavReader, quarter_turns
+from vad_pipeline.extract.reader import PyavReader, decoding_threads, quarter_turns
 from vad_pipeline.extract.timeline import timeline
 
 DECORD_ACCEPTS = [
@@ -262,3 +262,9 @@ def test_files_are_left_alone(tmp_path, make_video):
     copy = shutil.copy(path, tmp_path / "b.mp4")
     read_all(path)
     assert path.read_bytes() == Path(copy).read_bytes()
+
+
+@pytest.mark.parametrize(("value", "threads"), [("3", 3), ("4,2", 4), ("", 0), ("auto", 0)])
+def test_threads_as_openmp_has_them(monkeypatch, value, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert decoding_threads() == threads

@@ -4,16 +4,19 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
 from vad_pipeline.extract import shards, upkeep
-from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract import store as store_module
+from vad_pipeline.extract.errors import ConfigError, GoneFromStore, StoreError
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.records import VideoEmbeddings, VideoInfo
 from vad_pipeline.extract.source import SourceFile, fingerprint
@@ -198,8 +201,42 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half(store, tmp_path, mo
     assert sorted(p.name for p in store.shards.iterdir()) == before
 
 
+def test_what_is_put_last_counts_though_the_clock_was_set_back(store, tmp_path, monkeypatch):
+    clock = SimpleNamespace(time_ns=lambda: 4 * 10**18, time=time.time)  # the year 2096
+    monkeypatch.setattr(shards, "time", clock)
+    put(store, video("a", seed=1), source_file(tmp_path))
+    monkeypatch.undo()
+    new = video("a", seed=2)
+    put(store, new, source_file(tmp_path, content=b"another film"))
+    for _ in range(2):
+        assert np.array_equal(store.get(*store.entries()).features, new.embeddings.astype(np.float16))
+        upkeep.merge(store)
+
+
+def test_a_store_made_twice_at_once_is_one(tmp_path, monkeypatch):
+    def overtaken(path, data):
+        write_if_absent(path, b'{"schema": 1, "uuid": "first"}')
+        write_if_absent(path, data)
+
+    write_if_absent = store_module.write_if_absent
+    monkeypatch.setattr(store_module, "write_if_absent", overtaken)
+    EmbeddingStore(tmp_path / "S", create=True).close()
+    assert json.loads((tmp_path / "S" / "store.json").read_text())["uuid"] == "first"
+    assert sorted(p.name for p in (tmp_path / "S").iterdir()) == ["catalogue.sqlite", "shards", "store.json"]
+
+
+def test_damage_elsewhere_does_not_hide_what_another_run_has_merged(store, tmp_path):
+    entry = put(store, video("a"), source_file(tmp_path))
+    (store.shards / entry.shard).rename(store.shards / "merged.h5")
+    (store.shards / "newer.h5").write_bytes(b"damaged")
+    assert store.get(entry).entry.video == "a"
+    (store.shards / "merged.h5").unlink()
+    with pytest.raises(GoneFromStore, match="gone while it was in use"):
+        store.get(entry)
+
+
 def test_heads(tmp_path):
-    with pytest.raises(StoreError, match="no feature store"):
+    with pytest.raises(ConfigError, match="no feature store"):
         EmbeddingStore(tmp_path / "none")
     EmbeddingStore(tmp_path / "new", create=True).close()
     (tmp_path / "new" / "store.json").write_text('{"schema": 99, "uuid": "x"}')
@@ -210,7 +247,7 @@ def test_heads(tmp_path):
         EmbeddingStore(tmp_path / "new")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.doc").write_text("mine")
-    with pytest.raises(StoreError, match="not empty"):
+    with pytest.raises(ConfigError, match="not empty"):
         EmbeddingStore(tmp_path / "full", create=True)
 
 

@@ -4,6 +4,7 @@ import json
 import pickle
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from vad_pipeline.extract.source import fingerprint
 from vad_pipeline.model import tensorfile
 from vad_pipeline.model.checkpoint import CheckpointError, convert, load_checkpoint, save_checkpoint, seeded_checkpoint
 from vad_pipeline.model.dsanet import PRESETS
+from vad_pipeline.model.initial import load_initial
 from vad_pipeline.model.published import model_names, published_shapes
 from vad_pipeline.model.tensorfile import check_shapes
 
@@ -181,6 +183,11 @@ def test_damage_to_our_own_format(seeded_path, tmp_path):
     assert "has format 99, this version knows 1; upgrade" in refused(format_version="99")
     assert "its metadata cannot be used (expected a crop of 0 to 9, got 12)" in refused(crop="12")
     assert "its metadata cannot be used" in refused(config="{")
+    network = SimpleNamespace(scoring=SimpleNamespace(config=PRESETS["ucf-crime"]))
+    for changes, words in (({"format_version": "99"}, "has format 99"), ({"config": "{"}, "cannot be used")):
+        save_file(tensors, path, {**metadata, **changes})
+        with pytest.raises(CheckpointError, match=words):  # nor is it a start for training
+            load_initial(network, path)
     assert "its metadata cannot be used" in refused(threshold='"high"')
 
 

@@ -1,6 +1,7 @@
 """`vad-pipeline detect` and `events` end to end, with a seeded checkpoint and the toy tower."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -10,15 +11,18 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
+from vad_pipeline.extract import shards
 from vad_pipeline.extract.encoder_config import model_identity
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.checkpoint import seeded_checkpoint
+from vad_pipeline.pipeline import detect_video
 from vad_pipeline.pipeline.detection import extract_command
 
 ROOT = Path(__file__).parent.parent.parent
@@ -220,7 +224,7 @@ def test_a_crop_that_is_not_held(archive, detect, tmp_path):
 
 def test_an_empty_store_and_no_store(detect, tmp_path):
     code, _, err = detect()
-    assert code == 3 and "no feature store" in err
+    assert code == 2 and "no feature store" in err
     EmbeddingStore(tmp_path / "S", create=True).close()
     code, _, err = detect()
     assert code == 2 and "holds no videos" in err and "vad-pipeline extract" in err
@@ -284,6 +288,50 @@ def test_bf16_scores_are_no_fp32_scores(archive, detect, tmp_path):
     assert "0 ok, 3 cached" in detect("--precision", "bf16")[1]
     assert "3 ok, 0 cached" in detect("--precision", "fp32")[1]
     assert detect("--precision", "fp16")[0] == 2
+
+
+def test_a_table_does_not_outlive_its_curve(archive, detect, tmp_path, make_video):
+    make_video(tmp_path / "raw" / "a.mp4", n_frames=32)
+    detect(tmp_path / "raw", "--csv")
+    make_video(tmp_path / "raw" / "a.mp4", n_frames=80)
+    assert detect(tmp_path / "raw")[0] == 0
+    assert not (tmp_path / "out" / "curves" / "a.csv").exists()
+    assert "1 ok, 0 cached" in detect("--csv")[1]
+    assert len((tmp_path / "out" / "curves" / "a.csv").read_text().splitlines()) == 1 + 80
+
+
+def test_the_last_curve_counts_though_the_clock_was_set_back(archive, detect, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "time", SimpleNamespace(time_ns=lambda: 4 * 10**18, time=time.time))
+    assert detect(archive)[0] == 0
+    monkeypatch.undo()
+    assert detect("--precision", "bf16")[0] == 0
+    assert "0 ok, 3 cached" in detect("--precision", "bf16")[1]
+
+
+def test_a_store_that_cannot_be_read_any_more_stops_the_run(archive, detect, tmp_path, monkeypatch):
+    assert detect(archive)[0] == 0
+
+    error = OSError(errno.EIO, "Input/output error")
+    monkeypatch.setattr(detect_video, "read_entry", lambda *_: shards.refuse_unreadable(tmp_path / "S", error))
+    code, _, err = detect(out="b")
+    assert code == 3 and err.count("Input/output error") == 1
+
+
+def test_a_selection_that_leaves_nothing(archive, detect, tmp_path):
+    assert detect(archive)[0] == 0
+    code, _, err = detect("--match", "typo*", out="b")
+    assert code == 2 and "no video is left" in err and not (tmp_path / "b").exists()
+    (tmp_path / "labels.csv").write_text("video,label,split\na,Normal,train\n")
+    code, _, err = detect("--only", tmp_path / "labels.csv", "--split", "tset", out="b")
+    assert code == 2 and "no row is of split tset; there are train" in err
+
+
+def test_a_dry_run_counts_what_is_there(archive, detect):
+    assert detect(archive, "--match", "a")[0] == 0
+    detect(archive, "--match", "a", out="elsewhere")
+    assert "0 videos would be scored" in detect("--dry-run")[1]
+    code, out, _ = detect("--dry-run", out="new")
+    assert code == 0 and "1 videos would be scored" in out and "0 are there already" in out
 
 
 def test_settings_out_of_range(detect):

@@ -40,6 +40,12 @@ def shard_states(store) -> dict:
     return {path.name: path.stat().st_mtime_ns for path in (store / "shards").glob("*.h5")}
 
 
+def test_what_another_user_remembers_may_be_unreadable(tmp_path, make_video, extract, caplog):
+    make_video(tmp_path / "raw" / "a.mp4")
+    (tmp_path / "S" / "outcomes" / "run.jsonl").mkdir(parents=True)
+    assert extract(tmp_path / "raw")[0] == 0 and "run.jsonl: passed over, cannot be read" in caplog.text
+
+
 def test_extract_twice(tmp_path, make_video, extract):
     for index in range(3):
         make_video(tmp_path / "raw" / f"cam{index}" / "a.mp4", n_frames=20 + index, seed=index)
@@ -219,7 +225,7 @@ def test_each_bad_file_is_one_sentence_and_costs_nothing_else(tmp_path, make_vid
         (["raw", "--decoder", "nvdec"], 2, "CUDA devices"),
         (["raw", "--list", "nowhere.txt"], 2, "nowhere.txt"),
         (["raw", "--store", "newer"], 3, "schema 99"),
-        (["raw", "--store", "occupied"], 3, "not empty"),
+        (["raw", "--store", "occupied"], 2, "not empty"),
         ([], 2, "give SRC"),
     ],
 )

@@ -304,6 +304,13 @@ def test_network_disks_are_known_by_their_mount(tmp_path, monkeypatch):
     assert not catalogue_place._is_on_network(tmp_path.with_name(tmp_path.name + "x"))
 
 
+def test_a_network_disk_whose_name_is_not_plain(monkeypatch):
+    mounts = "/dev/vda / ext4 rw 0 0\nserver:/x /mnt/\u00dcber\\040wachung nfs4 rw 0 0\n"
+    monkeypatch.setattr(catalogue_place.Path, "read_text", lambda self, **options: mounts)
+    assert catalogue_place._is_on_network("/mnt/\u00dcber wachung/store")
+    assert not catalogue_place._is_on_network("/mnt/\u00dcber")
+
+
 def test_a_shard_truncated_anywhere_is_made_again(made, tmp_path, extract):
     rng = random.Random(0)
     (shard,) = (made / "shards").glob("*.h5")

@@ -145,7 +145,9 @@ def test_verdicts_of_colleagues(results, run_cli, tmp_path):
     ("arguments", "words"),
     [
         (("--media-root", "/a"), "must be OLD=NEW"),
-        (("--annotations", "none.csv"), "needs --format"),
+        (("--annotations", "none.csv"), "belong together"),
+        (("--format", "csv"), "belong together"),
+        (("--normals", "none.csv"), "belong together"),
         (("--annotations", "none.csv", "--format", "csv"), "none.csv"),
         (("--verdicts", "none.json"), "cannot be read as verdicts"),
         (("another",), "one RESULTS at a time"),

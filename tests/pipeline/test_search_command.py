@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import numpy as np
@@ -117,6 +118,17 @@ def test_a_file_of_queries_is_many_searches(search, store, run_cli, reading_mode
     for name, words in (("empty.txt", "no text to search for"), ("none.txt", "none.txt")):
         code, _, err = search("--queries", tmp_path / name)
         assert code == 2 and words in err and "Traceback" not in err
+
+
+def test_a_moment_that_lasts_leaves_room_for_others():
+    """A camera that looks for hours at what is sought, and thirty others that see it once, a little less clearly."""
+    lengths = [5400, *[400] * 30]
+    matrix = SimpleNamespace(starts=np.cumsum([0, *lengths]))
+    found = np.zeros(sum(lengths), np.float32)
+    found[:5400] = 0.3
+    found[matrix.starts[1:-1] + 50] = 0.28
+    moments = top_moments(matrix, found, n=20, per_video=3)
+    assert [(m.video, m.first, m.end) for m in moments] == [(0, 0, 5400), *((video, 50, 51) for video in range(1, 20))]
 
 
 def test_searching_by_example_loads_no_text_tower(search, monkeypatch):

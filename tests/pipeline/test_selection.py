@@ -123,6 +123,14 @@ def test_names_that_are_not_utf8_become_text(tmp_path):
     assert source.video_id == "caf\\xe9" and os.path.exists(source.path)
 
 
+def test_a_list_that_is_no_utf8_says_so(tmp_path):
+    path = tmp_path / "names.csv"
+    path.write_bytes("video,label\nT\u00fcr,Normal\n".encode("latin-1"))
+    for config in (SelectionConfig(list_file=str(path)), SelectionConfig(only=str(path))):
+        with pytest.raises(ConfigError, match="no UTF-8 text; save it as UTF-8"):
+            select_held(["a"], config, str)
+
+
 def test_held_items(tmp_path):
     (tmp_path / "list.txt").write_text("b\nz\n")
     items, missing = select_held(["cam/a", "cam/b"], SelectionConfig(list_file=str(tmp_path / "list.txt")), str)

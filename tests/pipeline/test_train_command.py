@@ -286,15 +286,16 @@ def test_an_own_loss_that_fails_is_named(labelled, text_tower, run_cli, tmp_path
     [
         (torch.OutOfMemoryError("CUDA out of memory."), "out of memory (CUDA out of memory.); train into a new folder"),
         (torch.AcceleratorError("gone", 1), "go on with --resume RUN"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "go on with --resume RUN"),
     ],
 )
 def test_a_device_that_fails_ends_the_run(labelled, text_tower, run_cli, tmp_path, error, advice):
     """Wherever it does: here in the derivative of an own loss, whose other errors are its author's."""
-    path = tmp_path / "mine.py"
+    path, name = tmp_path / "mine.py", type(error).__name__
     path.write_text(
-        "import torch\nclass Fails(torch.autograd.Function):\n"
+        "import torch\nfrom torch import AcceleratorError, OutOfMemoryError\nclass Fails(torch.autograd.Function):\n"
         "    @staticmethod\n    def forward(ctx, x): return x.clone()\n"
-        f"    @staticmethod\n    def backward(ctx, g): raise torch.{type(error).__name__}{error.args}\n"
+        f"    @staticmethod\n    def backward(ctx, g): raise {name}{error.args}\n"
         "def fails(output, batch): return Fails.apply(output.anomaly_logits.mean())\n"
     )
     given = arguments(labelled, text_tower, tmp_path / "run", "--steps", 1, "--loss", f"{path}:fails=1")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store import EmbeddingStore
 from vad_pipeline.model.windows import pool
@@ -139,6 +140,34 @@ def test_a_split_column_decides(store, options, tmp_path):
     assert len(prepare(replace(options, labels=labels, split="mine"), store).setup.train) == 14
     with pytest.raises(ConfigError, match="no row is of split train; there are mine, test, val"):
         prepare(replace(options, labels=labels), store)
+
+
+def test_a_val_split_that_lost_a_kind_is_refused(store, options, tmp_path, monkeypatch):
+    labels = tmp_path / "labels.csv"
+    rows = [f"n{i},Normal,{'val' if i > 8 else 'train'}" for i in range(10)]
+    rows += [f"a{i},explosion,{'val' if i > 8 else 'train'}" for i in range(10)]
+    labels.write_text("\n".join(["video,label,split", *rows]))
+    for lost in (("n9",), ("n9", "a9")):
+        not_finite(store, monkeypatch, lost)
+        with pytest.raises(ConfigError, match="its val split needs normal and anomalous videos"):
+            prepare(replace(options, labels=labels), store)
+
+
+def not_finite(store, monkeypatch, videos) -> None:
+    read = EmbeddingStore.crop
+    values = lambda self, entry, crop: read(self, entry, crop) * (np.nan if entry.video in videos else 1)  # noqa: E731
+    monkeypatch.setattr(EmbeddingStore, "crop", values)
+
+
+def test_a_video_without_the_crops_asked_for_is_missing(store, options, monkeypatch):
+    """Though it holds the one that is scored."""
+    held = Entry.crop_numbers.fget
+    monkeypatch.setattr(
+        Entry, "crop_numbers", property(lambda entry: (5,) if entry.video in ("n0", "a0") else held(entry))
+    )
+    prepared = prepare(replace(options, crops=(0,), crop=5), store)
+    assert [line.partition(":")[0] for line in prepared.missing.unusable] == ["n0", "a0"]
+    assert not {"n0", "a0"} & {v.entry.video for v in (*prepared.setup.train, *prepared.setup.held_out)}
 
 
 def test_training_on_the_test_set_is_refused(store, options, tmp_path):
