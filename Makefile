@@ -8,11 +8,8 @@ BIN = $(VENV)/bin
 demo: $(VENV)/installed
 	$(BIN)/vad-pipeline demo --out demo
 
-# glibc gives large blocks back at once and has the next training step fault them in again: a tenth of its time.
-KEEP_MEMORY = MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_TOP_PAD_=67108864
-
 test: $(VENV)/installed browser
-	OMP_NUM_THREADS=1 $(KEEP_MEMORY) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The review page's tests open it in Chromium; they skip, and say so, where there is none.
 browser:

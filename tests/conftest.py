@@ -24,9 +24,12 @@ TOY_CONFIG = {
 }
 
 
+LONGEST = ("test_kills.py", "test_train_command.py", "test_workers.py", "test_training.py", "test_identify.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test first: where several processes share the tests, none is left with it alone at the end."""
-    items.sort(key=lambda item: item.path.name != "test_kills.py")
+    """The longest files first: where several processes share the tests, none is left with them alone at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

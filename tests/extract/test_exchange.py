@@ -122,7 +122,7 @@ def test_longest_tail_that_exists_wins(tmp_path):
 
 
 def test_lists_that_are_none(store, tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read as a list"):
+    with pytest.raises(ConfigError, match="none.csv: cannot be read .*check the path"):
         import_list(tmp_path / "none.csv", store, **OPTIONS)
     (tmp_path / "empty.csv").write_text("\n")
     with pytest.raises(ConfigError, match="no rows"):
