@@ -54,7 +54,8 @@ class EmbeddingStore:
         if not marker.exists():
             if not create:
                 raise ConfigError(
-                    f"{self.path}: no feature store (no store.json); make one with `vad-pipeline extract`"
+                    f"{self.path}: no feature store (no store.json); check --store, or make one with "
+                    "`vad-pipeline extract`"
                 )
             self._refuse_foreign_folder(marker)
             head = {"schema": STORE_SCHEMA, "uuid": str(uuid.uuid4())}
