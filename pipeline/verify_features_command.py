@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vad_pipeline.extract.errors import ConfigError, VadError
+from vad_pipeline.extract.errors import ConfigError, RunStopped, VadError
 from vad_pipeline.extract.exchange import find_file, read_list, split_name
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.source import readable
@@ -58,6 +58,8 @@ def verify_features(videos: tuple[str, ...], root: str | None, as_json: bool, qu
         for source, path, crop in pairs:
             try:
                 found = believed.identify(source, path, crop, on_images)
+            except RunStopped:
+                raise  # the device or the disk: the next one would fail as well
             except VadError as error:
                 failed.append(str(error))
                 continue

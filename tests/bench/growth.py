@@ -83,7 +83,7 @@ def main() -> int:
                 row = (f"{minutes} min", f"{minutes * 60 * fps}", tower, str(workers))
                 rows.append((*row, f"{seconds:.0f}", per_hour, f"{peak / 1e9:.2f} GB"))
                 print(*rows[-1], file=sys.stderr)
-    table(("footage", "frames", "tower", "workers", "seconds", "seconds an hour", "peak memory"), rows)
+    table(("footage", "frames", "tower", "workers", "seconds", "seconds an hour", "memory of a process"), rows)
     growth = max(peaks[workers, MINUTES[-1]] / peaks[workers, MINUTES[0]] - 1 for workers in options.workers)
     print(f"\nmemory grows by {growth:+.1%}")
     return int(max(peaks.values()) >= LIMIT_BYTES or growth > TOLERANCE)

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,15 @@ def test_one_changed_option_is_named(archive, exported, verify, tmp_path, option
     code, out, _ = verify(archive / "raw" / "cam" / "v1.mp4", tmp_path / "released.npy", "--like", "vadclip")
     assert code == 0 and "verdict: identical" in out
     assert all(words in out for words in named), out
+
+
+def test_a_device_that_fails_ends_the_run(archive, exported, verify, monkeypatch):
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("vad_pipeline.extract.identify.identify", fail)
+    code, _, err = verify(archive / "raw", exported() / "list.csv", "--like", "quick")
+    assert code == 3 and err.count("the GPU is out of memory") == 1
 
 
 def test_a_list_of_many(archive, exported, verify):

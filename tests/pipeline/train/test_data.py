@@ -155,7 +155,10 @@ def test_a_val_split_that_lost_a_kind_is_refused(store, options, tmp_path, monke
 
 def not_finite(store, monkeypatch, videos) -> None:
     read = EmbeddingStore.crop
-    values = lambda self, entry, crop: read(self, entry, crop) * (np.nan if entry.video in videos else 1)  # noqa: E731
+
+    def values(self, entry, crop):
+        return read(self, entry, crop) * (np.nan if entry.video in videos else 1)
+
     monkeypatch.setattr(EmbeddingStore, "crop", values)
 
 
