@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-long lint dev bench clean browser
+.PHONY: demo test test-long goldens lint dev bench clean browser
 
 demo: $(VENV)/installed
 	$(BIN)/vad-pipeline demo --out demo
@@ -19,6 +19,10 @@ browser:
 # What takes minutes: the whole training trace, runs of train and detect killed five times.
 test-long: $(VENV)/installed
 	$(BIN)/python -m pytest -m long
+
+# What tests/test_goldens.py holds the code to, written anew: by a commit that does nothing else.
+goldens: $(VENV)/installed
+	VAD_RECORD_GOLDENS=1 $(BIN)/python -m pytest -q tests/test_goldens.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
