@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .source import readable
+from .files import readable
 
 
 class VadError(Exception):

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vad_pipeline.extract.embed.weights import ACTIVATION_KEY, tower_sha256
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.files import fingerprint
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
-from vad_pipeline.extract.source import fingerprint
-from vad_pipeline.extract.weights import ACTIVATION_KEY, tower_sha256
 
-from .dsanet import PRESETS, DSANet, DSANetConfig
+from .heads.dsanet import PRESETS, DSANet, DSANetConfig
 from .published import Published, read_published
 from .tensorfile import CheckpointError, check_finite, check_shapes, read_tensors, write_tensors
 

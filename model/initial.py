@@ -7,12 +7,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights
+from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights
+from vad_pipeline.extract.embed.tower import build_clip
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.tower import build_clip
 
 from .checkpoint import FORMAT_KEY, TRAINING_PREFIX, config_of_ours
-from .dsanet import DSANetConfig
+from .heads.dsanet import DSANetConfig
 from .published import CLIP_COPIES, clip_text_names, is_published, model_names, normality_names, text_names
 from .tensorfile import CheckpointError, check_finite, read_tensors
 from .trainable import TrainableDSANet

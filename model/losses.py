@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .categories import NORMAL
-from .dsanet import DSANetOutput
+from .heads.dsanet import DSANetOutput
 
 TOP_K_SHARE = 16  # the top len / 16 + 1 snippets speak for a video
 SMOOTHING = 0.1  # share of a target spread over all categories

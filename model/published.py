@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from .categories import CATEGORIES
-from .dsanet import PRESETS, DSANet, DSANetConfig
+from .heads.dsanet import PRESETS, DSANet, DSANetConfig
+from .heads.normality import NormalityBranch, NormalityConfig
 from .layers import TransformerBlock
-from .normality import NormalityBranch, NormalityConfig
 from .tensorfile import EXPECTED, CheckpointError, check_shapes
 from .text import TextEncoder, tokenize
 

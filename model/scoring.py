@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from vad_pipeline.extract.encoder import DTYPES, EMULATED, multiplies_bf16, resolve_device
+from vad_pipeline.extract.embed.encoder import DTYPES, EMULATED, multiplies_bf16, resolve_device
 from vad_pipeline.extract.errors import VadError
 from vad_pipeline.extract.recipe import SNIPPET_LEN
 
 from .checkpoint import Checkpoint
-from .dsanet import probabilities
+from .heads.dsanet import probabilities
 from .windows import from_windows, to_windows
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from .categories import Category
-from .dsanet import DSANet, DSANetConfig, DSANetOutput
-from .normality import NormalityBranch, NormalityConfig
+from .heads.dsanet import DSANet, DSANetConfig, DSANetOutput
+from .heads.normality import NormalityBranch, NormalityConfig
 from .text import TextEncoder, tokenize
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
-from vad_pipeline.extract.device_failure import is_of_the_device
+from vad_pipeline.extract.embed.device import is_of_the_device
 from vad_pipeline.extract.errors import ConfigError, RunStopped
 
-from .dsanet import DSANetOutput
+from .heads.dsanet import DSANetOutput
 from .losses import LOSSES, NORMALITY_LOSSES, Loss, TrainingBatch
 from .optimiser import StableAdamW, epoch_cosine, warm_cosine
 from .trainable import TrainableDSANet

@@ -17,7 +17,7 @@ from vad_pipeline.extract.recipe import SNIPPET_LEN, Recipe
 
 from .categories import Category, names
 from .scoring import ROWS_AT_ONCE, SnippetScores, checked_embeddings
-from .search import text_embeddings
+from .text_search import text_embeddings
 
 LOGIT_SCALE = 100.0  # CLIP's own, as it was trained: a softmax temperature of 0.01
 THRESHOLD = 0.5

@@ -19,21 +19,21 @@ from .stopping import never_dropped
 EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70, 130, 143
 
 COMMANDS = {  # module, and what `--help` says of it: read from here, so that it loads no command
-    "extract": ("commands", "Decode, sample, embed into the store."),
-    "detect": ("detect_command", "Score: curves and events into a results folder."),
-    "events": ("commands", "Events anew from curves, without scoring."),
-    "train": ("train_command", "Train DSANet from video-level labels."),
-    "evaluate": ("evaluate_command", "Figures of results against annotations."),
-    "report": ("report_command", "A page to go through footage with."),
-    "clips": ("clips_command", "Each event as a file of its own."),
-    "plot": ("plot_command", "Curves as a figure for print."),
-    "convert": ("commands", "A published checkpoint into our format."),
-    "store": ("store_commands", "Look at, check and exchange cached features."),
-    "search": ("search_command", "Moments most like a text or another moment."),
-    "verify-features": ("verify_features_command", "Why released features differ from one's own."),
-    "check": ("check_command", "What is in an archive, and what will fail."),
-    "status": ("status_command", "What past runs did, and what still fails."),
-    "demo": ("commands", "All of it on a small rendered archive."),
+    "extract": ("extract", "Decode, sample, embed into the store."),
+    "detect": ("detect", "Score: curves and events into a results folder."),
+    "events": ("extract", "Events anew from curves, without scoring."),
+    "train": ("train", "Train DSANet from video-level labels."),
+    "evaluate": ("evaluate", "Figures of results against annotations."),
+    "report": ("report", "A page to go through footage with."),
+    "clips": ("clips", "Each event as a file of its own."),
+    "plot": ("plot", "Curves as a figure for print."),
+    "convert": ("extract", "A published checkpoint into our format."),
+    "store": ("store", "Look at, check and exchange cached features."),
+    "search": ("search", "Moments most like a text or another moment."),
+    "verify-features": ("verify_features", "Why released features differ from one's own."),
+    "check": ("check", "What is in an archive, and what will fail."),
+    "status": ("status", "What past runs did, and what still fails."),
+    "demo": ("extract", "All of it on a small rendered archive."),
 }
 
 
@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
         """The command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"vad_pipeline.pipeline.{COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"vad_pipeline.pipeline.commands.{COMMANDS[cmd_name][0]}")
         return getattr(module, cmd_name.replace("-", "_"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import click
 from tqdm import tqdm
 
-from .outcomes import VideoOutcome
+from .archive.outcomes import VideoOutcome
 
 PLAIN_EVERY_SECONDS = 10
 

@@ -52,8 +52,8 @@ def toy_model(tmp_path_factory) -> str:
 @pytest.fixture(scope="session")
 def toy_encoder(toy_model):
     """The toy tower, loaded."""
-    from vad_pipeline.extract.encoder import ClipEncoder
-    from vad_pipeline.extract.encoder_config import EncoderConfig
+    from vad_pipeline.extract.embed.encoder import ClipEncoder
+    from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 
     return ClipEncoder(EncoderConfig(model=toy_model, pretrained="random:0", device="cpu", precision="fp32"))
 
@@ -133,7 +133,7 @@ def read_numbers():
     """read_numbers(path) -> (numbers, seconds) of all frames, as the reader decodes them."""
 
     def read(path: Path) -> tuple[list[int], np.ndarray]:
-        from vad_pipeline.extract.reader import PyavReader
+        from vad_pipeline.extract.decode.reader import PyavReader
 
         reader = PyavReader(path)
         numbers = [_number_of(frame.rgb()) for frame in reader]

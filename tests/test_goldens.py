@@ -19,19 +19,19 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.encoder_config import model_identity
-from vad_pipeline.extract.entry import COLUMNS
+from vad_pipeline.extract.embed.encoder_config import model_identity
+from vad_pipeline.extract.files import SourceFile
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.records import VideoEmbeddings
-from vad_pipeline.extract.source import SourceFile
-from vad_pipeline.extract.stored import write_video
+from vad_pipeline.extract.store.entry import COLUMNS
+from vad_pipeline.extract.store.stored import write_video
 from vad_pipeline.model.checkpoint import save_checkpoint, seeded_checkpoint
 from vad_pipeline.model.curve import AnomalyCurve, find_events
-from vad_pipeline.model.dsanet import PRESETS, DSANet
+from vad_pipeline.model.heads.dsanet import PRESETS, DSANet
 from vad_pipeline.pipeline import cli
-from vad_pipeline.pipeline.clock import Clock
-from vad_pipeline.pipeline.event_rows import event_row
-from vad_pipeline.pipeline.results import write_curve
+from vad_pipeline.pipeline.results.clock import Clock
+from vad_pipeline.pipeline.results.event_rows import event_row
+from vad_pipeline.pipeline.results.folder import write_curve
 
 GOLDENS = Path(__file__).parent / "data" / "goldens"
 RECORDING = "VAD_RECORD_GOLDENS"

@@ -12,14 +12,14 @@ from pathlib import Path
 import av
 import numpy as np
 
+from vad_pipeline.extract.decode.reader import PyavReader, video_stream
 from vad_pipeline.extract.errors import VideoError
-from vad_pipeline.extract.reader import PyavReader, video_stream
-from vad_pipeline.extract.shards import written_aside
+from vad_pipeline.extract.store.shards import written_aside
 from vad_pipeline.model.curve import AnomalyCurve
 
-from ..footage import TIME_TOLERANCE_SECONDS, Footage, FrameIndex, packets_from
-from ..preview import FAST_START, MP4, FrameFile, even, frames_beside, mux, retimed
-from ..sound import Sound, sound_between
+from ..media.footage import TIME_TOLERANCE_SECONDS, Footage, FrameIndex, packets_from
+from ..media.h264 import FAST_START, MP4, FrameFile, even, frames_beside, mux, retimed
+from ..media.sound import Sound, sound_between
 from .cutting import PacketCut, decoding_stamps
 
 COPIED, ENCODED = "copied", "re-encoded"

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vad_pipeline.extract.shards import write_bytes
+from vad_pipeline.extract.store.shards import write_bytes
 from vad_pipeline.model.curve import AnomalyCurve
 
-from ..event_rows import HeldEvent
-from ..footage import Footage
-from ..run_settings import RunSettings
+from ..media.footage import Footage
+from ..media.lettering import clock_text, strip
+from ..results.event_rows import HeldEvent
+from ..results.run_settings import RunSettings
 from .cutting import evenly
-from .lettering import clock_text, strip
 
 SHEET_SUFFIX = ".png"
 N_FRAMES, N_COLUMNS = 12, 4

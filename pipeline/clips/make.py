@@ -10,15 +10,15 @@ from itertools import groupby
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, VideoError
-from vad_pipeline.extract.shards import remove_partial
-from vad_pipeline.extract.source import readable
+from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.store.shards import remove_partial
 from vad_pipeline.model.categories import normal_form
 from vad_pipeline.model.curve import AnomalyCurve
 
-from ..event_rows import HeldEvent
-from ..footage import Footage, MediaRoots, find_footage, open_footage
-from ..results import Results
-from ..run_settings import RunSettings, curve_of, held_against, settings_of
+from ..media.footage import Footage, MediaRoots, find_footage, open_footage
+from ..results.event_rows import HeldEvent
+from ..results.folder import Results
+from ..results.run_settings import RunSettings, curve_of, held_against, settings_of
 from .clip_file import COPIED, Clip, copy_clip, encode_clip
 from .contact_sheet import SHEET_SUFFIX, write_sheet
 from .cutting import Roll, copy_cut, wanted_frames

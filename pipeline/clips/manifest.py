@@ -8,13 +8,13 @@ import logging
 import time
 from pathlib import Path
 
-from vad_pipeline.extract.shards import write_bytes
-from vad_pipeline.extract.source import SourceFile, readable
+from vad_pipeline.extract.files import SourceFile, readable
+from vad_pipeline.extract.store.shards import write_bytes
 from vad_pipeline.model.curve import AnomalyCurve
 
-from ..event_rows import HeldEvent
-from ..file_names import safe_stem
-from ..run_settings import RunSettings
+from ..results.event_rows import HeldEvent
+from ..results.file_names import safe_stem
+from ..results.run_settings import RunSettings
 from .clip_file import Clip, end_seconds
 
 logger = logging.getLogger(__name__)

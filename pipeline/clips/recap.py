@@ -8,20 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
+from vad_pipeline.extract.decode.reader import PyavFrame
 from vad_pipeline.extract.errors import VideoError, VideoOpenError
-from vad_pipeline.extract.reader import PyavFrame
-from vad_pipeline.extract.shards import written_aside
-from vad_pipeline.extract.source import readable
+from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.store.shards import written_aside
 from vad_pipeline.model.curve import AnomalyCurve
 
-from ..event_rows import HeldEvent
-from ..footage import Footage, find_footage, open_footage
-from ..preview import FrameFile, frames_beside, retimed
-from ..results import Results
-from ..run_settings import curve_of, held_against, settings_of
+from ..media.footage import Footage, find_footage, open_footage
+from ..media.h264 import FrameFile, frames_beside, retimed
+from ..media.lettering import strip
+from ..results.event_rows import HeldEvent
+from ..results.folder import Results
+from ..results.run_settings import curve_of, held_against, settings_of
 from .contact_sheet import time_at
 from .cutting import wanted_frames
-from .lettering import strip
 from .make import ClipsConfig
 
 WIDTH_PX, HEIGHT_PX, LETTERS_PX = 640, 360, 16

@@ -12,28 +12,35 @@ from typing import TYPE_CHECKING
 import click
 
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
-from vad_pipeline.extract.shards import write_bytes
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.shards import write_bytes
 
-from ..detection import DetectConfig, choose_entries, detect_archive, run_head
-from ..evaluation import EVALUATION_NAME, FIGURE_NAME, EvaluateConfig, Evaluated, evaluate_results, write_evaluation
-from ..extraction import extract_archive
-from ..extractor import ExtractConfig, Extractor
-from ..outcomes import Stopwatch
+from ..archive.detect_job import DetectConfig, choose_entries, detect_archive, run_head
+from ..archive.extract_job import extract_archive
+from ..archive.loop import RunSummary
+from ..archive.outcomes import Stopwatch
+from ..archive.selection import SelectionConfig, find_sources, select_held
 from ..progress import Progress
-from ..report.page import FOLDER as REPORT_FOLDER
-from ..report.page import ReportConfig, write_report
-from ..results import EVENTS_NAME, HEAD_NAME, Results
-from ..run import RunSummary
-from ..selection import SelectionConfig, find_sources, select_held
-from ..train.run import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_NAME, TrainRun
+from ..results.figures import (
+    EVALUATION_NAME,
+    FIGURE_NAME,
+    EvaluateConfig,
+    Evaluated,
+    evaluate_results,
+    write_evaluation,
+)
+from ..results.folder import EVENTS_NAME, HEAD_NAME, Results
+from ..review.page import FOLDER as REPORT_FOLDER
+from ..review.page import ReportConfig, write_report
+from ..train.run_folder import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_NAME, TrainRun
 from .scenes import CATEGORIES, NORMAL, ArchiveConfig, render_archive
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotations import VideoAnnotation
 
-    from ..train.training import TrainResult
+    from ..train.fitting import TrainResult
 
 LIKE = "quick"
 PRETRAINED = "random:0"
@@ -159,8 +166,8 @@ def _extract(places: Places, extractor: Extractor, say: Say, *, quiet: bool) -> 
 
 def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingStore, say: Say) -> TrainResult:
     """Train on the train split's labels, some of its videos held out to choose weights and threshold."""
-    from ..train.setup import TrainOptions, prepare
-    from ..train.training import run_config, train_one
+    from ..train.fitting import run_config, train_one
+    from ..train.prepare import TrainOptions, prepare
 
     write_bytes(places.categories, "".join(f"{name}\n" for name in ("name", NORMAL, *CATEGORIES)).encode())
     options = TrainOptions(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.recipe import EMBEDDING_DIM
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.entry import Entry
 
 if TYPE_CHECKING:
     import torch

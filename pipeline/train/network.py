@@ -11,12 +11,12 @@ from vad_pipeline.extract.errors import ConfigError
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
-    from vad_pipeline.model.dsanet import DSANetConfig
-    from vad_pipeline.model.normality import NormalityConfig
+    from vad_pipeline.model.heads.dsanet import DSANetConfig
+    from vad_pipeline.model.heads.normality import NormalityConfig
     from vad_pipeline.model.trainable import TrainableDSANet
     from vad_pipeline.model.training import Training
 
-    from .training import TrainSetup
+    from .fitting import TrainSetup
 
 
 def build_network(setup: TrainSetup, say: Callable[[str], None]) -> TrainableDSANet:
@@ -46,7 +46,7 @@ def network_config(setup: TrainSetup) -> DSANetConfig:
         ConfigError: a window that the preset's attention cannot be laid over.
     """
     from vad_pipeline.model.categories import names
-    from vad_pipeline.model.dsanet import PRESETS
+    from vad_pipeline.model.heads.dsanet import PRESETS
 
     preset = PRESETS[setup.preset]
     window_len = setup.window_len or preset.window_len
@@ -58,7 +58,7 @@ def network_config(setup: TrainSetup) -> DSANetConfig:
 
 def normality_config(setup: TrainSetup) -> NormalityConfig:
     """The normality branch, as published but for what the setup says."""
-    from vad_pipeline.model.normality import NormalityConfig
+    from vad_pipeline.model.heads.normality import NormalityConfig
 
     return NormalityConfig(**setup.normality)
 

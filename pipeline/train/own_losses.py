@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import ConfigError
 
-from .training import RATE_NAMES
+from .fitting import RATE_NAMES
 
 if TYPE_CHECKING:
     from vad_pipeline.model.losses import Loss

@@ -12,12 +12,12 @@ from vad_pipeline.eval.annotations import VideoAnnotation
 from vad_pipeline.eval.evaluation import evaluate
 from vad_pipeline.eval.metrics import roc_auc
 from vad_pipeline.eval.thresholds import calibrate_threshold
-from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
 
-from ..detect_video import curve_of
+from ..archive.detect_video import curve_of
 from .data import TrainingVideo
 
 if TYPE_CHECKING:

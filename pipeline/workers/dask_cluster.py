@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vad_pipeline.extract.errors import ConfigError
 
-from .executors import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, fill, with_second_chance
+from .base import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, fill, with_second_chance
 from .remote import do_remotely
 
 if TYPE_CHECKING:

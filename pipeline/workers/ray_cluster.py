@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from vad_pipeline.extract.errors import ConfigError
 
-from .executors import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, fill, with_second_chance
+from .base import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, fill, with_second_chance
 from .remote import do_remotely
 
 Item = TypeVar("Item")

@@ -7,7 +7,7 @@ import signal
 import threading
 from typing import Any
 
-from .executors import Attempt, TimedOut, Work, attempt
+from .base import Attempt, TimedOut, Work, attempt
 
 FAREWELL_SECONDS = 1.0  # for a result to leave before its process ends
 _one_at_a_time = threading.Lock()  # one encoder a process, whatever the worker's number of threads

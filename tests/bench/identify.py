@@ -20,12 +20,12 @@ import numpy as np
 from released_features import drawn_setting, encoded_again, panned_video, released_features
 from toy_tower import write_toy_tower
 
-from vad_pipeline.extract.encoder import ClipEncoder
-from vad_pipeline.extract.encoder_config import EncoderConfig
-from vad_pipeline.extract.identify import VERDICTS, Identification, identify
-from vad_pipeline.extract.reader import PyavReader
-from vad_pipeline.extract.released import Released
-from vad_pipeline.extract.settings import Setting, converted, snippet_frames
+from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.embed.encoder import ClipEncoder
+from vad_pipeline.extract.embed.encoder_config import EncoderConfig
+from vad_pipeline.extract.verify.identify import VERDICTS, Identification, identify
+from vad_pipeline.extract.verify.released import Released
+from vad_pipeline.extract.verify.settings import Setting, converted, snippet_frames
 
 ROUNDED = 5e-4  # float16 moves a row by 3e-4 of its length; another interpolation by ten times as much
 

@@ -26,9 +26,9 @@ import h5py
 import numpy as np
 from toy_tower import write_toy_tower
 
-from vad_pipeline.extract import upkeep
-from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.pipeline.results import Results
+from vad_pipeline.extract.store import upkeep
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.pipeline.results.folder import Results
 
 MAIN = [sys.executable, "-c", "from vad_pipeline.pipeline.cli import main; main()"]
 

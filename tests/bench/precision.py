@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from measure import machine, table
 
-from vad_pipeline.extract import openvino_tower
-from vad_pipeline.extract.encoder import ClipEncoder, multiplies_bf16
-from vad_pipeline.extract.encoder_config import EncoderConfig
-from vad_pipeline.extract.geometry import crop_frames
-from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.embed import openvino_tower
+from vad_pipeline.extract.embed.encoder import ClipEncoder, multiplies_bf16
+from vad_pipeline.extract.embed.encoder_config import EncoderConfig
+from vad_pipeline.extract.embed.geometry import crop_frames
+from vad_pipeline.extract.embed.sampling import sample_stream
 from vad_pipeline.extract.recipe import NAMED_RECIPES
-from vad_pipeline.extract.sampling import sample_stream
 from vad_pipeline.model.checkpoint import load_checkpoint, seeded_checkpoint
 from vad_pipeline.model.scoring import Scorer
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from vad_pipeline.extract.encoder import ClipEncoder
-from vad_pipeline.extract.settings import FRAMES, NORMALISED, SIZES, Pixels, Setting
+from vad_pipeline.extract.embed.encoder import ClipEncoder
+from vad_pipeline.extract.verify.settings import FRAMES, NORMALISED, SIZES, Pixels, Setting
 
 
 def drawn_setting(rng: random.Random) -> Setting:

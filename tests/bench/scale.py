@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights, model_identity
+from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights, model_identity
+from vad_pipeline.extract.files import SourceFile, fingerprint
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.records import VideoEmbeddings
-from vad_pipeline.extract.shards import SHARD_BYTES, group_name
-from vad_pipeline.extract.source import SourceFile, fingerprint
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.shards import SHARD_BYTES, group_name
 
 FRAMES = 1600
 PER_SHARD = 600  # videos of this length in a shard of 128 MB

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vad_pipeline.extract.snippet_matrix import SnippetMatrix
-from vad_pipeline.model.search import scores, top_moments
+from vad_pipeline.extract.store.snippet_matrix import SnippetMatrix
+from vad_pipeline.model.text_search import scores, top_moments
 
 PER_VIDEO = 100  # snippets
 BLOCK = 50_000

@@ -25,18 +25,18 @@ import numpy as np
 import torch
 from measure import in_turn, machine, matrix_gflops, openvino_gflops, table
 
-from vad_pipeline.extract import openvino_tower
-from vad_pipeline.extract.decoders import open_auto
-from vad_pipeline.extract.embed import _snippet_crops, embed_video
-from vad_pipeline.extract.encoder import ClipEncoder, multiplies_bf16, resolve_device
-from vad_pipeline.extract.encoder_config import EncoderConfig
-from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.extract.decode.decoders import open_auto
+from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.embed import openvino_tower
+from vad_pipeline.extract.embed.embed_video import _snippet_crops, embed_video
+from vad_pipeline.extract.embed.encoder import ClipEncoder, multiplies_bf16, resolve_device
+from vad_pipeline.extract.embed.encoder_config import EncoderConfig
+from vad_pipeline.extract.embed.still import StillScenes
 from vad_pipeline.extract.recipe import NAMED_RECIPES, SNIPPET_LEN
-from vad_pipeline.extract.still import StillScenes
 from vad_pipeline.model.categories import CATEGORIES
 from vad_pipeline.model.checkpoint import Checkpoint
-from vad_pipeline.model.dsanet import PRESETS
-from vad_pipeline.model.normality import NormalityConfig
+from vad_pipeline.model.heads.dsanet import PRESETS
+from vad_pipeline.model.heads.normality import NormalityConfig
 from vad_pipeline.model.scoring import Scorer
 from vad_pipeline.model.trainable import TrainableDSANet
 

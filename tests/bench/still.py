@@ -26,13 +26,13 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vad_pipeline.extract.embed import embed_video
-from vad_pipeline.extract.encoder import ClipEncoder
-from vad_pipeline.extract.encoder_config import EncoderConfig
-from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.embed.embed_video import embed_video
+from vad_pipeline.extract.embed.encoder import ClipEncoder
+from vad_pipeline.extract.embed.encoder_config import EncoderConfig
+from vad_pipeline.extract.embed.sampling import sample_stream
+from vad_pipeline.extract.embed.still import StillScenes
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES, Recipe
-from vad_pipeline.extract.sampling import sample_stream
-from vad_pipeline.extract.still import StillScenes
 
 CLIPS = ("vtest.avi", "ucf/Normal_Videos_015_x264.mp4", "ucf/Burglary033_x264.mp4")
 FRAMES = {"quick": None, "vadclip": 320}  # read of each video; None: all

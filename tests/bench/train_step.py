@@ -15,11 +15,11 @@ from as_written import TrainingAsWritten
 from measure import in_turn, machine, table
 from torch.nn import functional
 
-from vad_pipeline.extract.encoder import multiplies_bf16
+from vad_pipeline.extract.embed.encoder import multiplies_bf16
 from vad_pipeline.model.categories import CATEGORIES
-from vad_pipeline.model.dsanet import PRESETS
+from vad_pipeline.model.heads.dsanet import PRESETS
+from vad_pipeline.model.heads.normality import NormalityConfig
 from vad_pipeline.model.losses import TrainingBatch
-from vad_pipeline.model.normality import NormalityConfig
 from vad_pipeline.model.trainable import TrainableDSANet
 from vad_pipeline.model.training import TRAINING_PRESETS, Schedule, Training
 

@@ -9,8 +9,8 @@ import pytest
 from vad_pipeline.eval.annotations import read_annotations
 from vad_pipeline.eval.evaluation import evaluate
 from vad_pipeline.eval.truth import KNOWN_TRUTHS, known_truth
-from vad_pipeline.extract.exchange import read_list, split_name
 from vad_pipeline.extract.names import strip_suffix
+from vad_pipeline.extract.store.exchange import read_list, split_name
 from vad_pipeline.model.categories import UCF_CRIME, XD_VIOLENCE, names
 
 LEN = 16

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vad_pipeline.extract.device_frame import DeviceFrame
+from vad_pipeline.extract.decode.device_frame import DeviceFrame
+from vad_pipeline.extract.decode.reader import PyavFrame, PyavReader
+from vad_pipeline.extract.embed.geometry import crop_frames, crop_on_device
 from vad_pipeline.extract.errors import NvdecFailed
-from vad_pipeline.extract.geometry import crop_frames, crop_on_device
-from vad_pipeline.extract.reader import PyavFrame, PyavReader
 
 MEAN_LEVELS = 2  # grey levels to swscale, on average over a picture
 FULL, LIMITED = 2, 1  # AVColorRange

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.embed import Prefetched, embed_video
+from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.embed.embed_video import Prefetched, embed_video
+from vad_pipeline.extract.embed.geometry import crop_frames
+from vad_pipeline.extract.embed.sampling import sample_positions, snippet_bounds
 from vad_pipeline.extract.errors import EmptyVideoError, VideoDecodeError
-from vad_pipeline.extract.geometry import crop_frames
-from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
-from vad_pipeline.extract.sampling import sample_positions, snippet_bounds
 
 FLOAT16_STEP = 2.0**-10  # relative
 
@@ -167,8 +167,8 @@ def test_low_precision_on_real_clips(shared, toy_model):
 
     Around a still clip's own mean, random weights leave little but rounding: tests/bench/precision.py reports that too.
     """
-    from vad_pipeline.extract.encoder import ClipEncoder
-    from vad_pipeline.extract.encoder_config import EncoderConfig
+    from vad_pipeline.extract.embed.encoder import ClipEncoder
+    from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 
     recipe = NAMED_RECIPES["quick"].recipe
     clips = ["ucf/RoadAccidents017_x264.mp4", "odd/survnofight_nofi001.mp4", "ucf/Normal_Videos_063_x264.mp4"]
@@ -195,7 +195,7 @@ def test_low_precision_on_real_clips(shared, toy_model):
 
 
 def test_rows_do_not_depend_on_their_blocks(tmp_path, make_video, toy_encoder, monkeypatch):
-    from vad_pipeline.extract import embed
+    from vad_pipeline.extract.embed import embed_video as embed
 
     path, recipe = make_video(tmp_path / "a.mp4", n_frames=150), NAMED_RECIPES["quick"].recipe
     options = {"video_id": "a", "recipe": recipe, "crops": (0, 5), "encoder": toy_encoder}

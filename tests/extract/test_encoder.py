@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.encoder import ClipEncoder, resolve_precision
-from vad_pipeline.extract.encoder_config import EncoderConfig, load_weights, weight_warnings
+from vad_pipeline.extract.embed.encoder import ClipEncoder, resolve_precision
+from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights, weight_warnings
+from vad_pipeline.extract.embed.weights import read_weights, tower_sha256
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.weights import read_weights, tower_sha256
 
 
 def images(n: int, seed: int = 0) -> torch.Tensor:
@@ -214,7 +214,7 @@ def test_the_real_architecture_from_pixels_to_embedding():
     import open_clip
     from PIL import Image
 
-    from vad_pipeline.extract.geometry import crop_frames
+    from vad_pipeline.extract.embed.geometry import crop_frames
 
     model = "ViT-B-16-quickgelu"
     frame = np.asarray(Image.fromarray(images(1)[0, :, :9, :11].permute(1, 2, 0).numpy()).resize((320, 240)))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.exchange import export, find_file, import_list, split_name
 from vad_pipeline.extract.recipe import Recipe
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.exchange import export, find_file, import_list, split_name
 
 OPTIONS = {"recipe": Recipe(), "fps": Fraction(30)}
 

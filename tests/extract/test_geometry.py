@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
+from vad_pipeline.extract.embed.geometry import CROP_PX, VADCLIP_SIZE_PX, crop_frames, crop_origin, resized_size
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.geometry import CROP_PX, VADCLIP_SIZE_PX, crop_frames, crop_origin, resized_size
 
 ONE_GREY_LEVEL = 1
 
@@ -65,7 +65,7 @@ def test_vadclip_geometry_is_plain_bilinear(frames):
 
 
 def test_geometry_on_real_frames(shared):
-    from vad_pipeline.extract.decoders import READERS
+    from vad_pipeline.extract.decode.decoders import READERS
 
     for name, decoder in [
         ("ucf/RoadAccidents133_x264.mp4", "pyav"),

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.decoders import open_auto, open_nvdec
-from vad_pipeline.extract.embed import embed_video
-from vad_pipeline.extract.encoder import ClipEncoder
-from vad_pipeline.extract.encoder_config import EncoderConfig
+from vad_pipeline.extract.decode.decoders import open_auto, open_nvdec
+from vad_pipeline.extract.decode.reader import PyavReader, VideoInfo
+from vad_pipeline.extract.embed.embed_video import embed_video
+from vad_pipeline.extract.embed.encoder import ClipEncoder
+from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 from vad_pipeline.extract.errors import NvdecFailed
-from vad_pipeline.extract.reader import PyavReader, VideoInfo
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 
 pytestmark = pytest.mark.gpu

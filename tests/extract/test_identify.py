@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vad_pipeline.extract.embed import embed_video
+from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.embed.embed_video import embed_video
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.identify import KEPT_BYTES, _affordable_rows, identify
-from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.extract.recipe import Recipe
-from vad_pipeline.extract.released import Released
-from vad_pipeline.extract.settings import Setting
+from vad_pipeline.extract.verify.identify import KEPT_BYTES, _affordable_rows, identify
+from vad_pipeline.extract.verify.released import Released
+from vad_pipeline.extract.verify.settings import Setting
 
 others = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "bench" / "released_features.py")))
 N_FRAMES = 260

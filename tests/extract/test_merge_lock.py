@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from vad_pipeline.extract import merge_lock
 from vad_pipeline.extract.errors import StoreError
-from vad_pipeline.extract.merge_lock import LOCK_NAME, SILENT_SECONDS, merging
+from vad_pipeline.extract.store import merge_lock
+from vad_pipeline.extract.store.merge_lock import LOCK_NAME, SILENT_SECONDS, merging
 
 
 def test_one_at_a_time(tmp_path):
@@ -28,7 +28,7 @@ def test_another_process_with_the_holders_number_is_not_the_holder(tmp_path):
 
 def test_a_dead_holder_on_this_host_is_no_holder(tmp_path):
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom vad_pipeline.extract.merge_lock import merging\n"
+        "import os, sys\nfrom pathlib import Path\nfrom vad_pipeline.extract.store.merge_lock import merging\n"
         "with merging(Path(sys.argv[1])): os._exit(1)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)])

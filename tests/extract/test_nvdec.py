@@ -9,15 +9,15 @@ import pytest
 import torch
 from av.codec.hwaccel import HWAccel
 
-from vad_pipeline.extract import decoders, reader
-from vad_pipeline.extract.decoders import open_auto, open_in_software, open_nvdec
-from vad_pipeline.extract.device_failure import stopping_where_the_device_fails
-from vad_pipeline.extract.device_frame import DeviceFrame
-from vad_pipeline.extract.embed import embed_video
-from vad_pipeline.extract.encoder import resolve_device
-from vad_pipeline.extract.encoder_config import LANE_VARIABLE
+from vad_pipeline.extract.decode import decoders, reader
+from vad_pipeline.extract.decode.decoders import open_auto, open_in_software, open_nvdec
+from vad_pipeline.extract.decode.device_frame import DeviceFrame
+from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.embed.device import stopping_where_the_device_fails
+from vad_pipeline.extract.embed.embed_video import embed_video
+from vad_pipeline.extract.embed.encoder import resolve_device
+from vad_pipeline.extract.embed.encoder_config import LANE_VARIABLE
 from vad_pipeline.extract.errors import DeviceFailed, EmptyVideoError, NvdecFailed, VideoOpenError
-from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 
 

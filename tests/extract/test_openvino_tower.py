@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract import encoder as encoder_module
-from vad_pipeline.extract import openvino_tower, shards
-from vad_pipeline.extract.encoder import ClipEncoder, resolve_runtime
-from vad_pipeline.extract.encoder_config import EncoderConfig
+from vad_pipeline.extract.embed import encoder as encoder_module
+from vad_pipeline.extract.embed import openvino_tower
+from vad_pipeline.extract.embed.encoder import ClipEncoder, resolve_runtime
+from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store import shards
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 pytest.importorskip("openvino")
 RELATIVE_ERROR = 1e-4  # of fp32 on another runtime
@@ -69,8 +70,8 @@ def test_vit_b_16_is_that_of_torch(crops):
 def test_nobody_is_told(toy_model, tmp_path):
     """OpenVINO's telemetry forks at every import and conversion, and the process waits for the forks at its end."""
     code = (
-        "import multiprocessing, sys, torch; from vad_pipeline.extract.encoder import ClipEncoder;"
-        "from vad_pipeline.extract.encoder_config import EncoderConfig;"
+        "import multiprocessing, sys, torch; from vad_pipeline.extract.embed.encoder import ClipEncoder;"
+        "from vad_pipeline.extract.embed.encoder_config import EncoderConfig;"
         f"config = EncoderConfig({toy_model!r}, 'random:0', device='cpu', precision='fp32', runtime='openvino');"
         "ClipEncoder(config).encode(torch.zeros((1, 3, 224, 224), dtype=torch.uint8));"
         "assert not [name for name in sys.modules if name.startswith('openvino_telemetry')], 'imported';"

@@ -10,11 +10,11 @@ import av
 import numpy as np
 import pytest
 
-from vad_pipeline.extract.decoders import READERS
-from vad_pipeline.extract.decord_reader import DecordReader
+from vad_pipeline.extract.decode.decoders import READERS
+from vad_pipeline.extract.decode.decord_reader import DecordReader
+from vad_pipeline.extract.decode.reader import PyavReader, decoding_threads, quarter_turns
+from vad_pipeline.extract.decode.timeline import timeline
 from vad_pipeline.extract.errors import VideoDecodeError, VideoError
-from vad_pipeline.extract.reader import PyavReader, decoding_threads, quarter_turns
-from vad_pipeline.extract.timeline import timeline
 
 DECORD_ACCEPTS = [
     "odd/decord_flipping_a_pancake.mkv",
@@ -202,7 +202,7 @@ def test_decord_is_refused_where_it_is_wrong(shared, name):
 
 
 def test_a_decord_that_hangs_is_killed(tmp_path, make_video, monkeypatch):
-    monkeypatch.setattr("vad_pipeline.extract.decord_reader.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("vad_pipeline.extract.decode.decord_reader.STALL_SECONDS", 0.5)
     path = make_video(tmp_path / "a.mp4")
     reader = DecordReader(path)
     reader._child.kill()

@@ -5,8 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vad_pipeline.extract.embed.sampling import (
+    n_snippets,
+    sample_positions,
+    sample_stream,
+    snippet_bounds,
+    snippet_seconds,
+)
 from vad_pipeline.extract.recipe import Recipe
-from vad_pipeline.extract.sampling import n_snippets, sample_positions, sample_stream, snippet_bounds, snippet_seconds
 
 
 @pytest.mark.parametrize("length", range(1, 17))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.geometry import crop_frames
+from vad_pipeline.extract.embed.geometry import crop_frames
 from vad_pipeline.extract.recipe import CROPS, GEOMETRIES, Recipe
-from vad_pipeline.extract.settings import FRAMES, Pixels, Setting, converted, n_rows, snippet_frames
+from vad_pipeline.extract.verify.settings import FRAMES, Pixels, Setting, converted, n_rows, snippet_frames
 
 
 def through_filter(frame_seconds: np.ndarray, rate: int) -> list[int]:

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract import embed
-from vad_pipeline.extract.embed import embed_video
+from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.embed import embed_video as embed
+from vad_pipeline.extract.embed.embed_video import embed_video
+from vad_pipeline.extract.embed.geometry import crop_frames
+from vad_pipeline.extract.embed.sampling import sample_positions, snippet_bounds
+from vad_pipeline.extract.embed.still import StillScenes, cell_sums, difference
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.geometry import crop_frames
-from vad_pipeline.extract.reader import PyavReader
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES, Recipe
 from vad_pipeline.extract.records import VideoInfo
-from vad_pipeline.extract.sampling import sample_positions, snippet_bounds
-from vad_pipeline.extract.still import StillScenes, cell_sums, difference
 
 FLOAT16_STEP = 2.0**-10  # relative
 SIZE = (240, 320)

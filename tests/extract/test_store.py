@@ -14,14 +14,14 @@ import h5py
 import numpy as np
 import pytest
 
-from vad_pipeline.extract import shards, upkeep
-from vad_pipeline.extract import store as store_module
 from vad_pipeline.extract.errors import ConfigError, GoneFromStore, StoreError
+from vad_pipeline.extract.files import SourceFile, fingerprint
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.records import VideoEmbeddings, VideoInfo
-from vad_pipeline.extract.source import SourceFile, fingerprint
-from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.extract.stored import write_copy
+from vad_pipeline.extract.store import embedding_store as store_module
+from vad_pipeline.extract.store import shards, upkeep
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.stored import write_copy
 
 RECIPE = Recipe(weights="random:0")
 
@@ -81,7 +81,7 @@ def test_a_shard_is_plain_hdf5_as_the_contract_has_it(store, tmp_path):
 
 def test_what_is_taken_in_is_found_before_and_after_it_is_indexed(store, tmp_path, monkeypatch):
     source = source_file(tmp_path)
-    monkeypatch.setattr("vad_pipeline.extract.store.BATCH_SECONDS", 1e9)
+    monkeypatch.setattr("vad_pipeline.extract.store.embedding_store.BATCH_SECONDS", 1e9)
     entry = put(store, video("a", crops=(0, 5)), source)
     for _ in range(2):
         assert store.entry("a", RECIPE.recipe_id) == entry and entry.crop_numbers == (0, 5)

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vad_pipeline.extract.timeline import FALLBACK_FPS, median_rate, timeline
+from vad_pipeline.extract.decode.timeline import FALLBACK_FPS, median_rate, timeline
 
 
 def test_good_timestamps_pass_untouched():

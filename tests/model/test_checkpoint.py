@@ -13,11 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.files import fingerprint
 from vad_pipeline.extract.recipe import NAMED_RECIPES
-from vad_pipeline.extract.source import fingerprint
 from vad_pipeline.model import tensorfile
 from vad_pipeline.model.checkpoint import CheckpointError, convert, load_checkpoint, save_checkpoint, seeded_checkpoint
-from vad_pipeline.model.dsanet import PRESETS
+from vad_pipeline.model.heads.dsanet import PRESETS
 from vad_pipeline.model.initial import load_initial
 from vad_pipeline.model.published import model_names, published_shapes
 from vad_pipeline.model.tensorfile import check_shapes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.model.dsanet import DSANetOutput
+from vad_pipeline.model.heads.dsanet import DSANetOutput
 from vad_pipeline.model.losses import LOSSES, TrainingBatch, top_k_mean
 
 C, T, D = 5, 40, 8

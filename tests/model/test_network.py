@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vad_pipeline.model.categories import CATEGORIES
-from vad_pipeline.model.dsanet import PRESETS, DSANet, DSANetConfig, DSANetOutput, probabilities
+from vad_pipeline.model.heads.dsanet import PRESETS, DSANet, DSANetConfig, DSANetOutput, probabilities
 from vad_pipeline.model.layers import TransformerBlock, distance_adjacency, similarity_adjacency
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vad_pipeline.model.normality import CrossAttention, NormalityBranch, NormalityConfig
+from vad_pipeline.model.heads.normality import CrossAttention, NormalityBranch, NormalityConfig
 
 WIDTH, HEADS = 16, 2
 

@@ -10,9 +10,9 @@ import torch
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.model.categories import Category
-from vad_pipeline.model.dsanet import PRESETS
+from vad_pipeline.model.heads.dsanet import PRESETS
+from vad_pipeline.model.heads.normality import NormalityConfig
 from vad_pipeline.model.losses import LOSSES, TrainingBatch
-from vad_pipeline.model.normality import NormalityConfig
 from vad_pipeline.model.trainable import TrainableDSANet
 from vad_pipeline.model.training import TRAINING_PRESETS, Training, TrainingDiverged, fit, schedule_of
 

@@ -7,9 +7,9 @@ import open_clip
 import torch
 from safetensors import safe_open
 
+from vad_pipeline.extract.embed.weights import read_weights
+from vad_pipeline.extract.files import fingerprint
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
-from vad_pipeline.extract.source import fingerprint
-from vad_pipeline.extract.weights import read_weights
 
 
 def test_open_clip_loads_it_strictly(converted_ucf, clip_tensors):

@@ -11,8 +11,8 @@ from vad_pipeline.eval.annotations import read_annotations
 from vad_pipeline.eval.evaluation import evaluate
 from vad_pipeline.model.categories import XD_VIOLENCE
 from vad_pipeline.model.curve import AnomalyCurve
-from vad_pipeline.pipeline.results import Results, write_curve
-from vad_pipeline.pipeline.run_head import RunHead
+from vad_pipeline.pipeline.results.folder import Results, write_curve
+from vad_pipeline.pipeline.results.head import RunHead
 
 TOLERANCE = 1e-9
 FORMATS = {"ucf": "csv", "xd": "xd-violence"}  # some drawn videos have several categories: no UCF-Crime line can

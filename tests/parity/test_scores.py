@@ -9,7 +9,7 @@ import torch
 
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.model.checkpoint import load_checkpoint
-from vad_pipeline.model.dsanet import PRESETS, probabilities
+from vad_pipeline.model.heads.dsanet import PRESETS, probabilities
 from vad_pipeline.model.published import published_shapes
 from vad_pipeline.model.scoring import Scorer
 

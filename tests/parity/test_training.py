@@ -11,10 +11,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vad_pipeline.model.categories import CATEGORIES
-from vad_pipeline.model.dsanet import PRESETS
+from vad_pipeline.model.heads.dsanet import PRESETS
+from vad_pipeline.model.heads.normality import NormalityConfig
 from vad_pipeline.model.initial import clip_text_tower, load_initial, load_text_tower
 from vad_pipeline.model.losses import LOSSES, TrainingBatch
-from vad_pipeline.model.normality import NormalityConfig
 from vad_pipeline.model.published import model_names, normality_names, text_names
 from vad_pipeline.model.trainable import TrainableDSANet
 from vad_pipeline.model.training import TRAINING_PRESETS, Schedule, Training

@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import save_file
 
 from vad_pipeline.model.curve import AnomalyCurve
-from vad_pipeline.model.dsanet import PRESETS
+from vad_pipeline.model.heads.dsanet import PRESETS
 from vad_pipeline.model.published import clip_text_names
 from vad_pipeline.model.text import TextEncoder
-from vad_pipeline.pipeline.results import Results, write_curve
-from vad_pipeline.pipeline.run_head import RunHead
+from vad_pipeline.pipeline.results.folder import Results, write_curve
+from vad_pipeline.pipeline.results.head import RunHead
 
 N_NORMAL = N_ANOMALOUS = 10
 LABELS = ("Explosion", "Fighting")
@@ -58,10 +58,10 @@ def write_features(folder: Path, videos: dict[str, str]) -> Path:
 @pytest.fixture(scope="session")
 def labelled(tmp_path_factory) -> tuple[Path, Path]:
     """(store, LABELS): 20 videos of two crops, two kinds of anomaly."""
-    from vad_pipeline.extract import upkeep
-    from vad_pipeline.extract.exchange import import_list
     from vad_pipeline.extract.recipe import NAMED_RECIPES
-    from vad_pipeline.extract.store import EmbeddingStore
+    from vad_pipeline.extract.store import upkeep
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+    from vad_pipeline.extract.store.exchange import import_list
 
     folder = tmp_path_factory.mktemp("labelled")
     videos = {f"n{i}": "Normal" for i in range(N_NORMAL)}

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.merge_lock import LOCK_NAME, _holder
-from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.pipeline.limits import FailureLimit
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.merge_lock import LOCK_NAME, _holder
+from vad_pipeline.pipeline.archive.limits import FailureLimit
 
 N_GOOD = 5
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.pipeline.clips import make, manifest
 from vad_pipeline.pipeline.clips.contact_sheet import time_at
 from vad_pipeline.pipeline.clips.manifest import COLUMNS
-from vad_pipeline.pipeline.clock import Clock
-from vad_pipeline.pipeline.footage import MediaRoots, frame_index
-from vad_pipeline.pipeline.results import Results, write_curve
-from vad_pipeline.pipeline.run_settings import RunSettings
+from vad_pipeline.pipeline.media.footage import MediaRoots, frame_index
+from vad_pipeline.pipeline.results.clock import Clock
+from vad_pipeline.pipeline.results.folder import Results, write_curve
+from vad_pipeline.pipeline.results.run_settings import RunSettings
 
 LONG_GOP = dict(gop=250, bframes=3)
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.pipeline.clock import Clock
-from vad_pipeline.pipeline.results import Results
-from vad_pipeline.pipeline.run_head import RunHead
+from vad_pipeline.pipeline.results.clock import Clock
+from vad_pipeline.pipeline.results.folder import Results
+from vad_pipeline.pipeline.results.head import RunHead
 
 EXAMPLE = "{camera}/%Y-%m-%d/%H-%M-%S"
 

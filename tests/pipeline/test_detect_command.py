@@ -17,13 +17,13 @@ import h5py
 import numpy as np
 import pytest
 
-from vad_pipeline.extract import shards
-from vad_pipeline.extract.encoder_config import model_identity
+from vad_pipeline.extract.embed.encoder_config import model_identity
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store import shards
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.checkpoint import seeded_checkpoint
-from vad_pipeline.pipeline import detect_video
-from vad_pipeline.pipeline.detection import extract_command
+from vad_pipeline.pipeline.archive import detect_video
+from vad_pipeline.pipeline.archive.detect_job import extract_command
 
 ROOT = Path(__file__).parent.parent.parent
 FRAMES = {"a": 40, "cam/b": 1, "cam/c": 33}
@@ -395,7 +395,7 @@ def test_footage_that_fails_now_is_not_scored_from_before(archive, detect, tmp_p
 
 
 def test_another_runs_curves_are_in_the_events(archive, detect, tmp_path):
-    from vad_pipeline.pipeline.results import Results
+    from vad_pipeline.pipeline.results.folder import Results
 
     detect(archive / "a.mp4", "--threshold", "0")
     early = Results(tmp_path / "out")
@@ -451,7 +451,7 @@ def test_two_workers_make_the_curves_that_one_process_makes(archive, detect, tmp
 
 
 def test_curves_below_the_threshold_are_not_read_for_events(archive, detect, tmp_path, run_cli, monkeypatch):
-    from vad_pipeline.pipeline.results import Results
+    from vad_pipeline.pipeline.results.folder import Results
 
     detect(archive)
     peaks = {name: float(curve["score"].max()) for name, curve in read_curves(tmp_path / "out").items()}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vad_pipeline.model.curve import AnomalyCurve
-from vad_pipeline.pipeline.results import Results, write_curve
-from vad_pipeline.pipeline.run_head import RunHead
+from vad_pipeline.pipeline.results.folder import Results, write_curve
+from vad_pipeline.pipeline.results.head import RunHead
 
 CATEGORIES = ("Normal", "Abuse", "RoadAccidents")
 LINES = "a.mp4  Abuse  32  64  -1  -1\nb  RoadAccidents  0  40  -1  -1\nn  Normal  -1  -1  -1  -1\n"

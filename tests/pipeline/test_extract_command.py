@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from vad_pipeline.extract import upkeep
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store import upkeep
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_quiet_shows_failures_only(tmp_path, make_video, extract):
 
 
 def test_an_unexpected_error_costs_one_video(tmp_path, make_video, extract, monkeypatch):
-    import vad_pipeline.extract.embed as embed
+    import vad_pipeline.extract.embed.embed_video as embed
 
     for name in "ab":
         make_video(tmp_path / "raw" / f"{name}.mp4", seed=ord(name))
@@ -293,7 +293,7 @@ def test_an_unexpected_error_costs_one_video(tmp_path, make_video, extract, monk
 
 
 def test_ten_unexpected_errors_in_a_row_stop_the_run(tmp_path, make_video, extract, monkeypatch):
-    import vad_pipeline.extract.embed as embed
+    import vad_pipeline.extract.embed.embed_video as embed
 
     make_video(tmp_path / "raw" / "0.mp4")
     for index in range(1, 15):
@@ -308,7 +308,7 @@ def test_ten_unexpected_errors_in_a_row_stop_the_run(tmp_path, make_video, extra
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(tmp_path, make_video, extract, monkeypatch):
-    from vad_pipeline.extract import shards
+    from vad_pipeline.extract.store import shards
 
     for name in "abc":
         make_video(tmp_path / "raw" / f"{name}.mp4", seed=ord(name))

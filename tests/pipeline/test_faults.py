@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
-from vad_pipeline.extract import catalogue, catalogue_place, shards, upkeep
 from vad_pipeline.extract.errors import StoreError
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store import catalogue, catalogue_place, shards, upkeep
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 N_VIDEOS = 8
 
@@ -217,7 +217,7 @@ def test_a_locked_catalogue_keeps_no_run_from_going_on(made, tmp_path, monkeypat
     import sqlite3
 
     monkeypatch.setattr(catalogue, "LOCK_SECONDS", 0.1)
-    monkeypatch.setattr("vad_pipeline.extract.store.BATCH_SECONDS", 0)
+    monkeypatch.setattr("vad_pipeline.extract.store.embedding_store.BATCH_SECONDS", 0)
     shutil.copytree(made, tmp_path / "S")
     with EmbeddingStore(tmp_path / "S") as store, sqlite3.connect(store.catalogue.path, isolation_level=None) as other:
         entry = store.entries()[0]

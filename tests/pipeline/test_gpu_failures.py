@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.encoder import ClipEncoder
-from vad_pipeline.extract.encoder_config import LANE_VARIABLE, model_identity
+from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.embed.encoder import ClipEncoder
+from vad_pipeline.extract.embed.encoder_config import LANE_VARIABLE, model_identity
 from vad_pipeline.extract.errors import NvdecFailed
-from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.extract.extractor import Extractor
 from vad_pipeline.extract.recipe import NAMED_RECIPES
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.checkpoint import seeded_checkpoint
 from vad_pipeline.model.scoring import Scorer
-from vad_pipeline.pipeline.extractor import Extractor
-from vad_pipeline.pipeline.workers.executors import ExecutorConfig, Work, run
+from vad_pipeline.pipeline.workers.base import ExecutorConfig, Work, run
 
 
 class GivesUp(PyavReader):

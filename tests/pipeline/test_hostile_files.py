@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 
 class Payload:
@@ -207,7 +207,8 @@ def test_a_giant_frame_hits_the_limit_instead_of_the_memory(tmp_path, extract, s
         packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1)
         container.mux(packet)
     look = (
-        "import sys; from vad_pipeline.extract.preflight import preflight; print(preflight('bomb', sys.argv[1]).code)\n"
+        "import sys; from vad_pipeline.extract.decode.preflight import preflight\n"
+        "print(preflight('bomb', sys.argv[1]).code)\n"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     seen = subprocess.run([sys.executable, "-c", look, path], capture_output=True, text=True, check=True).stdout.split()

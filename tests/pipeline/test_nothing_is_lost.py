@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from vad_pipeline.extract import upkeep
-from vad_pipeline.extract.catalogue import Catalogue
 from vad_pipeline.extract.errors import StoreError
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store import upkeep
+from vad_pipeline.extract.store.catalogue import Catalogue
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def test_imported_features_are_not_replaced_silently(tmp_path, make_video, run_c
         recipe = opened.entries()[0].recipe_id
     from dataclasses import replace
 
-    from vad_pipeline.extract.encoder_config import model_identity
-    from vad_pipeline.extract.exchange import import_list
+    from vad_pipeline.extract.embed.encoder_config import model_identity
     from vad_pipeline.extract.recipe import Recipe
+    from vad_pipeline.extract.store.exchange import import_list
 
     toy = replace(Recipe(weights="random:0"), model=model_identity(toy_model))
     with EmbeddingStore(tmp_path / "S") as opened:
@@ -163,7 +163,7 @@ def test_one_damaged_group_costs_only_its_video(tmp_path, make_video, extract, r
 def test_a_locked_catalogue_is_not_taken_for_damage(tmp_path, monkeypatch):
     import sqlite3
 
-    from vad_pipeline.extract import catalogue
+    from vad_pipeline.extract.store import catalogue
 
     monkeypatch.setattr(catalogue, "LOCK_SECONDS", 0.1)
     EmbeddingStore(tmp_path / "S", create=True).close()
@@ -199,8 +199,8 @@ def test_several_runs_may_start_on_a_new_store(tmp_path):
 
 def test_merging_while_another_run_adds(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((2, 512), np.float16))
-    from vad_pipeline.extract.exchange import import_list
     from vad_pipeline.extract.recipe import Recipe
+    from vad_pipeline.extract.store.exchange import import_list
 
     def add(names) -> None:
         for name in names:
@@ -222,7 +222,7 @@ def test_merging_while_another_run_adds(tmp_path):
 
 
 def test_a_frame_that_turns_giant_is_refused(tmp_path, make_video, monkeypatch):
-    from vad_pipeline.extract import reader
+    from vad_pipeline.extract.decode import reader
     from vad_pipeline.extract.errors import VideoDecodeError
 
     small = make_video(tmp_path / "small.h264", n_frames=4)
@@ -253,7 +253,7 @@ def test_an_export_never_overwrites_or_leaves_its_folder(tmp_path, run_cli):
 
 
 def test_interrupts_leave_no_partial_file(tmp_path, monkeypatch):
-    from vad_pipeline.extract import shards
+    from vad_pipeline.extract.store import shards
 
     def interrupted(descriptor):
         os.kill(os.getpid(), signal.SIGINT)

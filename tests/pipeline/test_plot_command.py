@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vad_pipeline.pipeline.plot import EVENT, TRUTH, steps
+from vad_pipeline.pipeline.results.curve_plot import EVENT, TRUTH, steps
 
 TRUTH_CSV = "video,start_frame,end_frame,category\nb.mp4,8,24,Fighting\nother,1,2,Fighting\n"
 

@@ -8,10 +8,10 @@ import av
 import numpy as np
 import pytest
 
+from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.errors import ConfigError, VideoError
-from vad_pipeline.extract.reader import PyavReader
-from vad_pipeline.pipeline.preview import CLOCK_HZ, GOP_FRAMES, ticks
-from vad_pipeline.pipeline.proxy import browser_plays, write_proxy
+from vad_pipeline.pipeline.media.h264 import CLOCK_HZ, GOP_FRAMES, ticks
+from vad_pipeline.pipeline.media.proxy import browser_plays, write_proxy
 
 MILLISECOND = 1e-3
 

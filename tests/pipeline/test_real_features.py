@@ -2,7 +2,7 @@
 
 import shutil
 
-from vad_pipeline.pipeline.results import Results
+from vad_pipeline.pipeline.results.folder import Results
 
 
 def test_ten_real_videos_are_fitted(shared, text_tower, run_cli, tmp_path):

@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from vad_pipeline.pipeline.outcomes import OutcomeLog, VideoOutcome
-from vad_pipeline.pipeline.report.page import SCRIPTS, _head
-from vad_pipeline.pipeline.report.video_data import key_of
+from vad_pipeline.pipeline.archive.outcomes import OutcomeLog, VideoOutcome
+from vad_pipeline.pipeline.review.page import SCRIPTS, _head
+from vad_pipeline.pipeline.review.video_data import key_of
 
 
 def data_of(results, name: str) -> dict:
@@ -43,7 +43,7 @@ def test_a_page_with_all_that_it_needs(results, run_cli):
 
 
 def test_what_has_not_changed_is_kept_and_the_rest_is_made_anew(results, run_cli, draw_curve):
-    from vad_pipeline.pipeline.results import Results, write_curve
+    from vad_pipeline.pipeline.results.folder import Results, write_curve
 
     run_cli("report", results)
     data = results / "report" / "data"

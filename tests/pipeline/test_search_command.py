@@ -9,14 +9,14 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from vad_pipeline.extract.encoder_config import model_identity
+from vad_pipeline.extract.embed.encoder_config import model_identity
+from vad_pipeline.extract.files import SourceFile
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.records import VideoEmbeddings
-from vad_pipeline.extract.snippet_matrix import FOLDER, SnippetMatrix
-from vad_pipeline.extract.source import SourceFile
-from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.model.search import text_embeddings, top_moments
-from vad_pipeline.pipeline.report.video_data import key_of
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.snippet_matrix import FOLDER, SnippetMatrix
+from vad_pipeline.model.text_search import text_embeddings, top_moments
+from vad_pipeline.pipeline.review.video_data import key_of
 
 N_VIDEOS, N_SNIPPETS = 6, 40
 RUNNING, CALM = "a man running with a bag", "an empty street"
@@ -135,7 +135,7 @@ def test_searching_by_example_loads_no_text_tower(search, monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("a text tower was asked for")
 
-    monkeypatch.setattr("vad_pipeline.model.search.build_clip", refuse)
+    monkeypatch.setattr("vad_pipeline.model.text_search.build_clip", refuse)
     code, rows, err = search("--example", "v3@0:00:06.9", "--top", "2")
     assert code == 0 and rows, err
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.pipeline.selection import SelectionConfig, find_sources, select_held
+from vad_pipeline.pipeline.archive.selection import SelectionConfig, find_sources, select_held
 
 
 @pytest.fixture

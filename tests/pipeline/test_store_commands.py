@@ -124,7 +124,7 @@ def test_convert_refuses(tmp_path, run_cli, monkeypatch, arguments, words):
     ("error", "code"), [(ZeroDivisionError("x"), 70), (KeyboardInterrupt(), 130), (cli.Terminated(), 143)]
 )
 def test_exit_codes(tmp_path, run_cli, monkeypatch, error, code):
-    from vad_pipeline.extract import store
+    from vad_pipeline.extract.store import embedding_store as store
 
     def broken(*args, **kwargs):
         raise error

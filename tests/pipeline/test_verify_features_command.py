@@ -70,7 +70,7 @@ def test_a_device_that_fails_ends_the_run(archive, exported, verify, monkeypatch
     def fail(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("vad_pipeline.extract.identify.identify", fail)
+    monkeypatch.setattr("vad_pipeline.extract.verify.identify.identify", fail)
     code, _, err = verify(archive / "raw", exported() / "list.csv", "--like", "quick")
     assert code == 3 and err.count("the GPU is out of memory") == 1
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import ray
 
-from vad_pipeline.extract import upkeep
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.pipeline.extraction import extract_archive
-from vad_pipeline.pipeline.extractor import ExtractConfig, Extractor
-from vad_pipeline.pipeline.selection import SelectionConfig, find_sources
-from vad_pipeline.pipeline.workers.executors import ExecutorConfig, ExecutorUnavailable, TimedOut, Work, run
+from vad_pipeline.extract.extractor import ExtractConfig, Extractor
+from vad_pipeline.extract.store import upkeep
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.pipeline.archive.extract_job import extract_archive
+from vad_pipeline.pipeline.archive.selection import SelectionConfig, find_sources
+from vad_pipeline.pipeline.workers.base import ExecutorConfig, ExecutorUnavailable, TimedOut, Work, run
 
 N_VIDEOS = 6
 
@@ -84,7 +84,7 @@ def faulty_reader(tmp_path):
         import signal
         import time
 
-        from vad_pipeline.extract.reader import PyavReader
+        from vad_pipeline.extract.decode.reader import PyavReader
 
         name = os.path.basename(path)
         if os.path.exists(faulty):
@@ -129,7 +129,7 @@ def one_death_reader(tmp_path):
         import os
         import signal
 
-        from vad_pipeline.extract.reader import PyavReader
+        from vad_pipeline.extract.decode.reader import PyavReader
 
         if os.path.basename(path) == "v1.mp4" and not os.path.exists(killed):
             open(killed, "w").close()
@@ -285,7 +285,7 @@ def test_workers_that_never_come_up_stop_the_run():
 def test_workers_do_not_outlive_their_run(tmp_path):
     script = (
         "import os, sys, time\n"
-        "from vad_pipeline.pipeline.workers.executors import ExecutorConfig, Work, run\n"
+        "from vad_pipeline.pipeline.workers.base import ExecutorConfig, Work, run\n"
         "def do(path):\n"
         "    open(path, 'w').write(str(os.getpid())); time.sleep(1000)\n"
         "list(run(ExecutorConfig(workers=1), Work(lambda: None, do), [sys.argv[1]]))\n"
@@ -329,7 +329,7 @@ def test_options_that_contradict_each_other(options, words):
 
 
 def test_other_weights_on_a_worker_are_refused(tmp_path, toy_model):
-    from vad_pipeline.pipeline.extract_video import ExtractWork
+    from vad_pipeline.pipeline.archive.extract_video import ExtractWork
 
     config = ExtractConfig(like="quick", model=toy_model, pretrained="random:0", device="cpu")
     with pytest.raises(ConfigError, match="give all hosts the same file"):

@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 import pytest
 
-from vad_pipeline.extract.encoder_config import model_identity
+from vad_pipeline.extract.embed.encoder_config import model_identity
+from vad_pipeline.extract.files import SourceFile
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.records import VideoEmbeddings
-from vad_pipeline.extract.source import SourceFile
-from vad_pipeline.extract.store import EmbeddingStore
-from vad_pipeline.model.search import text_embeddings
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.model.text_search import text_embeddings
 
 CALM, EMPTY, FIGHT, FIRE = "people waiting for a train", "an empty platform", "people fighting", "a fire"
 N = 30

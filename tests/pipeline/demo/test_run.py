@@ -8,7 +8,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.pipeline.demo import run as demo
 from vad_pipeline.pipeline.demo.run import DemoConfig, run_demo
 from vad_pipeline.pipeline.demo.scenes import ArchiveConfig
-from vad_pipeline.pipeline.results import Results
+from vad_pipeline.pipeline.results.folder import Results
 
 TINY = ArchiveConfig(
     n_videos=8, seconds=8, fps=Fraction(8), width=96, height=72, seed=3, anomalous_share=0.75, test_share=0.4

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vad_pipeline.extract.source import readable
+from vad_pipeline.extract.files import readable
 from vad_pipeline.model.curve import AnomalyCurve
-from vad_pipeline.pipeline.report.page import ReportConfig, write_report
-from vad_pipeline.pipeline.results import Results, RunHead, write_curve
+from vad_pipeline.pipeline.results.folder import Results, RunHead, write_curve
+from vad_pipeline.pipeline.review.page import ReportConfig, write_report
 
 CATEGORIES = ("Normal", "Fighting", "Explosion", "Robbery")
 FPS = Fraction(25)

@@ -8,10 +8,10 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from vad_pipeline.extract.source import readable
-from vad_pipeline.pipeline.footage import MediaRoots
-from vad_pipeline.pipeline.report.media import as_bytes, link, moved
-from vad_pipeline.pipeline.report.playback import Playback
+from vad_pipeline.extract.files import readable
+from vad_pipeline.pipeline.media.footage import MediaRoots
+from vad_pipeline.pipeline.media.links import as_bytes, link, moved
+from vad_pipeline.pipeline.review.playback import Playback
 
 PAGE = Path("/data/results/report")
 NAMES = [

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from vad_pipeline.model.curve import AnomalyCurve, find_events
-from vad_pipeline.pipeline.report.event_tree import cells_of, event_table
-from vad_pipeline.pipeline.report.packing import packed_curve
+from vad_pipeline.pipeline.review.event_tree import cells_of, event_table
+from vad_pipeline.pipeline.review.packing import packed_curve
 
 N_CURVES = 60
 TYPES = {"f4": np.float32, "f8": np.float64, "u1": np.uint8, "u4": np.uint32}

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vad_pipeline.extract.reader import PyavReader
+from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.model.curve import AnomalyCurve, find_events
-from vad_pipeline.pipeline.report.video_data import key_of
-from vad_pipeline.pipeline.verdicts import read_verdicts
+from vad_pipeline.pipeline.results.verdicts import read_verdicts
+from vad_pipeline.pipeline.review.video_data import key_of
 
 THRESHOLDS = (0, 0.075, 0.3, 0.5, 0.501, 0.725, 0.9, 1)
 TRIES = 30  # a tenth of a second apart
@@ -407,7 +407,7 @@ def test_wall_clock_and_uncalibrated_scores_are_told(open_page, curves, make_rep
 
 
 def test_colleagues_verdicts_and_disagreements_are_shown(open_page, curves, make_report, tmp_path, ids):
-    from vad_pipeline.pipeline.verdicts import Verdict
+    from vad_pipeline.pipeline.results.verdicts import Verdict
 
     event = find_events(curves[ids["old"]], threshold=0.5)[0]
     fixed = (ids["old"], event.start_frame, event.end_frame, event.event_id)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.entry import Entry
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.model.windows import pool
 from vad_pipeline.pipeline.train.data import Rows, TrainingVideo, data_fingerprint, hold_out, join_labels
-from vad_pipeline.pipeline.train.setup import TrainOptions, prepare
-from vad_pipeline.pipeline.train.training import rows_of
+from vad_pipeline.pipeline.train.fitting import rows_of
+from vad_pipeline.pipeline.train.prepare import TrainOptions, prepare
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_video_without_the_crops_asked_for_is_missing(store, options, monkeypa
 
 
 def test_training_on_the_test_set_is_refused(store, options, tmp_path):
-    from vad_pipeline.pipeline.evaluation import EvaluateConfig
+    from vad_pipeline.pipeline.results.figures import EvaluateConfig
 
     (tmp_path / "truth.csv").write_text("video,start_frame,end_frame,category\nn0,,,Normal\na0,0,9,Explosion\n")
     test = EvaluateConfig(tmp_path / "truth.csv", "csv")

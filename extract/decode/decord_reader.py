@@ -1,0 +1,184 @@
+"""decord as a second decoder, in a process that can be killed, and held to what FFmpeg's packets say.
+
+decord 0.6 is known to miscount frames, to pick another stream, to distort 10-bit colour and to hang on some files. So
+it decodes in a subprocess (`python -m vad_pipeline.extract.decode.decord_reader FILE`: one JSON line, then raw RGB
+frames on standard output), and its frame count and size are checked against the packets; where they differ the file is
+refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from ..errors import VideoDecodeError
+from ..records import VideoInfo
+from .reader import PyavReader, open_container, video_stream
+from .timeline import timeline
+
+STALL_SECONDS = 60  # without a byte from decord: it hangs
+ADVICE = "use --decoder pyav"
+
+
+@dataclass(frozen=True, slots=True)
+class RgbFrame:
+    """A frame that arrived as pixels."""
+
+    pixels: np.ndarray
+
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        return self.pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Expected:
+    """What FFmpeg says of the file, without decoding more than its first frame."""
+
+    size_px: tuple[int, int]
+    raw_seconds: np.ndarray
+    header: int | None
+    fps: Fraction | None
+
+
+def _expect(path: str) -> _Expected:
+    reader = PyavReader(path)
+    try:
+        first = next(iter(reader), None)
+        if first is None:
+            reader.info()  # raises: encrypted or no_frames
+        if any(component.bits > 8 for component in first.frame.format.components):
+            raise VideoDecodeError(path, "not_a_video", f"decord distorts colours over 8 bits a channel; {ADVICE}")
+        height, width = first.rgb().shape[:2]
+    finally:
+        reader.close()
+    with open_container(path) as container:
+        stream = video_stream(container)
+        start = (container.start_time or 0) / av.time_base
+        shown = (p for p in container.demux(stream) if p.size and p.pts is not None and not p.is_discard)
+        times = sorted(float(p.pts * p.time_base) for p in shown)
+        return _Expected((width, height), np.array(times) - start, stream.frames or None, stream.average_rate)
+
+
+class DecordReader:
+    """Frames of one file through decord.
+
+    Raises:
+        VideoOpenError: as PyavReader.
+        VideoDecodeError: decord cannot be trusted with this file (code `not_a_video`), or hangs (`timeout`).
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = os.fspath(path)
+        self._expected = _expect(self.path)
+        self._n_frames = 0
+        # not a pipe: nobody reads it until the end, and a full one would block a talkative decoder
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "vad_pipeline.extract.decode.decord_reader", self.path],
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+
+    def __iter__(self) -> Iterator[RgbFrame]:
+        head = json.loads(self._line() or "{}")
+        if not head:
+            raise self._refusal(f"decord cannot open it ({self._last_words()})")
+        size_px = (head["width"], head["height"])
+        if size_px != self._expected.size_px:
+            raise self._refusal(f"decord shows {size_px} px where FFmpeg shows {self._expected.size_px}")
+        shape = (head["height"], head["width"], 3)
+        while data := self._read(shape[0] * shape[1] * 3):
+            self._n_frames += 1
+            yield RgbFrame(np.frombuffer(data, np.uint8).reshape(shape))
+        if self._n_frames != len(self._expected.raw_seconds) or self._child.wait() != 0:
+            raise self._refusal(
+                f"decord yields {self._n_frames} frames where the file holds {len(self._expected.raw_seconds)} packets"
+            )
+
+    def info(self) -> VideoInfo:
+        """What the packets say: their times stand for the frames, whose number is the same."""
+        expected = self._expected
+        seconds, fps, retimed = timeline(expected.raw_seconds, expected.fps)
+        return VideoInfo(
+            path=self.path,
+            n_frames=self._n_frames,
+            n_frames_header=expected.header,
+            fps=fps,
+            width=expected.size_px[0],
+            height=expected.size_px[1],
+            frame_seconds=seconds,
+            corrupt_packets=0,
+            retimed_frames=retimed,
+            warnings=(f"{retimed} frames retimed: their timestamps stand still, jump back or are missing",)
+            if retimed
+            else (),
+            route="decord cpu",
+        )
+
+    def close(self) -> None:
+        """End the subprocess, however it is doing."""
+        self._child.kill()
+        self._child.wait()
+        self._child.stdout.close()
+        self._errors.close()
+
+    def _refusal(self, why: str) -> VideoDecodeError:
+        return VideoDecodeError(self.path, "not_a_video", f"{why}; {ADVICE}")
+
+    def _last_words(self) -> str:
+        self._child.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:200] if lines else "no message"
+
+    def _some(self, n_bytes: int) -> bytes:
+        """Up to n_bytes; b"" at the end."""
+        ready, _, _ = select.select([self._child.stdout], [], [], STALL_SECONDS)
+        if not ready:
+            raise VideoDecodeError(self.path, "timeout", f"decord hangs ({STALL_SECONDS} s without a frame); {ADVICE}")
+        return os.read(self._child.stdout.fileno(), n_bytes)
+
+    def _line(self) -> bytes:
+        line = b""
+        while (byte := self._some(1)) and byte != b"\n":
+            line += byte
+        return line
+
+    def _read(self, n_bytes: int) -> bytearray | None:
+        data = bytearray()
+        while len(data) < n_bytes:
+            piece = self._some(n_bytes - len(data))
+            if not piece:
+                return None
+            data += piece
+        return data
+
+
+def _child(path: str) -> None:
+    """The subprocess: decode `path` with decord onto standard output."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever the library prints must not end up among the pixels
+    import decord
+
+    video = decord.VideoReader(path)
+    for index in range(len(video)):
+        pixels = video[index].asnumpy()
+        if index == 0:
+            out.write(json.dumps({"height": pixels.shape[0], "width": pixels.shape[1]}).encode() + b"\n")
+        out.write(pixels.tobytes())
+    out.flush()
+
+
+if __name__ == "__main__":
+    _child(sys.argv[1])

@@ -1,0 +1,291 @@
+"""PyAV reader: the frames of a video file in order, in one pass, without trusting its header.
+
+A reader is iterated once and then asked for `info()`. Its frames hand out pixels only when `rgb()` is called, so
+frames nobody samples are decoded (they must be counted) but never converted.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace
+
+from ..errors import EmptyVideoError, NvdecFailed, VideoDecodeError, VideoOpenError
+from ..files import SourceFile
+from ..records import VideoInfo
+from .timeline import faults, timeline
+
+MAX_FRAME_PX = 8192 * 4320  # a snippet's frames are held undecided: 16 of these are 850 MB in YUV 4:2:0
+MAX_DECODED_PX = 4 * MAX_FRAME_PX  # a decoder asks for no more memory than this needs, whatever a stream says
+DECODER_LIMITS = {"max_pixels": str(MAX_DECODED_PX)}
+TOO_LARGE = "frames of {}x{} px exceed 8192x4320; scale it down"
+HD_HEIGHT_PX = 720  # from here on untagged YUV is taken for BT.709
+THREADS_VARIABLE = "OMP_NUM_THREADS"  # this process's share of the cores, as torch reads it too
+UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
+
+
+class Frame(Protocol):
+    """One decoded frame."""
+
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8, rotated as a player shows it."""
+
+
+class Reader(Protocol):
+    """What `embed_video` needs of a decoder."""
+
+    path: str
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def info(self) -> VideoInfo:
+        """Once all frames are read: what the video turned out to be."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class PyavFrame:
+    """A decoded PyAV frame whose pixels are converted on demand."""
+
+    frame: av.VideoFrame
+    path: str
+    """Of the file."""
+
+    def rgb(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """(H, W, 3) uint8, rotated as a player shows it.
+
+        Args:
+            size: width and height to scale to, px, after rotation; None: the frame's own.
+
+        Raises:
+            VideoDecodeError: it decodes to something that cannot be shown.
+        """
+        source = Colorspace.ITU709 if untagged_hd(self.frame) else None
+        turns = quarter_turns(self.frame.rotation)
+        width, height = (size if turns % 2 == 0 else size[::-1]) if size else (None, None)
+        try:
+            # one thread: starting more for every frame takes longer than the conversion of a small one
+            scaled = self.frame.reformat(width, height, format="rgb24", src_colorspace=source, threads=1)
+            pixels = scaled.to_ndarray()
+        except av.error.FFmpegError as error:
+            what = f"{self.frame.width}x{self.frame.height} px, {self.frame.format.name}"
+            reason = f"a frame of it cannot be turned into RGB ({what}: {reason_of(error)}); copy or export it again"
+            raise VideoDecodeError(self.path, "no_frames", reason) from error
+        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height, after rotation."""
+        size = (self.frame.width, self.frame.height)
+        return size[::-1] if quarter_turns(self.frame.rotation) % 2 else size
+
+
+def untagged_hd(frame: av.VideoFrame) -> bool:
+    """Whether a frame states no colour matrix and is high enough to be BT.709."""
+    return frame.colorspace == UNSPECIFIED_COLORSPACE and frame.height >= HD_HEIGHT_PX and not frame.format.is_rgb
+
+
+def quarter_turns(rotation: float) -> int:
+    """Counter-clockwise quarter turns for a display matrix's degrees; 0 where they are no multiple of 90."""
+    return int(rotation) // 90 % 4 if int(rotation) % 90 == 0 and abs(rotation) <= 360 else 0
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The first real video stream: never an attached picture (cover art, thumbnail)."""
+    attached = av.stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if not s.disposition & attached), None)
+
+
+def open_container(
+    path: str | os.PathLike, *, hwaccel: av.codec.hwaccel.HWAccel | None = None
+) -> av.container.InputContainer:
+    """A video file opened by FFmpeg, which decodes some frames to learn what is in it: none over MAX_DECODED_PX.
+
+    Raises:
+        av.error.FFmpegError, ValueError: nothing it can open.
+    """
+    # absolute: FFmpeg takes `pipe:0.mp4` for a protocol
+    return av.open(os.path.abspath(path), metadata_errors="ignore", hwaccel=hwaccel, options=DECODER_LIMITS)
+
+
+def decoding_threads() -> int:
+    """This process's share of the cores; 0: one a core."""
+    share = os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()  # OpenMP takes a list, one a nesting level
+    return int(share) if share.isdecimal() else 0
+
+
+def prepare_decoder(stream: av.VideoStream, threads: int | None = None) -> None:
+    """Before the first frame: decode on this process's share of the cores, and within MAX_DECODED_PX."""
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = decoding_threads() if threads is None else threads
+    stream.codec_context.options = DECODER_LIMITS
+
+
+def check_file(path: str | os.PathLike) -> None:
+    """Refuse what no decoder needs to see.
+
+    Raises:
+        VideoOpenError: `unreadable` or `zero_bytes`.
+    """
+    try:
+        SourceFile.of(path)
+        with Path(path).open("rb") as file:
+            if not file.read(1):
+                raise VideoOpenError(path, "zero_bytes", "the file is empty (0 bytes); copy it again")
+    except OSError as error:
+        raise VideoOpenError(path, "unreadable", f"cannot be read ({error.strerror}); check path and rights") from error
+
+
+class PyavReader:
+    """Frames of one file through FFmpeg.
+
+    Args:
+        path: the video file.
+        hwaccel: a PyAV HWAccel, for decoding on a device. There every doubt about the device is NvdecFailed, a packet
+            that it refuses included: only software's word counts on what is corrupt.
+        wrap: makes what is yielded of a PyAV frame and the path, as the frame arrives.
+        warnings: what is to be told of the file beside what decoding finds.
+
+    Raises:
+        VideoOpenError: `unreadable`, `zero_bytes`, `not_a_video`, `no_video_stream`, `too_large`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        hwaccel: av.codec.hwaccel.HWAccel | None = None,
+        wrap: Callable[[av.VideoFrame, str], Frame] = PyavFrame,
+        warnings: Sequence[str] = (),
+    ):
+        check_file(path)
+        self.path = os.fspath(path)
+        self._hwaccel, self._wrap = hwaccel, wrap
+        self.route = "pyav nvdec" if hwaccel else "pyav cpu"
+        try:
+            self._container = open_container(self.path, hwaccel=hwaccel)
+        except (av.error.FFmpegError, ValueError) as error:
+            reason = f"not a video FFmpeg can open ({reason_of(error)}); leave it out or export it again"
+            raise VideoOpenError(path, "not_a_video", reason) from error
+        stream = video_stream(self._container)
+        if stream is None or stream.codec_context is None:
+            self.close()
+            raise VideoOpenError(path, "no_video_stream", "holds no video stream (audio only?); leave it out")
+        self._stream = stream
+        if stream.width * stream.height > MAX_FRAME_PX:
+            self.close()
+            raise VideoOpenError(path, "too_large", TOO_LARGE.format(stream.width, stream.height))
+        self._header_px = (stream.width, stream.height)
+        # a device gains nothing by threads, and each of them takes one of its few surfaces
+        prepare_decoder(stream, threads=1 if hwaccel else None)
+        self._shown = array("d")  # seconds by presentation timestamp, nan where there is none
+        self._decoded_at = array("d")  # by decoding timestamp
+        self._size_px: tuple[int, int] | None = None
+        self._corrupt_packets = 0
+        self._encrypted = False
+        self._warnings = list(warnings)
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether a device is there for the stream's codec; others in the file may have one without it."""
+        return self._stream.codec_context.is_hwaccel
+
+    def __iter__(self) -> Iterator[Frame]:
+        start = (self._container.start_time or 0) / av.time_base
+        for frame in self._decoded():
+            for times, stamp in ((self._shown, frame.pts), (self._decoded_at, frame.dts)):
+                times.append(float("nan") if stamp is None else float(stamp * frame.time_base) - start)
+            if self._size_px is None:
+                self._note_first(frame)
+            if frame.width * frame.height > MAX_FRAME_PX:
+                raise VideoDecodeError(self.path, "too_large", TOO_LARGE.format(frame.width, frame.height))
+            yield self._wrap(frame, self.path)
+        if self._hwaccel and len(self._shown) < max(1, self._stream.frames):
+            why = f"{len(self._shown)} frames came of the {self._stream.frames} in its header"
+            raise NvdecFailed.because(self.path, why)
+
+    def info(self) -> VideoInfo:
+        """Raises:
+        EmptyVideoError: `encrypted` or `no_frames`.
+        """
+        if not self._shown or self._size_px is None:
+            if self._encrypted:
+                raise EmptyVideoError(self.path, "encrypted", "its samples are encrypted; decrypt it first")
+            raise EmptyVideoError(
+                self.path,
+                "no_frames",
+                f"no frame of it decodes ({self._corrupt_packets} packets corrupt or of giant frames); copy it again",
+            )
+        header = self._stream.frames or None
+        n_frames = len(self._shown)
+        # as FFmpeg's players do: AVI with B-frames presents in decoding order, only its decoding times are right
+        raw_seconds = min(np.array(self._shown), np.array(self._decoded_at), key=faults)
+        seconds, fps, retimed = timeline(raw_seconds, self._stream.average_rate)
+        warnings = list(self._warnings)
+        if self._corrupt_packets:
+            warnings.append(f"{self._corrupt_packets} corrupt packets skipped")
+        if header is not None and n_frames < header:
+            warnings.append(f"decoded {n_frames} of the {header} frames its header promises: truncated or damaged")
+        if retimed:
+            warnings.append(f"{retimed} frames retimed: their timestamps stand still, jump back or are missing")
+        return VideoInfo(
+            path=self.path,
+            n_frames=n_frames,
+            n_frames_header=header,
+            fps=fps,
+            width=self._size_px[0],
+            height=self._size_px[1],
+            frame_seconds=seconds,
+            corrupt_packets=self._corrupt_packets,
+            retimed_frames=retimed,
+            warnings=tuple(warnings),
+            route=self.route,
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        """Frames of all packets that decode; what does not is counted and passed over."""
+        try:
+            for packet in self._container.demux(self._stream):
+                self._encrypted = self._encrypted or packet.has_sidedata("encryption_info")
+                yield from self._decode(packet)
+        except av.error.FFmpegError as error:
+            self._warnings.append(f"reading stopped early ({reason_of(error)}): what came before it is kept")
+            yield from self._decode(None)  # frames still inside the decoder
+
+    def _decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        try:
+            return self._stream.decode(packet)
+        except av.error.EOFError:  # flushed twice
+            return []
+        except av.error.FFmpegError as error:
+            if self._hwaccel:
+                raise NvdecFailed.because(self.path, f"a packet is refused: {reason_of(error)}") from error
+            self._corrupt_packets += 1
+            return []
+
+    def _note_first(self, frame: av.VideoFrame) -> None:
+        if self._hwaccel and (frame.width, frame.height) != self._header_px:  # FFmpeg crops right and bottom only there
+            wanted, got = ("{}x{} px".format(*size) for size in (self._header_px, (frame.width, frame.height)))
+            raise NvdecFailed.because(self.path, f"frames of {got} where the file says {wanted}")
+        self._size_px = PyavFrame(frame, self.path).size_px
+        if frame.rotation and not quarter_turns(frame.rotation):
+            self._warnings.append(f"rotation of {frame.rotation} degrees ignored: only quarter turns are applied")
+        if untagged_hd(frame):
+            self._warnings.append("colour matrix not stated: BT.709 assumed")
+
+
+def reason_of(error: Exception) -> str:
+    """FFmpeg's own words, without the error number and the path that the message gives anyway."""
+    return getattr(error, "strerror", None) or str(error).split(":")[0]

@@ -1,0 +1,1 @@
+"""Frames -> embeddings: sampling, geometry, CLIP's image tower on whatever device."""

@@ -1,0 +1,101 @@
+"""Which image tower on which weights, and what they are called in a recipe; without loading a network or torch."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..recipe import Recipe
+from .weights import OPENAI_TAG, Weights, read_weights
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+RUNTIMES = ("auto", "torch", "openvino")
+COMPILED = "compiled"  # folder of a store for towers compiled on this machine; deleting it costs one compilation
+LOCAL_DIR = "local-dir:"
+RANDOM = "random:"
+LANE_VARIABLE = "VAD_PIPELINE_LANE"  # which of a machine's worker processes this is, from 0: it picks the GPU
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """Which tower, which weights, how it is run.
+
+    Only `model` and the weights behind `pretrained` enter the recipe; device, precision and runtime do not.
+    """
+
+    model: str = "ViT-B-16-quickgelu"
+    """open_clip model name, or `local-dir:FOLDER` with an open_clip_config.json (weights inside are not used)."""
+    pretrained: str = OPENAI_TAG
+    """open_clip tag, weights file, or `random:SEED`."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    precision: str = "auto"
+    """`auto`, `fp32`, `bf16` or `fp16`."""
+    runtime: str = "torch"
+    """`torch`, `openvino`, or `auto`: OpenVINO where it is installed and can do what is asked."""
+
+    def __post_init__(self):
+        if self.runtime not in RUNTIMES:
+            raise ConfigError(f"runtime must be {', '.join(RUNTIMES)}, got {self.runtime!r}")
+        if self.precision not in ("auto", *PRECISIONS):
+            raise ConfigError(f"precision must be auto, {', '.join(PRECISIONS)}, got {self.precision!r}")
+        seed = self.pretrained.removeprefix(RANDOM)
+        if self.pretrained.startswith(RANDOM) and not (seed.isascii() and seed.isdecimal() and int(seed) < 2**63):
+            raise ConfigError(f"--pretrained {self.pretrained}: the seed must be a whole number, as in random:0")
+
+
+def model_identity(model: str) -> str:
+    """The model name as it stands in a recipe: a folder of one's own is named by its config's hash, not its path.
+
+    Raises:
+        ConfigError: the folder has no config.
+    """
+    if not model.startswith(LOCAL_DIR):
+        return model
+    config = Path(model.removeprefix(LOCAL_DIR)) / "open_clip_config.json"
+    try:
+        return f"{LOCAL_DIR}sha256-{hashlib.sha256(config.read_bytes()).hexdigest()[:16]}"
+    except OSError as error:
+        raise ConfigError(f"--model {model}: {config} cannot be read ({error.strerror})") from error
+
+
+def load_weights(pretrained: str, model: str) -> Weights:
+    """The weights behind `pretrained`, read from a file where it is one; tensors are None for tags and `random:`.
+
+    Raises:
+        ConfigError: neither a tag of this model, nor a file, nor `random:SEED`.
+    """
+    if pretrained.startswith(RANDOM):
+        return Weights(identity=pretrained, tensors=None, quickgelu=None)
+    if Path(pretrained).is_file():
+        return read_weights(pretrained)
+    if (model, pretrained) == (Recipe.model, OPENAI_TAG):  # by far the most: not worth open_clip's three seconds
+        return Weights(identity=OPENAI_TAG, tensors=None, quickgelu=True)
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if pretrained in tags:
+        trained_with = open_clip.get_pretrained_cfg(model, pretrained).get("quick_gelu", False)
+        return Weights(identity=pretrained, tensors=None, quickgelu=trained_with)
+    known = f"a tag ({', '.join(tags)})" if tags else "a tag"
+    raise ConfigError(f"--pretrained {pretrained}: no such file, and not {known} of {model}, nor random:SEED")
+
+
+def weight_warnings(config: EncoderConfig, weights: Weights) -> tuple[str, ...]:
+    """What a user has to know about these weights, one sentence each."""
+    if config.pretrained.startswith(RANDOM):
+        return (f"weights {config.pretrained} are random: scores from them say nothing about real footage",)
+    if weights.quickgelu is None and not config.model.startswith(LOCAL_DIR):
+        return (
+            f"{config.pretrained}: whether these weights want QuickGELU is unverified (unknown sha256); "
+            f"{config.model} is used as asked",
+        )
+    wants = "-quickgelu" in config.model
+    if weights.quickgelu is not None and weights.quickgelu != wants and not config.model.startswith(LOCAL_DIR):
+        return (
+            f"{config.pretrained} was trained {'with' if weights.quickgelu else 'without'} QuickGELU, "
+            f"{config.model} is {'with' if wants else 'without'}: embeddings will differ from the published ones",
+        )
+    return ()

@@ -1,0 +1,157 @@
+"""Frames -> their 224 x 224 crops, in either geometry.
+
+`vadclip` squeezes the frame to 340 x 256 (bilinear, no antialias) as the published features are believed to be made;
+`clip` is CLIP's own preprocessing (shorter side to 224, antialiased bicubic). Crops are then cut from the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from ..errors import ConfigError
+from ..recipe import CROPS
+
+CROP_PX = 224
+VADCLIP_SIZE_PX = (256, 340)  # height, width
+PX_AT_ONCE = 2_000_000  # of frames resized together: 24 MB in float
+
+
+def shorter_side_to(pixels: int, height: int, width: int) -> tuple[int, int]:
+    """Height and width that keep the aspect and have a shorter side of `pixels`, as torchvision rounds."""
+    if height <= width:
+        return pixels, int(pixels * width / height)
+    return int(pixels * height / width), pixels
+
+
+def resize(frames: np.ndarray, size: tuple[int, int], *, interpolation: str, antialias: bool) -> torch.Tensor:
+    """Resize frames as users' tools do: Pillow where antialiased, else as OpenCV and torch.
+
+    Args:
+        frames: (..., H, W, 3) uint8.
+        size: height and width in pixels.
+        interpolation: `bilinear` or `bicubic`.
+        antialias: whether a smaller picture is averaged.
+
+    Returns:
+        (..., 3, height, width) uint8.
+    """
+    single = frames.reshape(-1, *frames.shape[-3:])
+    if antialias:  # Pillow, as open_clip: torch's uint8 resize was two grey levels off on real frames, its float seven
+        pillow_size, how = (size[1], size[0]), PILLOW_FILTERS[interpolation]
+        resized = np.stack([np.asarray(Image.fromarray(frame).resize(pillow_size, how)) for frame in single])
+        pixels = torch.from_numpy(resized).permute(0, 3, 1, 2)
+    else:
+        pixels = torch.from_numpy(single).permute(0, 3, 1, 2).float()
+        pixels = functional.interpolate(pixels, size=size, mode=interpolation, antialias=False)
+        pixels = pixels.round_().clamp_(0, 255).byte()
+    return pixels.reshape(*frames.shape[:-3], *pixels.shape[1:])
+
+
+PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a frame becomes the picture that crops are cut from."""
+
+    size: Callable[[int, int], tuple[int, int]]
+    """Height and width of a frame -> those it is resized to."""
+    interpolation: str
+    antialias: bool
+
+
+GEOMETRIES = {
+    "vadclip": Geometry(lambda height, width: VADCLIP_SIZE_PX, "bilinear", antialias=False),
+    "clip": Geometry(partial(shorter_side_to, CROP_PX), "bicubic", antialias=True),
+}
+
+
+def resized_size(geometry: str, height: int, width: int) -> tuple[int, int]:
+    """Height and width in pixels that `geometry` resizes a frame to before cutting crops.
+
+    Raises:
+        ConfigError: there is no such geometry.
+    """
+    if geometry not in GEOMETRIES:
+        raise ConfigError(f"geometry must be one of {', '.join(GEOMETRIES)}, got {geometry!r}")
+    return GEOMETRIES[geometry].size(height, width)
+
+
+def crop_origin(crop: int, height: int, width: int) -> tuple[int, int]:
+    """Top and left pixel of a crop; 5-9 are crops 0-4 mirrored afterwards, so they share their origin.
+
+    The centre rounds as torchvision's CenterCrop does.
+    """
+    if crop not in CROPS:
+        raise ConfigError(f"crops are numbered 0 to {CROPS[-1]}, got {crop}")
+    bottom, right = height - CROP_PX, width - CROP_PX
+    centre = (round(bottom / 2), round(right / 2))
+    return (centre, (0, 0), (0, right), (bottom, 0), (bottom, right))[crop % 5]
+
+
+def crop_frames(frames: Sequence[np.ndarray], geometry: str, crops: Sequence[int]) -> torch.Tensor:
+    """Resize frames and cut crops out of them, many at a time where they are small and alike.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB each.
+        geometry: a name in GEOMETRIES.
+        crops: crop numbers, 0 to 9.
+
+    Returns:
+        (len(frames), len(crops), 3, 224, 224) uint8, as of each frame alone.
+    """
+    at_once = max(1, PX_AT_ONCE // max(frame[..., 0].size for frame in frames))
+    if len({frame.shape for frame in frames}) > 1:
+        at_once = 1
+    stacks = [np.stack(frames[start : start + at_once]) for start in range(0, len(frames), at_once)]
+    return torch.cat([_crops_of_stack(stack, geometry, crops) for stack in stacks])
+
+
+def _crops_of_stack(frames: np.ndarray, geometry: str, crops: Sequence[int]) -> torch.Tensor:
+    size = resized_size(geometry, *frames.shape[1:3])
+    how = GEOMETRIES[geometry]
+    return cut_crops(resize(frames, size, interpolation=how.interpolation, antialias=how.antialias), crops)
+
+
+def crop_on_device(frames: Sequence[torch.Tensor], geometry: str, crops: Sequence[int]) -> torch.Tensor:
+    """`crop_frames` for frames that lie on a GPU, where the crops stay.
+
+    `vadclip` is the very arithmetic of `crop_frames`; `clip` goes through torch in Pillow's two passes, each rounded to
+    grey levels as Pillow rounds them: two levels apart at most, 0.01 on average.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB each.
+        geometry: a name in GEOMETRIES.
+        crops: crop numbers, 0 to 9.
+
+    Returns:
+        (len(frames), len(crops), 3, 224, 224) uint8.
+    """
+    return torch.stack([cut_crops(_resized_on_device(frame, geometry), crops) for frame in frames])
+
+
+def _resized_on_device(frame: torch.Tensor, geometry: str) -> torch.Tensor:
+    height, width = resized_size(geometry, *frame.shape[:2])
+    how = GEOMETRIES[geometry]
+    pixels = frame.permute(2, 0, 1)[None].float()
+    for size in [(frame.shape[0], width), (height, width)] if how.antialias else [(height, width)]:
+        pixels = functional.interpolate(pixels, size=size, mode=how.interpolation, antialias=how.antialias)
+        pixels = pixels.round_().clamp_(0, 255)
+    return pixels[0].byte()
+
+
+def cut_crops(resized: torch.Tensor, crops: Sequence[int]) -> torch.Tensor:
+    """Crops of (..., 3, height, width) uint8 pictures: (..., len(crops), 3, 224, 224) uint8, where the pictures are."""
+    out = resized.new_empty((*resized.shape[:-3], len(crops), 3, CROP_PX, CROP_PX))
+    for slot, crop in enumerate(crops):
+        top, left = crop_origin(crop, *resized.shape[-2:])
+        piece = resized[..., top : top + CROP_PX, left : left + CROP_PX]
+        out[..., slot, :, :, :] = piece.flip(-1) if crop >= 5 else piece
+    return out

@@ -1,0 +1,190 @@
+"""The image tower compiled by OpenVINO for this processor, and kept on disk: the next start needs no torch tower."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ..errors import StoreError
+from ..store.shards import remove_partial, written_aside
+from .geometry import CROP_PX
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel, Core
+
+logger = logging.getLogger(__name__)
+
+DEVICE = "CPU"
+TELEMETRY = "openvino_telemetry"
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+PRECISIONS = tuple(HINTS)
+SCHEMA = 1  # raised when a change to this code, or to what is compiled, makes kept towers others
+DIGEST_BYTES = 32  # a compiled tower's SHA-256 stands before it: OpenVINO does not notice damage
+
+
+def is_installed() -> bool:
+    """Whether there is an OpenVINO for this processor."""
+    return platform.machine() in ("x86_64", "AMD64") and find_spec("openvino") is not None
+
+
+def silent_openvino() -> ModuleType:
+    """OpenVINO, imported without its telemetry, which it then does without.
+
+    That tells Google of every import and conversion, each time from a fork of the process, which the end then waits
+    for. Who imports OpenVINO before us has decided for themselves.
+    """
+    own = sys.modules.get(TELEMETRY)
+    sys.modules[TELEMETRY] = None  # an import of it fails
+    try:
+        import openvino
+        import openvino.tools.ovc  # binds what it sends with
+    finally:
+        del sys.modules[TELEMETRY]
+        if own is not None:
+            sys.modules[TELEMETRY] = own
+    return openvino
+
+
+class CompiledTower:
+    """uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32, N at most the batch size."""
+
+    def __init__(self, compiled: CompiledModel):
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, crops: torch.Tensor) -> np.ndarray:
+        """Embed up to a batch."""
+        return self._request.infer({0: crops.numpy()}, share_inputs=True)[0].copy()
+
+
+def compiled_tower(
+    make: Callable[[], torch.nn.Module],
+    *,
+    identity: dict[str, str],
+    precision: str,
+    batch_size: int,
+    keep_in: Path | None,
+) -> CompiledTower:
+    """A tower, taken from disk where it was compiled for this processor before.
+
+    Args:
+        make: builds the torch module, from uint8 crops to embeddings; called only where nothing is kept.
+        identity: names and values that tell its weights and architecture.
+        precision: `fp32` or `bf16`.
+        batch_size: the most images at once.
+        keep_in: folder for compiled towers; None: nothing is kept.
+
+    Raises:
+        ConfigError: what `make` raises.
+    """
+    openvino = silent_openvino()
+    core = openvino.Core()
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),  # this process's share of the cores
+        "ENABLE_CPU_PINNING": False,  # workers beside this one would be pinned to the same cores
+    }
+    if keep_in is None:
+        return CompiledTower(_compile(core, make(), batch_size, options))
+    path = keep_in / f"{_key(core, identity, precision, batch_size)}.blob"
+    kept = _kept(path)
+    if kept is None:
+        with _alone_in(keep_in):
+            kept = _kept(path)  # by who was here before
+            if kept is None:
+                if path.exists():
+                    logger.warning("%s: damaged; compiled anew", path)
+                compiled = _compile(core, make(), batch_size, options)
+                _keep(path, compiled.export_model())
+                return CompiledTower(compiled)
+    copied = openvino.Tensor(kept)  # shared memory would have to outlive the model: OpenVINO does not hold on to it
+    return CompiledTower(core.import_model(copied, DEVICE, options))
+
+
+def _key(core: Core, identity: dict[str, str], precision: str, batch_size: int) -> str:
+    """The name of a compiled tower: all that its numbers, or whether it can run here, depend on."""
+    parts = {
+        **identity,
+        "schema": SCHEMA,
+        "precision": precision,
+        "batch_size": batch_size,
+        "processor": core.get_property(DEVICE, "FULL_DEVICE_NAME"),
+        "abilities": sorted(core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")),
+        **{name: version(name) for name in ("openvino", "torch", "open_clip_torch")},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time, so that the workers of a first start do not each compile the same tower, which takes some
+    2 GB. Where the folder cannot be locked, each does."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+def _kept(path: Path) -> np.ndarray | None:
+    """What is kept there, (bytes,) uint8 on disk, or None where nothing is, or it is damaged."""
+    try:
+        content = np.memmap(path, np.uint8, mode="r")
+    except (OSError, ValueError):  # none there, or an empty one
+        return None
+    blob = content[DIGEST_BYTES:]
+    return blob if hashlib.sha256(blob).digest() == bytes(content[:DIGEST_BYTES]) else None
+
+
+def _keep(path: Path, blob: BytesIO) -> None:
+    """Keep a compiled tower where there is room for it: the work goes on without."""
+    remove_partial(path.parent)
+    try:
+        with written_aside(path) as aside, aside.open("wb") as file:
+            view = blob.getbuffer()
+            file.write(hashlib.sha256(view).digest())
+            file.write(view)
+    except StoreError as error:
+        logger.warning("the compiled tower is not kept, the next run makes it anew: %s", error)
+
+
+def _compile(core: Core, module: torch.nn.Module, batch_size: int, options: dict) -> CompiledModel:
+    openvino = silent_openvino()
+    example = torch.zeros((1, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+    with _traceable(), torch.no_grad():
+        traced = torch.jit.trace(module, example, check_trace=False)
+        model = openvino.convert_model(traced, example_input=example)
+    model.reshape([openvino.Dimension(1, batch_size), 3, CROP_PX, CROP_PX])
+    return core.compile_model(model, DEVICE, options)
+
+
+@contextlib.contextmanager
+def _traceable() -> Iterator[None]:
+    """torch's fused attention, which OpenVINO does not know, is off; nor is the user told that tracing is old."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)

@@ -1,0 +1,88 @@
+"""open_clip's image tower with the weights asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+
+import torch
+
+from ..errors import ConfigError
+from .encoder_config import LOCAL_DIR, RANDOM, EncoderConfig
+from .weights import Weights
+
+NO_WEIGHTS = (
+    "CLIP weights '{tag}' for {model} could not be downloaded ({why}). Without internet: give a file with "
+    "--pretrained FILE; a published DSANet checkpoint carries them: "
+    "vad-pipeline convert PUBLISHED.pth OUT.safetensors --clip FILE"
+)
+
+
+def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
+    """The image tower in fp32 on the CPU, evaluation mode.
+
+    Raises:
+        ConfigError: unknown model, weights of another architecture, or a tag that cannot be downloaded.
+    """
+    tower = build_clip(config, weights).visual
+    if weights.tensors is not None:
+        _load_tensors(tower, weights, config)
+    return tower.eval()
+
+
+def build_clip(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
+    """CLIP as open_clip makes it, with the weights of a tag or a seed; those of a file are not in it yet.
+
+    Raises:
+        ConfigError: unknown model, or a tag that cannot be downloaded.
+    """
+    import open_clip
+
+    if not config.model.startswith(LOCAL_DIR) and config.model not in open_clip.list_models():
+        raise ConfigError(f"--model {config.model}: open_clip has no such model; see open_clip.list_models()")
+    seed = int(config.pretrained.removeprefix(RANDOM)) if config.pretrained.startswith(RANDOM) else 0
+    tag = config.pretrained if weights.tensors is None and not config.pretrained.startswith(RANDOM) else None
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _quiet_open_clip():
+        warnings.simplefilter("ignore")  # its mismatch warnings are settled below, in one sentence
+        torch.manual_seed(seed)
+        try:
+            return open_clip.create_model(config.model, pretrained=tag, load_weights=tag is not None)
+        except (RuntimeError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if tag is None:
+                raise ConfigError(f"--model {config.model}: {first_line(error)}") from error
+            raise ConfigError(NO_WEIGHTS.format(tag=tag, model=config.model, why=first_line(error))) from error
+
+
+def _load_tensors(tower: torch.nn.Module, weights: Weights, config: EncoderConfig) -> None:
+    own = tower.state_dict()
+    given = {k.removeprefix("visual."): v for k, v in weights.tensors.items() if k.startswith("visual.")}
+    wrong = [f"{k} missing" for k in own if k not in given]
+    wrong += [f"{k} unknown" for k in given if k not in own]
+    wrong += [
+        f"{k} {tuple(given[k].shape)} instead of {tuple(own[k].shape)}"
+        for k in own
+        if k in given and given[k].shape != own[k].shape
+    ]
+    if wrong:
+        raise ConfigError(
+            f"{config.pretrained}: not weights of {config.model}'s image tower ({len(wrong)} tensors differ: "
+            f"{'; '.join(wrong[:4])}); give the --model they belong to"
+        )
+    tower.load_state_dict(given)
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, short enough for a sentence of ours."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+@contextlib.contextmanager
+def _quiet_open_clip():
+    """open_clip speaks through the root logger; what matters of it is said by our own errors and warnings."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(previous)

@@ -1,0 +1,248 @@
+"""Features in the published layout: `path,label` lists of `(snippets, 512)` .npy files, in and out of a store."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from ..errors import ConfigError, DamagedShard
+from ..files import SourceFile
+from ..names import is_plain_id, read_rows, strip_suffix
+from ..recipe import EMBEDDING_DIM, Recipe
+from ..records import VideoEmbeddings
+from .embedding_store import IMPORTED_SIZE, EmbeddingStore
+from .entry import Entry
+from .shards import write_bytes
+
+CROP_SUFFIX = re.compile(r"__(\d)$")
+LIST_NAME = "list.csv"
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What became of a list."""
+
+    imported: list[str] = field(default_factory=list)
+    """Ids."""
+    cached: list[str] = field(default_factory=list)
+    """Ids already held with the same values."""
+    missing: list[str] = field(default_factory=list)
+    """Paths that were not found."""
+    refused: list[str] = field(default_factory=list)
+    """One sentence each."""
+
+
+@dataclass(slots=True)
+class _Listed:
+    label: str
+    crops: dict[int, Path] = field(default_factory=dict)
+
+
+def read_list(path: Path) -> list[tuple[str, str]]:
+    """Rows (path, label) of a published list.
+
+    Raises:
+        ConfigError: not there, or no such rows.
+    """
+    rows = read_rows(path)
+    if rows[0][0].lower() == "path":
+        rows = rows[1:]
+    return [(row[0], row[1] if len(row) > 1 else "") for row in rows]
+
+
+def find_file(name: str, root: Path) -> Path | None:
+    """The listed path if it is there, else its longest tail that exists below `root`."""
+    parts = [part for part in _posix(name).parts if part not in ("/", "..")]
+    tails = [Path(name), *(root.joinpath(*parts[start:]) for start in range(len(parts)))]
+    return next((path for path in tails if os.path.isfile(path)), None)
+
+
+def split_name(name: str, *, keep_folder: bool) -> tuple[str, int]:
+    """Video id and crop of a listed feature file: `.../Abuse/Abuse028_x264__5.npy` is `Abuse028_x264`, crop 5."""
+    path = _posix(name)
+    stem = path.name.removesuffix(".npy")
+    match = CROP_SUFFIX.search(stem)
+    stem = strip_suffix(stem[: match.start()] if match else stem)
+    folder = path.parent.name
+    video_id = f"{folder}/{stem}" if keep_folder and folder not in ("", "..", "/") else stem
+    return video_id, int(match.group(1)) if match else 0
+
+
+def import_list(
+    path: Path,
+    store: EmbeddingStore,
+    *,
+    recipe: Recipe,
+    fps: Fraction,
+    root: Path | None = None,
+    keep_folder: bool = False,
+    force: bool = False,
+    on_video: Callable[[str], None] = lambda video_id: None,
+) -> ImportReport:
+    """Take published features into a store.
+
+    Args:
+        path: the list.
+        store: where to.
+        recipe: how they are believed to have been made.
+        fps: frame rate for the seconds, which the list does not know.
+        root: where to look for files whose listed path is not there (default: the list's folder).
+        keep_folder: make the last folder part of the id.
+        force: replace features that were extracted from footage, or imported with other values.
+        on_video: called with each id.
+    """
+    report = ImportReport()
+    listed: dict[str, _Listed] = {}
+    for name, label in read_list(path):
+        file = find_file(name, root or path.parent)
+        if file is None:
+            report.missing.append(name)
+            continue
+        video_id, crop = split_name(name, keep_folder=keep_folder)
+        if not is_plain_id(video_id) or "\0" in label:
+            report.refused.append(f"{name!r}: cannot be a video's id; rename the file")
+            continue
+        video = listed.setdefault(video_id, _Listed(label))
+        if video.crops.setdefault(crop, file) != file:
+            report.refused.append(
+                f"{file}: a second file for {video_id} crop {crop}; use --keep-folder or mend the list"
+            )
+    for video_id, video in listed.items():
+        on_video(video_id)
+        try:
+            arrays = {crop: read_features(file).astype(np.float16) for crop, file in sorted(video.crops.items())}
+            imported = _import_video(store, video_id, video, arrays, recipe=recipe, fps=fps, force=force)
+            (report.imported if imported else report.cached).append(video_id)
+        except ConfigError as error:
+            report.refused.append(str(error))
+    return report
+
+
+def export(
+    store: EmbeddingStore, entries: list[Entry], out: Path, *, on_video: Callable[[str], None] = lambda video_id: None
+) -> tuple[Path, list[str]]:
+    """Write features in the published layout: `LABEL/ID__CROP.npy` (float16) and a list.
+
+    Returns:
+        The list, and one sentence for each video that could not be written.
+
+    Raises:
+        StoreError: `out` cannot be written.
+    """
+    rows: list[tuple[str, str]] = []
+    refused: list[str] = []
+    written: dict[str, str] = {}  # path without crop -> the video it holds
+    for entry in entries:
+        on_video(entry.video)
+        stem = _exported_stem(entry)
+        if stem in written:
+            refused.append(f"{entry.video}: its files would be those of {written[stem]}; export them one by one")
+            continue
+        written[stem] = entry.video
+        try:
+            for crop, features in zip(entry.crop_numbers, store.get(entry).features, strict=True):
+                buffer = io.BytesIO()
+                np.save(buffer, features)
+                write_bytes(out / f"{stem}__{crop}.npy", buffer.getvalue())
+                rows.append((_unmistakable(f"{stem}__{crop}.npy"), entry.label))
+        except (ConfigError, DamagedShard) as error:
+            refused.append(str(error))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("path", "label"), *rows])
+    write_bytes(out / LIST_NAME, text.getvalue().encode())
+    return out / LIST_NAME, refused
+
+
+def _unmistakable(path: str) -> str:
+    """The same path for whoever reads the list: no formula to a spreadsheet, and no Windows path to us."""
+    return f"./{path}" if path.startswith(("=", "+", "-", "@")) or "\\" in path else path
+
+
+def _posix(name: str) -> PurePosixPath:
+    """A listed path; lists made on Windows have backslashes where others have slashes."""
+    return PurePosixPath(name if "/" in name else name.replace("\\", "/"))
+
+
+def _exported_stem(entry: Entry) -> str:
+    """Path of a video's files below the export folder, without crop and suffix."""
+    folder = entry.label.replace("/", "_").replace("\0", "_")
+    return entry.video if "/" in entry.video or folder in ("", ".", "..") else f"{folder}/{entry.video}"
+
+
+def read_features(path: Path) -> np.ndarray:
+    """(n, 512) floats of one file, as they are; all within float16's range.
+
+    Raises:
+        ConfigError: not such an array, or not finite.
+    """
+    try:
+        values = np.load(path, allow_pickle=False)
+    except Exception as error:  # garbage in a header comes out as anything from TokenError to MemoryError
+        raise ConfigError(f"{path}: cannot be read as a .npy array ({error})") from error
+    if not isinstance(values, np.ndarray):
+        raise ConfigError(f"{path}: holds several arrays; expected one .npy array")
+    if values.ndim != 2 or values.shape[1] != EMBEDDING_DIM or not len(values) or values.dtype.kind != "f":
+        raise ConfigError(
+            f"{path}: expected floats of shape (snippets, {EMBEDDING_DIM}), got {values.dtype} {values.shape}"
+        )
+    if not np.isfinite(values.astype(np.float16)).all():
+        raise ConfigError(f"{path}: holds values that are not finite (or over float16's range); make the file again")
+    return values
+
+
+def _import_video(
+    store: EmbeddingStore,
+    video_id: str,
+    video: _Listed,
+    arrays: dict[int, np.ndarray],
+    *,
+    recipe: Recipe,
+    fps: Fraction,
+    force: bool,
+) -> bool:
+    """Whether anything new was stored."""
+    lengths = {len(values) for values in arrays.values()}
+    if len(lengths) > 1:
+        raise ConfigError(f"{video_id}: its crops have different numbers of snippets ({sorted(lengths)})")
+    n_snippets = lengths.pop()
+    held = store.entry(video_id, recipe.recipe_id)
+    if held and not force:
+        if held.size != IMPORTED_SIZE:
+            raise ConfigError(f"{video_id}: already extracted from {held.source}; --force replaces it")
+        if held.n_snippets != n_snippets:
+            raise ConfigError(f"{video_id}: already imported with {held.n_snippets} snippets; --force replaces it")
+        old = dict(zip(held.crop_numbers, store.get(held).features, strict=True))
+        changed = [crop for crop, values in arrays.items() if crop in old and not np.array_equal(old[crop], values)]
+        if changed:
+            raise ConfigError(f"{video_id}: crop {changed[0]} already imported with other values; --force replaces it")
+        if arrays.keys() <= old.keys() and held.label == video.label:
+            return False
+        arrays = {**old, **arrays}
+    n_frames = n_snippets * recipe.snippet_len
+    frame_seconds = np.arange(n_frames + 1) / float(fps)
+    edges = frame_seconds[:: recipe.snippet_len]
+    crops = tuple(sorted(arrays))
+    features = np.stack([arrays[crop] for crop in crops])
+    embeddings = VideoEmbeddings(
+        video_id=video_id,
+        embeddings=features,
+        crops=crops,
+        snippet_seconds=np.stack([edges[:-1], edges[1:]], axis=1),
+        frame_seconds=frame_seconds[:-1],
+        fps=fps,
+        recipe=recipe,
+        info=None,
+    )
+    source = SourceFile(str(next(iter(video.crops.values()))), IMPORTED_SIZE, 0)
+    content = hashlib.sha256(features.tobytes()).hexdigest()
+    store.put(embeddings, source=source, content=content, precision="imported", runtime="imported", label=video.label)
+    return True

@@ -1,0 +1,333 @@
+"""Groups in HDF5 files: built in memory, written aside, fsynced, renamed. Used by the store and by results.
+
+A file is complete as soon as it is there. HDF5 itself never writes to the disk: on a full one it crashes the process,
+whereas writing finished bytes is a clean OSError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import logging
+import math
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import h5py
+import numpy as np
+
+from ..errors import ConfigError, DamagedShard, StoreError
+from .merge_lock import still_merging
+
+logger = logging.getLogger(__name__)
+
+ROOT_GROUP = "videos"
+SHARD_BYTES = 128 << 20  # merged shards grow to about this
+SMALL_BYTES = SHARD_BYTES // 2  # and are left alone from this size on
+TEMPORARY_PREFIX = ".partial-"
+PARTIAL_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
+NAME_ERRORS = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
+LISTINGS = 50  # of a folder that others merge meanwhile
+COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+COMPRESSED_FROM_BYTES = 1024  # chunking costs more than it saves below
+OWN_FILTERS = frozenset({h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE})
+MAX_INFLATION = 1100  # times its bytes in the file; deflate itself ends at 1032
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """One video's group, in memory."""
+
+    name: str
+    attributes: Mapping[str, Any]
+    datasets: Mapping[str, np.ndarray]
+    """float64 data sets (times) are compressed, others stored as they are."""
+
+
+def group_name(video_id: str, recipe_id: str) -> str:
+    """The percent-encoded id + `@` + recipe id: flat, so that `a` and `a/b` do not nest."""
+    return f"{quote(video_id, safe='')}@{recipe_id}"
+
+
+def time_after(written_ns: int) -> int:
+    """Now in nanoseconds, and later than `written_ns` in any case: clocks are set back, and hosts' differ."""
+    return max(time.time_ns(), written_ns + 1)
+
+
+def checksum(datasets: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, types, shapes and values of all data sets."""
+    digest = hashlib.sha256()
+    for name in sorted(datasets):
+        values = np.ascontiguousarray(datasets[name])
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def build(groups: Iterable[Group]) -> bytes:
+    """The bytes of an HDF5 file of `groups`, each with its `checksum` attribute."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        root = file.create_group(ROOT_GROUP)
+        for group in groups:
+            node = root.create_group(group.name)
+            for name, values in group.datasets.items():
+                compress = values.dtype == np.float64 and values.nbytes >= COMPRESSED_FROM_BYTES
+                node.create_dataset(name, data=values, **(COMPRESSED if compress else {}))
+            for name, value in {**group.attributes, "checksum": checksum(group.datasets)}.items():
+                node.attrs[name] = value
+    return buffer.getvalue()
+
+
+def build_copy(sources: Iterable[tuple[Path, list[str]]]) -> bytes:
+    """The bytes of an HDF5 file of groups copied, as they are, out of other files."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        root = file.create_group(ROOT_GROUP)
+        for path, names in sources:
+            with opened(path) as source:
+                for name in names:
+                    source.copy(group_in(source, name), root, name)
+    return buffer.getvalue()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put a complete file in place: see `written_aside`."""
+    with written_aside(path) as aside, aside.open("wb") as file:
+        file.write(data)
+
+
+def write_if_absent(path: Path, data: bytes) -> None:
+    """The same, unless another process has put a file there first: its file stays."""
+    own = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    write_bytes(own, data)
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without hard links
+        own.replace(path)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Where to write what is to become `path`: fsynced and renamed at the end, removed where that is not reached, so
+    that a crash leaves the old state or the new one.
+
+    Raises:
+        StoreError: disk full, read-only, no rights.
+        ConfigError: the name is too long, or a file stands where a folder has to.
+    """
+    aside = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        _fsync(aside)
+        aside.replace(path)
+        _fsync(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        if error.errno in NAME_ERRORS:
+            raise ConfigError(f"{path}: cannot be the name of a file here ({error.strerror})") from error
+        raise StoreError(
+            f"{path.parent}: cannot be written ({error.strerror}); make space or give rights, then run the same "
+            "command again: what is finished is kept"
+        ) from error
+
+
+def new_path(folder: Path) -> Path:
+    """A path in `folder` that no other process will choose."""
+    return folder / f"{uuid.uuid4().hex}.h5"
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[h5py.Group]:
+    """The group of all videos in a shard, for reading.
+
+    Raises:
+        StoreError: it is no shard, or damaged where it is first read.
+    """
+    try:
+        file = h5py.File(path, "r", locking=False)  # complete files never change, and locks fail on network disks
+    except OSError as error:
+        refuse_unreadable(path, error)
+        raise DamagedShard(f"{path}: no readable HDF5 file; run `vad-pipeline store verify`") from error
+    with file:
+        if not isinstance(file.get(ROOT_GROUP), h5py.Group):
+            raise DamagedShard(f"{path}: not written by vad-pipeline (no `{ROOT_GROUP}` group); move it elsewhere")
+        yield file[ROOT_GROUP]
+
+
+def group_in(root: h5py.Group, name: str) -> h5py.Group:
+    """The group `name` of a shard, once it is clear that reading it stays inside the file and its size.
+
+    Raises:
+        StoreError: a link elsewhere, storage outside, a filter we do not write, or shapes that the file cannot hold.
+    """
+    problem = _why_not(root, name, h5py.Group)
+    if problem is None:
+        node = root[name]
+        problem = next(filter(None, (_why_not(node, key, h5py.Dataset) for key in node)), None)
+    if problem:
+        raise DamagedShard(f"{root.file.filename}: {name}: {problem}; it is not read, run `vad-pipeline store verify`")
+    return node
+
+
+def _why_not(parent: h5py.Group, key: str, kind: type) -> str | None:
+    """Why a member of a group is not to be read, or None."""
+    if not isinstance(parent.get(key, getlink=True), h5py.HardLink):
+        return f"{key} links to another place"
+    node = parent[key]
+    if not isinstance(node, kind):
+        return f"{key} is no {kind.__name__.lower()}"
+    if kind is h5py.Group:
+        return None
+    plan = node.id.get_create_plist()
+    if node.is_virtual or node.external:
+        return f"{key} is stored outside the file"
+    if {plan.get_filter(i)[0] for i in range(plan.get_nfilters())} - OWN_FILTERS:
+        return f"{key} is packed by a filter that vad-pipeline does not use"
+    if node.dtype.kind not in "fiu":
+        return f"{key} holds {node.dtype}, not numbers"
+    if math.prod(node.shape) * node.dtype.itemsize > node.id.get_storage_size() * MAX_INFLATION:
+        return f"{key} claims the shape {node.shape}, more than the file can hold"
+    return None
+
+
+def refuse_unreadable(path: Path, error: Exception) -> None:
+    """Raise where it is the disk or the rights that keep a shard from being read, not its content.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        StoreError: anything else that the system says.
+    """
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOENT, errno.ESTALE):
+        raise FileNotFoundError(number, os.strerror(number), str(path)) from error
+    if number:
+        raise StoreError(f"{path}: cannot be read ({os.strerror(number)}); mend that, then go on") from error
+
+
+def each_shard(folder: Path) -> Iterator[Path]:
+    """All shards, each once; where one has gone by the time it was looked at, also what it was merged into."""
+    seen: set[Path] = set()
+    for _ in range(LISTINGS):
+        gone = False
+        for path in shard_paths(folder):
+            if path not in seen:
+                seen.add(path)
+                yield path
+                gone = gone or not path.exists()
+        if not gone:
+            return
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """All complete shards in a folder, by name."""
+    return sorted(p for p in folder.glob("*.h5") if not p.name.startswith("."))
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what killed runs left half written; younger files may belong to a run that is alive."""
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):  # gone, or not ours to delete: it harms nobody
+            if time.time() - path.stat().st_mtime > PARTIAL_SECONDS:
+                path.unlink()
+
+
+def merge_shards(
+    folder: Path,
+    *,
+    sizes: Mapping[str, int],
+    held: Mapping[str, int],
+    keep: Mapping[str, list[str]],
+) -> int:
+    """Join shards into larger ones and drop what is superseded in them; for who holds the folder's `merging` lock.
+
+    A crash in between leaves groups in two shards, equal ones: nothing is lost.
+
+    Args:
+        folder: where the shards lie.
+        sizes: bytes of each shard to join, by file name.
+        held: how many groups each of them holds.
+        keep: those that must not go with it; one that several of a batch hold is kept once.
+
+    Returns:
+        How many shards were merged away.
+    """
+    merged = 0
+    for batch in _batches(sizes):
+        still_merging(folder)
+        if len(batch) == 1 and len(keep[batch[0]]) == held[batch[0]]:
+            continue
+        sources = _each_once(folder, batch, keep)
+        try:
+            data = build_copy(sources)
+        except FileNotFoundError:  # another run is merging the same ones: leave them to it
+            continue
+        except (StoreError, OSError, RuntimeError, KeyError) as error:
+            logger.warning("%s: not merged, something in it cannot be read (%s)", ", ".join(batch), error)
+            continue
+        if sources:
+            write_bytes(new_path(folder), data)
+        for shard in batch:
+            unlink(folder / shard)
+        merged += len(batch)
+    return merged
+
+
+def _each_once(folder: Path, batch: list[str], keep: Mapping[str, list[str]]) -> list[tuple[Path, list[str]]]:
+    sources, taken = [], set()
+    for shard in batch:
+        names = [name for name in keep[shard] if name not in taken]
+        taken.update(names)
+        if names:
+            sources.append((folder / shard, names))
+    return sources
+
+
+def unlink(path: Path) -> None:
+    """Take a shard away.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be removed ({error.strerror}); give rights") from error
+
+
+def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Shards in runs of about SHARD_BYTES."""
+    batch: list[str] = []
+    total = 0
+    for shard in sizes:
+        if batch and total + sizes[shard] > SHARD_BYTES:
+            yield batch
+            batch, total = [], 0
+        batch.append(shard)
+        total += sizes[shard]
+    if batch:
+        yield batch
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,105 @@
+"""All snippets of a store as one matrix on disk, so that a question is one product: made once, read by memory map."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import StoreError
+from ..recipe import EMBEDDING_DIM
+from .embedding_store import EmbeddingStore
+from .entry import Entry
+from .shards import TEMPORARY_PREFIX, remove_partial
+
+FOLDER = "search"
+NORM_FLOOR = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SnippetMatrix:
+    """The embeddings of videos one below the other."""
+
+    entries: tuple[Entry, ...]
+    """The videos, in the order of their rows."""
+    rows: np.ndarray = field(repr=False)
+    """(N, 512) float16, L2-normalised; a memory map."""
+    starts: np.ndarray = field(repr=False)
+    """(videos + 1,) int64: the first row of each video, and N."""
+
+    def place(self, row: int) -> tuple[Entry, int]:
+        """The video of a row, and which of its snippets it is."""
+        video = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return self.entries[video], row - int(self.starts[video])
+
+
+def snippet_matrix(
+    store: EmbeddingStore,
+    entries: Sequence[Entry],
+    crop: int,
+    *,
+    on_video: Callable[[str], None] = lambda video_id: None,
+) -> SnippetMatrix:
+    """The matrix of these features: as it lies beside the shards, made anew where they have changed.
+
+    Args:
+        store: of the features.
+        entries: of one recipe, at least one; all hold the crop.
+        crop: which crop of each.
+        on_video: called with each id that is read; not at all where the matrix is there.
+
+    Raises:
+        StoreError: features that cannot be read, or a disk that is full.
+    """
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(f"{entry.name} {entry.checksum}\n".encode())
+    kind = f"{entries[0].recipe_id}-{crop}-"
+    path = store.path / FOLDER / f"{kind}{digest.hexdigest()[:16]}.npy"
+    starts = np.cumsum([0, *(entry.n_snippets for entry in entries)])
+    if not path.exists():
+        _write(path, store, entries, crop, int(starts[-1]), on_video)
+        for older in path.parent.glob(f"{kind}*.npy"):
+            if older != path:  # who reads it still has it
+                older.unlink(missing_ok=True)
+    rows = np.load(path, mmap_mode="c")  # copy on write: torch takes no array it must not write to
+    if rows.shape != (starts[-1], EMBEDDING_DIM):
+        raise StoreError(f"{path}: is not what was written; delete it, it is made anew")
+    return SnippetMatrix(tuple(entries), rows, starts)
+
+
+def _write(
+    path: Path,
+    store: EmbeddingStore,
+    entries: Sequence[Entry],
+    crop: int,
+    n_rows: int,
+    on_video: Callable[[str], None],
+) -> None:
+    """Row by row into a file aside, not through a memory map: a full disk is an error then, not a crash."""
+    aside = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        remove_partial(path.parent)
+        with aside.open("wb") as file:
+            head = {"descr": "<f2", "fortran_order": False, "shape": (n_rows, EMBEDDING_DIM)}
+            np.lib.format.write_array_header_1_0(file, head)
+            for entry in entries:
+                on_video(entry.video)
+                features = store.crop(entry, crop)
+                norms = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), NORM_FLOOR)
+                file.write((features / norms).astype("<f2").tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path.parent}: cannot be written ({error.strerror}); make space or give rights") from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)

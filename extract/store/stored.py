@@ -1,0 +1,255 @@
+"""One video's group in a shard: written, read back, and held to what was written. Needs no catalogue, so that
+workers can do it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar
+
+import h5py
+import numpy as np
+
+from ..errors import ConfigError, DamagedShard, GoneFromStore, VadError, VideoDecodeError
+from ..files import SourceFile, readable
+from ..recipe import Recipe
+from ..records import VideoEmbeddings
+from .entry import DAMAGE, Entry, entry_of
+from .shards import (
+    ROOT_GROUP,
+    Group,
+    build,
+    checksum,
+    group_in,
+    group_name,
+    new_path,
+    opened,
+    refuse_unreadable,
+    shard_paths,
+    time_after,
+    write_bytes,
+)
+
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredVideo:
+    """One video's features as they lie in the store."""
+
+    entry: Entry
+    features: np.ndarray = field(repr=False)
+    """(crops, n, 512) float16."""
+    snippet_seconds: np.ndarray = field(repr=False)
+    """(n, 2) float64."""
+    frame_seconds: np.ndarray = field(repr=False)
+    """(F,) float64."""
+    fps: Fraction
+    snippet_len: int
+
+    def __post_init__(self):
+        crops, n = len(self.entry.crop_numbers), len(self.snippet_seconds)
+        if self.features.shape[:2] != (crops, n) or not n or self.features.dtype.kind != "f":
+            raise ValueError(f"expected features of {crops} crops and {n} snippets, got {self.features.shape}")
+        seconds = self.frame_seconds
+        if seconds.shape != (self.entry.n_frames,) or not np.isfinite(seconds).all() or (np.diff(seconds) <= 0).any():
+            raise ValueError(f"expected {self.entry.n_frames} increasing frame times, got {seconds.shape}")
+        if self.fps <= 0 or self.snippet_len < 1:
+            raise ValueError(f"expected fps and snippet_len above 0, got {self.fps} and {self.snippet_len}")
+
+    def crop(self, number: int) -> np.ndarray:
+        """(n, 512) float32 of one crop.
+
+        Raises:
+            ConfigError: it is not held.
+        """
+        held = self.entry.crop_numbers
+        if number not in held:
+            raise ConfigError(
+                f"{self.entry.video}: crop {number} is not in the store (held: {', '.join(map(str, held))}); "
+                f"extract with --crops {number}"
+            )
+        return self.features[held.index(number)].astype(np.float32)
+
+
+def write_video(
+    shards: Path,
+    video: VideoEmbeddings,
+    *,
+    source: SourceFile,
+    content: str,
+    precision: str,
+    runtime: str,
+    label: str = "",
+    later_than: int = 0,
+) -> Entry:
+    """Write a video as a shard of its own; once this returns, its data are in place.
+
+    Args:
+        shards: the folder.
+        video: what to keep, as float16.
+        source: the file as it was before reading began (size -1: imported).
+        content: its fingerprint.
+        precision: of the encoder, for the record.
+        runtime: likewise.
+        label: a category, where known.
+        later_than: `written_ns` of what this is to supersede, whatever the clock says.
+
+    Raises:
+        StoreError: the disk is full or not to be written.
+        VideoDecodeError: values that are not finite.
+    """
+    if not np.isfinite(video.embeddings).all():
+        raise VideoDecodeError(source.path, "unexpected", "its embeddings are not finite; try --precision fp32")
+    info = video.info
+    attributes = {
+        "video": video.video_id,
+        "n_frames": video.n_frames,
+        "fps": np.array([video.fps.numerator, video.fps.denominator], np.int64),
+        "width": info.width if info else 0,
+        "height": info.height if info else 0,
+        "route": info.route if info else "imported",
+        "snippet_len": video.recipe.snippet_len,
+        "crops": np.array(video.crops, np.int64),
+        "recipe": video.recipe.to_json(),
+        "recipe_id": video.recipe.recipe_id,
+        "precision": precision,
+        "runtime": runtime,
+        **_of_source(source, later_than),
+        "fingerprint": content,
+        "label": label,
+        "seconds_assumed": info is None,
+    }
+    if video.still_share is not None:
+        attributes["still_share"] = video.still_share
+    datasets = {
+        "features": video.embeddings.astype(np.float16),
+        "snippet_seconds": video.snippet_seconds.astype(np.float64),
+        "frame_seconds": video.frame_seconds.astype(np.float64),
+    }
+    return _write(shards, Group(group_name(video.video_id, video.recipe.recipe_id), attributes, datasets))
+
+
+def write_copy(shards: Path, entry: Entry, video_id: str, source: SourceFile, *, later_than: int = 0) -> Entry:
+    """Hold the features of `entry` under another id too: the same content under another name; see `write_video`.
+
+    Raises:
+        DamagedShard: they are not what was written.
+        StoreError: they cannot be read, or the copy not be written.
+    """
+    attributes, datasets = read_entry(shards, entry, lambda node: (dict(node.attrs), intact_datasets(entry, node)))
+    attributes |= {"video": video_id, **_of_source(source, later_than)}
+    return _write(shards, Group(group_name(video_id, entry.recipe_id), attributes, datasets))
+
+
+def _of_source(source: SourceFile, later_than: int) -> dict:
+    written = {"source": readable(source.path), "size": source.size, "mtime_ns": source.mtime_ns}
+    return {**written, "written_ns": time_after(later_than)}
+
+
+def _write(shards: Path, group: Group) -> Entry:
+    data = build([group])
+    path = new_path(shards)
+    with h5py.File(io.BytesIO(data)) as file:
+        entry = entry_of(group.name, path.name, file[ROOT_GROUP][group.name])
+    write_bytes(path, data)
+    return entry
+
+
+def read_entry(shards: Path, entry: Entry, read: Callable[[h5py.Group], Read]) -> Read:
+    """What `read` makes of an entry's group; where another run has merged its shard away, wherever it lies by now.
+
+    Raises:
+        DamagedShard: it is not what was written.
+        GoneFromStore: nobody holds it any more.
+        StoreError: the disk cannot be read.
+    """
+    for shard in itertools.chain([shards / entry.shard], _newest_first(shards)):
+        own = shard.name == entry.shard
+        try:
+            with opened(shard) as root:
+                if own or entry.name in root:
+                    return read(group_in(root, entry.name))
+        except FileNotFoundError:
+            continue
+        except DamagedShard:
+            if own:
+                raise
+        except DAMAGE as error:
+            raise DamagedShard(
+                f"{shard}: {entry.video} cannot be read ({error}); run `vad-pipeline store verify --repair` and "
+                "extract again"
+            ) from error
+    raise GoneFromStore(f"{shards / entry.shard}: gone while it was in use; run the same command again")
+
+
+def _newest_first(shards: Path) -> Iterator[Path]:
+    """Lazily: nobody looks unless a shard has gone."""
+    stats = {}
+    for path in shard_paths(shards):
+        with contextlib.suppress(FileNotFoundError):
+            stats[path] = path.stat().st_mtime_ns
+    yield from sorted(stats, key=stats.get, reverse=True)
+
+
+def intact_datasets(entry: Entry, node: h5py.Group) -> dict[str, np.ndarray]:
+    """All of a group's data sets, for what is written anew from them: damage must not get a checksum of its own.
+
+    Raises:
+        One of DAMAGE: they are not what was written.
+    """
+    problem = _disagreement(entry.name, entry.shard, node)
+    if problem:
+        raise ValueError(problem)
+    return {name: node[name][()] for name in node}
+
+
+def stored_video(entry: Entry, node: h5py.Group, *, crop: int | None = None) -> StoredVideo:
+    """Read a group.
+
+    Args:
+        entry: what the catalogue says of it.
+        node: the group.
+        crop: the only one to read, as if no other were held; None: all.
+
+    Raises:
+        One of DAMAGE: it is not what `write_video` writes.
+    """
+    which = slice(None)
+    if crop is not None:
+        index = entry.crop_numbers.index(crop)
+        which, entry = slice(index, index + 1), replace(entry, crops=json.dumps([crop]))
+    return StoredVideo(
+        entry,
+        node["features"][which],
+        node["snippet_seconds"][()],
+        node["frame_seconds"][()],
+        Fraction(*(int(part) for part in node.attrs["fps"])),
+        int(node.attrs["snippet_len"]),
+    )
+
+
+def group_problem(name: str, shard: str, root: h5py.Group) -> str | None:
+    """What is wrong with a group of a shard, everything read and compared; None where nothing is."""
+    try:
+        return _disagreement(name, shard, group_in(root, name))
+    except (VadError, *DAMAGE) as error:
+        refuse_unreadable(Path(root.file.filename), error)
+        return f"{name}: cannot be read ({error})"
+
+
+def _disagreement(name: str, shard: str, node: h5py.Group) -> str | None:
+    entry = entry_of(name, shard, node)
+    datasets = {key: node[key][()] for key in node}
+    if checksum(datasets) != entry.checksum:
+        return f"{entry.video}: checksum differs: the data are not what was written"
+    if group_name(entry.video, entry.recipe_id) != name or Recipe.from_json(entry.recipe).recipe_id != entry.recipe_id:
+        return f"{entry.video}: name and recipe disagree with its attributes"
+    stored_video(entry, node)  # raises where shapes, times or rate cannot be
+    return None

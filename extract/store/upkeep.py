@@ -1,0 +1,157 @@
+"""Upkeep of a store: small shards joined, damage found and moved aside, videos removed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from ..errors import DamagedShard, StoreError
+from .embedding_store import EmbeddingStore
+from .entry import Entry
+from .merge_lock import merging, still_merging
+from .shards import (
+    SMALL_BYTES,
+    build_copy,
+    each_shard,
+    merge_shards,
+    new_path,
+    opened,
+    refuse_unreadable,
+    remove_partial,
+    unlink,
+    write_bytes,
+)
+from .stored import group_problem
+
+DAMAGED_FOLDER = "damaged"
+
+
+def merge(store: EmbeddingStore, *, everything: bool = False) -> int | None:
+    """Join small shards into larger ones and drop what is superseded in them.
+
+    Args:
+        everything: rewrite large shards too (`store compact`), not only small ones.
+
+    Returns:
+        How many shards were merged away; None where another run is at it.
+    """
+    remove_partial(store.shards)
+    store.flush()
+    with merging(store.shards) as alone:
+        if not alone:  # what this run wrote is joined next time
+            return None
+        store.catalogue.sync()
+        sizes = store.catalogue.shards()
+        settled = {shard for shard in sizes if sizes[shard] >= SMALL_BYTES}
+        if everything:
+            settled -= store.catalogue.superseded_shards()
+        candidates = [shard for shard in sizes if shard not in settled]
+        merged = merge_shards(
+            store.shards,
+            sizes={shard: sizes[shard] for shard in candidates},
+            held={shard: store.catalogue.n_groups(shard) for shard in candidates},
+            keep={shard: store.catalogue.kept_of(shard, settled) for shard in candidates},
+        )
+    store.catalogue.sync()
+    return merged
+
+
+@contextlib.contextmanager
+def _alone(store: EmbeddingStore) -> Iterator[None]:
+    with merging(store.shards) as alone:
+        if not alone:
+            raise StoreError(f"{store.path}: another run is joining its shards; run the same command again later")
+        yield
+
+
+def verify(store: EmbeddingStore) -> Iterator[tuple[str, str]]:
+    """Read every data set of every shard.
+
+    Yields:
+        Name of a shard, what is wrong with it.
+    """
+    for path in each_shard(store.shards):
+        _, problems = _examined(path)
+        for problem in problems:
+            yield path.name, problem
+
+
+def repair(store: EmbeddingStore) -> Iterator[tuple[str, str]]:
+    """`verify`, and move every shard with damage in it to STORE/damaged once its whole videos are in a new one.
+
+    Yields:
+        Name of a shard, what is wrong with it.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    with _alone(store):
+        for path in each_shard(store.shards):
+            still_merging(store.shards)
+            whole, problems = _examined(path)
+            if not problems:
+                continue
+            if whole:
+                write_bytes(new_path(store.shards), build_copy([(path, whole)]))
+            _set_aside(path, store.path / DAMAGED_FOLDER)
+            for problem in problems:
+                yield path.name, problem
+    store.catalogue.sync()
+
+
+def _set_aside(path: Path, folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+        path.replace(folder / path.name)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be moved to {folder} ({error.strerror}); give rights") from error
+
+
+def remove(store: EmbeddingStore, entries: Collection[Entry]) -> None:
+    """Drop videos: the shards that hold them, older versions too, are written anew without them.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    store.flush()
+    with _alone(store):
+        store.catalogue.sync()
+        for shard, left in store.catalogue.left_without({entry.name for entry in entries}).items():
+            still_merging(store.shards)
+            path = store.shards / shard
+            if left:
+                write_bytes(new_path(store.shards), _without(path, left))
+            unlink(path)
+    store.catalogue.sync()
+
+
+def _without(path: Path, left: list[str]) -> bytes:
+    """What is left of a shard."""
+    try:
+        return build_copy([(path, left)])
+    except (OSError, RuntimeError, KeyError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); run `vad-pipeline store verify --repair` first") from error
+
+
+def _examined(path: Path) -> tuple[list[str], list[str]]:
+    """The whole groups of a shard, and what is wrong with the others or with all of it.
+
+    Raises:
+        StoreError: it cannot be read, though nothing says that it is damaged.
+    """
+    whole, problems = [], []
+    try:
+        with opened(path) as root:
+            for name in root:
+                problem = group_problem(name, path.name, root)
+                if problem:
+                    problems.append(problem)
+                else:
+                    whole.append(name)
+    except FileNotFoundError:  # another run has merged it away
+        return [], []
+    except (DamagedShard, OSError, RuntimeError) as error:
+        refuse_unreadable(path, error)
+        problems.append(str(error))
+    return whole, problems

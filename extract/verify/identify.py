@@ -1,0 +1,330 @@
+"""Which setting gives released features: tries hypotheses from the likeliest on, then around the best.
+
+    pixels on one frame a snippet  ->  which frames  ->  resize in detail  ->  around the best  ->  on more rows
+
+Frames and embeddings are reused: a hypothesis about frames costs no picture, one about pixels costs each frame once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from ..decode.reader import Reader
+from ..embed.encoder import ACTIVATIONS, ClipEncoder
+from ..errors import ConfigError
+from ..recipe import SNIPPET_LEN
+from ..records import VideoInfo
+from .hypotheses import N_AROUND, Place, frame_choices, frame_weights, pixel_choices, places, samples
+from .reencode import reencoded
+from .released import Fit, Probe, Released, distance, keep_frames
+from .settings import FRAMES, NORMALISED, OFFSETS, RATES, Setting, converted, n_rows
+
+ROWS_SEARCHED, ROWS_COMPARED = 4, 8
+KEPT_BYTES = 2 << 30  # of decoded frames; in pictures too large for that fewer rows are compared
+FEWEST_ROWS, FEWEST_STILL = 2, 1
+N_PLACES, N_STARTS = 10, 3  # pixel settings that are looked at more closely, and from which the search goes on
+CLEAR = 0.25  # error on one frame a snippet from which on it is not the pixels alone
+N_NEAR = 6  # of geometry and crop, near enough to be looked at again once the frames are known
+MAX_ROUNDS = 4
+N_FINALISTS, N_REPORTED = 8, 5
+N_NEAREST, FAR = 60, 1.5  # choices of frames that are looked at exactly, and the error beyond which they are not
+SPARE_ROWS, SPARE_SHARE = 1, 0.01  # decoders may disagree on a video's last frames
+AS_GOOD = 1.25  # times the best's error: cannot be told apart from it
+ROUNDING_FACTOR = 4  # of what rounding the weights to float16 alone does: activations are rounded too
+NOISE_FACTOR = 2  # of what encoding once more does
+VERDICTS = ("identical", "same up to rounding", "same protocol, other decoder", "something else")
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """What was found about one features file."""
+
+    released: Path
+    verdict: str
+    """One of VERDICTS."""
+    best: tuple[Fit, ...]
+    """The best five on `rows`; settings this video cannot tell apart are there once."""
+    yours: Fit | None
+    """What was believed; None where the video has no such rows."""
+    unsettled: dict[str, list[str]]
+    """Step -> other values that fit as well here."""
+    rows: tuple[int, ...]
+    """Compared."""
+    row_seconds: tuple[float, ...]
+    """When each of them begins."""
+    n_released: int
+    n_own: tuple[int, int]
+    """Rows the best setting gives with tail drop and keep."""
+    is_float16: bool
+    rounding_error: float
+    noise_error: float
+    """What encoding the video once more (H.264, CRF 23) does to its embeddings, as `Fit.error`."""
+
+    @property
+    def differing(self) -> dict[str, tuple[str, str]]:
+        """Step -> (yours, the best's) where they differ."""
+        if self.yours is None:
+            return {}
+        mine, found = self.yours.setting.steps(), self.best[0].setting.steps()
+        return {name: (mine[name], found[name]) for name in mine if mine[name] != found[name]}
+
+
+def identify(
+    open_reader: Callable[[], Reader],
+    released: Released,
+    yours: Setting,
+    encoder: ClipEncoder,
+    *,
+    likely: Sequence[Setting] = (),
+    on_images: Callable[[int], None] = lambda n: None,
+) -> Identification:
+    """Find the setting under which a video gives released features.
+
+    Args:
+        open_reader: opens the video; called twice: frames are counted before some of them are kept.
+        released: the features.
+        yours: what is believed, tried first.
+        encoder: the tower with the weights that are believed, in fp32.
+        likely: what fitted other files, tried next.
+        on_images: called with the number of pictures embedded, now and then.
+
+    Raises:
+        VideoError: the video cannot be decoded.
+        ConfigError: the file has more rows than the video can have.
+    """
+    info = _counted(open_reader)
+    rates = _possible_rates(released, info, yours)
+    end = max(1, (min(len(converted(info.frame_seconds, rate)) for rate in rates) - OFFSETS[-1]) // SNIPPET_LEN)
+    n_compared, n_still = _affordable_rows(info, len({yours.rate, *rates}))
+    rows = released.most_changing(n_compared, end)
+    still_rows = released.stillest(n_still, end)
+    kept = _kept(open_reader, info, {yours.rate, *rates}, {*rows, *still_rows})
+    probe = Probe(kept, info, encoder, on_images=on_images)
+    few = np.unique(np.linspace(0, len(rows) - 1, min(ROWS_SEARCHED, len(rows))).round().astype(int))
+    changing = _Trials(probe, released, [rows[i] for i in few], yours)
+    _search(changing, _Trials(probe, released, still_rows, yours), [yours, *likely], rates)
+    finalists = [each.setting for each in changing.distinct(N_FINALISTS)]
+    fits = [found for setting in finalists if (found := probe.fit(setting, released, rows))]
+    best = sorted(fits, key=changing.preference)
+    noise_error, rounding_error = (0.0, 0.0) if best[0].equal else _own_noise(probe, best[0], released, rows)
+    verdict = _verdict(best[0], rounding_error, noise_error)
+    shown = probe.shown(best[0].setting.rate)
+    firsts = [probe.frames_of(replace(best[0].setting, frames="first"), row)[0] for row in rows]
+    return Identification(
+        released=released.path,
+        verdict=verdict,
+        best=tuple(best[:N_REPORTED]),
+        yours=probe.fit(yours, released, rows),
+        unsettled=changing.unsettled(best[0].setting),
+        rows=rows,
+        row_seconds=tuple(float(info.frame_seconds[first]) for first in firsts),
+        n_released=len(released.values),
+        n_own=n_rows(best[0].setting, shown),
+        is_float16=released.is_float16,
+        rounding_error=rounding_error,
+        noise_error=noise_error,
+    )
+
+
+class _Trials:
+    """What was tried on some rows, and how well it fits."""
+
+    def __init__(self, probe: Probe, released: Released, rows: Sequence[int], yours: Setting):
+        self.probe, self._released, self.rows, self._yours = probe, released, rows, yours
+        self.theirs = released.values[list(rows)]
+        self.fits: dict[Setting, Fit] = {}
+
+    @property
+    def best(self) -> Fit:
+        """So far."""
+        return min(self.fits.values(), key=self.preference)
+
+    def preference(self, each: Fit) -> tuple[float, int]:
+        """Smaller is better; of equal ones, what differs least from what was believed."""
+        mine, theirs = self._yours.steps(), each.setting.steps()
+        return each.error, sum(mine[name] != theirs[name] for name in mine)
+
+    def add(self, settings: Iterable[Setting]) -> None:
+        """Try settings, their pictures in common batches."""
+        new = [setting for setting in dict.fromkeys(settings) if setting not in self.fits]
+        self.probe.embed((s.pixels, int(n)) for s in new for row in self.rows for n in self.probe.frames_of(s, row))
+        for setting in new:
+            found = self.probe.fit(setting, self._released, self.rows)
+            if found is not None:
+                self.fits[setting] = found
+
+    def distinct(self, n: int) -> list[Fit]:
+        """The best `n` that the rows can tell apart."""
+        found: dict[tuple, Fit] = {}
+        for each in sorted(self.fits.values(), key=self.preference):
+            found.setdefault(self.probe.looks(each.setting, self.rows), each)
+            if len(found) == n:
+                break
+        return list(found.values())
+
+    def nearest_places(self, n: int) -> list[Place]:
+        """Geometries and crops, those first that fitted best whatever else was tried with them."""
+        errors: dict[Place, float] = {}
+        for setting, each in self.fits.items():
+            place = (setting.pixels.geometry, setting.pixels.crop)
+            errors[place] = min(each.error, errors.get(place, np.inf))
+        return sorted(errors, key=errors.get)[:n]
+
+    def unsettled(self, best: Setting) -> dict[str, list[str]]:
+        """Step -> values that, alone in place of the best's, fit as well."""
+        steps, limit = best.steps(), AS_GOOD * self.fits[best].error
+        found: dict[str, list[str]] = {}
+        for setting, each in self.fits.items():
+            changed = [(name, value) for name, value in setting.steps().items() if value != steps[name]]
+            if len(changed) == 1 and each.error <= limit:
+                found.setdefault(changed[0][0], []).append(changed[0][1])
+        return found
+
+
+def _search(changing: _Trials, still: _Trials, first: Sequence[Setting], rates: Sequence[int | None]) -> None:
+    """Try settings until nothing around the best is better. Where a video stands still, which frames were taken does
+    not matter, only what was made of them: that is found out there first."""
+    changing.add(first)
+    if changing.fits and changing.best.equal:
+        embedded = [
+            each for each in frame_choices(changing.best.setting, rates) if changing.probe.has(each, changing.rows)
+        ]
+        changing.add(embedded)  # something to compare with
+        return
+    yours = first[0]
+    plain = yours.with_pixels(precision="fp32")
+    activations = ACTIVATIONS if yours.pixels.activation else ("",)
+    _look_around(still, plain, rates, activations)
+    starts = still.distinct(1 if still.best.error <= CLEAR else N_STARTS)
+    for start in starts:
+        changing.add(_best_frames(changing, start.setting, rates))
+    for _ in range(MAX_ROUNDS):
+        best = changing.best.setting
+        changing.add(pixel_choices(best, still.nearest_places(N_NEAR), activations))
+        changing.add(changing.best.setting.with_pixels(precision=how) for how in {"fp32", yours.pixels.precision})
+        changing.add(_best_frames(changing, changing.best.setting, rates))
+        if changing.best.setting == best:
+            return
+
+
+def _look_around(still: _Trials, plain: Setting, rates: Sequence[int | None], activations: Sequence[str]) -> None:
+    """Geometry, crop and channels on one frame a snippet, on more where that is not clear; then activation and
+    antialias at the best of them; then geometry, crop and channels again."""
+    middle = [replace(plain, frames="middle", offset=0, rate=rate) for rate in rates]
+    still.add(place for sample in middle for place in places(sample))
+    if still.best.error > CLEAR:  # it never stands still: which frame matters, too
+        near = [each.setting.pixels for each in still.distinct(N_PLACES)]
+        still.add(replace(sample, pixels=pixels) for sample in samples(plain, rates) for pixels in near)
+    still.add(
+        each.setting.with_pixels(activation=activation, antialias=antialias)
+        for each in still.distinct(N_STARTS)
+        for activation, antialias in product(activations, (False, True))
+    )
+    still.add(places(still.best.setting))
+
+
+def _best_frames(trials: _Trials, best: Setting, rates: Sequence[int | None]) -> list[Setting]:
+    """Of all choices of frames those that come nearest, found at once: each is a product of weights and embeddings."""
+    choices = frame_choices(best, rates)
+    weights = frame_weights()
+    errors: dict[tuple, np.ndarray] = {}
+    for rate in rates:
+        around = trials.probe.around(best.pixels, rate, trials.rows, N_AROUND)
+        if around is None:  # a short video: there is not much to try
+            return choices
+        lengths = np.linalg.norm(around, axis=-1, keepdims=True)
+        for normalised in NORMALISED:
+            own = np.einsum("fop,rpd->ford", weights, around / lengths if normalised == "frames" else around)
+            if normalised == "snippets":
+                own /= np.linalg.norm(own, axis=-1, keepdims=True)
+            errors[rate, normalised] = np.linalg.norm(own - trials.theirs, axis=(-2, -1))
+    found = np.array([errors[each.rate, each.normalised][FRAMES.index(each.frames), each.offset] for each in choices])
+    nearest = np.argsort(found, kind="stable")[:N_NEAREST]
+    return [choices[i] for i in nearest if found[i] <= FAR * found[nearest[0]] or i in nearest[:N_FINALISTS]]
+
+
+def _counted(open_reader: Callable[[], Reader]) -> VideoInfo:
+    reader = open_reader()
+    try:
+        for _ in reader:
+            pass
+        return reader.info()
+    finally:
+        reader.close()
+
+
+def _possible_rates(released: Released, info: VideoInfo, yours: Setting) -> tuple[int | None, ...]:
+    """The rates at which the video has about as many rows as were released; those of the fewest rows apart where none.
+
+    Raises:
+        ConfigError: no rate gives as many rows.
+    """
+    n = len(released.values)
+    spare = SPARE_ROWS + int(SPARE_SHARE * n)
+    apart: dict[int | None, int] = {}
+    longest = 0
+    for rate in dict.fromkeys((None, yours.rate, *RATES)):
+        shown = converted(info.frame_seconds, rate)
+        if rate is not None and np.array_equal(shown, converted(info.frame_seconds, None)):
+            continue  # the video has that rate
+        fewest = n_rows(Setting(offset=OFFSETS[-1]), shown)[0]
+        most = n_rows(Setting(), shown)[1]
+        longest = max(longest, most)
+        apart[rate] = max(fewest - n, n - most, 0)
+    if n > longest + spare:
+        raise ConfigError(
+            f"{released.path}: has {n} rows, the video's {len(info.frame_seconds)} frames give {longest} at most; "
+            "is it another video's file?"
+        )
+    fitting = tuple(rate for rate, rows in apart.items() if rows <= spare)
+    return fitting or (min(apart, key=apart.get),)
+
+
+def _affordable_rows(info: VideoInfo, n_rates: int) -> tuple[int, int]:
+    """How many rows are compared, and how many still ones looked at before."""
+    row_bytes = info.width * info.height * 3 * 2 * SNIPPET_LEN * n_rates
+    n = min(ROWS_COMPARED + ROWS_SEARCHED, KEPT_BYTES // row_bytes)
+    n_still = max(FEWEST_STILL, n * ROWS_SEARCHED // (ROWS_COMPARED + ROWS_SEARCHED))
+    return max(FEWEST_ROWS, n - n_still), n_still
+
+
+def _kept(
+    open_reader: Callable[[], Reader], info: VideoInfo, rates: Iterable[int | None], rows: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """The frames that any setting may want for these rows."""
+    spans = [
+        converted(info.frame_seconds, rate)[row * SNIPPET_LEN : (row + 2) * SNIPPET_LEN]
+        for rate in rates
+        for row in rows
+    ]
+    reader = open_reader()
+    try:
+        return keep_frames(reader, {int(number) for span in spans for number in span})
+    finally:
+        reader.close()
+
+
+def _own_noise(probe: Probe, best: Fit, released: Released, rows: Sequence[int]) -> tuple[float, float]:
+    """How far encoding the video once more moves these rows, and how far rounding does, as `Fit.error`."""
+    own = probe.rows(best.setting, rows)
+    pixels = best.setting.pixels
+    encoder = probe.encoder(pixels.activation, pixels.precision)
+    numbers = sorted({int(number) for row in rows for number in probe.frames_of(best.setting, row)})
+    again = Probe(reencoded(probe.frames), probe.info, encoder)
+    rounded = Probe({number: probe.frames[number] for number in numbers}, probe.info, encoder.with_half_weights())
+    noise = distance(again.rows(best.setting, rows), own, released, rows)
+    stored = distance(own.astype(np.float16), own, released, rows)
+    return noise, float(np.hypot(distance(rounded.rows(best.setting, rows), own, released, rows), stored))
+
+
+def _verdict(best: Fit, rounding_error: float, noise_error: float) -> str:
+    if best.equal:
+        return VERDICTS[0]
+    if best.error <= ROUNDING_FACTOR * rounding_error:
+        return VERDICTS[1]
+    return VERDICTS[2] if best.error <= NOISE_FACTOR * noise_error else VERDICTS[3]

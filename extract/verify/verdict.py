@@ -1,0 +1,158 @@
+"""What verify-features found, for people: the best settings, a verdict, and the options that make the same."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..extractor import Extractor
+from ..files import readable
+from ..recipe import GEOMETRIES, NAMED_RECIPES
+
+if TYPE_CHECKING:
+    from .identify import Identification
+    from .released import Fit
+    from .settings import Setting
+
+ALIKE, UNLIKE = 0.9, 0.5  # cosines: rows that agree, rows that are of something else
+QUICKGELU = "-quickgelu"
+
+
+def story(video_id: str, found: Identification, extractor: Extractor) -> str:
+    """All of it, many lines."""
+    lines = [f"{video_id} and {readable(found.released)}", f"  {_rows(found)}"]
+    lines += [f"  {line}" for line in _table(found)]
+    lines.append(f"  verdict: {_verdict(found)}")
+    lines += [f"  differs from yours in {name}: yours {mine}, released {theirs}" for name, (mine, theirs) in
+              found.differing.items()]  # fmt: skip
+    if found.unsettled:
+        fits = "; ".join(f"{name} {', '.join(values)}" for name, values in found.unsettled.items())
+        lines.append(f"  not settled by this video, fits as well: {fits}")
+    if found.n_released not in found.n_own:
+        lines.append(
+            "  the numbers of rows differ: the file or the video was cut, or frames were left out in a way not tried"
+        )
+    parted = _parting(found)
+    lines += [f"  {parted}"] if parted else []
+    lines.append(f"  {_how_to_extract(found, extractor)}")
+    return "\n".join(lines)
+
+
+def verdict_line(verdicts: list[str]) -> str:
+    """`12 files: 10 identical, 2 something else`."""
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(verdicts).most_common())
+    return f"{len(verdicts)} files: {counts or 'none compared'}"
+
+
+def _rows(found: Identification) -> str:
+    drop, keep = found.n_own
+    own = f"{drop}" if drop == keep else f"{drop} (tail drop) or {keep} (keep)"
+    rounded = ", all of them float16 values" if found.is_float16 else ""
+    return f"{found.n_released} released rows{rounded}; the best setting gives {own}; {len(found.rows)} compared"
+
+
+def _table(found: Identification) -> list[str]:
+    """The best five and yours: what differs from yours, mean and worst cosine, error."""
+    lines = [f"{'':5}  mean cosine  worst cosine  error    setting"]
+    mine = found.yours.setting if found.yours else found.best[0].setting
+    if found.yours:
+        lines.append(_row("yours", found.yours, _in_words(mine.steps())))
+    for rank, each in enumerate(found.best, 1):
+        lines.append(_row(f"{rank:5}", each, _changes(each.setting, mine)))
+    return lines
+
+
+def _row(name: str, each: Fit, words: str) -> str:
+    return f"{name}  {each.cosines.mean():11.6f}  {each.cosines.min():12.6f}  {each.error:7.5f}  {words}"
+
+
+def _changes(setting: Setting, mine: Setting) -> str:
+    theirs, own = setting.steps(), mine.steps()
+    return _in_words({name: value for name, value in theirs.items() if value != own[name]}) or "as yours"
+
+
+def _in_words(steps: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in steps.items())
+
+
+def _verdict(found: Identification) -> str:
+    error = found.best[0].error
+    why = {
+        "identical": f"all values of the {len(found.rows)} rows compared are the same in float16",
+        "same up to rounding": (
+            f"error {error:.2g}; rounding the weights to float16 alone makes {found.rounding_error:.2g}"
+        ),
+        "same protocol, other decoder": (
+            f"or another copy of the video: error {error:.2g}, and encoding this video once more makes "
+            f"{found.noise_error:.2g}; what is left is below the video's own noise"
+        ),
+        "something else": (
+            f"error {error:.2g}, encoding this video once more makes only {found.noise_error:.2g}: other weights, "
+            "another video, or a step that is not among those tried"
+        ),
+    }
+    return f"{found.verdict} ({why[found.verdict]})"
+
+
+def _parting(found: Identification) -> str:
+    """Where along the video the two part."""
+    cosines, best = found.best[0].cosines, found.best[0]
+    unlike = np.flatnonzero(cosines < UNLIKE)
+    if best.equal or not len(unlike) or cosines.max() < ALIKE:
+        return ""
+    first = int(unlike[0])
+    where = f"row {found.rows[first]} ({found.row_seconds[first]:.1f} s)"
+    if (cosines[:first] >= ALIKE).all() and (cosines[first:] < ALIKE).all() and first:
+        return f"they agree before {where} and part from there: frames were lost or cut there in one of the copies"
+    return f"they part in {len(unlike)} of {len(cosines)} rows, first in {where}"
+
+
+def _how_to_extract(found: Identification, extractor: Extractor) -> str:
+    best = found.best[0].setting
+    beyond = best.beyond_extract()
+    model = _model_for(best, extractor)
+    if model is None:
+        beyond.append("activation")
+    options = extract_options(best, found, model=model or extractor.encoder_config.model, extractor=extractor)
+    if beyond:
+        return f"extract has no option for {', '.join(beyond)}; nearest: {options}"
+    return f"to make the same: {options}"
+
+
+def _model_for(best: Setting, extractor: Extractor) -> str | None:
+    """`--model` of the activation found; None where there is none by name."""
+    model = extractor.encoder_config.model
+    if best.pixels.activation == extractor.encoder.activation:
+        return model
+    other = model.removesuffix(QUICKGELU) if model.endswith(QUICKGELU) else model + QUICKGELU
+    import open_clip
+
+    return other if other in open_clip.list_models() else None
+
+
+def extract_options(best: Setting, found: Identification, *, model: str, extractor: Extractor) -> str:
+    """The command, as short as the named recipes allow."""
+    geometry = best.pixels.geometry if best.pixels.geometry in GEOMETRIES else "vadclip"
+    drop, keep = found.n_own
+    wanted = {"geometry": geometry, "frames_per_snippet": best.frames_per_snippet}
+    if drop != keep:
+        wanted["tail"] = "keep" if found.n_released >= keep else "drop"
+    like, recipe = min(
+        ((name, named.recipe) for name, named in NAMED_RECIPES.items()),
+        key=lambda each: sum(getattr(each[1], option) != value for option, value in wanted.items()),
+    )
+    words = ["vad-pipeline", "extract", "VIDEO", "--like", like]
+    for option, value in wanted.items():
+        if getattr(recipe, option) != value:
+            words += [f"--{option.replace('_', '-')}", str(value)]
+    words += ["--crops", str(best.pixels.crop)]
+    if model != recipe.model:
+        words += ["--model", model]
+    if extractor.config.pretrained != "openai":
+        words += ["--pretrained", extractor.config.pretrained]
+    if extractor.config.decoder != "auto":
+        words += ["--decoder", extractor.config.decoder]
+    return shlex.join(words)

@@ -1,0 +1,236 @@
+"""DSANet: snippet embeddings -> anomaly and category logits.
+
+Shapes: B windows, T snippets of a window (256), C categories (normal first), D 512.
+Method: "Learning to Tell Apart: Weakly Supervised Video Anomaly Detection via Disentangled Semantic Alignment"
+(AAAI 2026, arXiv 2511.10334), as its published code computes it. Padding positions are real inputs except to the
+similarity adjacency: that is how the checkpoints were trained.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..categories import UCF_CRIME, XD_VIOLENCE, names
+from ..layers import GraphBranch, Mlp, TransformerBlock, distance_adjacency, similarity_adjacency
+
+
+@dataclass(frozen=True, slots=True)
+class DSANetConfig:
+    """Everything that shapes the network and its reading.
+
+    Raises:
+        ValueError: on a value outside its range.
+    """
+
+    categories: tuple[str, ...]
+    """Names in column order, the normal one first."""
+    layers: int
+    """Temporal transformer blocks."""
+    attention_block: int
+    """Snippets that see each other in them; a divisor of window_len."""
+    text_adapter_layers: int
+    """Blocks of the text tower followed by an adapter."""
+    text_adapter_weight: float
+    """The adapter's share in the blend."""
+    probability_temperature: float
+    """Divides both logits before they become probabilities."""
+    logit_temperature: float = 0.07
+    """Divides cosines, which makes them category, event and background logits."""
+    similarity_threshold: float = 0.7
+    """Cosines not above it are no edge of the similarity graph."""
+    alignment_sharpness: float = 10.0
+    """How strongly event and background features prefer high and low scores."""
+    window_len: int = 256
+    """Snippets of a window."""
+    width: int = 512
+    """Of embeddings and features."""
+
+    def __post_init__(self):
+        if len(self.categories) < 2:
+            raise ValueError(f"expected the normal and at least one anomaly category, got {self.categories}")
+        if self.attention_block < 1 or self.window_len % self.attention_block:
+            raise ValueError(f"expected attention_block to divide {self.window_len}, got {self.attention_block}")
+        for name in ("logit_temperature", "probability_temperature", "layers", "width"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"expected {name} above 0, got {getattr(self, name)}")
+        if not 0 <= self.text_adapter_weight <= 1:
+            raise ValueError(f"expected text_adapter_weight in 0 to 1, got {self.text_adapter_weight}")
+
+    def to_json(self) -> str:
+        """Canonical JSON, keys sorted."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> DSANetConfig:
+        """Read `to_json`'s text back.
+
+        Raises:
+            ValueError: not such text, a value out of range, or fields this version does not know.
+        """
+        values = json.loads(text)
+        if not isinstance(values, dict) or "categories" not in values:
+            raise ValueError("not a DSANet configuration")
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown fields {', '.join(unknown)}: from a newer vad-pipeline")
+        try:
+            return cls(**{**values, "categories": tuple(values["categories"])})
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+PRESETS = {
+    "ucf-crime": DSANetConfig(
+        categories=names(UCF_CRIME),
+        layers=2,
+        attention_block=8,
+        text_adapter_layers=3,
+        text_adapter_weight=0.1,
+        probability_temperature=5.0,
+    ),
+    "xd-violence": DSANetConfig(
+        categories=names(XD_VIOLENCE),
+        layers=1,
+        attention_block=64,
+        text_adapter_layers=1,
+        text_adapter_weight=0.6,
+        probability_temperature=1.0,
+    ),
+}
+"""The two published configurations."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DSANetOutput:
+    """What a forward pass gives; `reconstruction` and `gather_loss` are None without the normality branch."""
+
+    anomaly_logits: Tensor
+    """(B, T, 1); their sigmoid is the anomaly score."""
+    category_logits: Tensor
+    """(B, T, C)."""
+    event_logits: Tensor | None
+    """(B, 1, C), None where not asked for."""
+    background_logits: Tensor | None
+    """(B, 1, C), None where not asked for."""
+    text_features: Tensor
+    """(C, D), L2-normalised."""
+    visual: Tensor
+    """(B, T, D), what the logits are made of."""
+    reconstruction: Tensor | None = None
+    """(B, T, D)."""
+    gather_loss: Tensor | None = None
+    """Scalar."""
+
+    def __post_init__(self):
+        windows, n_categories = self.category_logits.shape[:2], len(self.text_features)
+        if self.anomaly_logits.shape != (*windows, 1) or self.category_logits.shape[2] != n_categories:
+            raise ValueError(
+                f"expected logits (B, T, 1) and (B, T, {n_categories}), got {tuple(self.anomaly_logits.shape)} "
+                f"and {tuple(self.category_logits.shape)}"
+            )
+
+    def __repr__(self) -> str:
+        shapes = {f.name: getattr(self, f.name) for f in fields(self)}
+        text = ", ".join(f"{name}={None if x is None else tuple(x.shape)}" for name, x in shapes.items())
+        return f"DSANetOutput({text})"
+
+
+class DSANet(nn.Module):
+    """The network without its text tower: category text features come in.
+
+    Args:
+        config: its shape.
+    """
+
+    def __init__(self, config: DSANetConfig):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.position_embedding = nn.Parameter(torch.empty(config.window_len, width).normal_(std=0.01))
+        self.blocks = nn.ModuleList(TransformerBlock(width, n_heads=1) for _ in range(config.layers))
+        self.similarity_branch = GraphBranch(width, width // 2)
+        self.distance_branch = GraphBranch(width, width // 2)
+        self.merge = nn.Linear(width, width)
+        self.anomaly_mlp = Mlp(width)
+        self.classifier = nn.Linear(width, 1)
+        self.category_mlp = Mlp(width)
+
+    def forward(
+        self, features: Tensor, lengths: Tensor, text_features: Tensor, *, alignment: bool = True
+    ) -> DSANetOutput:
+        """Logits of a batch of windows.
+
+        Args:
+            features: (B, T, D) float, not L2-normalised, zeros where padded.
+            lengths: (B,) int, real snippets of each window.
+            text_features: (C, D), L2-normalised.
+            alignment: also event and background logits, which only the loss needs.
+
+        Returns:
+            Logits; those of padding positions mean nothing.
+        """
+        visual = self.encode(features, lengths)
+        anomaly = self.classifier(visual + self.anomaly_mlp(visual))
+        category = self._category_logits(visual, anomaly, text_features)
+        event = background = None
+        if alignment:
+            event = self._alignment_logits(visual, torch.sigmoid(anomaly), text_features)
+            # 1 - sigmoid, and exp - 1 below, written so that a sure score does not leave a sum of zeros
+            background = self._alignment_logits(visual, torch.sigmoid(-anomaly), text_features)
+        return DSANetOutput(anomaly, category, event, background, text_features, visual)
+
+    def encode(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Visual features: local attention, then the similarity and the distance graph.
+
+        Args:
+            features: (B, T, D).
+            lengths: (B,).
+
+        Returns:
+            (B, T, D).
+        """
+        x = features + self.position_embedding
+        for block in self.blocks:
+            x = block(x, block_len=self.config.attention_block)
+        similarity = similarity_adjacency(x, lengths, threshold=self.config.similarity_threshold)
+        distance = distance_adjacency(x.shape[1], device=x.device, dtype=x.dtype)
+        branches = self.similarity_branch(x, similarity), self.distance_branch(x, distance)
+        return self.merge(torch.cat(branches, dim=-1))
+
+    def _category_logits(self, visual: Tensor, anomaly: Tensor, text_features: Tensor) -> Tensor:
+        # the window's summary, weighted by raw logits, bends every category towards what happens in it
+        summary = functional.normalize(anomaly.transpose(1, 2) @ visual, dim=-1)
+        text = text_features + summary
+        text = text + self.category_mlp(text)
+        return self._cosine_logits(visual, text)
+
+    def _alignment_logits(self, visual: Tensor, score: Tensor, text_features: Tensor) -> Tensor:
+        weights = torch.expm1(self.config.alignment_sharpness * score)
+        weights = weights / weights.sum(dim=1, keepdim=True)
+        return self._cosine_logits(weights.transpose(1, 2) @ visual, text_features)
+
+    def _cosine_logits(self, visual: Tensor, text: Tensor) -> Tensor:
+        cosine = functional.normalize(visual, dim=-1) @ functional.normalize(text, dim=-1).transpose(-1, -2)
+        return cosine / self.config.logit_temperature
+
+
+def probabilities(output: DSANetOutput, config: DSANetConfig) -> Tensor:
+    """Refined category probabilities: the anomaly score says how much, the category logits say of what.
+
+    Args:
+        output: of the network that `config` shapes.
+        config: gives the temperature.
+
+    Returns:
+        (B, T, C), rows sum to 1, column 0 is 1 - sigmoid(anomaly logit / temperature).
+    """
+    temperature = config.probability_temperature
+    anomalous = torch.sigmoid(output.anomaly_logits / temperature)
+    # a softmax over the anomaly columns alone equals dropping the normal column and renormalising, and cannot be 0/0
+    shares = torch.softmax(output.category_logits[..., 1:] / temperature, dim=-1)
+    return torch.cat([1 - anomalous, anomalous * shares], dim=-1)

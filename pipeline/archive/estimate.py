@@ -1,0 +1,96 @@
+"""How long extraction will take here: header lengths times this machine's own measured rates."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from vad_pipeline.extract.decode.probe import probe_length
+from vad_pipeline.extract.embed.sampling import n_snippets
+from vad_pipeline.extract.errors import VideoError
+from vad_pipeline.extract.extractor import Extractor
+from vad_pipeline.extract.recipe import Recipe
+
+from .selection import Source
+
+PROBED_AT_MOST = 200  # headers read; a larger archive is extrapolated from that many
+DECODE_SAMPLE_FRAMES = 300
+WORTH_MEASURING_IMAGES = 500  # below, measuring the rate would take longer than the work is worth
+SLOW_SECONDS = 3600  # from here on a CPU run is told of the quick recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is to be decoded and embedded, by the files' headers."""
+
+    n_videos: int
+    n_frames: int
+    hours: float
+    """Of footage."""
+    n_images: int
+    """Through the encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Measured here, just now."""
+
+    images_per_second: float
+    frames_per_second: float
+
+    def seconds(self, work: Workload) -> float:
+        """Time for the work, decoding and encoding one after the other."""
+        return work.n_images / self.images_per_second + work.n_frames / self.frames_per_second
+
+
+def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int, *, scale: float = 1) -> Workload:
+    """Add up headers; over PROBED_AT_MOST files, an even sample stands for all.
+
+    Args:
+        sources: the files.
+        recipe: how they would be embedded.
+        n_crops: how many crops of each frame.
+        scale: how many files each of these stands for.
+    """
+    step = max(1, -(-len(sources) // PROBED_AT_MOST))
+    probed = [probe_length(source.path) for source in sources[::step]]
+    n_videos = len(sources) * scale
+    scale = n_videos / max(1, len(probed))
+    images = sum(n_snippets(length.n_frames, recipe) for length in probed) * recipe.frames_per_snippet * n_crops
+    return Workload(
+        int(n_videos),
+        int(sum(length.n_frames for length in probed) * scale),
+        sum(length.seconds for length in probed) * scale / 3600,
+        int(images * scale),
+    )
+
+
+def measure(extractor: Extractor, sources: Sequence[Source]) -> Rates:
+    """Run the encoder, with random weights so that nothing is downloaded, and decode the start of a real file."""
+    from vad_pipeline.extract.embed.device import stopping_where_the_device_fails
+    from vad_pipeline.extract.embed.encoder import ClipEncoder
+    from vad_pipeline.extract.embed.encoder_config import RANDOM
+
+    with stopping_where_the_device_fails():
+        encoder = ClipEncoder(replace(extractor.encoder_config, pretrained=f"{RANDOM}0"))
+        return Rates(encoder.measure_rate(), _decode_rate(extractor, sources))
+
+
+def _decode_rate(extractor: Extractor, sources: Sequence[Source]) -> float:
+    for source in sources:
+        started = time.perf_counter()
+        try:
+            reader = extractor.open_for_encoder(source.path)
+        except VideoError:
+            continue
+        try:
+            count = sum(1 for _ in itertools.islice(reader, DECODE_SAMPLE_FRAMES))
+        except VideoError:
+            continue
+        finally:
+            reader.close()
+        if count:
+            return count / (time.perf_counter() - started)
+    return float("inf")  # nothing decodes: decoding will take no time

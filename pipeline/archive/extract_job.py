@@ -1,0 +1,157 @@
+"""`extract`: sources -> features in the store, skipping what is held. This side decides and records; workers do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from vad_pipeline.extract.errors import VideoError, VideoOpenError
+from vad_pipeline.extract.extractor import Extractor
+from vad_pipeline.extract.files import SourceFile
+from vad_pipeline.extract.store.embedding_store import IMPORTED_SIZE, EmbeddingStore
+from vad_pipeline.extract.store.entry import Entry
+from vad_pipeline.extract.store.upkeep import merge
+
+from ..workers.base import ExecutorConfig, Work
+from .extract_video import Extracted, ExtractTask, ExtractWork, extract_video, stat_source
+from .limits import FailureLimit
+from .loop import Recorder, Report, RunSummary, process_archive
+from .outcomes import REMEMBERED, OutcomeLog, RememberedFailure, VideoOutcome, absolute, remembered_failures
+from .selection import Selection, Source
+
+LOOKED_UP_AT_ONCE = 500
+Candidate = tuple[Source, Entry | None]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is needed to say whether a source is work."""
+
+    extractor: Extractor
+    recipe_id: str
+    store: EmbeddingStore
+    failures: dict[str, RememberedFailure]
+
+    @classmethod
+    def of(cls, extractor: Extractor, store: EmbeddingStore) -> _Plan:
+        """Failures count as remembered unless they are to be tried again."""
+        remember = not (extractor.config.retry_failed or extractor.config.force)
+        recipe_id = extractor.recipe.recipe_id
+        failures = remembered_failures(store.outcomes, recipe_id) if remember else {}
+        return cls(extractor, recipe_id, store, failures)
+
+    def looked_up(self, sources: Sequence[Source]) -> Iterator[Candidate]:
+        """Every source with the newest features of its id; the catalogue is asked for many at once."""
+        for start in range(0, len(sources), LOOKED_UP_AT_ONCE):
+            some = sources[start : start + LOOKED_UP_AT_ONCE]
+            yield from zip(some, self.store.entries_of([s.video_id for s in some], self.recipe_id), strict=True)
+
+    def decide(self, candidate: Candidate) -> Entry | ExtractTask:
+        """The entry that makes work needless by the file's size and time alone, or the work.
+
+        Raises:
+            VideoError: it failed before and has not changed, cannot be read, or its id holds imported features.
+        """
+        (source, entry), force = candidate, self.extractor.config.force
+        file = stat_source(source)
+        if entry and not force and self._is_held(entry, file):
+            return entry
+        failure = self.failures.get(absolute(source.path))
+        if failure and failure.holds(file):
+            raise VideoError(source.path, failure.code, f"{failure.reason} {REMEMBERED}")
+        if entry and entry.size == IMPORTED_SIZE and not force:
+            reason = (
+                f"its id holds features imported from {entry.source}; --force replaces them, or give another --store"
+            )
+            raise VideoOpenError(source.path, "id_clash", reason)
+        entry = self.store.entry(source.video_id, self.recipe_id)  # another run may have made it meanwhile
+        if entry and not force and self._is_held(entry, file):
+            return entry
+        own = entry if entry and entry.size == file.size else None
+        same_size = () if force else self.store.of_size(file.size, self.recipe_id)
+        twins = tuple(e for e in same_size if self._has_crops(e) and e.video != source.video_id)
+        later_than = entry.written_ns if entry else 0
+        return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins, later_than)
+
+    def _is_held(self, entry: Entry, file: SourceFile) -> bool:
+        return self._has_crops(entry) and (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)
+
+    def _has_crops(self, entry: Entry) -> bool:
+        return set(self.extractor.crops) <= set(entry.crop_numbers)
+
+
+def extract_archive(
+    selection: Selection,
+    extractor: Extractor,
+    store: EmbeddingStore,
+    *,
+    executor: ExecutorConfig | None = None,
+    limit: FailureLimit | None = None,
+    report: Report,
+) -> RunSummary:
+    """Extract all that the store lacks; then join small shards.
+
+    Raises:
+        RunStopped: the run cannot go on; what is finished is kept.
+    """
+    config, recipe_id = extractor.config, extractor.recipe.recipe_id
+    executor = executor or ExecutorConfig()
+    summary = RunSummary(limit=limit or FailureLimit())
+    with OutcomeLog(store.outcomes) as log:
+        recorder = Recorder(log, report, summary, fail_fast=config.fail_fast)
+        for video_id, error in selection.failures:
+            recorder.record(VideoOutcome.failure(video_id, absolute(error.path), error, recipe_id))
+            if summary.stopped_early:
+                return summary
+        plan = _Plan.of(extractor, store)
+
+        def decide(candidate: Candidate) -> VideoOutcome | ExtractTask:
+            decided = plan.decide(candidate)
+            return _cached(candidate[0], decided) if isinstance(decided, Entry) else decided
+
+        def settle(extracted: Extracted) -> VideoOutcome:
+            if extracted.entry:
+                store.take_in(extracted.entry)
+            if extracted.touched:
+                store.touch(*extracted.touched)
+            return extracted.outcome
+
+        process_archive(
+            plan.looked_up(selection.sources),
+            decide,
+            _work(extractor, store, executor),
+            settle,
+            executor=executor,
+            identify=lambda candidate: (candidate[0].video_id, absolute(candidate[0].path)),
+            recorder=recorder,
+            recipe_id=recipe_id,
+        )
+    merge(store)
+    return summary
+
+
+def _work(extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig) -> Work:
+    """For workers elsewhere the recipe to make an extractor, here the one that is loaded."""
+    if executor.in_process:
+        return Work(lambda: None, lambda task: extract_video(task, extractor, store.shards))
+    work = ExtractWork(extractor.config.anywhere(), extractor.recipe.recipe_id, store.shards.absolute())
+    return Work(work.begin, work.do)
+
+
+def _cached(source: Source, entry: Entry) -> VideoOutcome:
+    return VideoOutcome(
+        source.video_id, absolute(source.path), "cached", n_frames=entry.n_frames, recipe_id=entry.recipe_id
+    )
+
+
+def missing_sources(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> list[Source]:
+    """What would have to be looked at: neither held nor known to fail. For --dry-run and the estimate."""
+    plan = _Plan.of(extractor, store)
+
+    def is_missing(candidate: Candidate) -> bool:
+        try:
+            return isinstance(plan.decide(candidate), ExtractTask)
+        except VideoError:
+            return False
+
+    return [candidate[0] for candidate in plan.looked_up(selection.sources) if is_missing(candidate)]

@@ -1,0 +1,123 @@
+"""LABELS files: which video shows what, and which split it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.names import read_rows
+from vad_pipeline.extract.store.exchange import split_name
+from vad_pipeline.model.categories import NORMAL, Category, parse_label
+
+from ..results.verdicts import is_export, labels_of, read_verdicts
+
+SHOWN = 5  # names an error message lists
+REVIEWED, UNDECIDED = "train", "undecided"  # splits of an export of verdicts: what it says something of, and the rest
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """One row of a LABELS file, as written."""
+
+    name: str
+    """Of the video; a published list's `__k.npy` is taken off."""
+    label: str
+    """Empty where the file has no such column."""
+    split: str | None
+    """Lower case; None where the file has no such column."""
+    normal: bool = False
+    """The first category, whatever it is called: reviewers found nothing but false alarms."""
+
+
+def read_label_rows(path: Path) -> list[LabelRow]:
+    """The rows of a LABELS file, or of the review page's export of verdicts.
+
+    Raises:
+        ConfigError: it cannot be read, or lacks its columns.
+    """
+    if is_export(path):
+        return _reviewed(path)
+    head, *rows = read_rows(path)
+    columns = [cell.lower() for cell in head]
+    name = next((columns.index(column) for column in ("video", "path") if column in columns), None)
+    if name is None:
+        raise ConfigError(f"{path}: needs a column `video` or `path` in its first line, has {', '.join(head)}")
+    places = {column: columns.index(column) for column in ("label", "split") if column in columns}
+    found = []
+    for row in rows:
+        lacking = next((column for column in (name, *places.values()) if column >= len(row)), None)
+        if lacking is not None:
+            raise ConfigError(f"{path}: a line lacks its `{head[lacking]}`: {','.join(row)}")
+        found.append(
+            LabelRow(
+                name=name_in_list(row[name]),
+                label=row[places["label"]] if "label" in places else "",
+                split=row[places["split"]].lower() if "split" in places else None,
+            )
+        )
+    return found
+
+
+def _reviewed(path: Path) -> list[LabelRow]:
+    """One row a video that was reviewed; those that verdicts leave undecided are of a split of their own."""
+    labels, undecided = labels_of(read_verdicts(path))
+    rows = [LabelRow(video, "|".join(names), REVIEWED, normal=not names) for video, names in labels.items()]
+    return rows + [LabelRow(video, "", UNDECIDED) for video in undecided]
+
+
+def of_split(rows: Sequence[LabelRow], split: str, path: Path) -> list[LabelRow]:
+    """The rows of one split.
+
+    Raises:
+        ConfigError: the file knows no splits, or not this one.
+    """
+    if any(row.split is None for row in rows):
+        raise ConfigError(f"{path}: has no column `split`, so --split {split} cannot be asked of it")
+    chosen = [row for row in rows if row.split == split.lower()]
+    if not chosen:
+        splits = ", ".join(sorted({row.split or "(empty)" for row in rows}))
+        raise ConfigError(f"{path}: no row is of split {split}; there are {splits}")
+    return chosen
+
+
+def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: Path) -> dict[str, tuple[int, ...]]:
+    """What each video shows: name -> category columns.
+
+    Raises:
+        ConfigError: a label names no category, a video has two different labels, or is normal and not at once.
+    """
+    unknown: dict[str, int] = {}
+    found: dict[str, tuple[int, ...]] = {}
+    parsed: dict[str, tuple[int, ...] | str] = {}
+    for row in rows:
+        if row.normal:
+            found[row.name] = (NORMAL,)
+            continue
+        if row.label not in parsed:
+            try:
+                parsed[row.label] = parse_label(row.label, categories)
+            except ValueError as error:
+                parsed[row.label] = str(error)
+        columns = parsed[row.label]
+        if isinstance(columns, str):
+            unknown[columns] = unknown.get(columns, 0) + 1
+            continue
+        if found.setdefault(row.name, columns) != columns:
+            raise ConfigError(f"{path}: {row.name} has two different labels; keep one, several joined with |")
+        if 0 in columns and len(columns) > 1:
+            raise ConfigError(f"{path}: {row.name} is labelled {row.label}: normal and something else at once")
+    if unknown:
+        shown = ", ".join(f"{label!r} ({count} rows)" for label, count in list(unknown.items())[:SHOWN])
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        raise ConfigError(
+            f"{path}: {len(unknown)} labels name no category: {shown}{more}; categories are "
+            f"{', '.join(category.name for category in categories)} (--categories FILE for your own)"
+        )
+    return found
+
+
+def name_in_list(name: str) -> str:
+    """Published feature lists name `.../Abuse/Abuse028_x264__5.npy`: the video is Abuse028_x264."""
+    return split_name(name, keep_folder=False)[0] if name.endswith(".npy") else name

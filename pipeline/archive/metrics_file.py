@@ -1,0 +1,95 @@
+"""`--metrics FILE`: the run's figures as Prometheus text, for a node exporter's textfile collector."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from pathlib import Path
+
+from vad_pipeline.extract.errors import ConfigError, VadError
+from vad_pipeline.extract.store.shards import write_bytes
+
+from .outcomes import VideoOutcome
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 5.0
+HELP = {
+    "videos_total": "Videos by status.",
+    "frames_total": "Frames decoded or scored in this run.",
+    "failures_total": "Failed videos by code.",
+    "stage_seconds_total": "Seconds spent, by stage; stages overlap.",
+    "start_time_seconds": "When the run began.",
+    "last_outcome_time_seconds": "When a video last ended.",
+    "running": "1 while the run is at work.",
+}
+
+
+class MetricsFile:
+    """`with MetricsFile(path) as metrics`: told of each outcome, written every few seconds.
+
+    Raises:
+        ConfigError: the file cannot be written at the start; later a failure is a warning, for the work goes on.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._values: Counter[tuple[str, str]] = Counter()
+        self._values["start_time_seconds", ""] = time.time()
+        self._values["running", ""] = 1
+        self._written = time.monotonic()
+        self._warned = False
+        try:
+            self._write()
+        except VadError as error:
+            raise ConfigError(f"--metrics {path}: {error}") from error
+
+    def __enter__(self) -> MetricsFile:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self._values["running", ""] = 0
+        self._write_or_warn()
+
+    def begin(self, stage: str) -> None:
+        """Show a stage (`extract`, `detect`) before its first outcome: a rate needs a zero to start from."""
+        for status in ("ok", "cached", "failed"):
+            self._values["videos_total", f'command="{stage}",status="{status}"'] += 0
+        self._values["frames_total", f'command="{stage}"'] += 0
+
+    def count(self, stage: str, outcome: VideoOutcome) -> None:
+        """Count an outcome of a stage."""
+        of = f'command="{stage}"'
+        self._values["videos_total", f'{of},status="{outcome.status}"'] += 1
+        self._values["last_outcome_time_seconds", ""] = time.time()
+        if outcome.status == "ok":
+            self._values["frames_total", of] += outcome.n_frames or 0
+        if outcome.status == "failed":
+            self._values["failures_total", f'{of},code="{outcome.code}"'] += 1
+        for step, seconds in outcome.seconds.items():
+            self._values["stage_seconds_total", f'{of},stage="{step}"'] += seconds
+        if time.monotonic() - self._written >= EVERY_SECONDS:
+            self._write_or_warn()
+
+    def _write_or_warn(self) -> None:
+        try:
+            self._write()
+        except VadError as error:
+            if not self._warned:
+                logger.warning("--metrics %s: %s", self._path, error)
+            self._warned = True
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        write_bytes(self._path, self._text().encode())
+
+    def _text(self) -> str:
+        lines = []
+        for name, explained in HELP.items():
+            kind = "counter" if name.endswith("_total") else "gauge"
+            lines += [f"# HELP vad_pipeline_{name} {explained}", f"# TYPE vad_pipeline_{name} {kind}"]
+            for (of, labels), value in self._values.items():
+                if of == name:
+                    lines.append(f"vad_pipeline_{name}{f'{{{labels}}}' if labels else ''} {value:.15g}")
+        return "\n".join(lines) + "\n"

@@ -1,0 +1,189 @@
+"""What became of each video in a run: one line of JSON a video, and what is remembered of failures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from vad_pipeline.extract.errors import StoreError, VideoError
+from vad_pipeline.extract.files import SourceFile
+
+logger = logging.getLogger(__name__)
+
+# these do not lie in the file's content: trying again is worth it
+NOT_REMEMBERED = frozenset({"unreadable", "id_clash", "timeout", "worker_died", "unexpected"})
+RUN_ID_TIME = "%Y%m%dT%H%M%S.%fZ"
+REMEMBERED = "(failed before and has not changed since; --retry-failed tries it again)"
+
+
+@dataclass(slots=True)
+class VideoOutcome:
+    """The outcome line of the contract, plus what tells whether a remembered failure still holds."""
+
+    video: str
+    path: str
+    status: str = "ok"
+    """`ok`, `cached` or `failed`."""
+    code: str | None = None
+    error: str | None = None
+    """What is wrong and what to do, without the path."""
+    warnings: list[str] = field(default_factory=list)
+    n_frames: int | None = None
+    recipe_id: str | None = None
+    route: str | None = None
+    """Decoder and device."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time by stage."""
+    still_share: float | None = None
+    """Of its sampled frames, those that were not embedded; None without --skip-still."""
+    size: int | None = None
+    """Bytes of the file when it failed."""
+    mtime_ns: int | None = None
+    run_id: str = ""
+    time: str = ""
+    host: str = ""
+
+    @classmethod
+    def failure(cls, video: str, path: str, error: VideoError, recipe_id: str | None = None) -> VideoOutcome:
+        """The outcome of a video that raised `error`."""
+        outcome = cls(video, path, "failed", error.code, error.reason, recipe_id=recipe_id)
+        try:
+            file = SourceFile.of(path)
+            outcome.size, outcome.mtime_ns = file.size, file.mtime_ns
+        except OSError:
+            pass  # it is the file's absence that failed: nothing to remember
+        return outcome
+
+
+OUTCOME_FIELDS = tuple(f.name for f in fields(VideoOutcome))
+
+
+def new_run_id() -> str:
+    """Sortable by time, unique over hosts."""
+    return f"{datetime.now(UTC).strftime(RUN_ID_TIME)}-{uuid.uuid4().hex[:6]}"
+
+
+class OutcomeLog:
+    """`with OutcomeLog(FOLDER) as log`: FOLDER/RUN.jsonl, appended to as videos end.
+
+    What was done or failed is in the file once `append` returns; of what was held already, the last second may be lost.
+    """
+
+    def __init__(self, folder: Path):
+        self.run_id = new_run_id()
+        self.path = folder / f"{self.run_id}.jsonl"
+        self._host = socket.gethostname()
+        self._file: IO[str] | None = None
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> OutcomeLog:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        if self._file is not None:
+            with self._writing():
+                self._file.close()
+
+    def append(self, outcome: VideoOutcome) -> None:
+        """Stamp and write one line.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        outcome.run_id, outcome.host = self.run_id, outcome.host or self._host
+        outcome.time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({name: getattr(outcome, name) for name in OUTCOME_FIELDS})
+        with self._writing():
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("a", encoding="utf-8")
+            self._file.write(line + "\n")
+            if outcome.status != "cached" or time.monotonic() - self._flushed >= 1:
+                self._file.flush()
+                self._flushed = time.monotonic()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be written ({error.strerror}); make space and run again") from error
+
+
+WORDS_OF_A_LINE = ("video", "path", "status", "time", "host")
+
+
+def outcome_lines(path: Path, *, cached: bool = True) -> Iterator[dict]:
+    """The lines of one run; what a kill cut off is passed over.
+
+    Args:
+        path: RUN.jsonl.
+        cached: also those of what was held already: by far the most.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if not cached and '"cached"' in line:
+                    continue
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+                if isinstance(record, dict) and all(isinstance(record.get(name), str) for name in WORDS_OF_A_LINE):
+                    yield record
+    except OSError as error:  # another user's, say: what it remembers is found out again
+        logger.warning("%s: passed over, cannot be read (%s)", path, error.strerror)
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedFailure:
+    """A failure that will happen again as long as the file is the same."""
+
+    code: str
+    reason: str
+    size: int
+    mtime_ns: int
+
+    def holds(self, file: SourceFile) -> bool:
+        """Whether `file` is still the one that failed."""
+        return (self.size, self.mtime_ns) == (file.size, file.mtime_ns)
+
+
+def remembered_failures(folder: Path, recipe_id: str) -> dict[str, RememberedFailure]:
+    """By path, the failures under a recipe that lie in the file's content."""
+    failures: dict[str, RememberedFailure] = {}
+    for line in (line for path in sorted(folder.glob("*.jsonl")) for line in outcome_lines(path, cached=False)):
+        if line.get("recipe_id") != recipe_id:
+            continue
+        failures.pop(line["path"], None)
+        if line["status"] == "failed" and line.get("size") is not None and line["code"] not in NOT_REMEMBERED:
+            reason = line["error"].removesuffix(REMEMBERED).rstrip()
+            failures[line["path"]] = RememberedFailure(line["code"], reason, line["size"], line["mtime_ns"])
+    return failures
+
+
+class Stopwatch:
+    """`with Stopwatch() as watch: ...; watch.seconds`."""
+
+    def __enter__(self) -> Stopwatch:
+        self._started = time.perf_counter()
+        self.seconds = 0.0
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.seconds = round(time.perf_counter() - self._started, 3)
+
+
+def absolute(path: str | os.PathLike) -> str:
+    """How a path stands in outcomes: absolute, links kept."""
+    return os.path.abspath(path)

@@ -1,0 +1,94 @@
+"""clips: each event as a file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vad_pipeline.extract.errors import VideoError
+
+from ..archive.selection import select_held
+from ..progress import counting
+from .extract import report_missing
+from .options import Place, quiet_option, selection_config, selection_options
+
+if TYPE_CHECKING:
+    from ..clips.make import ClipsConfig
+    from ..results.event_rows import HeldEvent
+    from ..results.folder import Results
+
+DEFAULT_FOLDER = "clips"
+
+
+@click.command()
+@click.argument("results", type=Place())
+@click.option("--out", type=Place(), help="Folder of the clips (default: RESULTS/clips).")
+@click.option("--pre", "pre_seconds", default=2.0, show_default=True, metavar="SECONDS", help="Shown before it.")
+@click.option("--post", "post_seconds", default=2.0, show_default=True, metavar="SECONDS", help="And after.")
+@click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, help="Only peaks of this or more.")
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the N events of the highest peaks.")
+@click.option("--category", metavar="NAME", help="Only events of this category.")
+@click.option("--media-root", multiple=True, metavar="OLD=NEW", help="Footage below OLD lies below NEW; repeatable.")
+@click.option("--reencode", is_flag=True, help="Encode all: every clip begins and ends as asked.")
+@click.option("--sheet", is_flag=True, help="Also a contact sheet, a PNG beside each clip.")
+@click.option("--recap", type=Place(), metavar="FILE.mp4", help="Also one video of all of them, time and score in it.")
+@click.option("--force", is_flag=True, help="Make again what is there.")
+@selection_options
+@quiet_option
+def clips(
+    results: Path, out: Path | None, recap: Path | None, media_root: tuple[str, ...], quiet: bool, **values
+) -> int:
+    """Write each event of RESULTS as an mp4 with pre- and post-roll, and MANIFEST.csv beside them.
+
+    A clip is copied as it is where a key frame lies at or before the event, within twice the pre-roll, and the copy
+    decodes to the very frames; else it is encoded as H.264. Either way it holds the event's first and last frame. Run
+    again, it makes what is missing or asked for differently.
+    """
+    from ..clips.make import ClipsConfig, choose_events, make_clips
+    from ..media.footage import MediaRoots
+    from ..results.event_rows import read_events
+    from ..results.folder import Results
+    from ..results.run_settings import settings_of
+
+    selecting = selection_config(values)
+    config = ClipsConfig(roots=MediaRoots.parse(media_root), **values)
+    if recap and recap.suffix.lower() != ".mp4":
+        raise click.UsageError(f"--recap {recap}: must end in .mp4")
+    opened = Results.open(results)
+    held = list(read_events(results))
+    found, missing = select_held(held, selecting, lambda each: each.video)
+    chosen = choose_events(found, config, settings_of(opened).categories)
+    folder = out or results / DEFAULT_FOLDER
+    if not chosen:
+        click.echo(f"none of the {len(held)} events in {results} is chosen: no clips", err=True)
+        return int(bool(report_missing(missing)))
+    with counting("clips", quiet=quiet, total=len({each.video for each in chosen})) as on_video:
+        made = make_clips(opened, chosen, config, folder, on_video=on_video)
+    for note in made.notes:
+        click.echo(f"note: {note}", err=True)
+    for failure in made.failures:
+        click.echo(f"failed: {failure}", err=True)
+    counts = ", ".join(f"{made.counts[kind]} {kind}" for kind in ("copied", "re-encoded", "kept", "failed"))
+    if not quiet:
+        click.echo(f"{len(chosen)} events: {counts}; clips and MANIFEST.csv in {folder}")
+    shown = [each for each in chosen if each.event_id not in made.failed]
+    failed = _write_recap(recap, opened, shown, config, quiet) if recap and shown else 0
+    return int(bool(made.failures or report_missing(missing) or failed))
+
+
+def _write_recap(recap: Path, results: Results, events: list[HeldEvent], config: ClipsConfig, quiet: bool) -> int:
+    """How many events it lacks."""
+    from ..clips.recap import write_recap
+
+    try:
+        n_shown, failures = write_recap(recap, results, events, config)
+    except VideoError as error:
+        click.echo(f"failed: {error}", err=True)
+        return len(events)
+    for failure in failures:
+        click.echo(f"failed in the recap: {failure}", err=True)
+    if not quiet:
+        click.echo(f"{n_shown} events in {recap}")
+    return len(failures)

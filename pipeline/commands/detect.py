@@ -1,0 +1,211 @@
+"""detect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.extractor import ExtractConfig, Extractor
+from vad_pipeline.extract.recipe import Recipe
+
+from ..archive.detect_job import (
+    DetectConfig,
+    choose_entries,
+    detect_archive,
+    extraction_for,
+    is_scored,
+    run_head,
+    work_of,
+)
+from ..archive.loop import RunSummary
+from ..archive.selection import SelectionConfig, find_sources, select_some
+from .extract import merge_gap_option, pretrained_help, report_missing, run_extraction, threshold_help, warn_of
+from .options import Place, archive_options, clock_of, clock_options, selection_config, store_option
+from .run_options import RunOptions
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.checkpoint import Checkpoint
+    from vad_pipeline.model.zero_shot import ZeroShot
+
+
+@click.command()
+@click.argument("src", nargs=-1, metavar="[SRC...]")
+@store_option
+@click.option("--checkpoint", type=Place(), help="Published .pth or our .safetensors.")
+@click.option("--zero-shot", is_flag=True, help="Without a checkpoint, by the text of --categories; uncalibrated.")
+@click.option("--categories", type=Place(), metavar="FILE", help="With --zero-shot: YAML or CSV, the first is normal.")
+@click.option("--out", required=True, type=Place(), help="Results folder.")
+@click.option("--threshold", type=float, help=f"{threshold_help} (default: the checkpoint's).")
+@merge_gap_option
+@click.option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
+@click.option("--recipe", "recipe_id", metavar="ID", help="Score features of this recipe.")
+@click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
+@clock_options
+@click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
+@click.option("--report", is_flag=True, help="Also write the review page, as `report` does.")
+@click.option("--pretrained", help=f"With SRC or --zero-shot: {pretrained_help}")
+@archive_options
+def detect(
+    src: tuple[str, ...],
+    checkpoint: Path | None,
+    zero_shot: bool,
+    categories: Path | None,
+    out: Path,
+    id_root: str | None,
+    pretrained: str | None,
+    settle: float | None,
+    **values,
+) -> int:
+    """Score the videos of the store; with SRC, extract first what it lacks, and score those only."""
+    from vad_pipeline.model.checkpoint import load_checkpoint
+
+    if zero_shot != (checkpoint is None) or zero_shot != (categories is not None):
+        raise click.UsageError("give --checkpoint FILE, or --zero-shot with --categories FILE")
+    selecting, running = selection_config(values), RunOptions.taken_from(values)
+    footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "runtime", "force", "retry_failed")}
+    text_tower = {"pretrained": pretrained, "model": footage["model"]}
+    if not src:
+        wanted = {name: None for name in text_tower} if zero_shot else {"precision": _of_scores(footage["precision"])}
+        _refuse_without_src(**{"pretrained": pretrained, "id_root": id_root, "settle": settle} | footage | wanted)
+    clock = clock_of(values.pop("clock"), values.pop("timezone"))
+    scored_in = "bf16" if footage["precision"] == "bf16" else "fp32"
+    config = DetectConfig(**values, clock=clock, precision=scored_in, fail_fast=running.fail_fast)
+    if zero_shot:
+        if src:
+            raise click.UsageError("--zero-shot scores what the store holds: extract SRC first, then leave it out here")
+        return _detect_zero_shot(categories, config, out, selecting, running, **text_tower)
+    if src and config.recipe_id:
+        raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
+    loaded = load_checkpoint(checkpoint)
+    if not src:
+        with running.measured():
+            return _detect(loaded, config, out, selecting, None, running).exit_code
+    options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
+    extractor = _extractor_for(loaded, config, options, pretrained, out, running.store_path)
+    selection = find_sources(src, selecting, id_root=id_root, settle_seconds=settle)
+    with running.measured():
+        extracted = run_extraction(selection, extractor, running)
+        if extracted is None:  # a dry run
+            return 0
+        if extracted.stopped_early or not extracted.done:  # what failed was reported
+            return extracted.exit_code
+        config = replace(config, recipe_id=extractor.recipe.recipe_id)
+        detected = _detect(loaded, config, out, selecting, extracted.done, running)
+    both = extracted.counts["failed"] + detected.counts["failed"]
+    return int(running.limit.exceeded(both, extracted.counts.total()) or detected.stopped_early)
+
+
+def _detect_zero_shot(
+    categories: Path,
+    config: DetectConfig,
+    out: Path,
+    selecting: SelectionConfig,
+    running: RunOptions,
+    *,
+    pretrained: str | None,
+    model: str | None,
+) -> int:
+    from vad_pipeline.model.category_file import read_categories
+
+    from ..archive.text_tower import read_zero_shot
+
+    described = read_categories(categories)
+    with running.store(create=False) as opened:
+        judge = read_zero_shot(categories, described, opened, config, pretrained=pretrained, model=model)
+    config = replace(config, recipe_id=judge.recipe.recipe_id)
+    click.echo("note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained", err=True)
+    with running.measured():
+        return _detect(judge, config, out, selecting, None, running).exit_code
+
+
+def _extractor_for(
+    checkpoint: Checkpoint, config: DetectConfig, options: ExtractConfig, pretrained: str | None, out: Path, store: Path
+) -> Extractor:
+    """An extractor of the features that a checkpoint scores; all that could go wrong is told before it works."""
+    from ..results.folder import Results
+
+    crop = checkpoint.crop if config.crop is None else config.crop
+    extractor = Extractor(extraction_for(checkpoint, crop, options, pretrained), store=store)
+    if not (config.any_recipe or checkpoint.accepts(extractor.recipe)):
+        differences = checkpoint.recipe.differences(extractor.recipe)
+        raise ConfigError(
+            f"{checkpoint.path}: footage extracted like this does not fit it ({differences}); --any-recipe scores it "
+            "all the same"
+        )
+    Results(out).check(run_head(checkpoint, extractor.recipe, config))
+    return extractor
+
+
+def _detect(
+    checkpoint: Checkpoint | ZeroShot,
+    config: DetectConfig,
+    out: Path,
+    selecting: SelectionConfig,
+    wanted: set[str] | None,
+    running: RunOptions,
+) -> RunSummary:
+    """Score with progress: the ids `wanted`, or where None what the selection leaves of the store."""
+    from ..results.folder import Results
+
+    summary = RunSummary(limit=running.limit)
+    with running.store(create=False) as opened:
+        warn_of(opened.problems)
+        entries = choose_entries(opened, checkpoint, checkpoint.crop if config.crop is None else config.crop, config)
+        if wanted is None:
+            entries, missing = select_some(entries, selecting, lambda entry: entry.video)
+            summary.counts["failed"] += report_missing(missing)
+        else:
+            entries = [entry for entry in entries if entry.video in wanted]
+        results = Results(out)
+        if running.dry_run:
+            work = work_of(checkpoint, opened, results, config)
+            to_score = sum(not is_scored(entry, work, results) for entry in entries)
+            click.echo(f"{to_score} videos would be scored into {out}; {len(entries) - to_score} are there already")
+            return summary
+        recipe = Recipe.from_json(entries[0].recipe) if entries else checkpoint.recipe
+        results.begin(run_head(checkpoint, recipe, config))
+        with running.progress(len(entries), "detect") as report:
+            n_events = detect_archive(
+                entries,
+                checkpoint,
+                opened,
+                results,
+                config,
+                executor=running.executor,
+                report=report,
+                summary=summary,
+            )
+    if not running.quiet:
+        click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
+    if config.report:
+        _write_page(out, running)
+    return summary
+
+
+def _write_page(out: Path, running: RunOptions) -> None:
+    """The review page of all that the folder holds; none where that is nothing."""
+    from ..results.folder import Results
+    from ..review.page import ReportConfig
+    from .report import write_page
+
+    results = Results.open(out)
+    if len(results):
+        write_page(results, ReportConfig(store=running.store_path), quiet=running.quiet)
+
+
+def _of_scores(precision: str) -> str | None:
+    """None where a precision is one of scores too, so that it needs no SRC."""
+    return None if precision in ("fp32", "bf16") else precision
+
+
+def _refuse_without_src(**given: object) -> None:
+    """Options about footage mean nothing where none is given; what a machine's environment sets is no option."""
+    source_of = click.get_current_context().get_parameter_source
+    for name, value in given.items():
+        if value not in (None, False, "auto") and source_of(name) is not ParameterSource.ENVIRONMENT:
+            raise click.UsageError(f"--{name.replace('_', '-')} says how SRC is extracted: give SRC, or leave it out")

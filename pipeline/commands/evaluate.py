@@ -1,0 +1,103 @@
+"""evaluate: results against annotations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vad_pipeline.eval.annotations import ENDS, FORMATS
+from vad_pipeline.eval.bootstrap import N_RESAMPLES
+from vad_pipeline.eval.truth import PROTOCOLS
+
+from .options import Place
+
+if TYPE_CHECKING:
+    from ..results.figures import Evaluated
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=Place(), metavar="RESULTS...")
+@click.option("--annotations", required=True, type=Place(), metavar="FILE", help="Ground truth.")
+@click.option("--format", required=True, type=click.Choice(FORMATS), help="Of that file.")
+@click.option(
+    "--normals", type=Place(), metavar="LIST", help="Normal videos that it leaves out: a path,label list, or names."
+)
+@click.option("--ends", type=click.Choice(ENDS), default=ENDS[0], show_default=True, help="Range ends.")
+@click.option(
+    "--first-frame", type=click.IntRange(0, 1), default=0, show_default=True, help="Number of a video's first frame."
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(PROTOCOLS),
+    default=PROTOCOLS[0],
+    show_default=True,
+    help="official: with the quirks of the published figures.",
+)
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="Of the false alarms (default: that of the results' events)."
+)
+@click.option(
+    "--bootstrap",
+    "n_resamples",
+    type=click.IntRange(min=0),
+    default=N_RESAMPLES,
+    show_default=True,
+    metavar="N",
+    help="Resamples of the videos for the 95% intervals; 0: none.",
+)
+@click.option("--table", type=click.Choice(("md", "latex", "csv")), help="This table alone on stdout, notes on stderr.")
+@click.option("--allow-missing", is_flag=True, help="Exit 0 though names lack a result, or results a name.")
+def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, **values) -> int:
+    """Compare RESULTS with ground truth; writes evaluation.json and evaluation.png into each.
+
+    Frame AUC and AP, AUC over anomalous videos, recall at 2% false positives, mAP@IoU, category accuracy, false
+    alarms an hour, and AUC per category, over that category's videos only. Two RESULTS of the same videos are also
+    compared pairwise: the second less the first.
+
+    corrected counts every frame; mAP is the mean over anomaly categories that have truth, ranges that overlap or
+    touch are merged and clipped to the video. official counts whole snippets, takes ranges as they are and gives the
+    published figures.
+    """
+    from vad_pipeline.eval.tables import DIFFERENCE, TABLES, rows_of
+
+    from ..results.figures import EvaluateConfig, evaluate_results, write_evaluation
+
+    if len({path.resolve() for path in results}) < len(results):
+        raise click.UsageError("one RESULTS is given twice")
+    config = EvaluateConfig(**values)
+    annotations = config.read()
+    compared = [evaluate_results(path, annotations, config) for path in results]
+    paired = len(compared) == 2 and compared[0].result.video_ids == compared[1].result.video_ids
+    if len(compared) == 2 and not paired:
+        click.echo("note: the two RESULTS cover different videos: no difference is told", err=True)
+    for evaluated in compared:  # first: what is printed may have no reader
+        write_evaluation(evaluated, config)
+    n_missing = 0
+    for evaluated in compared:
+        click.echo(evaluated.compared(), err=table is not None)
+        for note in evaluated.result.notes:
+            click.echo(f"note: {evaluated.path}: {note}", err=True)
+        n_missing += _report_missing(evaluated)
+    rows = rows_of([evaluated.result for evaluated in compared], with_difference=paired)
+    names = [str(path) for path in results] + [DIFFERENCE] * paired
+    click.echo(TABLES[table or "text"](rows, names))
+    return 1 if n_missing and not allow_missing else 0
+
+
+def _report_missing(evaluated: Evaluated) -> int:
+    """Name what lacks its counterpart; returns how many."""
+    from vad_pipeline.eval.notes import some
+
+    told = {
+        "without_result": "annotated names match no result",
+        "without_annotation": "results match no annotated name",
+    }
+    n_missing = 0
+    for kind, what in told.items():
+        names = evaluated.result.missing[kind]
+        if names:
+            click.echo(f"missing: {evaluated.path}: {len(names)} {what}: {some(names)}", err=True)
+        n_missing += len(names)
+    return n_missing

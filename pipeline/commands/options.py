@@ -1,0 +1,197 @@
+"""Options that several commands share, each defined once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from vad_pipeline.extract.embed.encoder_config import RUNTIMES
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
+
+from ..archive.selection import SelectionConfig
+from ..results.clock import Clock
+from ..workers.base import BACKENDS, ExecutorConfig
+
+DECODERS = ("auto", "pyav", "decord", "nvdec")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+RUNTIME_VARIABLE = "VAD_PIPELINE_RUNTIME"  # a machine's choice, so that no script has to name it
+DEFAULT_STORE = "features"
+SLOWEST_FPS, FASTEST_FPS, MAX_RATE_DENOMINATOR = 1e-2, 1e5, 1001
+
+
+class IntList(click.ParamType):
+    """`0,5` -> (0, 5)."""
+
+    name = "list"
+
+    def convert(self, value, param, ctx):
+        """Parse, or fail with what was expected."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 0,5", param, ctx)
+
+
+class Place(click.Path):
+    """A path that says something: an unset shell variable must not mean the current folder."""
+
+    def __init__(self):
+        super().__init__(path_type=Path)
+
+    def convert(self, value, param, ctx):
+        """Refuse the empty string."""
+        if value == "":
+            self.fail("is empty (an unset variable?)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Rate(click.ParamType):
+    """`30`, `29.97` or `30000/1001` -> Fraction."""
+
+    name = "rate"
+
+    def convert(self, value, param, ctx):
+        """Parse, or fail with what was expected."""
+        try:
+            if not SLOWEST_FPS <= float(value if "/" not in value else Fraction(value)) <= FASTEST_FPS:
+                raise ValueError
+            rate = Fraction(value).limit_denominator(MAX_RATE_DENOMINATOR)
+        except (ValueError, ArithmeticError):
+            rate = Fraction(0)
+        if rate <= 0:
+            self.fail(f"{value!r} is not a frame rate such as 30, 29.97 or 30000/1001", param, ctx)
+        return rate
+
+
+def compose(*decorators: Callable) -> Callable:
+    """Several option decorators as one, first one first in --help."""
+
+    def decorate(function: Callable) -> Callable:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+clock_options = compose(
+    click.option("--clock", metavar="PATTERN", help="Read start times off ids: '{camera}/%Y-%m-%d/%H-%M-%S'."),
+    click.option("--timezone", metavar="ZONE", help="With --clock: what it shows, such as Europe/Berlin."),
+)
+
+
+def clock_of(pattern: str | None, timezone: str | None) -> Clock | None:
+    """The clock that a command's options name; None where they name none.
+
+    Raises:
+        ConfigError: the pattern or zone cannot be used, or one is given without the other.
+    """
+    if pattern is None and timezone is not None:
+        raise ConfigError("--timezone says what --clock PATTERN reads off the ids: give both")
+    return None if pattern is None else Clock.parse(pattern, timezone)
+
+
+store_option = compose(
+    click.option("--store", default=DEFAULT_STORE, show_default=True, type=Place(), help="Feature store."),
+    click.option("--catalogue", type=Place(), help="Where its index lies (default: in the store)."),
+)
+quiet_option = click.option("--quiet", is_flag=True, help="No progress, failures only.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done (extract: how long it takes).")
+
+selection_options = compose(
+    click.option("--list", "list_file", metavar="FILE|-", help="Only these: one path or id a line."),
+    click.option("--match", multiple=True, metavar="GLOB", help="Only ids that match; repeatable."),
+    click.option("--exclude", multiple=True, metavar="GLOB", help="No ids that match; repeatable."),
+    click.option("--only", metavar="LABELS", help="Only the videos of a labels file."),
+    click.option("--split", metavar="NAME", help="Of LABELS: the rows of this split."),
+    click.option("--part", metavar="I/N", help="The I-th of N parts, by hash of the id."),
+)
+
+executor_options = compose(
+    click.option("--workers", type=int, metavar="N", help="Worker processes (default: this process)."),
+    click.option("--backend", type=click.Choice(BACKENDS), default="loky", help="Where workers are (default: here)."),
+    click.option("--address", "--scheduler", "address", metavar="ADDRESS", help="Of the Dask or Ray cluster."),
+    click.option("--video-timeout", type=float, metavar="SECONDS", help="Give a video up after this long."),
+)
+
+run_options = compose(
+    click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
+    click.option("--max-failed", default="0", metavar="N|P%", help="More failures than this make the exit code 1."),
+    click.option("--metrics", type=Place(), metavar="FILE", help="Prometheus text, kept up to date."),
+)
+
+footage_options = compose(
+    click.option("--id-root", metavar="DIR", help="Ids are paths below this (default: each SRC folder)."),
+    click.option("--model", metavar="NAME", help="open_clip model."),
+    click.option("--decoder", type=click.Choice(DECODERS), default="auto", help="auto: PyAV, by the GPU where it can."),
+    click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="auto: a GPU where there is one."),
+    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="auto: the fastest safe one."),
+    click.option(
+        "--runtime",
+        type=click.Choice(RUNTIMES),
+        default="auto",
+        envvar=RUNTIME_VARIABLE,
+        help=f"auto: OpenVINO where installed; also by {RUNTIME_VARIABLE}.",
+    ),
+    click.option("--force", is_flag=True, help="Extract again what is held."),
+    click.option("--retry-failed", is_flag=True, help="Try files again that failed and have not changed."),
+    click.option("--settle", type=float, metavar="SECONDS", help="Pass over files changed this lately."),
+)
+
+# of a command that works through footage
+archive_options = compose(
+    footage_options, executor_options, run_options, selection_options, dry_run_option, quiet_option
+)
+
+recipe_options = compose(
+    click.option(
+        "--like", type=click.Choice(tuple(NAMED_RECIPES)), default="vadclip", show_default=True, help="Recipe."
+    ),
+    click.option("--geometry", type=click.Choice(GEOMETRIES), help="Frame to crops."),
+    click.option("--frames-per-snippet", type=int, metavar="K", help="Frames embedded of each 16."),
+    click.option("--crops", type=IntList(), metavar="0,5", help="0 centre, 1-4 corners, 5-9 the same mirrored."),
+)
+tail_option = click.option("--tail", type=click.Choice(TAILS), help="The last, shorter snippet.")
+
+
+still_options = compose(
+    click.option("--skip-still", is_flag=True, help="A frame like the last one embedded takes its embedding."),
+    click.option(
+        "--still-bound",
+        type=float,
+        metavar="LEVELS",
+        help=f"With --skip-still: grey levels that make another frame (default: {DEFAULT_STILL_BOUND:g}).",
+    ),
+)
+
+
+def still_bound_of(skip_still: bool, bound: float | None) -> float | None:
+    """The recipe's bound that a command's options name; None where every frame is to be embedded.
+
+    Raises:
+        ConfigError: a bound without --skip-still.
+    """
+    if bound is not None and not skip_still:
+        raise ConfigError("--still-bound says when --skip-still takes a frame for still: give both")
+    return (DEFAULT_STILL_BOUND if bound is None else bound) if skip_still else None
+
+
+def selection_config(values: dict) -> SelectionConfig:
+    """Take the selection options out of a command's values."""
+    names = ("list_file", "match", "exclude", "only", "split", "part")
+    return SelectionConfig(**{name: values.pop(name) for name in names})
+
+
+def executor_config(values: dict) -> ExecutorConfig:
+    """Take the executor options out of a command's values."""
+    gpu = str(values.get("device", "")).startswith("cuda")
+    return ExecutorConfig(gpu=gpu, **{name: values.pop(name) for name in EXECUTOR_NAMES})
+
+
+EXECUTOR_NAMES = ("workers", "backend", "address", "video_timeout")

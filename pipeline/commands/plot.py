@@ -1,0 +1,126 @@
+"""plot: curves as a figure for print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vad_pipeline.eval.annotations import ENDS, FORMATS
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.names import NameIndex
+
+from ..results.curve_plot import AXES, COLUMN_INCHES, SUFFIXES, PlotRow, write_plot
+from ..results.file_names import safe_stem
+from ..results.run_settings import curve_of, held_against, settings_of
+from .options import Place
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.curve import AnomalyCurve
+
+    from ..results.folder import Results
+
+DEFAULT_FOLDER = "plots"
+MAX_ROWS = 20  # more do not fit a page
+
+
+@click.command()
+@click.argument("results", type=Place())
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
+@click.option("--annotations", type=Place(), metavar="FILE", help="Ground truth, shaded.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Of that file.")
+@click.option("--ends", type=click.Choice(ENDS), default=ENDS[0], show_default=True, help="Its range ends.")
+@click.option("--first-frame", type=click.IntRange(0, 1), default=0, show_default=True, help="Its first frame.")
+@click.option("--out", type=Place(), metavar="FILE", help=".png, .svg or .pdf (default: RESULTS/plots/VIDEO.png).")
+@click.option("--axis", type=click.Choice(AXES), default=AXES[0], show_default=True, help="Along the foot.")
+@click.option(
+    "--width",
+    "width_inches",
+    type=click.FloatRange(1, 40),
+    default=COLUMN_INCHES,
+    show_default=True,
+    metavar="INCHES",
+    help="Of the figure; the default is a column's.",
+)
+def plot(
+    results: Path,
+    videos: tuple[str, ...],
+    annotations: Path | None,
+    form: str | None,
+    ends: str,
+    first_frame: int,
+    out: Path | None,
+    axis: str,
+    width_inches: float,
+) -> int:
+    """Draw the curves of VIDEOs, one under the other: score, threshold and events, and the truth where it is given.
+
+    VIDEO is an id, or its end from a `/` on. The same results give the same file, byte for byte.
+    """
+    from ..results.event_rows import read_events
+    from ..results.folder import Results
+
+    if (annotations is None) != (form is None):
+        raise click.UsageError("give --annotations FILE and --format together")
+    if out and out.suffix.lower() not in SUFFIXES:
+        raise click.UsageError(f"--out {out}: must end in {', '.join(SUFFIXES)}")
+    opened = Results.open(results)
+    settings = settings_of(opened)
+    ids = _named(opened, videos)
+    curves = [curve_of(opened, video_id, settings.recipe_id) for video_id in ids]
+    truth = _truth(annotations, form, ends, first_frame, curves) if annotations else {}
+    held = [each for each in read_events(results) if each.video in set(ids)]
+    rows = []
+    for curve in curves:
+        events = [each for each in held if each.video == curve.video_id]
+        for each in events:
+            held_against(curve, each)
+        rows.append(PlotRow(curve, tuple(each.event for each in events), truth.get(curve.video_id)))
+    target = out or _default(results, ids)
+    for row in rows:
+        if not row.events:
+            shown = readable(row.curve.video_id)
+            click.echo(f"note: {shown}: no events at threshold {settings.threshold:g}", err=True)
+    write_plot(target, rows, settings=settings, axis=axis, width_inches=width_inches)
+    click.echo(f"wrote {target}")
+    return 0
+
+
+def _named(results: Results, names: Sequence[str]) -> list[str]:
+    """The ids that names mean, each once, in the order of the names."""
+    index = NameIndex(results.video_ids())
+    found = {name: index.find(name) for name in names}
+    unknown = [name for name, video_id in found.items() if video_id is None]
+    if unknown:
+        raise ConfigError(
+            f"{results.path}: no curve of {', '.join(map(readable, unknown))} among its {len(results)}; "
+            "`vad-pipeline detect` makes them, events.jsonl and curves/ show their ids"
+        )
+    ids = list(dict.fromkeys(found.values()))
+    if len(ids) > MAX_ROWS:
+        raise ConfigError(f"{len(ids)} videos do not fit one figure; give {MAX_ROWS} at most")
+    return ids
+
+
+def _truth(
+    path: Path, form: str, ends: str, first_frame: int, curves: Sequence[AnomalyCurve]
+) -> dict[str, tuple[tuple[int, int], ...]]:
+    """The annotated ranges of each video, in frames; videos that are not annotated are named and left out."""
+    from vad_pipeline.eval.annotations import read_annotations
+    from vad_pipeline.eval.truth import PROTOCOLS, lay_over, match_annotations
+
+    by_id = {curve.video_id: curve for curve in curves}
+    annotations = read_annotations(path, format=form, ends=ends, first_frame=first_frame)
+    matched = match_annotations(annotations, list(by_id))
+    for video_id in matched.without_annotation:
+        click.echo(f"note: {readable(video_id)}: no annotation in {path}", err=True)
+    laid = {video_id: lay_over(annotation, by_id[video_id], PROTOCOLS[0]) for annotation, video_id in matched.pairs}
+    return {video_id: tuple((start, end) for start, end, _ in truth.ranges) for video_id, truth in laid.items()}
+
+
+def _default(results: Path, ids: Sequence[str]) -> Path:
+    more = f"+{len(ids) - 1}" if len(ids) > 1 else ""
+    return results / DEFAULT_FOLDER / f"{safe_stem(ids[0])}{more}.png"

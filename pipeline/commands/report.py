@@ -1,0 +1,115 @@
+"""report: the review page of a results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vad_pipeline.eval.annotations import ENDS, FORMATS
+from vad_pipeline.extract.errors import ConfigError
+
+from ..progress import counting
+from .options import Place, clock_of, clock_options, quiet_option
+
+if TYPE_CHECKING:
+    from vad_pipeline.eval.annotations import VideoAnnotation
+
+    from ..results.folder import Results
+    from ..review.page import ReportConfig
+
+PROXIES = ("never", "auto")
+SHOWN_NAMES = 5
+
+
+@click.command()
+@click.argument("results", type=Place())
+@click.option("--store", type=Place(), help="Also list what failed to be extracted into this feature store.")
+@click.option("--annotations", type=Place(), metavar="FILE", help="Ground truth, shown as a band.")
+@click.option("--format", type=click.Choice(FORMATS), help="Of that file.")
+@click.option("--normals", type=Place(), metavar="LIST", help="Normal videos that it leaves out.")
+@click.option("--ends", type=click.Choice(ENDS), default=ENDS[0], show_default=True, help="Range ends.")
+@click.option(
+    "--first-frame", type=click.IntRange(0, 1), default=0, show_default=True, help="Number of a video's first frame."
+)
+@clock_options
+@click.option("--media-root", multiple=True, metavar="OLD=NEW", help="Footage below OLD lies below NEW; repeatable.")
+@click.option(
+    "--verdicts", multiple=True, type=Place(), metavar="FILE", help="A colleague's export; more FILEs may follow it."
+)
+@click.argument("more_verdicts", nargs=-1, type=Place(), metavar="")
+@click.option(
+    "--proxy",
+    type=click.Choice(PROXIES),
+    default=PROXIES[0],
+    show_default=True,
+    help="auto: previews of what browsers do not play.",
+)
+@click.option("--no-pictures", is_flag=True, help="Decode nothing: the page has no pictures of its own.")
+@quiet_option
+def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_verdicts: tuple[Path, ...], **values):
+    """Write RESULTS/report/index.html: opened from disk, without a server, it shows curve, events and video together.
+
+    What has not changed since the page was last written is kept. Colleagues' verdicts, as the page exports them, are
+    brought together: where they disagree is told here and in the page.
+    """
+    from ..media.footage import MediaRoots
+    from ..results.folder import Results
+    from ..results.verdicts import brought_together, disagreements, read_verdicts
+    from ..review.page import ReportConfig
+
+    if more_verdicts and not verdicts:
+        raise click.UsageError(f"one RESULTS at a time; {more_verdicts[0]} is one too many")
+    if bool(values["annotations"]) != bool(values["format"]) or (values["normals"] and not values["annotations"]):
+        raise click.UsageError("--annotations FILE and --format NAME belong together; --normals LIST is for them")
+    quiet, proxy, no_pictures = (values.pop(name) for name in ("quiet", "proxy", "no_pictures"))
+    roots = MediaRoots.parse(values.pop("media_root"))
+    clock = clock_of(values.pop("clock"), values.pop("timezone"))
+    opened = Results.open(results)
+    if store and not (store / "store.json").exists():
+        raise ConfigError(f"--store {store}: no feature store there")
+    together = brought_together([read_verdicts(path) for path in (*verdicts, *more_verdicts)])
+    config = ReportConfig(
+        store=store,
+        truth=_truth(opened, **values) if values["annotations"] else {},
+        media_roots=roots,
+        verdicts=together,
+        pictures=not no_pictures,
+        previews=proxy == "auto",
+        clock=clock,
+    )
+    write_page(opened, config, quiet=quiet)
+    found = disagreements(together)
+    for each in found:
+        click.echo(f"disagreement\t{each}")
+    if together and not quiet:
+        reviewers = len({verdict.reviewer for verdict in together})
+        click.echo(f"{len(together)} verdicts of {reviewers} reviewers, {len(found)} disagreements")
+    return 0
+
+
+def write_page(results: Results, config: ReportConfig, *, quiet: bool) -> None:
+    """Write it with progress, and say what it lacks."""
+    from ..review.page import write_report
+
+    with counting("report", quiet=quiet, total=len(results)) as on_video:
+        written = write_report(results, config, on_video=on_video)
+    if written.problems:
+        shown = "; ".join(f"{video}: {why}" for video, why in list(written.problems.items())[:SHOWN_NAMES])
+        more = "; ..." if len(written.problems) > SHOWN_NAMES else ""
+        click.echo(f"note: the footage of {len(written.problems)} videos is not shown in full: {shown}{more}", err=True)
+    if not quiet:
+        click.echo(f"{written.n_videos} videos, {written.failed} failed; open {written.page}")
+
+
+def _truth(results: Results, **values) -> dict[str, VideoAnnotation]:
+    """Annotations by video id."""
+    from vad_pipeline.eval.truth import match_annotations
+
+    from ..results.figures import EvaluateConfig
+
+    matched = match_annotations(EvaluateConfig(**values).read(), results.video_ids())
+    if not matched.pairs:
+        raise ConfigError(f"{values['annotations']}: none of its names is that of a video in {results.path}")
+    return {video: annotation for annotation, video in matched.pairs}

@@ -1,0 +1,240 @@
+"""search: moments of an archive that are most like a text, or like another moment."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.names import NameIndex
+from vad_pipeline.extract.recipe import Recipe
+from vad_pipeline.extract.store.entry import Entry
+
+from ..archive.selection import read_lines, select_some
+from ..archive.text_tower import of_one_recipe, text_tower
+from ..progress import counting
+from .options import Place, quiet_option, selection_config, selection_options, store_option
+
+if TYPE_CHECKING:
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+    from vad_pipeline.extract.store.snippet_matrix import SnippetMatrix
+    from vad_pipeline.model.text_search import Moment
+
+SHOWN_DIGITS = 4
+QUERIES_AT_ONCE = 16  # scores of a million snippets: 4 MB each
+
+
+@click.command()
+@click.argument("text", required=False)
+@store_option
+@click.option("--queries", metavar="FILE|-", help="Instead of TEXT: many, one a line.")
+@click.option("--example", metavar="VIDEO@TIME", help="Instead of TEXT: what is like this moment (h:mm:ss or seconds).")
+@click.option("--not", "unlike", metavar="TEXT", help="And unlike this.")
+@click.option("--video", metavar="ID", help="In this video only.")
+@click.option("--recipe", "recipe_id", metavar="ID", help="Features of this recipe, where the store holds several.")
+@click.option("--crop", default=0, show_default=True, help="Of the frame.")
+@click.option("--pretrained", help="CLIP's text tower (default: the features' weights).")
+@click.option("--model", metavar="NAME", help="open_clip model of the text tower (default: the features').")
+@click.option("--top", default=20, show_default=True, type=click.IntRange(min=1), help="How many moments.")
+@click.option("--per-video", default=3, show_default=True, type=click.IntRange(min=1), help="Of one video at most.")
+@click.option("--html", type=Place(), metavar="FILE", help="Write a page of pictures, too.")
+@click.option("--results", type=Place(), metavar="DIR", help="With --html: open moments in its review page.")
+@click.option("--media-root", multiple=True, metavar="OLD=NEW", help="Footage below OLD lies below NEW; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@selection_options
+@quiet_option
+def search(
+    store: Path,
+    catalogue: Path | None,
+    top: int,
+    per_video: int,
+    html: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **values,
+) -> int:
+    """Search the cached embeddings for TEXT: cosine to CLIP's text embedding, exact, adjacent snippets as one moment.
+
+    The first search makes a matrix of all snippets beside the shards; later ones read it.
+    """
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+    from vad_pipeline.extract.store.snippet_matrix import snippet_matrix
+    from vad_pipeline.model.text_search import scores, top_moments
+
+    if html is None and (values["results"] or values["media_root"]):
+        raise click.UsageError("--results and --media-root are for the page: give --html FILE, too")
+    selecting = selection_config(values)
+    query = Query(**{name: values[name] for name in ("text", "queries", "example", "unlike", "pretrained", "model")})
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        recipe, entries = of_one_recipe(opened, values["recipe_id"], values["crop"])
+        with counting("read", quiet=quiet, total=len(entries)) as on_video:
+            matrix = snippet_matrix(opened, entries, values["crop"], on_video=on_video)
+        likes, unlike = query.embeddings(recipe, matrix, opened)
+        chosen, missing = select_some(entries, selecting, lambda entry: entry.video)
+        if values["video"] is not None:
+            chosen = [_named(values["video"], chosen)]
+        names = {entry.name for entry in chosen}
+        answers: dict[str, list[dict]] = {}
+        for start in range(0, len(likes), QUERIES_AT_ONCE):
+            batch = slice(start, start + QUERIES_AT_ONCE)
+            for question, found in zip(query.questions[batch], scores(matrix, likes[batch], unlike), strict=True):
+                moments = top_moments(matrix, _only(found, matrix, names), n=top, per_video=per_video)
+                answers[question] = [_row(moment, matrix, opened) for moment in moments if np.isfinite(moment.score)]
+        if html is not None:
+            _write_page(html, answers, query, opened, matrix, values)
+    for name in missing:
+        click.echo(f"missing: {name}", err=True)
+    many = query.queries is not None
+    for question, rows in answers.items():
+        if many and not as_json:
+            click.echo(f"# {question}")
+        for row in rows:
+            click.echo(json.dumps({"query": question, **row} if many else row) if as_json else _line(row))
+    return int(bool(missing))
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for."""
+
+    text: str | None
+    queries: str | None
+    """A file of texts."""
+    example: str | None
+    unlike: str | None
+    pretrained: str | None
+    model: str | None
+
+    def __post_init__(self):
+        if [self.text, self.queries, self.example].count(None) != 2:
+            raise click.UsageError("give TEXT, --queries FILE or --example VIDEO@TIME")
+        if not all(text is None or text.strip() for text in (self.text, self.unlike)):
+            raise click.UsageError("the text to search for is empty")
+
+    @cached_property
+    def questions(self) -> list[str]:
+        """In the order of the answers.
+
+        Raises:
+            ConfigError: no text in the file.
+        """
+        if self.queries is None:
+            return [self.text if self.text is not None else self.example]
+        texts = list(dict.fromkeys(read_lines(self.queries, option="--queries")))
+        if not texts:
+            raise ConfigError(f"--queries {self.queries}: holds no text to search for; one a line")
+        return texts
+
+    def embeddings(
+        self, recipe: Recipe, matrix: SnippetMatrix, store: EmbeddingStore
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """What results are to be like, (Q, 512), and unlike, (512,).
+
+        Raises:
+            ConfigError: the text tower cannot be had, or the example is not there.
+        """
+        unlike = [] if self.unlike is None else [self.unlike]
+        if self.example is not None:
+            like = _example(self.example, matrix, store)[None]
+            return like, self._read(unlike, recipe)[0] if unlike else None
+        read = self._read([*self.questions, *unlike], recipe)
+        return (read[:-1], read[-1]) if unlike else (read, None)
+
+    def _read(self, texts: list[str], recipe: Recipe) -> np.ndarray:
+        from vad_pipeline.model.text_search import text_embeddings
+
+        tower = text_tower(recipe, pretrained=self.pretrained, model=self.model)
+        return text_embeddings(texts, **tower, identity=recipe.weights)
+
+
+def _write_page(
+    path: Path, answers: dict[str, list[dict]], query: Query, store: EmbeddingStore, matrix: SnippetMatrix, values: dict
+) -> None:
+    from ..media.footage import MediaRoots
+    from ..review.search_page import Found, write_search_page
+
+    entries = {entry.video: entry for entry in matrix.entries}
+    times = {
+        video: store.get(entries[video]).frame_seconds
+        for video in {row["video"] for rows in answers.values() for row in rows}
+    }
+    pages = {
+        question: [
+            Found(
+                video=row["video"],
+                source=row["source"],
+                frame=int(np.searchsorted(times[row["video"]], row["peak_seconds"], side="right")) - 1,
+                frame_seconds=times[row["video"]],
+                score=f"{row['score']:.{SHOWN_DIGITS}f}",
+                **{name: _clock(row[f"{name}_seconds"]) for name in ("start", "end", "peak")},
+            )
+            for row in rows
+        ]
+        for question, rows in answers.items()
+    }
+    roots = MediaRoots.parse(values["media_root"])
+    for line in write_search_page(path, pages, unlike=query.unlike, results=values["results"], media_roots=roots):
+        click.echo(f"note: {line}", err=True)
+
+
+def _named(name: str, entries: list[Entry]) -> Entry:
+    found = NameIndex(entry.video for entry in entries).find(name)
+    if found is None:
+        raise ConfigError(f"--video {name}: no such video among the {len(entries)} chosen; see `vad-pipeline store ls`")
+    return next(entry for entry in entries if entry.video == found)
+
+
+def _example(example: str, matrix: SnippetMatrix, store: EmbeddingStore) -> np.ndarray:
+    """The embedding of the snippet at VIDEO@TIME."""
+    from vad_pipeline.eval.annotations import seconds_of
+
+    name, _, time = example.rpartition("@")
+    seconds = seconds_of(time)
+    if not name or seconds is None:
+        raise ConfigError(f"--example {example}: must be VIDEO@TIME, such as cam1/2026-11-02@0:14:30 or cam1@870.5")
+    entry = _named(name, list(matrix.entries))
+    spans = store.get(entry).snippet_seconds
+    if seconds > spans[-1, 1]:
+        raise ConfigError(f"--example {example}: the video ends at {spans[-1, 1]:.1f} s")
+    snippet = max(0, int(np.searchsorted(spans[:, 0], seconds, side="right")) - 1)
+    video = next(index for index, each in enumerate(matrix.entries) if each.name == entry.name)
+    return np.asarray(matrix.rows[int(matrix.starts[video]) + snippet], np.float32)
+
+
+def _only(found: np.ndarray, matrix: SnippetMatrix, names: set[str]) -> np.ndarray:
+    """Scores of the chosen videos, -inf elsewhere."""
+    if len(names) == len(matrix.entries):
+        return found
+    chosen = np.array([entry.name in names for entry in matrix.entries])
+    return np.where(np.repeat(chosen, np.diff(matrix.starts)), found, -np.inf)
+
+
+def _row(moment: Moment, matrix: SnippetMatrix, store: EmbeddingStore) -> dict:
+    entry = matrix.entries[moment.video]
+    spans = store.get(entry).snippet_seconds
+    return {
+        "video": entry.video,
+        "start_seconds": float(spans[moment.first, 0]),
+        "end_seconds": float(spans[moment.end - 1, 1]),
+        "peak_seconds": float(spans[moment.peak].mean()),
+        "score": round(moment.score, 6),
+        "source": readable(entry.source),
+    }
+
+
+def _line(row: dict) -> str:
+    start, peak, end = (_clock(row[f"{name}_seconds"]) for name in ("start", "peak", "end"))
+    return f"{row['score']:.{SHOWN_DIGITS}f}\t{row['video']}\t{start} - {end}\tpeak {peak}"
+
+
+def _clock(seconds: float) -> str:
+    """`h:mm:ss.s`."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 36000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"

@@ -1,0 +1,70 @@
+"""status: a store or results folder after its runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ..archive.history import RunStory, read_story
+from ..progress import in_words
+from .options import Place
+
+SHOWN_FAILURES = 20
+
+
+@click.command()
+@click.argument("folder", metavar="STORE|OUT", type=Place())
+@click.option("--runs", is_flag=True, help="Every run, not only the last.")
+@click.option("--failed", is_flag=True, help="Every video that still fails, not only the first 20.")
+@click.option("--json", "as_json", is_flag=True, help="All of it as one JSON object.")
+def status(folder: Path, runs: bool, failed: bool, as_json: bool) -> int:
+    """Read the outcomes of a feature store or results folder: counts, causes, seconds a stage, throughput."""
+    story = read_story(folder)
+    if as_json:
+        failing = [
+            {name: line.get(name) for name in ("video", "path", "code", "error", "time")}
+            for line in story.failing.values()
+        ]
+        click.echo(json.dumps({"runs": [_as_json(run) for run in story.runs], "failing": failing}))
+        return 0
+    click.echo(f"{folder}: {len(story.runs)} runs")
+    for run in story.runs if runs else story.runs[-1:]:
+        _tell(run)
+    click.echo(f"{len(story.failing)} videos fail as of their last run")
+    lines = list(story.failing.values())
+    for line in lines if failed else lines[:SHOWN_FAILURES]:
+        click.echo(f"  [{line['code']}] {line['path']}: {line.get('error')}")
+    if len(lines) > SHOWN_FAILURES and not failed:
+        click.echo(f"  and {len(lines) - SHOWN_FAILURES} more (--failed)")
+    return 0
+
+
+def _tell(run: RunStory) -> None:
+    counts = ", ".join(f"{run.counts[status]} {status}" for status in ("ok", "cached", "failed"))
+    click.echo(f"run {run.run_id} on {', '.join(sorted(run.hosts))}: {counts}")
+    rate = f", {run.n_frames / run.wall_seconds:.1f} frames/s" if run.n_frames and run.wall_seconds > 0 else ""
+    click.echo(f"  from {run.started[:19]} to {run.last[:19]} UTC: {in_words(run.wall_seconds)}{rate}")
+    if run.stage_seconds:
+        stages = ", ".join(f"{stage} {in_words(seconds)}" for stage, seconds in run.stage_seconds.items())
+        click.echo(f"  stages, summed over videos: {stages}")
+    if run.still_share is not None:
+        click.echo(f"  still: {run.still_share:.0%} of sampled frames took the embedding of one before")
+    if run.codes:
+        click.echo("  failures: " + ", ".join(f"{count} {code}" for code, count in run.codes.most_common()))
+
+
+def _as_json(run: RunStory) -> dict:
+    return {
+        "run_id": run.run_id,
+        "started": run.started,
+        "last": run.last,
+        "wall_seconds": run.wall_seconds,
+        "hosts": sorted(run.hosts),
+        "counts": run.counts,
+        "codes": run.codes,
+        "n_frames": run.n_frames,
+        "stage_seconds": run.stage_seconds,
+        "still_share": run.still_share,
+    }

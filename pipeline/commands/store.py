@@ -1,0 +1,235 @@
+"""store ls, verify, import, export, compact, rm."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
+from vad_pipeline.extract.store.entry import Entry
+
+from ..progress import counting
+from .options import Place, Rate, dry_run_option, quiet_option, selection_config, selection_options, store_option
+
+SHOWN_PROBLEMS = 20
+
+
+@click.group()
+def store() -> None:
+    """The feature store: a folder of HDF5 shards, one group a video and recipe."""
+
+
+@store.command("ls", short_help="What is held.")
+@store_option
+@selection_options
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N only.")
+@click.option("--recipes", is_flag=True, help="The recipes held, not the videos.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def ls(store: Path, catalogue: Path | None, limit: int | None, recipes: bool, as_json: bool, **values) -> int:
+    """List videos with their recipe, crops, frames and snippets."""
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+
+    from ..archive.selection import select_held
+
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        entries, missing = select_held(opened.each(), selection_config(values), lambda entry: entry.video)
+        (_list_recipes if recipes else _list_videos)(entries, limit, as_json)
+        for name in missing:
+            click.echo(f"missing: {name}", err=True)
+        for problem in opened.problems:
+            click.echo(f"warning: {problem}", err=True)
+        return int(bool(missing))
+
+
+@store.command("verify", short_help="Read everything, compare checksums.")
+@store_option
+@click.option("--repair", is_flag=True, help="Move what is damaged aside; its whole videos are kept.")
+def verify(store: Path, catalogue: Path | None, repair: bool) -> int:
+    """Read every data set of every shard and compare checksums, names and attributes.
+
+    With --repair, shards with damage in them go to STORE/damaged, and what is whole in them to a new shard; the next
+    `extract` makes the rest again.
+    """
+    from vad_pipeline.extract.store import upkeep
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        problems = list((upkeep.repair if repair else upkeep.verify)(opened))
+        for shard, problem in problems[:SHOWN_PROBLEMS]:
+            click.echo(f"{shard}: {problem}", err=True)
+        n_videos = len(opened.entries())
+    if not problems:
+        click.echo(f"{n_videos} videos verified")
+        return 0
+    if repair:
+        shards = len({shard for shard, _ in problems})
+        click.echo(
+            f"{len(problems)} problems; {shards} shards moved to {store / upkeep.DAMAGED_FOLDER}, {n_videos} videos "
+            "left; extract again what is missing"
+        )
+        return 0
+    click.echo(f"{len(problems)} problems; `vad-pipeline store verify --repair` moves them aside, then extract again")
+    return 1
+
+
+@store.command("import", short_help="Take in published features.")
+@click.argument("list_csv", metavar="LIST.csv", type=Place())
+@store_option
+@click.option("--root", type=Place(), help="Where listed files are looked for (default: LIST's folder).")
+@click.option("--like", type=click.Choice(tuple(NAMED_RECIPES)), default="vadclip", show_default=True)
+@click.option("--pretrained", default="openai", show_default=True, help="Weights they were made with.")
+@click.option("--fps", type=Rate(), default="30", show_default=True, help="Assumed frame rate.")
+@click.option("--keep-folder", is_flag=True, help="Keep one folder level in the ids.")
+@click.option("--force", is_flag=True, help="Replace what is held.")
+@quiet_option
+def import_(
+    list_csv: Path,
+    store: Path,
+    catalogue: Path | None,
+    root: Path | None,
+    like: str,
+    pretrained: str,
+    fps: Fraction,
+    keep_folder: bool,
+    force: bool,
+    quiet: bool,
+) -> int:
+    """Import a `path,label` list of (snippets, 512) .npy files; `__k` before .npy is the crop."""
+    from vad_pipeline.extract.embed.encoder_config import load_weights
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+    from vad_pipeline.extract.store.exchange import import_list, read_list
+    from vad_pipeline.extract.store.upkeep import merge
+
+    read_list(list_csv)  # before a store is made for it
+    recipe: Recipe = replace(NAMED_RECIPES[like].recipe, weights=load_weights(pretrained, Recipe.model).identity)
+    opening = EmbeddingStore(store, create=True, catalogue=catalogue)
+    with opening as opened, counting("import", quiet=quiet) as on_video:
+        report = import_list(
+            list_csv,
+            opened,
+            recipe=recipe,
+            fps=fps,
+            root=root,
+            keep_folder=keep_folder,
+            force=force,
+            on_video=on_video,
+        )
+        merge(opened)
+    for line in report.refused:
+        click.echo(f"refused {line}", err=True)
+    for name in report.missing[:SHOWN_PROBLEMS]:
+        click.echo(f"missing {name}", err=True)
+    if not quiet:
+        click.echo(
+            f"{len(report.imported)} videos imported, {len(report.cached)} held already, {len(report.missing)} files "
+            f"missing, {len(report.refused)} refused; recipe {recipe.recipe_id}, seconds assume {float(fps):g} fps"
+        )
+    return int(bool(report.missing or report.refused))
+
+
+@store.command("export", short_help="Write the published layout.")
+@click.argument("out", metavar="DIR", type=Place())
+@store_option
+@click.option("--recipe", "recipe_id", metavar="ID", help="Needed where the store holds several.")
+@selection_options
+@quiet_option
+def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None, quiet: bool, **values) -> int:
+    """Write LABEL/ID__CROP.npy files and list.csv, as the published features are laid out."""
+    from vad_pipeline.extract.errors import ConfigError
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+    from vad_pipeline.extract.store.exchange import export as export_features
+
+    from ..archive.selection import select_held
+
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        entries, missing = select_held(opened.entries(), selection_config(values), lambda entry: entry.video)
+        entries = list(entries)
+        if not entries:
+            raise ConfigError(f"{store}: no video is left to export")
+        recipes = sorted({e.recipe_id for e in entries if e.recipe_id.startswith(recipe_id or "")})
+        if len(recipes) != 1:
+            raise ConfigError(f"{store}: --recipe must name one of its recipes: {', '.join(recipes) or 'none matches'}")
+        entries = [entry for entry in entries if entry.recipe_id == recipes[0]]
+        with counting("export", quiet=quiet, total=len(entries)) as on_video:
+            listed, refused = export_features(opened, entries, out, on_video=on_video)
+    for name in missing:
+        click.echo(f"missing: {name}", err=True)
+    for line in refused:
+        click.echo(f"refused {line}", err=True)
+    if not quiet:
+        click.echo(f"{len(entries) - len(refused)} videos of recipe {recipes[0]} written; list in {listed}")
+    return int(bool(missing or refused))
+
+
+@store.command("compact", short_help="Join shards, drop what is superseded.")
+@store_option
+def compact(store: Path, catalogue: Path | None) -> int:
+    """Join small shards into larger ones and drop superseded features."""
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+    from vad_pipeline.extract.store.upkeep import merge
+
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        merged = merge(opened, everything=True)
+        if merged is None:
+            click.echo("another run is joining shards; run the same command again later", err=True)
+            return 3
+        n_shards = len(opened.catalogue.shards())
+    click.echo(f"{merged} shards joined; {n_shards} left")
+    return 0
+
+
+@store.command("rm", short_help="Remove videos.")
+@store_option
+@click.option("--recipe", "recipe_id", metavar="ID", help="Only features of this recipe.")
+@click.option("--all", "everything", is_flag=True, help="All videos, where nothing else is chosen.")
+@selection_options
+@dry_run_option
+def rm(store: Path, catalogue: Path | None, recipe_id: str | None, everything: bool, dry_run: bool, **values) -> int:
+    """Remove the features of videos chosen by --match, --list, --only, --part or --recipe; footage is not touched."""
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+    from vad_pipeline.extract.store.upkeep import remove
+
+    from ..archive.selection import SelectionConfig, select_held
+
+    selecting = selection_config(values)
+    if selecting == SelectionConfig() and recipe_id is None and not everything:
+        raise click.UsageError("say which videos: --match, --list, --only, --part, --recipe, or --all")
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        entries, missing = select_held(opened.entries(), selecting, lambda entry: entry.video)
+        entries = [entry for entry in entries if entry.recipe_id.startswith(recipe_id or "")]
+        for entry in entries if dry_run else ():
+            click.echo(f"{entry.video}\t{entry.recipe_id}")
+        if not dry_run:
+            remove(opened, entries)
+    for name in missing:
+        click.echo(f"missing: {name}", err=True)
+    click.echo(f"{len(entries)} videos {'would be removed' if dry_run else 'removed'}")
+    return int(bool(missing))
+
+
+def _list_recipes(entries: Iterable[Entry], limit: int | None, as_json: bool) -> None:
+    held = list(entries)
+    recipes, counts = {entry.recipe_id: entry.recipe for entry in held}, Counter(entry.recipe_id for entry in held)
+    for recipe_id in sorted(recipes)[:limit]:
+        row = {"recipe_id": recipe_id, "videos": counts[recipe_id], "recipe": json.loads(recipes[recipe_id])}
+        click.echo(json.dumps(row) if as_json else f"{recipe_id}\t{counts[recipe_id]} videos\t{recipes[recipe_id]}")
+
+
+def _list_videos(entries: Iterable[Entry], limit: int | None, as_json: bool) -> None:
+    for entry in itertools.islice(entries, limit):
+        if as_json:
+            row = {**asdict(entry), "crops": entry.crop_numbers, "recipe": json.loads(entry.recipe)}
+            click.echo(json.dumps(row))
+        else:
+            crops = ",".join(map(str, entry.crop_numbers))
+            click.echo(
+                f"{entry.video}\t{entry.recipe_id}\tcrops {crops}\t{entry.n_frames} frames\t"
+                f"{entry.n_snippets} snippets\t{entry.label}".rstrip()
+            )

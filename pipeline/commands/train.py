@@ -1,0 +1,350 @@
+"""train."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from vad_pipeline.extract.errors import ConfigError
+
+from ..progress import PLAIN_EVERY_SECONDS, counting
+from .options import IntList, Place, quiet_option, selection_config, selection_options, store_option
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.training import StepReport
+
+    from ..train.fitting import TrainResult
+    from ..train.prepare import Prepared, TrainOptions
+
+PRESETS = ("ucf-crime", "xd-violence")
+FORMATS = ("ucf-crime", "xd-violence", "csv")
+DEFAULT_SEED = 234
+SHOWN_NAMES = 5
+FALSE_ALARMS = "val_false_alarms_per_hour"
+PATHS = ("labels", "store", "catalogue", "categories", "init", "annotations", "normals")
+HOW_TO_RUN = (
+    "out",
+    "resume",
+    "store",
+    "catalogue",
+    "any_threads",
+    "threads",
+    "quiet",
+    "save_every_seconds",
+    "tensorboard",
+    "device",
+)
+"""Options that a resumed run may change: what they would change in the weights is checked by itself, or nothing."""
+
+
+@click.command()
+@click.argument("labels", required=False, type=Place(), metavar="LABELS")
+@store_option
+@click.option("--preset", type=click.Choice(PRESETS), default="ucf-crime", show_default=True, help="Architecture.")
+@click.option("--out", type=Place(), help="RUN: the folder of this run.")
+@click.option("--resume", type=Place(), metavar="RUN", help="Go on with a run; it knows its options.")
+@click.option("--categories", type=Place(), metavar="FILE", help="Own categories, YAML or CSV; the first is normal.")
+@click.option("--init", type=Place(), metavar="CHECKPOINT", help="Fine-tune from it.")
+@click.option("--pretrained", help="CLIP's text tower (default: the features' weights).")
+@click.option("--model", metavar="NAME", help="open_clip model of the text tower.")
+@click.option("--recipe", "recipe_id", metavar="ID", help="Where the store holds several.")
+@click.option("--crops", type=IntList(), metavar="0,5", help="Train on these crops (default: all held).")
+@click.option("--crop", type=int, help="Crop that the checkpoint scores (default: the paper's).")
+@click.option(
+    "--select", type=click.Choice(("val", "test")), default="val", show_default=True, help="Judge of the best."
+)
+@click.option("--val-share", type=float, default=0.1, show_default=True, help="Of each label's videos, held out.")
+@click.option("--annotations", type=Place(), metavar="FILE", help="With --select test: its ground truth.")
+@click.option("--format", type=click.Choice(FORMATS), help="Of that file.")
+@click.option("--normals", type=Place(), metavar="LIST", help="Normal test videos that it leaves out.")
+@click.option(
+    "--false-alarms",
+    "false_alarms_per_hour",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Per hour of held-out normal footage.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Default: 10.")
+@click.option("--steps", type=click.IntRange(min=1), help="Instead of epochs.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Rows a step; of each kind with ucf-crime.")
+@click.option("--lr", type=float, help="Learning rate (default: the preset's).")
+@click.option("--window-len", type=click.IntRange(min=8), help="Snippets of a window (default: 256).")
+@click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help="Weigh a loss, or add your own.")
+@click.option("--seeds", type=IntList(), default=str(DEFAULT_SEED), show_default=True, help="Several: one run each.")
+@click.option("--precision", type=click.Choice(("fp32", "bf16")), default="fp32", show_default=True)
+@click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="auto: a GPU where there is one.")
+@click.option("--threads", type=click.IntRange(1, os.cpu_count()), help="Of the CPU (default: all).")
+@click.option("--any-threads", is_flag=True, help="Resume with another number of threads: other bits.")
+@click.option(
+    "--save-every", "save_every_seconds", type=float, default=300, show_default=True, help="Seconds a kill may cost."
+)
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
+@click.option("--allow-missing", is_flag=True, help="Leave out what lacks a label or features.")
+@selection_options
+@quiet_option
+@click.pass_context
+def train(ctx: click.Context, **values) -> int:
+    """Train on the features of the store with the labels of LABELS; RUN/best.safetensors goes into detect.
+
+    By default a tenth of the videos is held out to choose the best weights and to calibrate the threshold.
+    """
+    import torch
+
+    if len(set(values["seeds"])) < len(values["seeds"]) or min(values["seeds"]) < 0:
+        raise click.UsageError("--seeds must be whole numbers from 0, each once")
+    recorded = None
+    if values["resume"]:
+        recorded = _recorded(values["resume"])
+        values = _with_recorded(ctx, values, recorded)
+    if values["labels"] is None:
+        raise click.UsageError("give LABELS, the file that says which video shows what")
+    if values["out"] is None:
+        raise click.UsageError("give --out RUN, a new folder for this run")
+    if values["threads"]:
+        torch.set_num_threads(values["threads"])
+    _check_threads(values, recorded, torch.get_num_threads())
+    return _train(values, recorded)
+
+
+def _train(values: dict, recorded: dict | None) -> int:
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+
+    from ..train.prepare import prepare
+
+    quiet = values["quiet"]
+    say = (lambda line: None) if quiet else (lambda line: click.echo(line, err=True))
+    with EmbeddingStore(values["store"], catalogue=values["catalogue"]) as store:
+        with counting("check", quiet=quiet) as on_video:
+            prepared = prepare(_options(values), store, on_video=on_video)
+        n_missing = _report_missing(prepared)
+        if n_missing and not values["allow_missing"]:
+            click.echo(f"{n_missing} are missing: mend the list, or --allow-missing trains on the rest", err=True)
+            return 1
+        for note in prepared.notes:
+            say(f"note: {note}")
+        if values["select"] == "test":
+            click.echo(
+                "WARNING: --select test picks the weights on the test set, as the published figures were made; they "
+                "say how the method compares, not how well it will do",
+                err=True,
+            )
+        setup = prepared.setup
+        say(
+            f"{len(setup.train)} videos to train on ({sum(v.normal for v in setup.train)} normal), "
+            f"{len(setup.held_out)} held out; recipe {setup.recipe.recipe_id}, crop {setup.crop} scored"
+        )
+        results = _seeds(values, recorded, prepared, store, say)
+    _conclude(values["out"], results, budget=values["false_alarms_per_hour"], quiet=quiet)
+    return 0
+
+
+def _seeds(values: dict, recorded: dict | None, prepared: Prepared, store, say: Callable) -> list[TrainResult]:
+    """One run a seed."""
+    from ..train.fitting import run_config, train_one
+    from ..train.run_folder import TrainRun
+
+    out, seeds, results = values["out"], values["seeds"], []
+    options = _as_json(values)
+    if len(seeds) > 1 and recorded is None:
+        TrainRun(out).begin({"options": options})
+    for seed in seeds:
+        setup = replace(prepared.setup, config=replace(prepared.setup.config, seed=seed))
+        run = TrainRun(out / f"seed-{seed}" if len(seeds) > 1 else out)
+        config = {"options": {**options, "seeds": [seed]}, **run_config(setup)}
+        resuming = run.begun and recorded is not None
+        if resuming:
+            _refuse_changes(run.config(), config)
+        else:
+            run.check_free()
+        if len(seeds) > 1:
+            say(f"seed {seed}")
+        try:
+            with _progress(quiet=values["quiet"]) as report:
+                new = None if resuming else config
+                results.append(train_one(setup, store, run, config=new, report=report, say=say))
+        except BaseException:
+            if run.last.exists():
+                click.echo(f"the steps done are kept: vad-pipeline train --resume {out} goes on", err=True)
+            raise
+    return results
+
+
+def _conclude(out: Path, results: Sequence[TrainResult], *, budget: float, quiet: bool) -> None:
+    from vad_pipeline.extract.store.shards import write_bytes
+
+    from ..train.fitting import mean_and_spread
+    from ..train.run_folder import SUMMARY_NAME
+
+    for result in results:
+        parts = [f"step {result.best_step}", *(f"{name} {value:.4f}" for name, value in result.measures.items())]
+        how = "calibrated" if result.calibrated else "the default"
+        if result.measures.get(FALSE_ALARMS, 0) > budget:
+            click.echo(
+                f"note: no threshold keeps to {budget:g} false alarms an hour: held-out normal videos score 1", err=True
+            )
+        if not quiet:
+            click.echo(f"{result.best}: {', '.join(parts)}, threshold {result.threshold:.4f} ({how})")
+    if len(results) > 1:
+        figures = mean_and_spread(results)
+        write_bytes(out / SUMMARY_NAME, json.dumps({"runs": len(results), "measures": figures}, indent=2).encode())
+        if not quiet:
+            for name, figure in figures.items():
+                click.echo(f"{name}: {figure['mean']:.4f} +- {figure['std']:.4f} over {len(results)} seeds")
+    if not quiet:
+        click.echo(f"next: vad-pipeline detect --checkpoint {results[0].best} --out results")
+
+
+def _options(values: dict) -> TrainOptions:
+    from ..results.figures import EvaluateConfig
+    from ..train.prepare import TrainOptions
+
+    values = dict(values)
+    split = None if values["only"] else values["split"]
+    values["split"] = values["split"] if values["only"] else None
+    selection = selection_config(values)
+    test = None
+    if values["annotations"] or values["format"] or values["normals"]:
+        if not (values["annotations"] and values["format"]):
+            raise click.UsageError("--annotations and --format belong together; --normals LIST is for them")
+        test = EvaluateConfig(values["annotations"], values["format"], normals=values["normals"])
+    names = TrainOptions.__dataclass_fields__.keys() & values.keys()
+    chosen = {name: values[name] for name in names} | {"split": split, "selection": selection, "test": test}
+    return TrainOptions(**chosen)
+
+
+def _recorded(path: Path) -> dict:
+    from ..train.run_folder import TrainRun
+
+    return TrainRun(path).config()
+
+
+def _with_recorded(ctx: click.Context, values: dict, recorded: dict) -> dict:
+    """The options of the run, those given now held against them.
+
+    Raises:
+        ConfigError: one that would change what is trained differs; all are listed.
+    """
+    now = _as_json(values)
+    given = {name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    if values["out"] and values["out"].resolve() != values["resume"].resolve():
+        raise click.UsageError("--resume RUN goes on in RUN: leave --out away")
+    before = recorded["options"]
+    differ = [
+        f"{name} {now[name]} instead of {before.get(name)}"
+        for name in sorted(given - set(HOW_TO_RUN))
+        if now[name] != before.get(name)
+    ]
+    if differ:
+        raise ConfigError(f"{values['resume']}: was begun with other options: {'; '.join(differ)}; leave them out")
+    kept = {name: values[name] for name in values if name in HOW_TO_RUN and name in given}
+    merged = {**values, **_from_json(before), **kept}
+    return {**merged, "out": values["resume"], "resume": values["resume"], "any_threads": values["any_threads"]}
+
+
+def _check_threads(values: dict, recorded: dict | None, threads: int) -> None:
+    before = recorded and recorded.get("threads", recorded["options"].get("threads_used"))
+    if before and before != threads and not values["any_threads"]:
+        exactly = f"--threads {before} gives the same weights as an uninterrupted run, "
+        advice = f"{exactly if before <= os.cpu_count() else ''}--any-threads goes on all the same"
+        begun = f"{values['resume']}: was begun with {before} threads, now there are {threads}"
+        raise ConfigError(f"{begun}, which rounds otherwise: {advice}")
+
+
+def _refuse_changes(before: dict, now: dict) -> None:
+    """Hold everything that goes into the weights to what it was."""
+    left_out = ("schema", "options", "versions", "threads")
+    now = json.loads(json.dumps(now))
+    differ = [name for name in now if name not in left_out and now[name] != before.get(name)]
+    if differ:
+        details = "; ".join(f"{name}: {_short(now[name])} instead of {_short(before.get(name))}" for name in differ)
+        raise ConfigError(f"what goes into the run has changed since it was begun: {details}; start a new one")
+    for name, number in now["versions"].items():
+        if before["versions"].get(name) != number:
+            click.echo(f"note: {name} is {number}, was {before['versions'].get(name)}: bits may differ", err=True)
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _as_json(values: dict) -> dict:
+    """Options as config.json holds them; paths absolute, so that the run goes on from any folder."""
+    import torch
+
+    plain = {}
+    for name, value in values.items():
+        if isinstance(value, tuple):
+            value = [_absolute(part) if name == "loss" else part for part in value]
+        is_path = (
+            isinstance(value, Path) or name in ("pretrained", "only", "list_file") and value and Path(value).is_file()
+        )
+        plain[name] = str(Path(value).resolve()) if is_path else value
+    return {**plain, "threads_used": torch.get_num_threads()}
+
+
+def _absolute(loss: str) -> str:
+    """`FILE.py:NAME=WEIGHT` with the file's whole path."""
+    file, colon, rest = loss.rpartition(":")
+    return f"{Path(file).resolve()}{colon}{rest}" if colon else loss
+
+
+def _from_json(options: dict) -> dict:
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    values.pop("threads_used", None)
+    return {name: Path(value) if name in PATHS and value else value for name, value in values.items()}
+
+
+def _report_missing(prepared: Prepared) -> int:
+    """Name what lacks labels or features, or cannot be trained on; returns how many."""
+    missing = prepared.missing
+    for what, names in (
+        ("labels without features", missing.without_features),
+        ("features without label", missing.without_label),
+    ):
+        if names:
+            shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+            click.echo(f"missing: {len(names)} {what}: {shown}", err=True)
+    for line in missing.unusable[:SHOWN_NAMES]:
+        click.echo(f"unusable: {line}", err=True)
+    return len(missing.without_features) + len(missing.without_label) + len(missing.unusable)
+
+
+@contextlib.contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[StepReport, int, dict], None]]:
+    """Shows steps: a bar on a terminal, plain lines elsewhere."""
+    from tqdm import tqdm
+
+    bar, last_line = None, time.monotonic()
+
+    def report(step: StepReport, n_steps: int, measured: dict) -> None:
+        nonlocal bar, last_line
+        if quiet:
+            return
+        losses = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+        figures = " ".join(f"{name} {value:.4f}" for name, value in measured.items())
+        line = f"epoch {step.epoch} step {step.step} of {n_steps}: {losses} {figures}{' (best)' * step.is_best}"
+        if sys.stderr.isatty():
+            bar = bar or tqdm(total=n_steps, initial=step.step - 1, desc="train", unit="step", file=sys.stderr)
+            bar.set_postfix_str(f"loss {step.losses['total']:.3f} {figures}", refresh=False)
+            bar.update()
+        elif figures or time.monotonic() - last_line >= PLAIN_EVERY_SECONDS:
+            last_line = time.monotonic()
+            click.echo(line.rstrip(), err=True)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()

@@ -1,0 +1,1 @@
+"""Footage found, sought in, and written out again: previews, sound, pictures, letters."""

@@ -1,0 +1,306 @@
+"""The footage behind a curve: found, held against the curve, and read from any frame on."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+
+from vad_pipeline.extract.decode.reader import (
+    PyavFrame,
+    PyavReader,
+    check_file,
+    open_container,
+    prepare_decoder,
+    video_stream,
+)
+from vad_pipeline.extract.errors import ConfigError, VideoDecodeError, VideoError, VideoOpenError
+from vad_pipeline.extract.files import SourceFile, content_of, readable
+from vad_pipeline.model.curve import AnomalyCurve
+
+TIME_TOLERANCE_SECONDS = 1e-3
+PROBED_FRAMES = 48  # decoded to see that frames bear the timestamps of their packets
+SEEK_BACK_SECONDS = (0, 10)  # MPEG-TS has no index: a seek may end behind the key frame that was meant
+SOUGHT_FROM_FRAMES = 1000  # between the first and the last of a few frames: from here on each is sought by itself
+FEATURES_SUFFIX = ".npy"
+LEFT_OUT = "say where the footage lies now with --media-root OLD=NEW"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameIndex:
+    """Which packet of a file holds which frame, where that can be known without decoding.
+
+    Shapes: F frames, and as many packets.
+    """
+
+    stamps: np.ndarray = field(repr=False)
+    """(F,) int64: each frame's presentation timestamp, ascending."""
+    shown: np.ndarray = field(repr=False)
+    """(F,) int64: the frame that each packet holds, packets in the order of the file."""
+    is_key: np.ndarray = field(repr=False)
+    """(F,) bool: decoding can begin with that packet."""
+
+    def key_before(self, frame: int) -> int | None:
+        """The last key frame not after `frame`."""
+        keys = self.shown[self.is_key]
+        keys = keys[keys <= frame]
+        return int(keys.max()) if len(keys) else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footage:
+    """One video's file, known to be what its curve was made from: as many frames, at the same times."""
+
+    path: str
+    file: SourceFile
+    index: FrameIndex | None
+    """None: frames can only be counted by decoding from the start."""
+
+    def sha256(self) -> str:
+        """Of the whole content; read once a run.
+
+        Raises:
+            VideoOpenError: it cannot be read.
+        """
+        try:
+            return content_of(self.file)
+        except OSError as error:
+            raise VideoOpenError(self.path, "unreadable", f"cannot be read ({error.strerror}); mend that") from error
+
+    def frames(self, first: int, end: int) -> Iterator[PyavFrame]:
+        """Frames `first` to `end` - 1, in order.
+
+        Raises:
+            VideoDecodeError: it does not give them all.
+        """
+        given = 0
+        for route in (self._sought, self._counted) if self.index else (self._counted,):
+            for frame in route(first, end):
+                yield frame
+                given += 1
+            if given:  # none: the seek went astray
+                break
+        if given != end - first:
+            reason = f"gave {given} of the frames {first} to {end - 1}; it changed meanwhile, or cannot be sought in"
+            raise VideoDecodeError(self.path, "unreadable", reason)
+
+    def frames_at(self, numbers: Sequence[int]) -> Iterator[PyavFrame]:
+        """The frames of these numbers, which ascend.
+
+        Raises:
+            VideoDecodeError: it does not give them all.
+        """
+        if self.index and numbers[-1] - numbers[0] > SOUGHT_FROM_FRAMES:
+            for number in numbers:
+                yield from self.frames(number, number + 1)
+            return
+        wanted = set(numbers)
+        for number, frame in enumerate(self.frames(numbers[0], numbers[-1] + 1), numbers[0]):
+            if number in wanted:
+                yield frame
+
+    def _counted(self, first: int, end: int) -> Iterator[PyavFrame]:
+        reader = PyavReader(self.path)
+        try:
+            for number, frame in enumerate(reader):
+                if number >= first:
+                    yield frame
+                if number == end - 1:
+                    return
+        finally:
+            reader.close()
+
+    def _sought(self, first: int, end: int) -> Iterator[PyavFrame]:
+        numbers = {int(stamp): first + i for i, stamp in enumerate(self.index.stamps[first:end])}
+        key = self.index.key_before(first)
+        last, expected = self.index.stamps[end - 1], first
+        with self.opened() as container:
+            stream = video_stream(container)
+            prepare_decoder(stream)
+            for packet in packets_from(container, stream, int(self.index.stamps[key or 0])):
+                for frame in _decoded(stream, packet):
+                    if numbers.get(frame.pts) == expected:
+                        yield PyavFrame(frame, self.path)
+                        expected += 1
+                    if expected == end or (frame.pts is not None and frame.pts > last):
+                        return
+
+    def opened(self) -> av.container.InputContainer:
+        """The file, opened by FFmpeg.
+
+        Raises:
+            VideoOpenError: it cannot be opened any more.
+        """
+        try:
+            return open_container(self.path)
+        except (av.error.FFmpegError, ValueError) as error:
+            reason = f"cannot be opened any more ({getattr(error, 'strerror', error)}); was it moved meanwhile?"
+            raise VideoOpenError(self.path, "unreadable", reason) from error
+
+
+def _decoded(stream: av.VideoStream, packet: av.Packet) -> list[av.VideoFrame]:
+    """What a packet gives; nothing where it refers to frames before those that were read."""
+    try:
+        return stream.decode(packet)
+    except av.error.FFmpegError:
+        return []
+
+
+def packets_from(container: av.container.InputContainer, stream: av.VideoStream, stamp: int) -> Iterator[av.Packet]:
+    """Packets of a stream from the one shown at `stamp` on, or from before it; none where seeking goes astray."""
+    for seconds in SEEK_BACK_SECONDS:
+        container.seek(stamp - round(seconds / stream.time_base), stream=stream, backward=True)
+        packets = container.demux(stream)
+        first = next(packets, None)
+        if first is not None and first.pts is not None and first.pts <= stamp:
+            yield first
+            yield from packets
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRoots:
+    """Where footage lies now: paths below an old folder are looked for below a new one."""
+
+    moved: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, options: Sequence[str]) -> MediaRoots:
+        """From `OLD=NEW`, each.
+
+        Raises:
+            ConfigError: no such thing.
+        """
+        pairs = [tuple(option.rpartition("=")[::2]) for option in options]
+        for option, (old, new) in zip(options, pairs, strict=True):
+            if not old or not new:
+                raise ConfigError(f"--media-root {option!r}: must be OLD=NEW, the folder as scored and as it is now")
+        return cls(tuple(pairs))
+
+    def find(self, source: str) -> str | None:
+        """The file that a curve's `source` names, or None."""
+        for old, new in self.moved:
+            old = old.rstrip("/")
+            if source.startswith(f"{old}/"):
+                found = _as_named(os.path.join(new, source[len(old) + 1 :]))
+                if found:
+                    return found
+        return _as_named(source)
+
+
+def _as_named(path: str) -> str | None:
+    r"""The file whose path reads like this: names that are no UTF-8 are kept as `\xff`."""
+    if os.path.exists(path):
+        return path
+    if "\\" not in path:
+        return None
+    found = os.path.sep if os.path.isabs(path) else os.path.curdir
+    for part in Path(path).parts[os.path.isabs(path) :]:
+        try:
+            name = next((name for name in os.listdir(found) if readable(name) == part), None)
+        except OSError:
+            return None
+        if name is None:
+            return None
+        found = os.path.join(found, name)
+    return found
+
+
+def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:
+    """The file that a curve was made from, as it lies on disk now.
+
+    Raises:
+        VideoOpenError: it is not there, or cannot be read.
+    """
+    if curve.source.endswith(FEATURES_SUFFIX):
+        reason = "is imported features: there is no footage to cut; extract the video itself and detect again"
+        raise VideoOpenError(curve.source, "unreadable", reason)
+    path = roots.find(curve.source)
+    if path is None:
+        raise VideoOpenError(curve.source, "unreadable", f"is not there; {LEFT_OUT}")
+    check_file(path)
+    return SourceFile.of(path)
+
+
+def open_footage(curve: AnomalyCurve, file: SourceFile) -> Footage:
+    """The footage of a curve, held against it.
+
+    Raises:
+        VideoError: it cannot be read, or is another than was scored.
+    """
+    index = frame_index(file.path, curve.frame_seconds)
+    if index is None:
+        _refuse_another(file.path, curve)
+    return Footage(file.path, file, index)
+
+
+def frame_index(path: str, frame_seconds: np.ndarray) -> FrameIndex | None:
+    """Which packet holds which frame; None where packets and frames, or their times, do not match one to one.
+
+    Args:
+        path: the file.
+        frame_seconds: (F,), as decoding found them.
+    """
+    try:
+        with open_container(path) as container:
+            stream = video_stream(container)
+            if stream is None or stream.codec_context is None:
+                return None
+            start = (container.start_time or 0) / av.time_base
+            stamps, keys = array("q"), bytearray()
+            for packet in container.demux(stream):
+                if packet.size:
+                    if packet.pts is None or packet.is_corrupt or packet.is_discard:
+                        return None
+                    stamps.append(packet.pts)
+                    keys.append(packet.is_keyframe)
+            time_base = float(stream.time_base)
+        shown = _stamps_of_first_frames(path)
+    except (av.error.FFmpegError, ValueError):
+        return None
+    if len(stamps) != len(frame_seconds):
+        return None
+    stamps = np.array(stamps)
+    order = np.argsort(stamps, kind="stable")
+    seconds = stamps[order] * time_base - start
+    if (np.abs(seconds - frame_seconds) > TIME_TOLERANCE_SECONDS).any() or (np.diff(stamps[order]) <= 0).any():
+        return None
+    if shown != stamps[order][: len(shown)].tolist():  # AVI: packets say when they are decoded, not when shown
+        return None
+    frame_of = np.empty(len(order), np.int64)
+    frame_of[order] = np.arange(len(order))
+    return FrameIndex(stamps[order], frame_of, np.frombuffer(keys, bool))
+
+
+def _stamps_of_first_frames(path: str) -> list[int | None]:
+    with open_container(path) as container:
+        stream = video_stream(container)
+        prepare_decoder(stream)
+        frames = container.decode(stream)
+        return [frame.pts for frame in itertools.islice(frames, PROBED_FRAMES)]
+
+
+def _refuse_another(path: str, curve: AnomalyCurve) -> None:
+    """Raise where decoding all of a file gives other frames than the curve has."""
+    reader = PyavReader(path)
+    try:
+        for _ in reader:
+            pass
+        info = reader.info()
+    except VideoError as error:
+        raise VideoDecodeError(path, error.code, f"changed since it was scored: {error.reason}") from error
+    finally:
+        reader.close()
+    again = "extract and detect it again"
+    if info.n_frames != curve.n_frames:
+        reason = f"changed since it was scored: {info.n_frames} frames, its curve has {curve.n_frames}; {again}"
+        raise VideoDecodeError(path, "unreadable", reason)
+    if (np.abs(info.frame_seconds - curve.frame_seconds) > TIME_TOLERANCE_SECONDS).any():
+        reason = f"changed since it was scored: its frames have other times than its curve; {again}"
+        raise VideoDecodeError(path, "unreadable", reason)

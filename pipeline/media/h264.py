@@ -1,0 +1,178 @@
+"""H.264 files that every browser plays: how frames are encoded, and how their times are written."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+
+from vad_pipeline.extract.decode.reader import PyavFrame, decoding_threads
+from vad_pipeline.extract.errors import ConfigError
+
+from .sound import Sound
+
+ENCODER = "libx264"
+CLOCK_HZ = 90_000  # ticks of a second in the files written: times are right to 6 us
+NOMINAL_RATE = Fraction(25)  # until the frames get their times
+GOP_FRAMES = 16  # from one key frame to the next: seeking decodes no more than this
+QUALITY = 26  # x264's CRF
+SPEED = "veryfast"
+BT601 = 6  # SMPTE 170M, as the matrix, primaries and transfer of what is written
+MP4 = "mp4"
+FRAMES_SUFFIX = ".frames"  # of a file beside the one that it becomes
+FAST_START = {"movflags": "+faststart"}  # the index first: a browser plays before it has read all of it
+
+
+class FrameFile:
+    """An mp4 file of frames without their times yet: `retimed` gives them. Its first frame says how large it is; it is
+    finished as the `with` block ends.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._size: tuple[int, int] | None = None
+        self.n_frames = 0
+
+    def __enter__(self) -> FrameFile:
+        return self
+
+    def __exit__(self, kind: type | None, *exc_info) -> None:
+        if self._size:
+            try:
+                if kind is None:  # after a failed write FFmpeg may crash when it is given more
+                    self._container.mux(self._stream.encode(None))
+            finally:
+                self._container.close()
+
+    def add(self, frame: PyavFrame, size: tuple[int, int]) -> None:
+        """Encode one more frame.
+
+        Args:
+            frame: as decoded.
+            size: width and height, even, px, to scale it to; what counts is that of the file's first frame.
+
+        Raises:
+            VideoError: it cannot be shown.
+            ConfigError: this build of PyAV cannot write H.264.
+            OSError: the file cannot be written.
+        """
+        self.add_pixels(frame.rgb(self._size or size))
+
+    def add_pixels(self, rgb: np.ndarray) -> None:
+        """The same for pixels, (H, W, 3) uint8, always of one even size."""
+        if self._size is None:
+            self._open(rgb.shape[1], rgb.shape[0])
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG)
+        frame.pts, frame.time_base = self.n_frames, 1 / NOMINAL_RATE
+        self._container.mux(self._stream.encode(frame))
+        self.n_frames += 1
+
+    def _open(self, width: int, height: int) -> None:
+        try:
+            codec = av.codec.Codec(ENCODER, "w")
+        except av.error.FFmpegError as error:
+            raise ConfigError(f"this PyAV lacks {ENCODER}, which writes H.264: install PyAV from PyPI") from error
+        self._container = av.open(str(self._path), "w", format=MP4)
+        self._stream = self._container.add_stream(codec.name, rate=NOMINAL_RATE)
+        self._stream.width, self._stream.height = self._size = (width, height)
+        self._stream.pix_fmt = "yuv420p"
+        # without B-frames packets come in the order of frames, so that their times can be put in afterwards
+        self._stream.options = {"crf": str(QUALITY), "preset": SPEED, "bf": "0"}
+        context = self._stream.codec_context
+        context.gop_size = GOP_FRAMES
+        context.thread_count = decoding_threads()
+        context.colorspace = context.color_primaries = context.color_trc = BT601
+        context.color_range = ColorRange.MPEG
+
+
+@contextlib.contextmanager
+def frames_beside(aside: Path) -> Iterator[Path]:
+    """A path for a `FrameFile` beside what is being written; removed in the end."""
+    path = aside.with_name(aside.name + FRAMES_SUFFIX)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def retimed(
+    frames: Path, target: Path, *, seconds: np.ndarray, last_seconds: float, sound: Sound | None = None
+) -> None:
+    """Copy a `FrameFile` with the times of its frames.
+
+    Args:
+        frames: the finished file, F frames.
+        target: the file to write.
+        seconds: (F,) when each frame begins, not decreasing, the first at 0.
+        last_seconds: how long the last one is shown.
+        sound: what is heard.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    stamps = ticks(seconds)
+    ends = np.append(stamps[1:], stamps[-1] + max(1, round(last_seconds * CLOCK_HZ)))
+    with av.open(str(frames)) as source, av.open(str(target), "w", format=MP4, options=FAST_START) as out:
+        template = source.streams.video[0]
+        found = (packet for packet in source.demux(template) if packet.size)
+        times = zip(stamps.tolist(), ends.tolist(), strict=True)
+        mux(out, template, _timed(found, times), sound, time_base=Fraction(1, CLOCK_HZ))
+
+
+def _timed(packets: Iterable[av.Packet], times: Iterable[tuple[int, int]]) -> Iterator[av.Packet]:
+    """Packets in order, each with its start and end in ticks of the clock."""
+    for packet, (start, end) in zip(packets, times, strict=True):
+        packet.time_base = Fraction(1, CLOCK_HZ)
+        packet.pts = packet.dts = start
+        packet.duration = end - start
+        yield packet
+
+
+def mux(
+    out: av.container.OutputContainer,
+    template: av.VideoStream,
+    packets: Iterable[av.Packet],
+    sound: Sound | None,
+    *,
+    time_base: Fraction,
+) -> None:
+    """Write packets of one video stream, and sound between them as it is heard."""
+    stream = out.add_stream_from_template(template)
+    stream.time_base = time_base
+    heard = iter(sound.packets_for(out) if sound else ())
+    waiting = next(heard, None)
+    for packet in packets:
+        while waiting and waiting.dts * waiting.time_base <= packet.dts * packet.time_base:
+            out.mux(waiting)
+            waiting = next(heard, None)
+        packet.stream = stream
+        out.mux(packet)
+    for packet in filter(None, (waiting, *heard)):
+        out.mux(packet)
+
+
+def ticks(seconds: Iterable[float]) -> np.ndarray:
+    """Times in units of the clock, (F,) int64, strictly increasing: no two frames of a file may share one."""
+    stamps = np.rint(np.asarray(seconds, np.float64) * CLOCK_HZ).astype(np.int64)
+    steps = np.arange(len(stamps))
+    return np.maximum.accumulate(stamps - steps) + steps
+
+
+def even(size: tuple[float, float]) -> tuple[int, int]:
+    """A size that 4:2:0 can hold: even, 2 px at least."""
+    return tuple(max(2, 2 * round(side / 2)) for side in size)
+
+
+def scaled(size: tuple[int, int], height: int) -> tuple[int, int]:
+    """Width and height of a picture brought down to `height`, aspect kept; never enlarged, even."""
+    factor = min(1.0, height / size[1])
+    return even((size[0] * factor, size[1] * factor))

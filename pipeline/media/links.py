@@ -1,0 +1,67 @@
+"""Where a video lies, and the link to it that a browser understands."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePath
+from urllib.parse import quote
+
+from vad_pipeline.extract.names import VIDEO_SUFFIXES
+
+from .footage import MediaRoots
+
+ESCAPED = re.compile(r"\\x([0-9a-f]{2})|\\(n|r|t)|\\u([0-9a-f]{4})")
+WHITESPACE = {"n": b"\n", "r": b"\r", "t": b"\t"}
+DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
+
+def moved(path: str, roots: MediaRoots) -> str:
+    """`path` as whoever opens the page has it: below the new folder, whether that is there on this machine or not."""
+    for old, new in roots.moved:
+        if path == old or path.startswith(old.rstrip("/") + "/"):
+            return new.rstrip("/\\") + "/" + path[len(old) :].lstrip("/")
+    return path
+
+
+def is_video(path: str) -> bool:
+    """Whether a source is footage: imported features come from other files."""
+    return PurePath(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def as_bytes(source: str) -> str:
+    r"""The path behind a stored source: names that are no text are stored with `\xff` and the like for their bytes.
+
+    Returns:
+        The path as it is where that exists, else with its bytes put back.
+    """
+    return source if os.path.exists(source) else os.fsdecode(_bytes_of(source))
+
+
+def _bytes_of(source: str) -> bytes:
+    parts, end = [], 0
+    for match in ESCAPED.finditer(source):
+        byte, space, point = match.groups()
+        parts.append(os.fsencode(source[end : match.start()]))
+        parts.append(bytes.fromhex(byte) if byte else WHITESPACE[space] if space else chr(int(point, 16)).encode())
+        end = match.end()
+    return b"".join([*parts, os.fsencode(source[end:])])
+
+
+def link(path: str, page: Path, *, home: Path) -> str:
+    """The address of a file for the page: relative where both lie below `home` and so are moved together, else
+    absolute.
+
+    Args:
+        path: of the file; bytes that are no UTF-8 as surrogates.
+        page: folder of the page.
+        home: what is copied as a whole.
+    """
+    if DRIVE.match(path):
+        return "file:///" + quote(path.replace("\\", "/"), safe="/:")
+    if path.startswith(("\\\\", "//")):  # a Windows share
+        return "file:" + quote(path.replace("\\", "/"), safe="/")
+    whole = os.path.abspath(path)
+    if Path(whole).is_relative_to(os.path.abspath(home)):
+        return quote(os.fsencode(os.path.relpath(whole, os.path.abspath(page))), safe="/")
+    return "file://" + quote(os.fsencode(whole), safe="/")

@@ -1,0 +1,92 @@
+"""A preview that browsers play in the place of footage that they do not, frame for frame with the same times."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+import numpy as np
+
+from vad_pipeline.extract.decode.reader import PyavReader, check_file, open_container, video_stream
+from vad_pipeline.extract.errors import VideoOpenError
+from vad_pipeline.extract.records import VideoInfo
+from vad_pipeline.extract.store.shards import written_aside
+
+from .h264 import FrameFile, frames_beside, retimed, scaled
+
+PROXY_HEIGHT_PX = 360
+START_TOLERANCE_SECONDS = 1e-3
+
+PLAYED = {
+    ".mp4": frozenset({"h264", "vp9", "av1"}),
+    ".m4v": frozenset({"h264"}),
+    ".mov": frozenset({"h264"}),
+    ".webm": frozenset({"vp8", "vp9", "av1"}),
+}
+"""What Chromium and Firefox both play from disk and seek in to the frame, by the end of a file's name, which tells them
+what it is. Not .mkv: Firefox shows other frames than were sought. HEVC plays in some builds, MPEG-4 part 2, AVI and
+MPEG-TS in none; more than 8 bits or other chroma depend on the machine's decoder."""
+
+PLAYED_SOUND = frozenset({"aac", "mp3", "opus", "vorbis", "flac"})  # another kind can keep a file from playing at all
+PLAYED_PIXELS = frozenset({"yuv420p", "yuvj420p"})  # 8 bit, 4:2:0
+
+
+def browser_plays(path: str | os.PathLike) -> bool:
+    """Whether Chromium and Firefox both play a file's video from disk, at the times that we give its frames.
+
+    A file whose video does not begin at 0 is not played as we count: players differ in what they show before it. It is
+    judged by its header; what else the file holds is not decoded.
+    """
+    codecs = PLAYED.get(Path(path).suffix.lower())
+    if codecs is None:
+        return False
+    try:
+        check_file(path)
+        with open_container(path) as container:
+            stream = video_stream(container)
+            if stream is None or stream.codec_context is None:
+                return False
+            starts = [container.start_time / av.time_base] if container.start_time else []
+            starts += [float(stream.start_time * stream.time_base)] if stream.start_time else []
+            heard = {
+                sound.codec_context.codec.canonical_name for sound in container.streams.audio if sound.codec_context
+            }
+            plays = stream.codec_context.codec.canonical_name in codecs and stream.pix_fmt in PLAYED_PIXELS
+            return plays and heard <= PLAYED_SOUND and all(abs(start) < START_TOLERANCE_SECONDS for start in starts)
+    except (av.error.FFmpegError, VideoOpenError, OSError, ValueError):
+        return False
+
+
+def write_proxy(source: str | os.PathLike, target: Path, *, height: int = PROXY_HEIGHT_PX) -> VideoInfo:
+    """Write a small H.264 mp4 whose frame i is frame i of `source` as the reader decodes it.
+
+    It has the frames' times (`frame_seconds`, to the microsecond's order; variable rates are kept) but for the first
+    frame, which begins at 0. Every 16th frame is a key frame. No sound.
+
+    Args:
+        source: the footage.
+        target: the mp4; complete as soon as it is there.
+        height: of the preview, px; smaller footage is not enlarged.
+
+    Returns:
+        What the source turned out to be.
+
+    Raises:
+        VideoError: the source cannot be read.
+        StoreError: the target cannot be written.
+        ConfigError: this PyAV cannot write H.264.
+    """
+    reader = PyavReader(source)
+    try:
+        with written_aside(target) as aside, frames_beside(aside) as path:
+            with FrameFile(path) as file:
+                for frame in reader:
+                    file.add(frame, scaled(frame.size_px, height))
+            info = reader.info()
+            seconds = np.maximum(info.frame_seconds, 0)
+            seconds[0] = 0
+            retimed(path, aside, seconds=seconds, last_seconds=float(1 / info.fps))
+    finally:
+        reader.close()
+    return info

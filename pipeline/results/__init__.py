@@ -1,0 +1,1 @@
+"""A results folder: its head, curves, events, verdicts, tables and figures."""

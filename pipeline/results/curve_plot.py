@@ -1,0 +1,121 @@
+"""The curves of some videos as a figure for print: score, threshold, events, and the truth where it is given."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.model.curve import AnomalyCurve, Event
+
+from .run_settings import RunSettings
+
+COLUMN_INCHES = 3.4  # of a paper set in two columns
+ROW_INCHES, EDGES_INCHES = 1.15, 0.55
+DOTS_PER_INCH = 300
+LETTERS_POINTS, LETTERS_AN_INCH = 7, 17
+SUFFIXES = (".png", ".svg", ".pdf")
+AXES = ("seconds", "frames")
+SCORE, EVENT, TRUTH, THRESHOLD = "#1f4e79", "#c0392b", "#f2b134", "#555555"  # apart in grey too, with the marks below
+EVENT_HEIGHT = 0.05  # of the axis: events are a bar at its foot, the truth a shade behind all
+STYLE = {
+    "font.size": LETTERS_POINTS,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "vad-pipeline",  # else element names, and with them the bytes, differ every time
+    "pdf.fonttype": 42,  # TrueType: publishers refuse type 3
+}
+NO_DATE = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlotRow:
+    """One video of a figure."""
+
+    curve: AnomalyCurve
+    events: tuple[Event, ...]
+    truth: tuple[tuple[int, int], ...] | None
+    """Ranges in frames, half-open; None where no truth is known."""
+
+
+def write_plot(path: Path, rows: Sequence[PlotRow], *, settings: RunSettings, axis: str, width_inches: float) -> None:
+    """Draw, a row a video; the same rows give the same bytes.
+
+    Args:
+        path: ends in one of SUFFIXES, which says the kind.
+        rows: one or more.
+        settings: of their results.
+        axis: `seconds` or `frames`.
+        width_inches: of the figure.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    import matplotlib.style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(["default", STYLE]):  # whatever the user's own matplotlibrc says
+        height = ROW_INCHES * len(rows) + EDGES_INCHES
+        figure = Figure(figsize=(width_inches, height), dpi=DOTS_PER_INCH, layout="constrained")
+        FigureCanvasAgg(figure)
+        handles = {}
+        for row, axes in zip(rows, figure.subplots(len(rows), 1, squeeze=False)[:, 0], strict=True):
+            _draw(axes, row, settings.threshold, axis)
+            title = _ending(readable(row.curve.video_id), round(width_inches * LETTERS_AN_INCH))
+            axes.set_title(title.replace("$", r"\$"), fontsize=LETTERS_POINTS, loc="left", pad=3)
+            axes.set_ylabel(settings.score_name)
+            handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        axes.set_xlabel("frame" if axis == "frames" else "seconds")
+        legend = {"loc": "outside upper center", "ncols": len(handles), "frameon": False, "handlelength": 1.4}
+        figure.legend(handles.values(), handles.keys(), columnspacing=1.0, **legend)
+        suffix = path.suffix.lower()
+        data = io.BytesIO()
+        figure.savefig(data, format=suffix[1:], metadata=NO_DATE[suffix])
+    write_bytes(path, data.getvalue())
+
+
+def _draw(axes, row: PlotRow, threshold: float, axis: str) -> None:
+    curve = row.curve
+    edges = np.append(curve.frame_seconds, curve.frame_seconds[-1] + float(1 / curve.fps))
+    edges = np.arange(curve.n_frames + 1) if axis == "frames" else edges
+    for start, end in row.truth or ():
+        start, end = min(start, curve.n_frames), min(end, curve.n_frames)
+        axes.axvspan(edges[start], edges[end], color=TRUTH, alpha=0.4, lw=0, label="truth")
+    for event in row.events:
+        span = (edges[event.start_frame], edges[event.end_frame])
+        axes.axvspan(*span, ymax=EVENT_HEIGHT, color=EVENT, lw=0, label="event")
+    axes.axhline(threshold, color=THRESHOLD, lw=0.6, ls="--", label="threshold")
+    at, scores = steps(edges, curve.scores)
+    axes.plot(at, scores, color=SCORE, lw=0.8, label="score")
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.02))
+
+
+def _ending(text: str, n: int) -> str:
+    """The last `n` characters of a text."""
+    return text if len(text) <= n else "\N{HORIZONTAL ELLIPSIS}" + text[1 - n :]
+
+
+def steps(edges: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of a curve that stands still within each frame.
+
+    Args:
+        edges: (F + 1,) where frames begin, and the last one ends.
+        scores: (F,).
+
+    Returns:
+        Positions and scores, two of each for every stretch of one score.
+    """
+    starts = np.r_[0, 1 + np.flatnonzero(np.diff(scores))]
+    ends = np.r_[starts[1:], len(scores)]
+    return np.stack([edges[starts], edges[ends]], axis=1).ravel(), np.repeat(scores[starts], 2)

@@ -1,0 +1,36 @@
+"""Tables of curves: a CSV file a video, one row a frame."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+from pathlib import Path
+
+from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.model.curve import AnomalyCurve, snippet_of_frame
+
+
+def csv_path(curves: Path, video_id: str) -> Path:
+    """Where a curve's table lies."""
+    return curves / f"{video_id}.csv"
+
+
+def remove_csv(curves: Path, video_id: str) -> None:
+    """Away with the table of a curve that is superseded."""
+    with contextlib.suppress(OSError):  # none there, or no name that a file can have
+        csv_path(curves, video_id).unlink()
+
+
+def write_csv(curves: Path, curve: AnomalyCurve, *, calibrated: bool = True) -> None:
+    """Write a curve's table, one row a frame."""
+    best = curve.category[:, 1:].argmax(axis=1) + 1  # column 0 is the normal category
+    snippet = snippet_of_frame(curve.n_frames, n_snippets=len(best), snippet_len=curve.snippet_len)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    score_name = "score" if calibrated else "uncalibrated_score"
+    writer.writerow(["frame", "seconds", score_name, "category", "category_probability"])
+    for frame, (row, seconds, score) in enumerate(zip(snippet, curve.frame_seconds, curve.scores, strict=True)):
+        name, probability = curve.categories[best[row]], curve.category[row, best[row]]
+        writer.writerow([frame, f"{seconds:.6f}", f"{score:.6f}", name, f"{probability:.6f}"])
+    write_bytes(csv_path(curves, curve.video_id), text.getvalue().encode())

@@ -1,0 +1,84 @@
+"""What those who read a results folder need of it: its settings, the curve of an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vad_pipeline.extract.errors import StoreError, VideoOpenError
+from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
+
+from .clock import Clock, ClockReading
+from .event_rows import HeldEvent
+from .folder import HEAD_NAME, Results
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Of run.json."""
+
+    recipe_id: str
+    categories: tuple[str, ...]
+    """The normal one first."""
+    threshold: float
+    """Of the events."""
+    clock: Clock | None
+    """How ids are read; None where the wall clock is not known."""
+    calibrated: bool
+    """Whether scores mean what a trained checkpoint's do."""
+    merge_gap_seconds: float = MERGE_GAP_SECONDS
+    """Of the events."""
+
+    @property
+    def score_name(self) -> str:
+        """What a score is called where it is shown."""
+        return "score" if self.calibrated else "uncalibrated score"
+
+    def reading(self, video_id: str) -> ClockReading | None:
+        """What a video's id says of camera and time; None where nothing is known."""
+        return self.clock.of(video_id) if self.clock else None
+
+
+def settings_of(results: Results) -> RunSettings:
+    """The settings of a results folder.
+
+    Raises:
+        StoreError: run.json is damaged.
+    """
+    head = results.head()
+    try:
+        events = head.get("events") or {}
+        return RunSettings(
+            recipe_id=str(head["recipe_id"]),
+            categories=tuple(map(str, head["categories"])),
+            threshold=float(events.get("threshold", head["threshold"])),
+            merge_gap_seconds=float(events.get("merge_gap_seconds", MERGE_GAP_SECONDS)),
+            clock=Clock.of_head(head),
+            calibrated=bool(head.get("calibrated", True)),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        path = results.path / HEAD_NAME
+        raise StoreError(f"{path}: cannot be read ({error!r}); delete it and detect again") from error
+
+
+def curve_of(results: Results, video_id: str, recipe_id: str) -> AnomalyCurve:
+    """The curve that an event was found in.
+
+    Raises:
+        VideoOpenError: there is none.
+    """
+    try:
+        return results.get(video_id, recipe_id)
+    except KeyError as error:
+        reason = "has events but no curve; `vad-pipeline detect` makes it, `vad-pipeline events` its events"
+        raise VideoOpenError(video_id, "unreadable", reason) from error
+
+
+def held_against(curve: AnomalyCurve, held: HeldEvent) -> None:
+    """See that an event lies in its curve.
+
+    Raises:
+        VideoOpenError: the events are of another run.
+    """
+    if held.event.end_frame > curve.n_frames:
+        reason = f"event {held.event_id} lies beyond its curve of {curve.n_frames} frames; run `vad-pipeline events`"
+        raise VideoOpenError(held.video, "unreadable", reason)

@@ -1,0 +1,194 @@
+"""What reviewers said of events in the review page: exports read, brought together, compared, made into labels."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.files import readable
+
+REAL, FALSE_ALARM, UNSURE, OPEN = "real", "false_alarm", "unsure", ""
+VERDICTS = (REAL, FALSE_ALARM, UNSURE, OPEN)
+COLUMNS = ("video", "start_frame", "end_frame", "event_id", "verdict", "category", "reviewer", "note", "time")
+NEEDED = ("video", "start_frame", "end_frame", "event_id", "verdict")
+HEAD_CHARACTERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One row of an export."""
+
+    video: str
+    start_frame: int
+    end_frame: int
+    """Half-open."""
+    event_id: str
+    verdict: str
+    """`real`, `false_alarm`, `unsure`; empty for an event that was left open beside others that were not."""
+    category: str = ""
+    """What the reviewer took it for; at first what detection did."""
+    reviewer: str = ""
+    note: str = ""
+    time: str = ""
+    """ISO 8601, UTC."""
+
+    def overlaps(self, other: Verdict) -> bool:
+        """Whether both are about the same frames of the same video: reviewers may have had other thresholds."""
+        shares = self.start_frame < other.end_frame and other.start_frame < self.end_frame
+        return self.video == other.video and shares
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A stretch of which reviewers said different things."""
+
+    video: str
+    start_frame: int
+    end_frame: int
+    said: tuple[Verdict, ...]
+    """By reviewer."""
+
+    def __str__(self) -> str:
+        said = "; ".join(f"{readable(each.reviewer) or 'unnamed'}: {each.verdict}" for each in self.said)
+        return f"{readable(self.video)}\tframes {self.start_frame} to {self.end_frame}\t{said}"
+
+
+def is_export(path: Path) -> bool:
+    """Whether a file looks like an export of the review page, and not like any other list."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            head = file.readline(HEAD_CHARACTERS)
+    except (OSError, UnicodeDecodeError):  # whoever reads it will say so
+        return False
+    return head.startswith("{") or _has_columns(head.strip().split(","))
+
+
+def _has_columns(columns: Iterable[str]) -> bool:
+    return set(NEEDED) <= set(columns)
+
+
+def read_verdicts(path: Path) -> list[Verdict]:
+    """An export of the review page, JSON or CSV.
+
+    Raises:
+        ConfigError: it cannot be read as one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as verdicts ({error})") from error
+    rows = _json_rows(text, path) if text.lstrip().startswith("{") else _csv_rows(text, path)
+    return [_verdict(row, f"{path}, verdict {number}") for number, row in enumerate(rows, start=1)]
+
+
+def brought_together(exports: Sequence[Sequence[Verdict]]) -> list[Verdict]:
+    """All verdicts of several exports, the later one where a reviewer has two on one event; events left open by one
+    and judged by nobody are dropped."""
+    latest: dict[tuple[str, str], Verdict] = {}
+    for verdict in (each for export in exports for each in export if each.verdict != OPEN):
+        key = verdict.event_id, verdict.reviewer
+        if key not in latest or latest[key].time <= verdict.time:
+            latest[key] = verdict
+    return sorted(latest.values(), key=lambda each: (each.video, each.start_frame, each.end_frame, each.reviewer))
+
+
+def disagreements(verdicts: Sequence[Verdict]) -> list[Disagreement]:
+    """The stretches of which different reviewers said different things.
+
+    Args:
+        verdicts: brought together, by video and start.
+    """
+    found = []
+    for stretch in _stretches(verdicts):
+        # a reviewer who says both of one stretch, with two thresholds, disagrees with nobody
+        clash = any(
+            one.reviewer != other.reviewer and one.verdict != other.verdict and one.overlaps(other)
+            for one in stretch
+            for other in stretch
+        )
+        if clash:
+            start, end = min(each.start_frame for each in stretch), max(each.end_frame for each in stretch)
+            said = tuple(sorted(stretch, key=lambda each: (each.reviewer, each.start_frame)))
+            found.append(Disagreement(stretch[0].video, start, end, said))
+    return found
+
+
+def labels_of(verdicts: Sequence[Verdict]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """What an export says of whole videos.
+
+    A video with a real event shows the categories of its real events. A video all of whose events are false alarms is
+    normal. Any other one, with an event that is unsure, left open or judged both ways, says nothing: it is left out.
+
+    Returns:
+        Video -> categories, none for a normal one; and the videos left out.
+    """
+    by_video: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        by_video.setdefault(verdict.video, []).append(verdict)
+    labels, left_out = {}, []
+    for video, each in by_video.items():
+        said: dict[str, set[str]] = {}
+        for verdict in each:
+            said.setdefault(verdict.event_id, set()).add(verdict.verdict)
+        agreed = {event: next(iter(words)) for event, words in said.items() if len(words) == 1}
+        real = [v.category for v in each if agreed.get(v.event_id) == REAL and v.category]
+        if real:
+            labels[video] = tuple(dict.fromkeys(real))
+        elif all(agreed.get(event) == FALSE_ALARM for event in said):
+            labels[video] = ()
+        else:
+            left_out.append(video)
+    return labels, left_out
+
+
+def _stretches(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
+    """Verdicts that hang together by overlapping."""
+    stretches: list[list[Verdict]] = []
+    end = -1
+    for verdict in verdicts:
+        if stretches and stretches[-1][0].video == verdict.video and verdict.start_frame < end:
+            stretches[-1].append(verdict)
+            end = max(end, verdict.end_frame)
+        else:
+            stretches.append([verdict])
+            end = verdict.end_frame
+    return stretches
+
+
+def _json_rows(text: str, path: Path) -> list[dict]:
+    try:
+        rows = json.loads(text)["verdicts"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{path}: no export of verdicts from the review page ({error!r})") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError(f"{path}: its `verdicts` are no list of rows; export them again")
+    return rows
+
+
+def _csv_rows(text: str, path: Path) -> list[dict]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if not _has_columns(reader.fieldnames or ()):
+        raise ConfigError(f"{path}: no export of verdicts: needs the columns {', '.join(COLUMNS)}")
+    try:
+        return list(reader)
+    except csv.Error as error:
+        raise ConfigError(f"{path}: cannot be read as verdicts ({error})") from error
+
+
+def _verdict(row: dict, where: str) -> Verdict:
+    try:
+        values = {name: str(row.get(name) or "") for name in COLUMNS}
+        start, end = int(values.pop("start_frame") or 0), int(values.pop("end_frame"))
+    except ValueError as error:
+        raise ConfigError(f"{where}: its frames are no numbers; export it again") from error
+    if values["verdict"] not in VERDICTS or not values["video"] or not values["event_id"] or not 0 <= start < end:
+        raise ConfigError(
+            f"{where}: expected a video, an event with frames, and a verdict of real, false_alarm or unsure, got "
+            f"{readable(str(values['verdict']))[:40]!r} on {readable(values['event_id'])[:80]!r}"
+        )
+    return Verdict(start_frame=start, end_frame=end, **values)

@@ -1,0 +1,215 @@
+"""Results -> RESULTS/report: a page, its scripts, and one data file a video that the page loads when asked for it.
+
+The page is opened from disk, where browsers let it fetch nothing; a script element may name a file all the same. So
+each data file is a script that hands its data over, and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+
+from vad_pipeline.eval.annotations import VideoAnnotation
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.store.shards import write_bytes
+
+from ..media.footage import MediaRoots
+from ..results.clock import Clock
+from ..results.folder import Results
+from ..results.run_settings import RunSettings, settings_of
+from ..results.verdicts import Verdict, disagreements
+from .playback import PREVIEWS
+from .summary import failures, summary
+from .video_data import Settings, VideoData
+
+FOLDER = "report"
+PAGE_NAME = "index.html"
+DATA, OVERVIEW = "data", "overview"
+SCRIPTS = (
+    "uplot/uPlot.iife.min.js",
+    "format.js",
+    "curve.js",
+    "events.js",
+    "palette.js",
+    "verdicts.js",
+    "export.js",
+    "table.js",
+    "chart.js",
+    "seekbar.js",
+    "player.js",
+    "event_list.js",
+    "video.js",
+    "keys.js",
+)
+FIRST, LAST = "load.js", "main.js"  # around the data
+STYLES = ("uplot/uPlot.min.css", "page.css", "video.css")
+LICENCES = ("uplot/LICENSE",)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportConfig:
+    """What the page is to hold beside curves and events."""
+
+    store: Path | None = None
+    """Where extraction's failures are told."""
+    truth: Mapping[str, VideoAnnotation] = field(default_factory=dict)
+    """By video id."""
+    media_roots: MediaRoots = MediaRoots()
+    verdicts: Sequence[Verdict] = ()
+    """Colleagues', brought together."""
+    pictures: bool = True
+    previews: bool = False
+    """Write previews of what browsers do not play."""
+    clock: Clock | None = None
+    """None: the one that run.json names."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of it."""
+
+    page: Path
+    n_videos: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+    """Video id -> what could not be shown of its footage."""
+    failed: int = 0
+    """Videos that have no curve."""
+
+
+def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[str], None]) -> Written:
+    """Write the page; what has not changed since it was last written is kept.
+
+    Raises:
+        ConfigError: there are no curves.
+        StoreError: a folder cannot be read or written.
+    """
+    folder = results.path / FOLDER
+    run = settings_of(results)
+    settings = _settings(results, run, config)
+    written = Written(folder / PAGE_NAME)
+    rows, kept = [], set()
+    for curve in results:
+        on_video(curve.video_id)
+        data = VideoData(curve, settings)
+        path = folder / DATA / f"{data.key}.js"
+        problems = _problems_before(path, data.stamp())
+        if problems is None:
+            values = data.values()
+            problems = data.problems
+            write_bytes(path, _head(data.stamp(), problems) + _script(data.key, values))
+        if problems:
+            written.problems[curve.video_id] = "; ".join(problems)
+        preview = data.footage.preview(folder, data.key)
+        kept |= {path, preview}
+        rows.append(summary(data))
+    if not rows:
+        raise ConfigError(f"{results.path}: holds no curves; `vad-pipeline detect --out {results.path}` makes them")
+    failed = failures([results.path, *([config.store] if config.store else [])], {row["id"]: row for row in rows})
+    written.n_videos, written.failed = len(rows), len(failed)
+    overview = {
+        "report": _identity(results),
+        "results": results.path.resolve().name,
+        "threshold": run.threshold,
+        "mergeGap": run.merge_gap_seconds,
+        "calibrated": run.calibrated,
+        "categories": run.categories,
+        "verdicts": [asdict(verdict) for verdict in config.verdicts],
+        "disagreements": [asdict(each) for each in disagreements(config.verdicts)],
+        "videos": sorted(rows, key=lambda row: (-row["peak"], row["id"])) + failed,
+    }
+    data = _script(OVERVIEW, overview)
+    write_bytes(folder / DATA / f"{OVERVIEW}.js", data)
+    _write_assets(folder)
+    write_bytes(written.page, _page(overview, data))
+    _remove_others(folder, kept | {folder / DATA / f"{OVERVIEW}.js"})
+    return written
+
+
+def _settings(results: Results, run: RunSettings, config: ReportConfig) -> Settings:
+    return Settings(
+        page=results.path.resolve() / FOLDER,
+        threshold=run.threshold,
+        merge_gap_seconds=run.merge_gap_seconds,
+        truth=config.truth,
+        media_roots=config.media_roots,
+        pictures=config.pictures,
+        previews=config.previews,
+        clock=config.clock or run.clock,
+    )
+
+
+def _identity(results: Results) -> str:
+    """What verdicts are kept under in the browser: the same folder and checkpoint, the same verdicts."""
+    head = results.head()
+    parts = [str(head.get(name)) for name in ("checkpoint_sha256", "recipe_id", "crop")]
+    return hashlib.sha256("\0".join([str(results.path.resolve()), *parts]).encode(errors="replace")).hexdigest()[:16]
+
+
+def _script(name: str, values: dict) -> bytes:
+    """A data file: ASCII, so that no character of a name can end anything."""
+    return f"vad.receive({json.dumps(name)}, {json.dumps(values, allow_nan=False)});\n".encode("ascii")
+
+
+def _head(stamp: str, problems: list[str]) -> bytes:
+    """The first line of a video's data file, a comment; no text in it can end that."""
+    told = json.dumps(problems).replace("/", "\\/")
+    return f"/* {stamp} {told} */\n".encode("ascii")
+
+
+def _page(overview: dict, data: bytes) -> bytes:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (files(__package__) / "templates" / name).read_text("utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("index.html").render(
+        title=overview["results"],
+        nonce=base64.b64encode(hashlib.sha256(data).digest()[:18]).decode(),
+        scripts=SCRIPTS,
+        first=FIRST,
+        last=LAST,
+        styles=STYLES,
+        overview=OVERVIEW,
+    )
+    return text.encode()
+
+
+def _write_assets(folder: Path) -> None:
+    """The page's own scripts and styles, as they are in the package."""
+    for name in (FIRST, *SCRIPTS, LAST, *STYLES, *LICENCES):
+        data = (files(__package__) / "assets").joinpath(*name.split("/")).read_bytes()
+        path = folder / "assets" / name
+        if not path.exists() or path.read_bytes() != data:
+            write_bytes(path, data)
+
+
+def _problems_before(path: Path, stamp: str) -> list[str] | None:
+    """What the data file said could not be shown, where it was written from the very same things; else None."""
+    try:
+        with path.open(encoding="ascii") as file:
+            head = file.readline()
+    except (OSError, UnicodeDecodeError):
+        return None
+    start, end = f"/* {stamp} ", " */\n"
+    if not (head.startswith(start) and head.endswith(end)):
+        return None
+    try:
+        return json.loads(head[len(start) : -len(end)])
+    except ValueError:  # somebody's editor was at it
+        return None
+
+
+def _remove_others(folder: Path, kept: set[Path | None]) -> None:
+    """Data files and previews of videos that are no longer in the results, or of another state of the footage."""
+    for path in (*(folder / DATA).glob("*.js"), *(folder / PREVIEWS).glob("*.mp4")):
+        if path not in kept:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""What the overview says of each video, and of those that have no curve."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.names import strip_suffix
+
+from ..archive.history import read_story
+from .video_data import VideoData
+
+SPARKS = 60  # points of a small curve
+SPARK_LEVELS = 99
+
+
+def summary(data: VideoData) -> dict:
+    """The overview's row of one video, as JSON values."""
+    curve = data.curve
+    strongest = max(data.events, key=lambda event: event.peak_score, default=None)
+    reading = data.reading
+    return {
+        "key": data.key,
+        "id": curve.video_id,
+        "peak": round(float(curve.scores.max()), 6),
+        "spark": spark(curve.scores),
+        "category": strongest.category if strongest else None,
+        "events": len(data.events),
+        "seconds": round(float(curve.frame_seconds[-1] + 1 / curve.fps), 3),
+        "status": "ok",
+        "camera": reading.camera if reading else None,
+        "day": reading.start.date().isoformat() if reading else None,
+    }
+
+
+def spark(scores: np.ndarray) -> str:
+    """The curve in at most 60 highest values, two digits each, 00 to 99."""
+    parts = np.linspace(0, len(scores), min(SPARKS, len(scores)) + 1).astype(int)[:-1]
+    highest = np.maximum.reduceat(scores, parts)
+    return "".join(f"{round(float(value) * SPARK_LEVELS):02d}" for value in highest)
+
+
+def failures(folders: Sequence[Path], scored: Container[str]) -> list[dict]:
+    """Rows of the videos whose last outcome in any of the folders is a failure and that have no curve.
+
+    Args:
+        folders: of results and of the store; those without outcomes are passed over.
+        scored: ids that have a curve.
+    """
+    rows = {}
+    for folder in folders:
+        if not any((folder / "outcomes").glob("*.jsonl")):
+            continue
+        for line in read_story(folder).failing.values():
+            if line["video"] not in scored:
+                rows[line["video"]] = {
+                    "key": None,
+                    "id": line["video"] or strip_suffix(readable(line["path"])),
+                    "peak": None,
+                    "spark": "",
+                    "category": None,
+                    "events": None,
+                    "seconds": None,
+                    "status": line.get("code") or "failed",
+                    "path": readable(line["path"]),
+                    "reason": line.get("error") or "failed",
+                }
+    return list(rows.values())

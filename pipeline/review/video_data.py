@@ -1,0 +1,169 @@
+"""One video's data file: its packed curve, pictures, truth, wall clock, and where the footage lies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from vad_pipeline.eval.annotations import VideoAnnotation
+from vad_pipeline.eval.truth import lay_over
+from vad_pipeline.extract.errors import VideoError
+from vad_pipeline.extract.files import readable
+from vad_pipeline.model.curve import AnomalyCurve, Event, find_events
+
+from ..media.footage import MediaRoots
+from ..results.clock import Clock, ClockReading
+from .packing import packed_curve
+from .playback import Playback
+
+STRIP_PICTURES = 16  # evenly over a video
+PEAK_PICTURES = 24  # of its highest events
+KEY_DIGITS = 16
+LAYOUT = 1  # of a data file; another one makes all anew
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for all videos of a page."""
+
+    page: Path
+    """Folder of the page."""
+    threshold: float
+    merge_gap_seconds: float
+    truth: Mapping[str, VideoAnnotation] = field(default_factory=dict)
+    """By video id."""
+    media_roots: MediaRoots = MediaRoots()
+    pictures: bool = True
+    previews: bool = False
+    """Write previews of what browsers do not play."""
+    clock: Clock | None = None
+
+
+@dataclass(slots=True)
+class VideoData:
+    """What the page is told of one video."""
+
+    curve: AnomalyCurve
+    settings: Settings
+    problems: list[str] = field(default_factory=list)
+    """What could not be shown of the footage, once it was asked for."""
+    events: list[Event] = field(init=False)
+    footage: Playback = field(init=False)
+    reading: ClockReading | None = field(init=False)
+
+    def __post_init__(self):
+        curve, settings = self.curve, self.settings
+        self.events = find_events(curve, threshold=settings.threshold, merge_gap_seconds=settings.merge_gap_seconds)
+        self.footage = Playback.of(curve.source, settings.media_roots)
+        self.reading = settings.clock.of(curve.video_id) if settings.clock else None
+
+    @property
+    def key(self) -> str:
+        """The name of its data file."""
+        return key_of(self.curve.video_id)
+
+    def values(self) -> dict:
+        """JSON values; decodes pictures, and the whole footage where a preview is to be made."""
+        curve, settings = self.curve, self.settings
+        strip, peaks = strip_frames(curve.n_frames), [event.peak_frame for event in highest(self.events)]
+        return {
+            "id": curve.video_id,
+            "source": readable(self.footage.path),
+            "media": self._address(),
+            "playable": self.footage.playable,
+            "categories": list(curve.categories),
+            "curve": packed_curve(curve, merge_gap_seconds=settings.merge_gap_seconds),
+            "strip": strip,
+            "pictures": self._pictures([*strip, *peaks]) if settings.pictures else {},
+            "problems": self.problems,
+            "truth": self.truth,
+            "clock": self._clock(),
+        }
+
+    @property
+    def truth(self) -> list[tuple[int, int, str | None]] | None:
+        """Annotated ranges in frames, clipped to the video; None where nobody annotated it."""
+        annotation = self.settings.truth.get(self.curve.video_id)
+        if annotation is None:
+            return None
+        last = self.curve.n_frames
+        ranges = lay_over(annotation, self.curve, "corrected").ranges
+        return [(min(int(start), last), min(int(end), last), category) for start, end, category in ranges]
+
+    def _address(self) -> str | None:
+        try:
+            return self.footage.address(self.settings.page, self.key, previews=self.settings.previews)
+        except VideoError as error:
+            self.problems.append(f"no preview: {error.reason}")
+            return None
+
+    def _pictures(self, frames: list[int]) -> dict[int, str]:
+        from ..media.pictures import pictures
+
+        if self.footage.here is None:
+            self.problems.append(
+                "the video file is not there" if self.footage.is_video else "its features were imported"
+            )
+            return {}
+        try:
+            found = pictures(self.footage.here, frames, self.curve.frame_seconds)
+        except VideoError as error:
+            self.problems.append(error.reason)
+            return {}
+        if not found:
+            self.problems.append("no frame of it can be reached by its time")
+        return found
+
+    def _clock(self) -> dict | None:
+        if self.reading is None:
+            return None
+        start = self.reading.start
+        return {"camera": self.reading.camera, "start": start.timestamp(), "zone": self.settings.clock.timezone}
+
+    def stamp(self) -> str:
+        """The same means that the data file would be the same; once a preview is made it is another."""
+        curve, settings = self.curve, self.settings
+        preview = self.footage.preview(settings.page, self.key)
+        digest = hashlib.sha256()
+        for values in (curve.scores, curve.category, curve.frame_seconds):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        parts = [
+            LAYOUT,
+            version("vad-pipeline"),
+            settings.threshold,
+            settings.merge_gap_seconds,
+            self.truth,
+            settings.pictures,
+            settings.previews,
+            readable(self.footage.path),
+            os.fspath(settings.page),
+            self.footage.state,
+            preview is not None and preview.exists(),
+            self._clock(),
+            [curve.fps.numerator, curve.fps.denominator, curve.snippet_len, *curve.categories],
+        ]
+        digest.update(json.dumps(parts).encode())
+        return digest.hexdigest()
+
+
+def key_of(video_id: str) -> str:
+    """The name of a video's data file: any id makes a plain one."""
+    return hashlib.sha256(video_id.encode(errors="surrogatepass")).hexdigest()[:KEY_DIGITS]
+
+
+def strip_frames(n_frames: int) -> list[int]:
+    """Frames evenly over a video, each from the middle of its part."""
+    n = min(STRIP_PICTURES, n_frames)
+    return [(2 * i + 1) * n_frames // (2 * n) for i in range(n)]
+
+
+def highest(events: list[Event]) -> list[Event]:
+    """The events that get a picture."""
+    return sorted(events, key=lambda event: (-event.peak_score, event.start_frame))[:PEAK_PICTURES]

@@ -1,0 +1,157 @@
+"""RUN: the folder of one training run, complete at every moment, so that a run that was killed goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.store.shards import TEMPORARY_PREFIX, remove_partial, write_bytes
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.training import Training
+
+CONFIG_NAME, METRICS_NAME, CHART_NAME = "config.json", "metrics.csv", "curves.png"
+BEST_NAME, LAST_NAME = "best.safetensors", "last.ckpt"
+SUMMARY_NAME = "summary.json"
+RUN_SCHEMA = 1
+
+
+class TrainRun:
+    """One run's folder.
+
+    Args:
+        path: RUN.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.best = path / BEST_NAME
+        self.last = path / LAST_NAME
+        self.rows: list[dict[str, float | int | str]] = []
+        """Of metrics.csv."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run in it."""
+        return (self.path / CONFIG_NAME).exists()
+
+    def begin(self, config: dict) -> None:
+        """Claim the folder.
+
+        Raises:
+            ConfigError: something is in it.
+            StoreError: it cannot be written.
+        """
+        self.check_free()
+        self.write_config(config)
+
+    def check_free(self) -> None:
+        """See that nothing is in the folder.
+
+        Raises:
+            ConfigError: something is.
+        """
+        if self.begun:
+            raise ConfigError(
+                f"{self.path}: holds a training run; go on with --resume {self.path}, give another --out, or delete it"
+            )
+        if self.path.exists() and (not self.path.is_dir() or any(map(_is_content, self.path.iterdir()))):
+            raise ConfigError(f"{self.path}: is not empty and holds no training run; give --out a new folder")
+
+    def write_config(self, config: dict) -> None:
+        """config.json: all that went in."""
+        write_bytes(self.path / CONFIG_NAME, json.dumps({"schema": RUN_SCHEMA, **config}, indent=2).encode())
+
+    def config(self) -> dict:
+        """config.json.
+
+        Raises:
+            ConfigError: there is no run, or of a newer version.
+            StoreError: damaged.
+        """
+        if not self.begun:
+            raise ConfigError(f"{self.path}: no training run (no {CONFIG_NAME}) to resume")
+        try:
+            config = json.loads((self.path / CONFIG_NAME).read_text())
+            schema = int(config["schema"])
+            if not all(isinstance(config.get(name, {}), dict) for name in ("options", "versions")):
+                raise ValueError("options or versions are no objects")
+            config["options"]["threads_used"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{self.path / CONFIG_NAME}: cannot be read ({error}); start the run anew") from error
+        if schema > RUN_SCHEMA:
+            raise ConfigError(f"{self.path}: run of schema {schema}, this version knows {RUN_SCHEMA}; upgrade")
+        return config
+
+    def save(self, training: Training, columns: Sequence[str]) -> None:
+        """Write metrics.csv, then last.ckpt: what the checkpoint counts is in the table.
+
+        Raises:
+            StoreError: the folder cannot be written; the last state is still there.
+        """
+        import torch
+
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_bytes(self.path / METRICS_NAME, text.getvalue().encode())
+        buffer = io.BytesIO()
+        torch.save(training.state(), buffer)
+        write_bytes(self.last, buffer.getbuffer())
+
+    def load(self, training: Training) -> None:
+        """Take a run up where it was saved last; where it never was, it starts at its beginning.
+
+        Raises:
+            StoreError: last.ckpt is damaged.
+        """
+        import torch
+
+        remove_partial(self.path)
+        if not self.last.exists():
+            return
+        try:
+            state = torch.load(self.last, map_location="cpu", weights_only=True)
+            training.load_state(state)
+        except Exception as error:  # torch answers damage with anything from EOFError to KeyError
+            raise StoreError(f"{self.last}: cannot be read ({error}); start the run anew") from error
+        try:
+            with (self.path / METRICS_NAME).open(newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= training.step]
+            if [int(row["step"]) for row in self.rows] != list(range(1, training.step + 1)):
+                raise ValueError(f"it lacks rows of the {training.step} steps done")
+            for row in self.rows:
+                float(row["total"]), int(row["best"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{self.path / METRICS_NAME}: cannot be read ({error}); start the run anew") from error
+
+    def draw(self, measure: str | None) -> None:
+        """curves.png: the total loss of each step, and the measure where it was taken."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 4), layout="constrained")
+        axes = figure.subplots()
+        steps = [int(row["step"]) for row in self.rows]
+        axes.plot(steps, [float(row["total"]) for row in self.rows], color="#0072b2", linewidth=1)
+        axes.set(xlabel="step", ylabel="total loss")
+        measured = [row for row in self.rows if measure and row.get(measure) not in (None, "")]
+        if measured:
+            right = axes.twinx()
+            right.plot(
+                [int(row["step"]) for row in measured], [float(row[measure]) for row in measured], "o-", color="#d55e00"
+            )
+            right.set(ylabel=measure, ylim=(0, 1.02))  # AUC or AP
+        data = io.BytesIO()
+        figure.savefig(data, format="png", dpi=120)
+        write_bytes(self.path / CHART_NAME, data.getvalue())
+
+
+def _is_content(path: Path) -> bool:
+    """Whether a file is more than what a killed run left half written."""
+    return not path.name.startswith(TEMPORARY_PREFIX)

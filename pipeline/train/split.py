@@ -1,0 +1,158 @@
+"""Which video a training run uses for what: to train on, to be judged by, to test on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vad_pipeline.eval.annotations import VideoAnnotation
+from vad_pipeline.eval.truth import match_annotations
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.names import NameIndex
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.entry import Entry
+from vad_pipeline.model.categories import Category
+
+from ..archive.labels import LabelRow, columns_of, of_split, read_label_rows
+from .data import Labelled, TrainingVideo, check_features, hold_out, join_labels
+
+if TYPE_CHECKING:
+    from .prepare import TrainOptions
+
+TRAIN_SPLIT, VALIDATION_SPLITS = "train", ("val", "valid", "validation")
+
+
+@dataclass(slots=True)
+class Chosen:
+    """Which video is for what."""
+
+    train: list[TrainingVideo]
+    held_out: list[TrainingVideo]
+    test: list[Entry]
+    missing: Labelled
+    notes: list[str]
+    val_split: bool = False
+    """Whether the labels say what is held out."""
+
+
+def choose(
+    options: TrainOptions,
+    entries: Sequence[Entry],
+    categories: Sequence[Category],
+    annotations: Sequence[VideoAnnotation] | None,
+) -> Chosen:
+    """Match labels and annotations to features; no video is for two things.
+
+    Raises:
+        ConfigError: one is.
+    """
+    train_rows, held_out_rows, other_rows = _splits(options)
+    test, untested = _test_entries(entries, annotations)
+    elsewhere = {entry.video for entry in test} | _named(entries, other_rows)
+    train, held_out = (
+        join_labels(entries, columns_of(rows, categories, options.labels), known=elsewhere | _named(entries, others))
+        for rows, others in ((train_rows, held_out_rows), (held_out_rows, train_rows))
+    )
+    missing = Labelled(
+        without_features=train.without_features + held_out.without_features + untested,
+        without_label=train.without_label,
+    )
+    trained = {video.entry.video for video in train.videos}
+    for what, ids in (
+        ("the val split", {video.entry.video for video in held_out.videos}),
+        ("the test set", {entry.video for entry in test}),
+    ):
+        if trained & ids:
+            raise ConfigError(
+                f"{options.labels}: {len(trained & ids)} videos to train on are in {what} too "
+                f"({', '.join(sorted(trained & ids)[:3])}): figures on them would say nothing"
+            )
+    if held_out.videos and options.select == "val":
+        _need_both_to_judge(held_out.videos, options)
+    counts = Counter(row.split or "(none)" for row in other_rows)
+    notes = [f"{count} rows of split {split} are left out" for split, count in counts.items()]
+    return Chosen(train.videos, held_out.videos, test, missing, notes, val_split=bool(held_out.videos))
+
+
+def _need_both_to_judge(videos: Sequence[TrainingVideo], options: TrainOptions) -> None:
+    if len({video.normal for video in videos}) < 2:
+        raise ConfigError(
+            f"{options.labels}: its val split needs normal and anomalous videos, with features, to judge by"
+        )
+
+
+def drop_unusable(
+    chosen: Chosen, store: EmbeddingStore, crops: Sequence[int] | None, scored: int, on_video: Callable[[str], None]
+) -> None:
+    """Read all features once; what cannot be used counts as missing.
+
+    Args:
+        chosen: what for.
+        store: of the features.
+        crops: to train on; None: all that a video holds.
+        scored: the crop by which videos are judged.
+        on_video: called with each id.
+    """
+    test = [TrainingVideo(entry, ()) for entry in chosen.test]
+    checked = [
+        check_features(videos, store, of_these, scored, on_video=on_video)
+        for videos, of_these in ((chosen.train, crops), (chosen.held_out, (scored,)), (test, (scored,)))
+    ]
+    chosen.train, chosen.held_out = checked[0].videos, checked[1].videos
+    chosen.test = [video.entry for video in checked[2].videos]
+    chosen.missing.unusable = [line for each in checked for line in each.unusable]
+
+
+def hold_some_out(chosen: Chosen, options: TrainOptions) -> list[str]:
+    """Hold some out where the labels do not say which; what to say of it.
+
+    Raises:
+        ConfigError: so many that one kind is not left to train on.
+    """
+    if options.select == "test":
+        chosen.held_out = []
+        return []
+    if chosen.val_split:
+        _need_both_to_judge(chosen.held_out, options)  # what could not be used is gone
+        return []
+    chosen.train, chosen.held_out = hold_out(chosen.train, options.val_share)
+    if len({video.normal for video in chosen.train}) < 2:
+        raise ConfigError(f"--val-share {options.val_share:g} leaves no normal or no anomalous video to train on")
+    if not chosen.held_out:
+        return ["too few videos to hold some out: the last weights are kept, the threshold is not calibrated"]
+    return []
+
+
+def _splits(options: TrainOptions) -> tuple[list[LabelRow], list[LabelRow], list[LabelRow]]:
+    """Rows to train on, rows to hold out, and all others."""
+    rows = read_label_rows(options.labels)
+    if options.split:
+        train = of_split(rows, options.split, options.labels)
+    elif any(row.split for row in rows):
+        train = of_split(rows, TRAIN_SPLIT, options.labels)
+    else:
+        return rows, [], []
+    held_out = [row for row in rows if row.split in VALIDATION_SPLITS and row.split != train[0].split]
+    used = {train[0].split, *(row.split for row in held_out)}
+    return train, held_out, [row for row in rows if row.split not in used]
+
+
+def _named(entries: Sequence[Entry], rows: Sequence[LabelRow]) -> set[str]:
+    """Ids that rows name."""
+    index = NameIndex(entry.video for entry in entries)
+    return {video for row in rows if (video := index.find(row.name)) is not None}
+
+
+def _test_entries(
+    entries: Sequence[Entry], annotations: Sequence[VideoAnnotation] | None
+) -> tuple[list[Entry], list[str]]:
+    """Features of the annotated videos, and the names of those without."""
+    if annotations is None:
+        return [], []
+    matched = match_annotations(annotations, [entry.video for entry in entries])
+    ids = {video for _, video in matched.pairs}
+    if not ids:
+        raise ConfigError("no annotated test video has features in the store")
+    return [entry for entry in entries if entry.video in ids], list(matched.without_result)

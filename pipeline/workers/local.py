@@ -1,0 +1,198 @@
+"""Worker processes of this machine: one loky process a lane, so that a death or a hang is one known item's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from typing import TypeVar
+
+from joblib.externals.loky import process_executor
+from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+from vad_pipeline.extract.embed.encoder_config import LANE_VARIABLE
+
+from .base import Attempt, ExecutorConfig, ExecutorUnavailable, TimedOut, Work, WorkerDied, attempt, with_second_chance
+
+Item = TypeVar("Item")
+PARENT_CHECK_SECONDS = 1.0
+MAX_FAILED_STARTS = 3  # in a row: no worker lives long enough to begin
+HANDOVER_SECONDS = 1.0
+NO_FAULT_DUMPS = {"PYTHONFAULTHANDLER": ""}  # a crash is told as an outcome, in one sentence
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def run_in_processes(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
+    """See `executors.run`."""
+    n_workers = config.workers or 1
+    threads = max(1, len(os.sched_getaffinity(0)) // n_workers)
+
+    def run_pass(some: Iterable[Item], n_lanes: int) -> Iterator[tuple[Item, Attempt]]:
+        return _run_lanes([_Lane(work, threads, number) for number in range(n_lanes)], some, config.video_timeout)
+
+    yield from with_second_chance(run_pass, items, n_workers)
+
+
+def _run_lanes(
+    lanes: list[_Lane], items: Iterable[Item], video_timeout: float | None
+) -> Iterator[tuple[Item, Attempt]]:
+    waiting = iter(items)
+    finished: list[tuple[Item, Attempt]] = []
+    try:
+        while True:
+            for lane in lanes:  # before what is finished is handed out: nobody idles meanwhile
+                if lane.idle:
+                    for item in waiting:
+                        lane.take(item)
+                        break
+            yield from finished
+            busy = [lane for lane in lanes if not lane.idle]
+            if not busy:
+                return
+            wait([lane.next_event for lane in busy], _patience(busy, video_timeout), FIRST_COMPLETED)
+            finished = [(lane.item, result) for lane in busy if (result := lane.result(video_timeout)) is not None]
+    finally:
+        for lane in lanes:
+            lane.end()
+
+
+def _patience(lanes: list[_Lane], video_timeout: float | None) -> float | None:
+    """Seconds until the first item has been at work too long."""
+    started = [lane.started for lane in lanes if lane.started is not None]
+    if video_timeout is None or not started:
+        return None
+    return max(0.0, min(started) + video_timeout - time.monotonic())
+
+
+class _Lane:
+    """One worker process and the item that it works on; the process is made anew after each death."""
+
+    def __init__(self, work: Work, threads: int, number: int):
+        self._work = work
+        self._variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | NO_FAULT_DUMPS | {LANE_VARIABLE: str(number)}
+        self._pool: ProcessPoolExecutor | None = None
+        self._ready: Future | None = None
+        self._done: Future | None = None
+        self._failed_starts = 0
+        self.item: object = None
+        self.started: float | None = None
+        """When the item's time began to run: once the worker was ready."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has room for an item."""
+        return self._done is None
+
+    @property
+    def next_event(self) -> Future:
+        """What to wait for: the worker's readiness, then the item."""
+        return self._ready if self.started is None else self._done
+
+    def take(self, item: object) -> None:
+        """Begin on an item."""
+        self.item, self.started = item, None
+        try:
+            self._submit()
+        except BrokenExecutor:  # the worker died while it was idle: nobody's fault
+            self.end()
+            self._submit()
+
+    def _submit(self) -> None:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, initializer=_come_alive, initargs=(os.getpid(),), env=self._variables)
+            with _interrupts_held_back():
+                self._ready = self._pool.submit(attempt, self._work.get_ready, None)
+        self._done = self._pool.submit(attempt, self._work.do, self.item)
+
+    def result(self, video_timeout: float | None) -> Attempt | None:
+        """What became of the item, or None while that is open.
+
+        Raises:
+            ExecutorUnavailable: no worker comes as far as beginning.
+            Exception: what `begin` raised.
+        """
+        try:
+            if self.started is None and self._ready.done():
+                begun = self._ready.result()
+                if begun.error is not None:
+                    raise begun.error
+                self.started, self._failed_starts = time.monotonic(), 0
+            if self._done.done():
+                return self._settled(self._done.result())
+        except BrokenExecutor as death:
+            return self._after(death)
+        if video_timeout is not None and self.started and time.monotonic() - self.started >= video_timeout:
+            self.end()
+            return self._settled(Attempt(error=TimedOut(video_timeout)))
+        return None
+
+    def end(self) -> None:
+        """Kill the worker, whatever it is doing."""
+        if self._pool is not None:
+            if self._done is not None:
+                _until_handed_over(self._done)
+            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool = None
+
+    def _after(self, death: BrokenExecutor) -> Attempt | None:
+        self.end()
+        if self.started is not None:
+            return self._settled(Attempt(error=WorkerDied(_manner(death))))
+        self._failed_starts += 1
+        if self._failed_starts == MAX_FAILED_STARTS:
+            raise ExecutorUnavailable(
+                f"worker processes die before they begin ({_manner(death)}, {MAX_FAILED_STARTS} times): too little "
+                "memory? give fewer --workers, then run the same command again"
+            ) from death
+        self.take(self.item)
+        return None
+
+    def _settled(self, result: Attempt) -> Attempt:
+        self._done = self.started = None
+        return result
+
+
+def _until_handed_over(future: Future) -> None:
+    """Loky's own thread trips over what it has not passed to the worker yet when the pool is killed."""
+    deadline = time.monotonic() + HANDOVER_SECONDS
+    while not (future.running() or future.done()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def _manner(death: BrokenExecutor) -> str:
+    """How a process ended: `SIGKILL`, `exit code 3`."""
+    found = re.search(r"(SIG[A-Z0-9]+)\(-\d+\)|EXIT\((\d+)\)", str(death))
+    if found is None:
+        return "it vanished"
+    return found[1] or f"exit code {found[2]}"
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """A worker inherits this until it can ignore Ctrl-C; else it would die of it with a traceback."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _come_alive(parent: int) -> None:
+    """In the worker: Ctrl-C is the parent's to answer, and without a parent there is nobody to work for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # loky would replace a worker that has grown, with its encoder to load anew in the middle of a video's time
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="watch parent", daemon=True).start()
