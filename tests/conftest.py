@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # begun by `nohup`: the tests of Ctrl-C would wait for ever
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["VAD_PIPELINE_RUNTIME"] = "torch"  # compiling a tower for every store would take most of the tests' time
 TOY_CONFIG = {
     "model_cfg": {
