@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, VadError
-from vad_pipeline.extract.names import read_list_text, read_rows, strip_suffix
+from vad_pipeline.extract.lists import read_list_text, read_rows
+from vad_pipeline.extract.names import strip_suffix
 from vad_pipeline.extract.store.exchange import split_name
 from vad_pipeline.model.categories import NO_CODE, NORMAL, XD_VIOLENCE, normal_form
 

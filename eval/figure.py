@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.extract.files import write_bytes
 
 from .evaluation import EvalResult
 

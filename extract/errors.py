@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from pathlib import Path
-
-from .files import readable
 
 
 class VadError(Exception):
@@ -75,3 +75,15 @@ class NvdecFailed(VideoDecodeError):
     def because(cls, path: str | Path, why: str) -> NvdecFailed:
         """With a reason that says what to do."""
         return cls(path, "unreadable", f"NVDEC cannot decode it here ({why}); use --decoder pyav")
+
+
+def readable(path: str | os.PathLike) -> str:
+    r"""`path` as text that can be printed and stored on one line: bytes that are no UTF-8 become `\xff`, line breaks
+    and other control characters `\n`, `\x1b`."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    category = unicodedata.category(character)
+    return character.encode("unicode_escape").decode() if category in ("Cc", "Cf", "Zl", "Zp") else character

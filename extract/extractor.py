@@ -80,7 +80,7 @@ class Extractor:
         if config.geometry and config.geometry not in GEOMETRIES:
             raise ConfigError(f"--geometry must be one of {', '.join(GEOMETRIES)}, got {config.geometry!r}")
         if config.decoder == "nvdec":
-            from .embed.encoder import resolve_device
+            from .embed.device import resolve_device
 
             device = resolve_device("cuda" if config.device in ("auto", "cpu") else config.device)
         if config.decoder == "decord" and find_spec("decord") is None:
@@ -116,7 +116,7 @@ class Extractor:
             VideoError: the file cannot be opened.
         """
         from .decode.decoders import open_auto
-        from .embed.encoder import resolve_device
+        from .embed.device import resolve_device
 
         if self.config.decoder == "auto" and self.config.reader is None:
             device = resolve_device(self.config.device)

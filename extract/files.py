@@ -1,29 +1,26 @@
-"""A source file as it lies on disk: how it is named, when it counts as changed, what its content hashes to."""
+"""Files on disk: a source file, when it counts as changed and what it hashes to; and files of ours, complete as soon as
+they are there."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import stat
-import unicodedata
+import time
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from .errors import ConfigError, StoreError
+
 READ_BLOCK = 1 << 20  # bytes
-
-
-def readable(path: str | os.PathLike) -> str:
-    r"""`path` as text that can be printed and stored on one line: bytes that are no UTF-8 become `\xff`, line breaks
-    and other control characters `\n`, `\x1b`."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else "".join(map(_printable, text))
-
-
-def _printable(character: str) -> str:
-    category = unicodedata.category(character)
-    return character.encode("unicode_escape").decode() if category in ("Cc", "Cf", "Zl", "Zp") else character
+TEMPORARY_PREFIX = ".partial-"
+PARTIAL_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
+NAME_ERRORS = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +66,68 @@ def fingerprint(path: str | os.PathLike) -> str:
         while block := file.read(READ_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put a complete file in place: see `written_aside`."""
+    with written_aside(path) as aside, aside.open("wb") as file:
+        file.write(data)
+
+
+def write_if_absent(path: Path, data: bytes) -> None:
+    """The same, unless another process has put a file there first: its file stays."""
+    own = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    write_bytes(own, data)
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without hard links
+        own.replace(path)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Where to write what is to become `path`: fsynced and renamed at the end, removed where that is not reached, so
+    that a crash leaves the old state or the new one.
+
+    Raises:
+        StoreError: disk full, read-only, no rights.
+        ConfigError: the name is too long, or a file stands where a folder has to.
+    """
+    aside = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        _fsync(aside)
+        aside.replace(path)
+        _fsync(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        if error.errno in NAME_ERRORS:
+            raise ConfigError(f"{path}: cannot be the name of a file here ({error.strerror})") from error
+        raise StoreError(
+            f"{path.parent}: cannot be written ({error.strerror}); make space or give rights, then run the same "
+            "command again: what is finished is kept"
+        ) from error
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what killed runs left half written; younger files may belong to a run that is alive."""
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):  # gone, or not ours to delete: it harms nobody
+            if time.time() - path.stat().st_mtime > PARTIAL_SECONDS:
+                path.unlink()
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

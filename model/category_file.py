@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.names import read_rows
+from vad_pipeline.extract.lists import read_rows
 
 from .categories import Category, normal_form
 

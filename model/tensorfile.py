@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vad_pipeline.extract.errors import VadError
-from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.extract.files import write_bytes
 
 WRAPPERS = ("state_dict", "model_state_dict")  # training scripts save the weights under one of these
 DATA_PARALLEL = "module."  # prefix that nn.DataParallel puts before every name

@@ -21,19 +21,19 @@ EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70
 COMMANDS = {  # module, and what `--help` says of it: read from here, so that it loads no command
     "extract": ("extract", "Decode, sample, embed into the store."),
     "detect": ("detect", "Score: curves and events into a results folder."),
-    "events": ("extract", "Events anew from curves, without scoring."),
+    "events": ("events", "Events anew from curves, without scoring."),
     "train": ("train", "Train DSANet from video-level labels."),
     "evaluate": ("evaluate", "Figures of results against annotations."),
     "report": ("report", "A page to go through footage with."),
     "clips": ("clips", "Each event as a file of its own."),
     "plot": ("plot", "Curves as a figure for print."),
-    "convert": ("extract", "A published checkpoint into our format."),
+    "convert": ("convert", "A published checkpoint into our format."),
     "store": ("store", "Look at, check and exchange cached features."),
     "search": ("search", "Moments most like a text or another moment."),
     "verify-features": ("verify_features", "Why released features differ from one's own."),
     "check": ("check", "What is in an archive, and what will fail."),
     "status": ("status", "What past runs did, and what still fails."),
-    "demo": ("extract", "All of it on a small rendered archive."),
+    "demo": ("demo", "All of it on a small rendered archive."),
 }
 
 

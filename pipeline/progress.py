@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 import click
 from tqdm import tqdm
 
-from .archive.outcomes import VideoOutcome
-
 PLAIN_EVERY_SECONDS = 10
 
 
@@ -43,71 +41,6 @@ def counting(
             bar.close()
 
 
-class Progress:
-    """Told of each outcome; keeps the count, the frame rate and the time left.
-
-    Args:
-        total: videos to work on.
-        doing: the verb, for example `extract`.
-        quiet: show failures only.
-    """
-
-    def __init__(self, total: int, *, doing: str, quiet: bool):
-        self._total, self._doing = total, doing
-        self._done = self._frames = self._told = 0
-        self._started = self._last_line = time.monotonic()
-        self._bar = None
-        self._plain = not quiet and not sys.stderr.isatty()
-        if not quiet and sys.stderr.isatty():
-            self._bar = tqdm(total=total, desc=doing, unit="video", file=sys.stderr, dynamic_ncols=True)
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *exc_info) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        elif self._plain and self._last_line != self._started and self._told < self._done:
-            self._line()
-
-    def __call__(self, outcome: VideoOutcome) -> None:
-        """Show it; where nobody can be shown anything (closed pipe, full log disk) the work goes on."""
-        with contextlib.suppress(OSError):
-            self._show(outcome)
-
-    def _show(self, outcome: VideoOutcome) -> None:
-        self._done += 1
-        if outcome.status == "ok":
-            self._frames += outcome.n_frames or 0
-        if outcome.status == "failed":
-            self._say(f"failed [{outcome.code}] {outcome.path}: {outcome.error}")
-        elif outcome.status == "ok" and (self._plain or self._bar is not None):
-            for warning in outcome.warnings:
-                self._say(f"note {outcome.video}: {warning}")
-        rate = self._frames / max(time.monotonic() - self._started, 1e-9)
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"{rate:.0f} frames/s", refresh=False)
-            self._bar.update()
-        elif self._plain and time.monotonic() - self._last_line >= PLAIN_EVERY_SECONDS:
-            self._line()
-
-    def _line(self) -> None:
-        self._last_line, self._told = time.monotonic(), self._done
-        elapsed = self._last_line - self._started
-        left = elapsed / self._done * (self._total - self._done)
-        click.echo(
-            f"{self._doing}: {self._done} of {self._total} videos, {self._frames / max(elapsed, 1e-9):.0f} frames/s, "
-            f"about {left:.0f} s left",
-            err=True,
-        )
-
-    def _say(self, line: str) -> None:
-        if self._bar is not None:
-            self._bar.write(line, file=sys.stderr)
-        else:
-            click.echo(line, err=True)
-
-
 def in_words(seconds: float) -> str:
     """`40 s`, `12 min`, `3.5 h`, `4.2 days`."""
     if seconds < 90:
@@ -117,3 +50,20 @@ def in_words(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86400:.1f} days"
+
+
+SHOWN_NAMES = 5
+
+
+def report_missing(names: list[str]) -> int:
+    """Name what lists ask for and nobody has; returns how many."""
+    if names:
+        shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+        click.echo(f"missing: {len(names)} listed names match no video: {shown}", err=True)
+    return len(names)
+
+
+def warn_of(problems: list) -> None:
+    """Name shards that could not be read."""
+    for problem in problems:
+        click.echo(f"warning: {problem}; its videos count as not held", err=True)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from av.codec.hwaccel import HWAccel
 
 from ..errors import NvdecFailed, VideoOpenError
+from .container import reason_of
 from .decord_reader import DecordReader
-from .reader import PyavReader, Reader, reason_of
+from .reader import PyavReader, Reader
 
 
 def open_nvdec(path: str | os.PathLike, *, device: int = 0) -> PyavReader:

@@ -23,7 +23,8 @@ import numpy as np
 
 from ..errors import VideoDecodeError
 from ..records import VideoInfo
-from .reader import PyavReader, open_container, video_stream
+from .container import open_container, video_stream
+from .reader import PyavReader
 from .timeline import timeline
 
 STALL_SECONDS = 60  # without a byte from decord: it hangs

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import VideoError
 from ..records import VideoInfo
-from .reader import PyavReader, open_container, video_stream
+from .container import open_container, video_stream
+from .reader import PyavReader
 
 PACKETS_LOOKED_AT = 500  # for the spread of their times
 UNEVEN_SHARE, UNEVEN_SECONDS = 0.1, 0.00101  # a distance off by more is no rounding of a container's clock

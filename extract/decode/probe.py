@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import av
 
 from ..files import SourceFile
-from .reader import open_container, video_stream
+from .container import open_container, video_stream
 
 FALLBACK_FPS = 25
 

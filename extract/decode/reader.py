@@ -10,7 +10,6 @@ import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import av
@@ -18,16 +17,12 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 from ..errors import EmptyVideoError, NvdecFailed, VideoDecodeError, VideoOpenError
-from ..files import SourceFile
 from ..records import VideoInfo
+from .container import MAX_FRAME_PX, check_file, open_container, prepare_decoder, reason_of, video_stream
 from .timeline import faults, timeline
 
-MAX_FRAME_PX = 8192 * 4320  # a snippet's frames are held undecided: 16 of these are 850 MB in YUV 4:2:0
-MAX_DECODED_PX = 4 * MAX_FRAME_PX  # a decoder asks for no more memory than this needs, whatever a stream says
-DECODER_LIMITS = {"max_pixels": str(MAX_DECODED_PX)}
 TOO_LARGE = "frames of {}x{} px exceed 8192x4320; scale it down"
 HD_HEIGHT_PX = 720  # from here on untagged YUV is taken for BT.709
-THREADS_VARIABLE = "OMP_NUM_THREADS"  # this process's share of the cores, as torch reads it too
 UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
 
 
@@ -96,52 +91,6 @@ def untagged_hd(frame: av.VideoFrame) -> bool:
 def quarter_turns(rotation: float) -> int:
     """Counter-clockwise quarter turns for a display matrix's degrees; 0 where they are no multiple of 90."""
     return int(rotation) // 90 % 4 if int(rotation) % 90 == 0 and abs(rotation) <= 360 else 0
-
-
-def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The first real video stream: never an attached picture (cover art, thumbnail)."""
-    attached = av.stream.Disposition.attached_pic
-    return next((s for s in container.streams.video if not s.disposition & attached), None)
-
-
-def open_container(
-    path: str | os.PathLike, *, hwaccel: av.codec.hwaccel.HWAccel | None = None
-) -> av.container.InputContainer:
-    """A video file opened by FFmpeg, which decodes some frames to learn what is in it: none over MAX_DECODED_PX.
-
-    Raises:
-        av.error.FFmpegError, ValueError: nothing it can open.
-    """
-    # absolute: FFmpeg takes `pipe:0.mp4` for a protocol
-    return av.open(os.path.abspath(path), metadata_errors="ignore", hwaccel=hwaccel, options=DECODER_LIMITS)
-
-
-def decoding_threads() -> int:
-    """This process's share of the cores; 0: one a core."""
-    share = os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()  # OpenMP takes a list, one a nesting level
-    return int(share) if share.isdecimal() else 0
-
-
-def prepare_decoder(stream: av.VideoStream, threads: int | None = None) -> None:
-    """Before the first frame: decode on this process's share of the cores, and within MAX_DECODED_PX."""
-    stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = decoding_threads() if threads is None else threads
-    stream.codec_context.options = DECODER_LIMITS
-
-
-def check_file(path: str | os.PathLike) -> None:
-    """Refuse what no decoder needs to see.
-
-    Raises:
-        VideoOpenError: `unreadable` or `zero_bytes`.
-    """
-    try:
-        SourceFile.of(path)
-        with Path(path).open("rb") as file:
-            if not file.read(1):
-                raise VideoOpenError(path, "zero_bytes", "the file is empty (0 bytes); copy it again")
-    except OSError as error:
-        raise VideoOpenError(path, "unreadable", f"cannot be read ({error.strerror}); check path and rights") from error
 
 
 class PyavReader:
@@ -284,8 +233,3 @@ class PyavReader:
             self._warnings.append(f"rotation of {frame.rotation} degrees ignored: only quarter turns are applied")
         if untagged_hd(frame):
             self._warnings.append("colour matrix not stated: BT.709 assumed")
-
-
-def reason_of(error: Exception) -> str:
-    """FFmpeg's own words, without the error number and the path that the message gives anyway."""
-    return getattr(error, "strerror", None) or str(error).split(":")[0]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import torch
 
-from ..errors import DeviceFailed
+from ..errors import ConfigError, DeviceFailed
+from .encoder_config import LANE_VARIABLE
 
 DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)
 LIBRARY_ERRORS = ("CUDA error", "cuDNN error")  # how torch begins what it raises for cuBLAS and cuDNN
@@ -45,3 +47,29 @@ def is_of_the_device(error: RuntimeError) -> bool:
 
 def _words(error: RuntimeError) -> str:
     return str(error).strip().partition("\n")[0][:LONGEST_WORDS]
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is the GPU where there is one; of several, worker processes of a machine take one each, in turn.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"--device {device}: not a device; use auto, cpu, cuda or cuda:N") from error
+    if resolved.type not in ("cpu", "cuda"):
+        raise ConfigError(f"--device {device}: only cpu and cuda are supported")
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"--device {device}: this machine shows {torch.cuda.device_count()} CUDA devices; use cpu")
+    if resolved.type == "cuda" and resolved.index is None:
+        return torch.device("cuda", int(os.environ.get(LANE_VARIABLE, 0)) % torch.cuda.device_count())
+    return resolved
+
+
+def device_name(device: torch.device) -> str:
+    """For the record: `cpu`, or which GPU, as those of one make compute alike and others do not."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

@@ -13,8 +13,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from ..decode.container import MAX_FRAME_PX
 from ..decode.device_frame import DeviceFrame
-from ..decode.reader import MAX_FRAME_PX, Reader
+from ..decode.reader import Reader
 from ..errors import VideoDecodeError
 from ..recipe import EMBEDDING_DIM, Recipe
 from ..records import VideoEmbeddings

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +19,8 @@ import torch
 from ..errors import ConfigError
 from ..recipe import EMBEDDING_DIM
 from . import openvino_tower
-from .encoder_config import LANE_VARIABLE, PRECISIONS, EncoderConfig, load_weights, model_identity
+from .device import device_name, resolve_device
+from .encoder_config import PRECISIONS, EncoderConfig, load_weights, model_identity
 from .geometry import CROP_PX
 from .tower import build_tower, first_line
 from .weights import Weights
@@ -33,32 +33,6 @@ MULTIPLE_CPU = 4  # torch's batches of 4 and of 8 gave the same bits, those of 1
 ACTIVATIONS = ("quickgelu", "gelu")
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 EMULATED = "--precision bf16: this processor has no instructions for it and emulates them, far slower than fp32"
-
-
-def resolve_device(device: str) -> torch.device:
-    """`auto` is the GPU where there is one; of several, worker processes of a machine take one each, in turn.
-
-    Raises:
-        ConfigError: no such device here.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        resolved = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"--device {device}: not a device; use auto, cpu, cuda or cuda:N") from error
-    if resolved.type not in ("cpu", "cuda"):
-        raise ConfigError(f"--device {device}: only cpu and cuda are supported")
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"--device {device}: this machine shows {torch.cuda.device_count()} CUDA devices; use cpu")
-    if resolved.type == "cuda" and resolved.index is None:
-        return torch.device("cuda", int(os.environ.get(LANE_VARIABLE, 0)) % torch.cuda.device_count())
-    return resolved
-
-
-def device_name(device: torch.device) -> str:
-    """For the record: `cpu`, or which GPU, as those of one make compute alike and others do not."""
-    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from ..errors import StoreError
-from ..store.shards import remove_partial, written_aside
+from ..files import remove_partial, written_aside
 from .geometry import CROP_PX
 
 if TYPE_CHECKING:

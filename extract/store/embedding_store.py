@@ -19,12 +19,12 @@ import numpy as np
 
 from ..embed.encoder_config import COMPILED
 from ..errors import ConfigError, StoreBusy, StoreError
-from ..files import SourceFile
+from ..files import TEMPORARY_PREFIX, SourceFile, write_if_absent
 from ..records import VideoEmbeddings
 from .catalogue import Catalogue
 from .catalogue_place import catalogue_path, is_catalogue
 from .entry import Entry
-from .shards import TEMPORARY_PREFIX, group_name, write_if_absent
+from .shards import group_name
 from .stored import StoredVideo, read_entry, stored_video, write_video
 
 STORE_SCHEMA = 1

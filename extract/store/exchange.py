@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..errors import ConfigError, DamagedShard
-from ..files import SourceFile
-from ..names import is_plain_id, read_rows, strip_suffix
+from ..files import SourceFile, write_bytes
+from ..lists import read_rows
+from ..names import is_plain_id, strip_suffix
 from ..recipe import EMBEDDING_DIM, Recipe
 from ..records import VideoEmbeddings
 from .embedding_store import IMPORTED_SIZE, EmbeddingStore
 from .entry import Entry
-from .shards import write_bytes
 
 CROP_SUFFIX = re.compile(r"__(\d)$")
 LIST_NAME = "list.csv"

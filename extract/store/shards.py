@@ -24,7 +24,8 @@ from urllib.parse import quote
 import h5py
 import numpy as np
 
-from ..errors import ConfigError, DamagedShard, StoreError
+from ..errors import DamagedShard, StoreError
+from ..files import write_bytes
 from .merge_lock import still_merging
 
 logger = logging.getLogger(__name__)
@@ -32,9 +33,6 @@ logger = logging.getLogger(__name__)
 ROOT_GROUP = "videos"
 SHARD_BYTES = 128 << 20  # merged shards grow to about this
 SMALL_BYTES = SHARD_BYTES // 2  # and are left alone from this size on
-TEMPORARY_PREFIX = ".partial-"
-PARTIAL_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
-NAME_ERRORS = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 LISTINGS = 50  # of a folder that others merge meanwhile
 COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESSED_FROM_BYTES = 1024  # chunking costs more than it saves below
@@ -97,55 +95,6 @@ def build_copy(sources: Iterable[tuple[Path, list[str]]]) -> bytes:
                 for name in names:
                     source.copy(group_in(source, name), root, name)
     return buffer.getvalue()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Put a complete file in place: see `written_aside`."""
-    with written_aside(path) as aside, aside.open("wb") as file:
-        file.write(data)
-
-
-def write_if_absent(path: Path, data: bytes) -> None:
-    """The same, unless another process has put a file there first: its file stays."""
-    own = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
-    write_bytes(own, data)
-    try:
-        os.link(own, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a disk without hard links
-        own.replace(path)
-    finally:
-        own.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Where to write what is to become `path`: fsynced and renamed at the end, removed where that is not reached, so
-    that a crash leaves the old state or the new one.
-
-    Raises:
-        StoreError: disk full, read-only, no rights.
-        ConfigError: the name is too long, or a file stands where a folder has to.
-    """
-    aside = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        _fsync(aside)
-        aside.replace(path)
-        _fsync(path.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        if error.errno in NAME_ERRORS:
-            raise ConfigError(f"{path}: cannot be the name of a file here ({error.strerror})") from error
-        raise StoreError(
-            f"{path.parent}: cannot be written ({error.strerror}); make space or give rights, then run the same "
-            "command again: what is finished is kept"
-        ) from error
 
 
 def new_path(folder: Path) -> Path:
@@ -240,14 +189,6 @@ def shard_paths(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*.h5") if not p.name.startswith("."))
 
 
-def remove_partial(folder: Path) -> None:
-    """Delete what killed runs left half written; younger files may belong to a run that is alive."""
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        with contextlib.suppress(OSError):  # gone, or not ours to delete: it harms nobody
-            if time.time() - path.stat().st_mtime > PARTIAL_SECONDS:
-                path.unlink()
-
-
 def merge_shards(
     folder: Path,
     *,
@@ -323,11 +264,3 @@ def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
         total += sizes[shard]
     if batch:
         yield batch
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import StoreError
+from ..files import TEMPORARY_PREFIX, remove_partial
 from ..recipe import EMBEDDING_DIM
 from .embedding_store import EmbeddingStore
 from .entry import Entry
-from .shards import TEMPORARY_PREFIX, remove_partial
 
 FOLDER = "search"
 NORM_FLOOR = 1e-6

@@ -16,8 +16,8 @@ from typing import TypeVar
 import h5py
 import numpy as np
 
-from ..errors import ConfigError, DamagedShard, GoneFromStore, VadError, VideoDecodeError
-from ..files import SourceFile, readable
+from ..errors import ConfigError, DamagedShard, GoneFromStore, VadError, VideoDecodeError, readable
+from ..files import SourceFile, write_bytes
 from ..recipe import Recipe
 from ..records import VideoEmbeddings
 from .entry import DAMAGE, Entry, entry_of
@@ -33,7 +33,6 @@ from .shards import (
     refuse_unreadable,
     shard_paths,
     time_after,
-    write_bytes,
 )
 
 Read = TypeVar("Read")

@@ -7,21 +7,11 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..errors import DamagedShard, StoreError
+from ..files import remove_partial, write_bytes
 from .embedding_store import EmbeddingStore
 from .entry import Entry
 from .merge_lock import merging, still_merging
-from .shards import (
-    SMALL_BYTES,
-    build_copy,
-    each_shard,
-    merge_shards,
-    new_path,
-    opened,
-    refuse_unreadable,
-    remove_partial,
-    unlink,
-    write_bytes,
-)
+from .shards import SMALL_BYTES, build_copy, each_shard, merge_shards, new_path, opened, refuse_unreadable, unlink
 from .stored import group_problem
 
 DAMAGED_FOLDER = "damaged"

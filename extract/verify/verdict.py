@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import readable
 from ..extractor import Extractor
-from ..files import readable
 from ..recipe import GEOMETRIES, NAMED_RECIPES
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, readable
 from vad_pipeline.extract.extractor import ExtractConfig
-from vad_pipeline.extract.files import readable
 from vad_pipeline.extract.recipe import CROPS, DEFAULT_STILL_BOUND, NAMED_RECIPES, Recipe
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry

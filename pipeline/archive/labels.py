@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.names import read_rows
+from vad_pipeline.extract.lists import read_rows
 from vad_pipeline.extract.store.exchange import split_name
 from vad_pipeline.model.categories import NORMAL, Category, parse_label
 

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from vad_pipeline.extract.errors import RunStopped, VadError, VideoError
 
-from ..workers.base import Attempt, ExecutorConfig, TimedOut, Work, WorkerDied, attempt, run
+from ..workers.base import Attempt, ExecutorConfig, TimedOut, Work, WorkerDied, attempt
+from ..workers.dispatch import run
 from .limits import FailureLimit
 from .outcomes import OutcomeLog, VideoOutcome
 

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, VadError
-from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.extract.files import write_bytes
 
 from .outcomes import VideoOutcome
 

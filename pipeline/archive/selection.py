@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError
-from vad_pipeline.extract.files import readable
-from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, read_list_text, strip_suffix
+from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError, readable
+from vad_pipeline.extract.lists import read_list_text
+from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, strip_suffix
 
 from .labels import of_split, read_label_rows
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vad_pipeline.extract.decode.reader import PyavReader, video_stream
+from vad_pipeline.extract.decode.container import video_stream
+from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.errors import VideoError
-from vad_pipeline.extract.store.shards import written_aside
+from vad_pipeline.extract.files import written_aside
 from vad_pipeline.model.curve import AnomalyCurve
 
 from ..media.footage import TIME_TOLERANCE_SECONDS, Footage, FrameIndex, packets_from

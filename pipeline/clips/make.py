@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError, VideoError
-from vad_pipeline.extract.files import readable
-from vad_pipeline.extract.store.shards import remove_partial
+from vad_pipeline.extract.errors import ConfigError, VideoError, readable
+from vad_pipeline.extract.files import remove_partial
 from vad_pipeline.model.categories import normal_form
 from vad_pipeline.model.curve import AnomalyCurve
 
-from ..media.footage import Footage, MediaRoots, find_footage, open_footage
+from ..media.footage import Footage, find_footage, open_footage
+from ..media.roots import MediaRoots
 from ..results.event_rows import HeldEvent
 from ..results.folder import Results
 from ..results.run_settings import RunSettings, curve_of, held_against, settings_of

@@ -8,8 +8,8 @@ import logging
 import time
 from pathlib import Path
 
-from vad_pipeline.extract.files import SourceFile, readable
-from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.extract.errors import readable
+from vad_pipeline.extract.files import SourceFile, write_bytes
 from vad_pipeline.model.curve import AnomalyCurve
 
 from ..results.event_rows import HeldEvent

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from vad_pipeline.extract.decode.reader import PyavFrame
-from vad_pipeline.extract.errors import VideoError, VideoOpenError
-from vad_pipeline.extract.files import readable
-from vad_pipeline.extract.store.shards import written_aside
+from vad_pipeline.extract.errors import VideoError, VideoOpenError, readable
+from vad_pipeline.extract.files import written_aside
 from vad_pipeline.model.curve import AnomalyCurve
 
 from ..media.footage import Footage, find_footage, open_footage

@@ -17,7 +17,8 @@ from ..archive.loop import as_video_error
 from ..archive.outcomes import absolute
 from ..archive.selection import Source, find_sources
 from ..progress import counting, in_words
-from ..workers.base import Work, run
+from ..workers.base import Work
+from ..workers.dispatch import run
 from .options import executor_config, executor_options, quiet_option, selection_config, selection_options
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import click
 from vad_pipeline.extract.errors import VideoError
 
 from ..archive.selection import select_held
-from ..progress import counting
-from .extract import report_missing
+from ..progress import counting, report_missing
 from .options import Place, quiet_option, selection_config, selection_options
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def clips(
     again, it makes what is missing or asked for differently.
     """
     from ..clips.make import ClipsConfig, choose_events, make_clips
-    from ..media.footage import MediaRoots
+    from ..media.roots import MediaRoots
     from ..results.event_rows import read_events
     from ..results.folder import Results
     from ..results.run_settings import settings_of

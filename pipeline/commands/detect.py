@@ -24,8 +24,19 @@ from ..archive.detect_job import (
 )
 from ..archive.loop import RunSummary
 from ..archive.selection import SelectionConfig, find_sources, select_some
-from .extract import merge_gap_option, pretrained_help, report_missing, run_extraction, threshold_help, warn_of
-from .options import Place, archive_options, clock_of, clock_options, selection_config, store_option
+from ..progress import report_missing, warn_of
+from .extract import run_extraction
+from .options import (
+    Place,
+    archive_options,
+    clock_of,
+    clock_options,
+    merge_gap_option,
+    pretrained_help,
+    selection_config,
+    store_option,
+    threshold_help,
+)
 from .run_options import RunOptions
 
 if TYPE_CHECKING:

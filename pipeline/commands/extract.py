@@ -1,28 +1,22 @@
-"""extract, events, convert, demo; and what extract shares with detect."""
+"""extract; and what detect shares with it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
-from vad_pipeline.extract.files import readable
-from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from ..archive.detect_job import DetectConfig
 from ..archive.loop import RunSummary
 from ..archive.selection import Selection, SelectionConfig, Source, find_sources
+from ..progress import report_missing, warn_of
 from .options import (
-    Place,
     archive_options,
-    clock_of,
-    clock_options,
-    quiet_option,
+    pretrained_help,
     recipe_options,
     selection_config,
     still_bound_of,
@@ -34,20 +28,6 @@ from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-
-SHOWN_NAMES = 5
-
-pretrained_help = "open_clip tag, weights file, or random:SEED."
-threshold_help = "Score from which a frame belongs to an event"
-merge_gap_option = click.option(
-    "--merge-gap",
-    "merge_gap_seconds",
-    type=float,
-    default=MERGE_GAP_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="Events closer than this are one.",
-)
 
 
 @click.command()
@@ -70,62 +50,6 @@ def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **v
     with running.measured():
         summary = run_extraction(selection, extractor, running)
     return summary.exit_code if summary else 0
-
-
-@click.command()
-@click.argument("results", type=Place())
-@click.option("--threshold", type=float, required=True, help=f"{threshold_help}.")
-@merge_gap_option
-@clock_options
-def events(results: Path, threshold: float, merge_gap_seconds: float, clock: str | None, timezone: str | None) -> int:
-    """Write RESULTS/events.jsonl anew with another threshold, or with wall-clock times.
-
-    --clock and --timezone are kept in run.json: later runs of detect and events need not name them again.
-    """
-    from ..results.folder import Results
-
-    DetectConfig(threshold=threshold, merge_gap_seconds=merge_gap_seconds)  # checks ranges
-    read_by = clock_of(clock, timezone)
-    opened = Results.open(results)
-    n_events = opened.write_events(threshold=threshold, merge_gap_seconds=merge_gap_seconds, clock=read_by)
-    click.echo(f"{n_events} events at threshold {threshold:g} in {results / 'events.jsonl'}")
-    return 0
-
-
-@click.command()
-@click.argument("published", type=Place())
-@click.argument("out", type=Place())
-@click.option("--clip", "clip_out", type=Place(), help="Also write the CLIP weights inside it.")
-def convert(published: Path, out: Path, clip_out: Path | None) -> int:
-    """Convert PUBLISHED.pth into OUT.safetensors: smaller, and scoring with it needs no text tower.
-
-    The CLIP weights written by --clip serve `extract --pretrained FILE` on machines without internet.
-    """
-    from vad_pipeline.model.checkpoint import convert as convert_checkpoint
-
-    for path in (out, clip_out):
-        if path and path.suffix != ".safetensors":
-            raise ConfigError(f"{path}: must end in .safetensors")
-    convert_checkpoint(published, out, clip_out=clip_out)
-    click.echo(f"wrote {out}" + (f" and {clip_out}" if clip_out else ""))
-    return 0
-
-
-@click.command()
-@click.option("--out", default="demo", show_default=True, type=Place(), help="Folder for all of it.")
-@click.option("--videos", "n_videos", default=24, show_default=True, help="How many to render.")
-@click.option("--seed", default=0, show_default=True, help="Of the videos and the training.")
-@quiet_option
-def demo(out: Path, n_videos: int, seed: int, quiet: bool) -> int:
-    """Render a small archive of camera-like videos, extract, train, detect and evaluate: no download, no GPU, no data.
-
-    Training sees the labels of one split, the figures are those of the other. CLIP's weights are random: the figures
-    say that the way from pixels to a trained curve works, and nothing about real footage.
-    """
-    from ..demo.run import DemoConfig, run_demo
-    from ..demo.scenes import ArchiveConfig
-
-    return run_demo(out, DemoConfig(archive=ArchiveConfig(n_videos=n_videos, seed=seed)), quiet=quiet)
 
 
 def _footage(src: Sequence[str], selecting: SelectionConfig) -> Sequence[str]:
@@ -196,7 +120,7 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
     work = workload(missing_sources(some, extractor, store), extractor.recipe, len(extractor.crops), scale=every)
     if work.n_images < WORTH_MEASURING_IMAGES:
         return
-    from vad_pipeline.extract.embed.encoder import resolve_device  # only now: it loads torch
+    from vad_pipeline.extract.embed.device import resolve_device  # only now: it loads torch
 
     if resolve_device(extractor.config.device).type != "cpu":
         return
@@ -213,17 +137,3 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
 def _less_if_still(extractor: Extractor) -> str:
     """Nobody knows how much of an archive is still before it is decoded."""
     return "" if extractor.recipe.still_bound is None else ", less where scenes are still"
-
-
-def report_missing(names: list[str]) -> int:
-    """Name what lists ask for and nobody has; returns how many."""
-    if names:
-        shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
-        click.echo(f"missing: {len(names)} listed names match no video: {shown}", err=True)
-    return len(names)
-
-
-def warn_of(problems: list) -> None:
-    """Name shards that could not be read."""
-    for problem in problems:
-        click.echo(f"warning: {problem}; its videos count as not held", err=True)

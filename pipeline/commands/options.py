@@ -11,6 +11,7 @@ import click
 from vad_pipeline.extract.embed.encoder_config import RUNTIMES
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
+from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from ..archive.selection import SelectionConfig
 from ..results.clock import Clock
@@ -195,3 +196,20 @@ def executor_config(values: dict) -> ExecutorConfig:
 
 
 EXECUTOR_NAMES = ("workers", "backend", "address", "video_timeout")
+
+
+pretrained_help = "open_clip tag, weights file, or random:SEED."
+
+
+threshold_help = "Score from which a frame belongs to an event"
+
+
+merge_gap_option = click.option(
+    "--merge-gap",
+    "merge_gap_seconds",
+    type=float,
+    default=MERGE_GAP_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Events closer than this are one.",
+)

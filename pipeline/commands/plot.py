@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vad_pipeline.eval.annotations import ENDS, FORMATS
-from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.errors import ConfigError, readable
 from vad_pipeline.extract.names import NameIndex
 
 from ..results.curve_plot import AXES, COLUMN_INCHES, SUFFIXES, PlotRow, write_plot

@@ -54,7 +54,7 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
     What has not changed since the page was last written is kept. Colleagues' verdicts, as the page exports them, are
     brought together: where they disagree is told here and in the page.
     """
-    from ..media.footage import MediaRoots
+    from ..media.roots import MediaRoots
     from ..results.folder import Results
     from ..results.verdicts import brought_together, disagreements, read_verdicts
     from ..review.page import ReportConfig

@@ -12,7 +12,7 @@ from ..archive.limits import FailureLimit
 from ..archive.loop import Report
 from ..archive.metrics_file import MetricsFile
 from ..archive.outcomes import VideoOutcome
-from ..progress import Progress
+from ..archive.run_progress import Progress
 from ..workers.base import ExecutorConfig
 from .options import executor_config
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.errors import ConfigError, readable
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store.entry import Entry
@@ -157,7 +156,7 @@ class Query:
 def _write_page(
     path: Path, answers: dict[str, list[dict]], query: Query, store: EmbeddingStore, matrix: SnippetMatrix, values: dict
 ) -> None:
-    from ..media.footage import MediaRoots
+    from ..media.roots import MediaRoots
     from ..review.search_page import Found, write_search_page
 
     entries = {entry.video: entry for entry in matrix.entries}

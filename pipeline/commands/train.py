@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from vad_pipeline.model.training import StepReport
 
     from ..train.fitting import TrainResult
-    from ..train.prepare import Prepared, TrainOptions
+    from ..train.options import TrainOptions
+    from ..train.prepare import Prepared
 
 PRESETS = ("ucf-crime", "xd-violence")
 FORMATS = ("ucf-crime", "xd-violence", "csv")
@@ -151,7 +152,8 @@ def _train(values: dict, recorded: dict | None) -> int:
 
 def _seeds(values: dict, recorded: dict | None, prepared: Prepared, store, say: Callable) -> list[TrainResult]:
     """One run a seed."""
-    from ..train.fitting import run_config, train_one
+    from ..train.fitting import train_one
+    from ..train.run_config import run_config
     from ..train.run_folder import TrainRun
 
     out, seeds, results = values["out"], values["seeds"], []
@@ -181,7 +183,7 @@ def _seeds(values: dict, recorded: dict | None, prepared: Prepared, store, say: 
 
 
 def _conclude(out: Path, results: Sequence[TrainResult], *, budget: float, quiet: bool) -> None:
-    from vad_pipeline.extract.store.shards import write_bytes
+    from vad_pipeline.extract.files import write_bytes
 
     from ..train.fitting import mean_and_spread
     from ..train.run_folder import SUMMARY_NAME
@@ -207,7 +209,7 @@ def _conclude(out: Path, results: Sequence[TrainResult], *, budget: float, quiet
 
 def _options(values: dict) -> TrainOptions:
     from ..results.figures import EvaluateConfig
-    from ..train.prepare import TrainOptions
+    from ..train.options import TrainOptions
 
     values = dict(values)
     split = None if values["only"] else values["split"]

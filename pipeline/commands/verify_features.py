@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vad_pipeline.extract.errors import ConfigError, RunStopped, VadError
+from vad_pipeline.extract.errors import ConfigError, RunStopped, VadError, readable
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
-from vad_pipeline.extract.files import readable
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.store.exchange import find_file, read_list, split_name
 from vad_pipeline.extract.verify.verdict import story, verdict_line

@@ -13,16 +13,16 @@ import click
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
+from vad_pipeline.extract.files import write_bytes
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-from vad_pipeline.extract.store.shards import write_bytes
 
 from ..archive.detect_job import DetectConfig, choose_entries, detect_archive, run_head
 from ..archive.extract_job import extract_archive
 from ..archive.loop import RunSummary
 from ..archive.outcomes import Stopwatch
+from ..archive.run_progress import Progress
 from ..archive.selection import SelectionConfig, find_sources, select_held
-from ..progress import Progress
 from ..results.figures import (
     EVALUATION_NAME,
     FIGURE_NAME,
@@ -166,8 +166,10 @@ def _extract(places: Places, extractor: Extractor, say: Say, *, quiet: bool) -> 
 
 def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingStore, say: Say) -> TrainResult:
     """Train on the train split's labels, some of its videos held out to choose weights and threshold."""
-    from ..train.fitting import run_config, train_one
-    from ..train.prepare import TrainOptions, prepare
+    from ..train.fitting import train_one
+    from ..train.options import TrainOptions
+    from ..train.prepare import prepare
+    from ..train.run_config import run_config
 
     write_bytes(places.categories, "".join(f"{name}\n" for name in ("name", NORMAL, *CATEGORIES)).encode())
     options = TrainOptions(

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import os
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import av
 import numpy as np
 
-from vad_pipeline.extract.decode.reader import (
-    PyavFrame,
-    PyavReader,
-    check_file,
-    open_container,
-    prepare_decoder,
-    video_stream,
-)
-from vad_pipeline.extract.errors import ConfigError, VideoDecodeError, VideoError, VideoOpenError
-from vad_pipeline.extract.files import SourceFile, content_of, readable
+from vad_pipeline.extract.decode.container import check_file, open_container, prepare_decoder, video_stream
+from vad_pipeline.extract.decode.reader import PyavFrame, PyavReader
+from vad_pipeline.extract.errors import VideoDecodeError, VideoError, VideoOpenError
+from vad_pipeline.extract.files import SourceFile, content_of
 from vad_pipeline.model.curve import AnomalyCurve
+
+from .roots import MediaRoots
 
 TIME_TOLERANCE_SECONDS = 1e-3
 PROBED_FRAMES = 48  # decoded to see that frames bear the timestamps of their packets
@@ -162,54 +156,6 @@ def packets_from(container: av.container.InputContainer, stream: av.VideoStream,
             yield first
             yield from packets
             return
-
-
-@dataclass(frozen=True, slots=True)
-class MediaRoots:
-    """Where footage lies now: paths below an old folder are looked for below a new one."""
-
-    moved: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def parse(cls, options: Sequence[str]) -> MediaRoots:
-        """From `OLD=NEW`, each.
-
-        Raises:
-            ConfigError: no such thing.
-        """
-        pairs = [tuple(option.rpartition("=")[::2]) for option in options]
-        for option, (old, new) in zip(options, pairs, strict=True):
-            if not old or not new:
-                raise ConfigError(f"--media-root {option!r}: must be OLD=NEW, the folder as scored and as it is now")
-        return cls(tuple(pairs))
-
-    def find(self, source: str) -> str | None:
-        """The file that a curve's `source` names, or None."""
-        for old, new in self.moved:
-            old = old.rstrip("/")
-            if source.startswith(f"{old}/"):
-                found = _as_named(os.path.join(new, source[len(old) + 1 :]))
-                if found:
-                    return found
-        return _as_named(source)
-
-
-def _as_named(path: str) -> str | None:
-    r"""The file whose path reads like this: names that are no UTF-8 are kept as `\xff`."""
-    if os.path.exists(path):
-        return path
-    if "\\" not in path:
-        return None
-    found = os.path.sep if os.path.isabs(path) else os.path.curdir
-    for part in Path(path).parts[os.path.isabs(path) :]:
-        try:
-            name = next((name for name in os.listdir(found) if readable(name) == part), None)
-        except OSError:
-            return None
-        if name is None:
-            return None
-        found = os.path.join(found, name)
-    return found
 
 
 def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:

@@ -11,7 +11,8 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-from vad_pipeline.extract.decode.reader import PyavFrame, decoding_threads
+from vad_pipeline.extract.decode.container import decoding_threads
+from vad_pipeline.extract.decode.reader import PyavFrame
 from vad_pipeline.extract.errors import ConfigError
 
 from .sound import Sound

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.errors import readable
 
 INK, GROUND = (255, 255, 255), (0, 0, 0)
 MARGIN_PX = 4

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from vad_pipeline.extract.names import VIDEO_SUFFIXES
 
-from .footage import MediaRoots
+from .roots import MediaRoots
 
 ESCAPED = re.compile(r"\\x([0-9a-f]{2})|\\(n|r|t)|\\u([0-9a-f]{4})")
 WHITESPACE = {"n": b"\n", "r": b"\r", "t": b"\t"}

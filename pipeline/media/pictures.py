@@ -11,7 +11,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from vad_pipeline.extract.decode.reader import PyavFrame, check_file, open_container, video_stream
+from vad_pipeline.extract.decode.container import check_file, open_container, video_stream
+from vad_pipeline.extract.decode.reader import PyavFrame
 from vad_pipeline.extract.errors import VideoDecodeError, VideoOpenError
 
 HEIGHT_PX = 180

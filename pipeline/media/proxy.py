@@ -8,10 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vad_pipeline.extract.decode.reader import PyavReader, check_file, open_container, video_stream
+from vad_pipeline.extract.decode.container import check_file, open_container, video_stream
+from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.errors import VideoOpenError
+from vad_pipeline.extract.files import written_aside
 from vad_pipeline.extract.records import VideoInfo
-from vad_pipeline.extract.store.shards import written_aside
 
 from .h264 import FrameFile, frames_beside, retimed, scaled
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vad_pipeline.extract.files import readable
-from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.extract.errors import readable
+from vad_pipeline.extract.files import write_bytes
 from vad_pipeline.model.curve import AnomalyCurve, Event
 
 from .run_settings import RunSettings

@@ -7,7 +7,7 @@ import csv
 import io
 from pathlib import Path
 
-from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.extract.files import write_bytes
 from vad_pipeline.model.curve import AnomalyCurve, snippet_of_frame
 
 

@@ -12,7 +12,7 @@ from vad_pipeline.eval.bootstrap import N_RESAMPLES
 from vad_pipeline.eval.evaluation import EvalResult, evaluate
 from vad_pipeline.eval.truth import PROTOCOLS, known_truth
 from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.extract.files import write_bytes
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from .folder import HEAD_NAME, Results

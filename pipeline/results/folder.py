@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from vad_pipeline.extract.errors import ConfigError, DamagedShard, StoreError
+from vad_pipeline.extract.files import remove_partial, write_bytes
 from vad_pipeline.extract.names import is_plain_id
 from vad_pipeline.extract.store.entry import DAMAGE
 from vad_pipeline.extract.store.merge_lock import merging
@@ -27,9 +28,7 @@ from vad_pipeline.extract.store.shards import (
     merge_shards,
     new_path,
     opened,
-    remove_partial,
     time_after,
-    write_bytes,
 )
 from vad_pipeline.model.curve import AnomalyCurve, find_events
 

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.errors import ConfigError, readable
 
 REAL, FALSE_ALARM, UNSURE, OPEN = "real", "false_alarm", "unsure", ""
 VERDICTS = (REAL, FALSE_ALARM, UNSURE, OPEN)

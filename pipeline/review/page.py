@@ -18,9 +18,9 @@ import jinja2
 
 from vad_pipeline.eval.annotations import VideoAnnotation
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.extract.files import write_bytes
 
-from ..media.footage import MediaRoots
+from ..media.roots import MediaRoots
 from ..results.clock import Clock
 from ..results.folder import Results
 from ..results.run_settings import RunSettings, settings_of

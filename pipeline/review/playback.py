@@ -8,9 +8,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ..media.footage import MediaRoots
 from ..media.links import as_bytes, is_video, link, moved
 from ..media.proxy import PLAYED, browser_plays, write_proxy
+from ..media.roots import MediaRoots
 
 PREVIEWS = "media"
 STATE_DIGITS = 8

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from vad_pipeline.extract.errors import ConfigError, VideoError
-from vad_pipeline.extract.store.shards import write_bytes
+from vad_pipeline.extract.files import write_bytes
 
-from ..media.footage import MediaRoots
 from ..media.links import as_bytes, link, moved
 from ..media.pictures import pictures
+from ..media.roots import MediaRoots
 from .page import FOLDER, PAGE_NAME
 from .video_data import key_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.names import strip_suffix
 
 from ..archive.history import read_story

@@ -14,11 +14,10 @@ import numpy as np
 
 from vad_pipeline.eval.annotations import VideoAnnotation
 from vad_pipeline.eval.truth import lay_over
-from vad_pipeline.extract.errors import VideoError
-from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.errors import VideoError, readable
 from vad_pipeline.model.curve import AnomalyCurve, Event, find_events
 
-from ..media.footage import MediaRoots
+from ..media.roots import MediaRoots
 from ..results.clock import Clock, ClockReading
 from .packing import packed_curve
 from .playback import Playback

@@ -2,71 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.eval.annotations import VideoAnnotation
-from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.recipe import Recipe
+from vad_pipeline.extract.errors import StoreError
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-from vad_pipeline.model.categories import Category
 
 from ..stopping import Stop, stopping_between_steps
-from .data import Rows, TrainingVideo, data_fingerprint
-from .network import build_network, checkpoint_of, network_config, normality_config, save_best
-from .run_folder import TrainRun
+from .data import Rows
+from .network import build_network, checkpoint_of, save_best
+from .run_config import rows_of, selected_by
+from .run_folder import RATE_NAMES, TrainRun
+from .setup import TrainSetup
 from .validation import HeldOut, Judge, LastStep, Measured, OnTestSet
 
 if TYPE_CHECKING:
-    from vad_pipeline.model.losses import Loss
-    from vad_pipeline.model.training import StepReport, TrainConfig, Training
+    from vad_pipeline.model.training import StepReport, Training
 
 TEST_FIGURES = {"ucf-crime": "auc", "xd-violence": "ap"}
-RATE_NAMES = ("normality_lr", "lr")
 _AFTER_A_DEVICE = ("train into a new folder with a smaller --batch-size", "go on with --resume RUN")
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSetup:
-    """All that a run is made of, checked and read; the same for every seed."""
-
-    preset: str
-    categories: tuple[Category, ...]
-    train: tuple[TrainingVideo, ...] = field(repr=False)
-    held_out: tuple[TrainingVideo, ...] = field(repr=False)
-    recipe: Recipe
-    crops: tuple[int, ...] | None
-    """Trained on; None: all that each video holds."""
-    crop: int
-    """Scored."""
-    config: TrainConfig
-    window_len: int | None = None
-    """None: the preset's."""
-    normality: dict = field(default_factory=dict)
-    """Fields of NormalityConfig that differ from the published ones."""
-    losses: dict[str, Loss] = field(default_factory=dict)
-    """Own ones by name."""
-    text_tower: str = "openai"
-    """Where CLIP's text tower comes from, as --pretrained."""
-    text_model: str = "ViT-B-16-quickgelu"
-    init: Path | None = None
-    annotations: tuple[VideoAnnotation, ...] | None = field(default=None, repr=False)
-    """Of the test set; None: --select val."""
-    test: tuple = field(default=(), repr=False)
-    """Features of the test set."""
-    false_alarms_per_hour: float = 1.0
-    device: str = "auto"
-    save_every_seconds: float = 300.0
-    tensorboard: bool = False
-    inputs: dict = field(default_factory=dict)
-    """What else goes into config.json, files by their hash; a resumed run must find it unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,46 +36,6 @@ class TrainResult:
     """Of the best weights, the selecting one first."""
     threshold: float
     calibrated: bool
-
-
-def run_config(setup: TrainSetup) -> dict:
-    """config.json: everything that could change a weight, and what people want to know."""
-    import numpy as np
-    import torch
-
-    from vad_pipeline.extract.embed.encoder import resolve_device
-
-    rows = rows_of(setup, None)
-    return {
-        "versions": {
-            "vad-pipeline": version("vad-pipeline"),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "threads": torch.get_num_threads(),
-        "device": resolve_device(setup.device).type,
-        "preset": setup.preset,
-        "network": json.loads(network_config(setup).to_json()),
-        "normality": asdict(normality_config(setup)),
-        "training": asdict(setup.config),
-        "categories": [asdict(category) for category in setup.categories],
-        "recipe": json.loads(setup.recipe.to_json()),
-        "crops": setup.crops and list(setup.crops),
-        "crop": setup.crop,
-        "data": {
-            "fingerprint": data_fingerprint([*setup.train, *setup.held_out], setup.crops),
-            "videos": len(setup.train),
-            "rows": len(rows.rows),
-            "normal_videos": sum(video.normal for video in setup.train),
-            "held_out": sorted(video.entry.video for video in setup.held_out),
-            "test_fingerprint": data_fingerprint([TrainingVideo(entry, ()) for entry in setup.test], None),
-        },
-        "select": _select(setup),
-        "false_alarms_per_hour": setup.false_alarms_per_hour,
-        "text_tower": [setup.text_tower, setup.text_model],
-        **setup.inputs,
-    }
 
 
 def train_one(
@@ -147,8 +64,8 @@ def train_one(
     """
     import torch
 
-    from vad_pipeline.extract.embed.device import stopping_where_the_device_fails
-    from vad_pipeline.extract.embed.encoder import EMULATED, multiplies_bf16, resolve_device
+    from vad_pipeline.extract.embed.device import resolve_device, stopping_where_the_device_fails
+    from vad_pipeline.extract.embed.encoder import EMULATED, multiplies_bf16
     from vad_pipeline.model.losses import LOSSES
     from vad_pipeline.model.training import Training, fit, schedule_of
 
@@ -242,29 +159,6 @@ class _Recorder:
         return _result(self._run, self._judge)
 
 
-def rows_of(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
-    """The training rows of a setup; without a store they can be counted, not read."""
-    chosen = [
-        (video.entry, crop, video.columns)
-        for video in setup.train
-        for crop in video.entry.crop_numbers
-        if setup.crops is None or crop in setup.crops
-    ]
-    return Rows(
-        store=store,
-        rows=tuple(chosen),
-        n_categories=len(setup.categories),
-        window_len=network_config(setup).window_len,
-        batch_size=setup.config.batch_size,
-        paired=setup.config.paired,
-        seed=setup.config.seed,
-    )
-
-
-def _select(setup: TrainSetup) -> str:
-    return "test" if setup.annotations is not None else "val" if setup.held_out else "last"
-
-
 def _judge(setup: TrainSetup, store: EmbeddingStore) -> Judge:
     if setup.annotations is not None:
         figure = TEST_FIGURES[setup.preset]
@@ -276,7 +170,7 @@ def _judge(setup: TrainSetup, store: EmbeddingStore) -> Judge:
 
 def _evaluation_due(setup: TrainSetup, training: Training, rows: Rows) -> bool:
     """After each epoch; on the test set as often as the published run looks at it; once where nothing is held out."""
-    if _select(setup) == "last":
+    if selected_by(setup) == "last":
         return training.finished
     every = setup.config.test_every_samples
     if setup.annotations is None or every is None:
@@ -300,18 +194,6 @@ def _result(run: TrainRun, judge: Judge) -> TrainResult:
         threshold=threshold,
         calibrated=isinstance(judge, HeldOut),
     )
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file that goes into config.json.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def mean_and_spread(results: Sequence[TrainResult]) -> dict[str, dict[str, float]]:

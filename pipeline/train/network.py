@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vad_pipeline.model.trainable import TrainableDSANet
     from vad_pipeline.model.training import Training
 
-    from .fitting import TrainSetup
+    from .setup import TrainSetup
 
 
 def build_network(setup: TrainSetup, say: Callable[[str], None]) -> TrainableDSANet:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import ConfigError
 
-from .fitting import RATE_NAMES
+from .run_folder import RATE_NAMES
 
 if TYPE_CHECKING:
     from vad_pipeline.model.losses import Loss

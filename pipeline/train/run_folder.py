@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.store.shards import TEMPORARY_PREFIX, remove_partial, write_bytes
+from vad_pipeline.extract.files import TEMPORARY_PREFIX, remove_partial, write_bytes
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.training import Training
 
 if TYPE_CHECKING:
     from vad_pipeline.model.training import Training
@@ -155,3 +158,6 @@ class TrainRun:
 def _is_content(path: Path) -> bool:
     """Whether a file is more than what a killed run left half written."""
     return not path.name.startswith(TEMPORARY_PREFIX)
+
+
+RATE_NAMES = ("normality_lr", "lr")

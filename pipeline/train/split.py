@@ -19,7 +19,7 @@ from ..archive.labels import LabelRow, columns_of, of_split, read_label_rows
 from .data import Labelled, TrainingVideo, check_features, hold_out, join_labels
 
 if TYPE_CHECKING:
-    from .prepare import TrainOptions
+    from .options import TrainOptions
 
 TRAIN_SPLIT, VALIDATION_SPLITS = "train", ("val", "valid", "validation")
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from vad_pipeline.extract.store.shards import Group, build, group_name, new_path, write_bytes
+from vad_pipeline.extract.files import write_bytes
+from vad_pipeline.extract.store.shards import Group, build, group_name, new_path
 from vad_pipeline.model.categories import UCF_CRIME, names
 from vad_pipeline.model.curve import AnomalyCurve
 from vad_pipeline.pipeline.results.folder import Results, RunHead

@@ -28,8 +28,9 @@ from measure import in_turn, machine, matrix_gflops, openvino_gflops, table
 from vad_pipeline.extract.decode.decoders import open_auto
 from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.embed import openvino_tower
+from vad_pipeline.extract.embed.device import resolve_device
 from vad_pipeline.extract.embed.embed_video import _snippet_crops, embed_video
-from vad_pipeline.extract.embed.encoder import ClipEncoder, multiplies_bf16, resolve_device
+from vad_pipeline.extract.embed.encoder import ClipEncoder, multiplies_bf16
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 from vad_pipeline.extract.embed.still import StillScenes
 from vad_pipeline.extract.recipe import NAMED_RECIPES, SNIPPET_LEN

@@ -12,7 +12,8 @@ from vad_pipeline.extract.errors import (
     VideoError,
     VideoOpenError,
 )
-from vad_pipeline.extract.names import NameIndex, read_rows, strip_suffix
+from vad_pipeline.extract.lists import read_rows
+from vad_pipeline.extract.names import NameIndex, strip_suffix
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 
 

@@ -13,9 +13,8 @@ from vad_pipeline.extract.decode import decoders, reader
 from vad_pipeline.extract.decode.decoders import open_auto, open_in_software, open_nvdec
 from vad_pipeline.extract.decode.device_frame import DeviceFrame
 from vad_pipeline.extract.decode.reader import PyavReader
-from vad_pipeline.extract.embed.device import stopping_where_the_device_fails
+from vad_pipeline.extract.embed.device import resolve_device, stopping_where_the_device_fails
 from vad_pipeline.extract.embed.embed_video import embed_video
-from vad_pipeline.extract.embed.encoder import resolve_device
 from vad_pipeline.extract.embed.encoder_config import LANE_VARIABLE
 from vad_pipeline.extract.errors import DeviceFailed, EmptyVideoError, NvdecFailed, VideoOpenError
 from vad_pipeline.extract.recipe import NAMED_RECIPES

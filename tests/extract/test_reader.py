@@ -10,9 +10,10 @@ import av
 import numpy as np
 import pytest
 
+from vad_pipeline.extract.decode.container import decoding_threads
 from vad_pipeline.extract.decode.decoders import READERS
 from vad_pipeline.extract.decode.decord_reader import DecordReader
-from vad_pipeline.extract.decode.reader import PyavReader, decoding_threads, quarter_turns
+from vad_pipeline.extract.decode.reader import PyavReader, quarter_turns
 from vad_pipeline.extract.decode.timeline import timeline
 from vad_pipeline.extract.errors import VideoDecodeError, VideoError
 

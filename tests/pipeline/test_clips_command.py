@@ -16,7 +16,8 @@ from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.pipeline.clips import make, manifest
 from vad_pipeline.pipeline.clips.contact_sheet import time_at
 from vad_pipeline.pipeline.clips.manifest import COLUMNS
-from vad_pipeline.pipeline.media.footage import MediaRoots, frame_index
+from vad_pipeline.pipeline.media.footage import frame_index
+from vad_pipeline.pipeline.media.roots import MediaRoots
 from vad_pipeline.pipeline.results.clock import Clock
 from vad_pipeline.pipeline.results.folder import Results, write_curve
 from vad_pipeline.pipeline.results.run_settings import RunSettings

@@ -16,7 +16,8 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.checkpoint import seeded_checkpoint
 from vad_pipeline.model.scoring import Scorer
-from vad_pipeline.pipeline.workers.base import ExecutorConfig, Work, run
+from vad_pipeline.pipeline.workers.base import ExecutorConfig, Work
+from vad_pipeline.pipeline.workers.dispatch import run
 
 
 class GivesUp(PyavReader):

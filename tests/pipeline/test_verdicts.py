@@ -12,7 +12,7 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.categories import UCF_CRIME, Category
 from vad_pipeline.pipeline.archive.labels import columns_of, read_label_rows
 from vad_pipeline.pipeline.results.verdicts import Verdict, brought_together, disagreements, labels_of, read_verdicts
-from vad_pipeline.pipeline.train.prepare import TrainOptions
+from vad_pipeline.pipeline.train.options import TrainOptions
 from vad_pipeline.pipeline.train.split import choose
 
 CSV_HEAD = "video,start_frame,end_frame,event_id,verdict,category,reviewer,note,time\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vad_pipeline.extract.files import readable
+from vad_pipeline.extract.errors import readable
 from vad_pipeline.model.curve import AnomalyCurve
 from vad_pipeline.pipeline.results.folder import Results, RunHead, write_curve
 from vad_pipeline.pipeline.review.page import ReportConfig, write_report

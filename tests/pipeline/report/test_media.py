@@ -8,9 +8,9 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from vad_pipeline.extract.files import readable
-from vad_pipeline.pipeline.media.footage import MediaRoots
+from vad_pipeline.extract.errors import readable
 from vad_pipeline.pipeline.media.links import as_bytes, link, moved
+from vad_pipeline.pipeline.media.roots import MediaRoots
 from vad_pipeline.pipeline.review.playback import Playback
 
 PAGE = Path("/data/results/report")

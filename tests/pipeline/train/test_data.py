@@ -11,8 +11,9 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.model.windows import pool
 from vad_pipeline.pipeline.train.data import Rows, TrainingVideo, data_fingerprint, hold_out, join_labels
-from vad_pipeline.pipeline.train.fitting import rows_of
-from vad_pipeline.pipeline.train.prepare import TrainOptions, prepare
+from vad_pipeline.pipeline.train.options import TrainOptions
+from vad_pipeline.pipeline.train.prepare import prepare
+from vad_pipeline.pipeline.train.run_config import rows_of
 
 
 @pytest.fixture

@@ -1,0 +1,78 @@
+"""What config.json says of a training run, and the rows that it trains on."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+
+from .data import Rows, TrainingVideo, data_fingerprint
+from .network import network_config, normality_config
+from .setup import TrainSetup
+
+
+def run_config(setup: TrainSetup) -> dict:
+    """config.json: everything that could change a weight, and what people want to know."""
+    import numpy as np
+    import torch
+
+    from vad_pipeline.extract.embed.device import resolve_device
+
+    rows = rows_of(setup, None)
+    return {
+        "versions": {
+            "vad-pipeline": version("vad-pipeline"),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "threads": torch.get_num_threads(),
+        "device": resolve_device(setup.device).type,
+        "preset": setup.preset,
+        "network": json.loads(network_config(setup).to_json()),
+        "normality": asdict(normality_config(setup)),
+        "training": asdict(setup.config),
+        "categories": [asdict(category) for category in setup.categories],
+        "recipe": json.loads(setup.recipe.to_json()),
+        "crops": setup.crops and list(setup.crops),
+        "crop": setup.crop,
+        "data": {
+            "fingerprint": data_fingerprint([*setup.train, *setup.held_out], setup.crops),
+            "videos": len(setup.train),
+            "rows": len(rows.rows),
+            "normal_videos": sum(video.normal for video in setup.train),
+            "held_out": sorted(video.entry.video for video in setup.held_out),
+            "test_fingerprint": data_fingerprint([TrainingVideo(entry, ()) for entry in setup.test], None),
+        },
+        "select": selected_by(setup),
+        "false_alarms_per_hour": setup.false_alarms_per_hour,
+        "text_tower": [setup.text_tower, setup.text_model],
+        **setup.inputs,
+    }
+
+
+def rows_of(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
+    """The training rows of a setup; without a store they can be counted, not read."""
+    chosen = [
+        (video.entry, crop, video.columns)
+        for video in setup.train
+        for crop in video.entry.crop_numbers
+        if setup.crops is None or crop in setup.crops
+    ]
+    return Rows(
+        store=store,
+        rows=tuple(chosen),
+        n_categories=len(setup.categories),
+        window_len=network_config(setup).window_len,
+        batch_size=setup.config.batch_size,
+        paired=setup.config.paired,
+        seed=setup.config.seed,
+    )
+
+
+def selected_by(setup: TrainSetup) -> str:
+    """What the best weights are chosen by: `test`, `val`, or `last` where nothing could be held out."""
+    return "test" if setup.annotations is not None else "val" if setup.held_out else "last"
