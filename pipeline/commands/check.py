@@ -19,7 +19,7 @@ from ..archive.selection import Source, find_sources
 from ..progress import counting, in_words
 from ..workers.base import Work
 from ..workers.dispatch import run
-from .options import executor_config, executor_options, quiet_option, selection_config, selection_options
+from .options import executor_config, executor_options, option, quiet_option, selection_config, selection_options
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.decode.preflight import Preflight
@@ -29,9 +29,9 @@ HEADINGS = ("video", "codec", "size", "fps", "rate", "length", "frames", "verdic
 
 @click.command()
 @click.argument("src", nargs=-1, required=True, metavar="SRC...")
-@click.option("--id-root", metavar="DIR", help="Ids are paths below this (default: each SRC folder).")
+@option("--id-root")
 @click.option("--deep", is_flag=True, help="Decode everything: the count of frames against the header's.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@option("--json", help="One JSON object a line.")
 @executor_options
 @selection_options
 @quiet_option

@@ -11,7 +11,7 @@ from vad_pipeline.extract.errors import VideoError
 
 from ..archive.selection import select_held
 from ..progress import counting, report_missing
-from .options import Place, quiet_option, selection_config, selection_options
+from .options import Place, option, quiet_option, selection_config, selection_options
 
 if TYPE_CHECKING:
     from ..clips.make import ClipsConfig
@@ -23,17 +23,17 @@ DEFAULT_FOLDER = "clips"
 
 @click.command()
 @click.argument("results", type=Place())
-@click.option("--out", type=Place(), help="Folder of the clips (default: RESULTS/clips).")
+@option("--out", help="Folder of the clips (default: RESULTS/clips).")
 @click.option("--pre", "pre_seconds", default=2.0, show_default=True, metavar="SECONDS", help="Shown before it.")
 @click.option("--post", "post_seconds", default=2.0, show_default=True, metavar="SECONDS", help="And after.")
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, help="Only peaks of this or more.")
-@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the N events of the highest peaks.")
+@option("--top", metavar="N", help="Only the N events of the highest peaks.")
 @click.option("--category", metavar="NAME", help="Only events of this category.")
-@click.option("--media-root", multiple=True, metavar="OLD=NEW", help="Footage below OLD lies below NEW; repeatable.")
+@option("--media-root")
 @click.option("--reencode", is_flag=True, help="Encode all: every clip begins and ends as asked.")
 @click.option("--sheet", is_flag=True, help="Also a contact sheet, a PNG beside each clip.")
 @click.option("--recap", type=Place(), metavar="FILE.mp4", help="Also one video of all of them, time and score in it.")
-@click.option("--force", is_flag=True, help="Make again what is there.")
+@option("--force", help="Make again what is there.")
 @selection_options
 @quiet_option
 def clips(

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from .options import (
-    Place,
+    option,
     quiet_option,
 )
 
 
 @click.command()
-@click.option("--out", default="demo", show_default=True, type=Place(), help="Folder for all of it.")
+@option("--out", default="demo", show_default=True, help="Folder for all of it.")
 @click.option("--videos", "n_videos", default=24, show_default=True, help="How many to render.")
 @click.option("--seed", default=0, show_default=True, help="Of the videos and the training.")
 @quiet_option

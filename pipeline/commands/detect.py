@@ -32,6 +32,7 @@ from .options import (
     clock_of,
     clock_options,
     merge_gap_option,
+    option,
     pretrained_help,
     selection_config,
     store_option,
@@ -49,17 +50,17 @@ if TYPE_CHECKING:
 @store_option
 @click.option("--checkpoint", type=Place(), help="Published .pth or our .safetensors.")
 @click.option("--zero-shot", is_flag=True, help="Without a checkpoint, by the text of --categories; uncalibrated.")
-@click.option("--categories", type=Place(), metavar="FILE", help="With --zero-shot: YAML or CSV, the first is normal.")
-@click.option("--out", required=True, type=Place(), help="Results folder.")
-@click.option("--threshold", type=float, help=f"{threshold_help} (default: the checkpoint's).")
+@option("--categories", help="With --zero-shot: YAML or CSV, the first is normal.")
+@option("--out", required=True, help="Results folder.")
+@option("--threshold", type=float, help=f"{threshold_help} (default: the checkpoint's).")
 @merge_gap_option
-@click.option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
-@click.option("--recipe", "recipe_id", metavar="ID", help="Score features of this recipe.")
+@option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
+@option("--recipe", help="Score features of this recipe.")
 @click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
 @clock_options
 @click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
 @click.option("--report", is_flag=True, help="Also write the review page, as `report` does.")
-@click.option("--pretrained", help=f"With SRC or --zero-shot: {pretrained_help}")
+@option("--pretrained", help=f"With SRC or --zero-shot: {pretrained_help}")
 @archive_options
 def detect(
     src: tuple[str, ...],

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vad_pipeline.eval.annotations import ENDS, FORMATS
 from vad_pipeline.eval.bootstrap import N_RESAMPLES
 from vad_pipeline.eval.truth import PROTOCOLS
 
-from .options import Place
+from .options import Place, option
 
 if TYPE_CHECKING:
     from ..results.figures import Evaluated
@@ -19,15 +18,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=Place(), metavar="RESULTS...")
-@click.option("--annotations", required=True, type=Place(), metavar="FILE", help="Ground truth.")
-@click.option("--format", required=True, type=click.Choice(FORMATS), help="Of that file.")
-@click.option(
-    "--normals", type=Place(), metavar="LIST", help="Normal videos that it leaves out: a path,label list, or names."
-)
-@click.option("--ends", type=click.Choice(ENDS), default=ENDS[0], show_default=True, help="Range ends.")
-@click.option(
-    "--first-frame", type=click.IntRange(0, 1), default=0, show_default=True, help="Number of a video's first frame."
-)
+@option("--annotations", required=True, help="Ground truth.")
+@option("--format", required=True)
+@option("--normals", help="Normal videos that it leaves out: a path,label list, or names.")
+@option("--ends", help="Range ends.")
+@option("--first-frame", help="Number of a video's first frame.")
 @click.option(
     "--protocol",
     type=click.Choice(PROTOCOLS),
@@ -35,9 +30,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="official: with the quirks of the published figures.",
 )
-@click.option(
-    "--threshold", type=click.FloatRange(0, 1), help="Of the false alarms (default: that of the results' events)."
-)
+@option("--threshold", type=click.FloatRange(0, 1), help="Of the false alarms (default: that of the results' events).")
 @click.option(
     "--bootstrap",
     "n_resamples",
@@ -48,7 +41,7 @@ if TYPE_CHECKING:
     help="Resamples of the videos for the 95% intervals; 0: none.",
 )
 @click.option("--table", type=click.Choice(("md", "latex", "csv")), help="This table alone on stdout, notes on stderr.")
-@click.option("--allow-missing", is_flag=True, help="Exit 0 though names lack a result, or results a name.")
+@option("--allow-missing", help="Exit 0 though names lack a result, or results a name.")
 def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, **values) -> int:
     """Compare RESULTS with ground truth; writes evaluation.json and evaluation.png into each.
 

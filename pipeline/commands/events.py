@@ -12,13 +12,14 @@ from .options import (
     clock_of,
     clock_options,
     merge_gap_option,
+    option,
     threshold_help,
 )
 
 
 @click.command()
 @click.argument("results", type=Place())
-@click.option("--threshold", type=float, required=True, help=f"{threshold_help}.")
+@option("--threshold", type=float, required=True, help=f"{threshold_help}.")
 @merge_gap_option
 @clock_options
 def events(results: Path, threshold: float, merge_gap_seconds: float, clock: str | None, timezone: str | None) -> int:

@@ -16,6 +16,7 @@ from ..archive.selection import Selection, SelectionConfig, Source, find_sources
 from ..progress import report_missing, warn_of
 from .options import (
     archive_options,
+    option,
     pretrained_help,
     recipe_options,
     selection_config,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @recipe_options
 @tail_option
 @still_options
-@click.option("--pretrained", default="openai", show_default=True, help=pretrained_help)
+@option("--pretrained", default="openai", show_default=True, help=pretrained_help)
 @archive_options
 def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **values) -> int:
     """Decode, sample and embed videos (files, or folders with all below) into the feature store.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from vad_pipeline.eval.annotations import ENDS, FORMATS
 from vad_pipeline.extract.embed.encoder_config import RUNTIMES
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
@@ -70,6 +71,47 @@ class Rate(click.ParamType):
         return rate
 
 
+FLAGS = {  # those of several commands: names, and what they have in common
+    "--allow-missing": (("--allow-missing",), {"is_flag": True}),
+    "--annotations": (("--annotations",), {"type": Place(), "metavar": "FILE"}),
+    "--categories": (("--categories",), {"type": Place(), "metavar": "FILE"}),
+    "--crop": (("--crop",), {}),
+    "--crops": (("--crops",), {"type": IntList(), "metavar": "0,5"}),
+    "--decoder": (("--decoder",), {"type": click.Choice(DECODERS), "default": "auto"}),
+    "--device": (
+        ("--device",),
+        {"default": "auto", "metavar": "auto|cpu|cuda[:N]", "help": "auto: a GPU where there is one."},
+    ),
+    "--ends": (("--ends",), {"type": click.Choice(ENDS), "default": ENDS[0], "show_default": True}),
+    "--first-frame": (("--first-frame",), {"type": click.IntRange(0, 1), "default": 0, "show_default": True}),
+    "--force": (("--force",), {"is_flag": True}),
+    "--format": (("--format",), {"type": click.Choice(FORMATS), "help": "Of that file."}),
+    "--id-root": (("--id-root",), {"metavar": "DIR", "help": "Ids are paths below this (default: each SRC folder)."}),
+    "--json": (("--json", "as_json"), {"is_flag": True}),
+    "--like": (("--like",), {"type": click.Choice(tuple(NAMED_RECIPES)), "default": "vadclip", "show_default": True}),
+    "--media-root": (
+        ("--media-root",),
+        {"multiple": True, "metavar": "OLD=NEW", "help": "Footage below OLD lies below NEW; repeatable."},
+    ),
+    "--model": (("--model",), {"metavar": "NAME"}),
+    "--normals": (("--normals",), {"type": Place(), "metavar": "LIST"}),
+    "--out": (("--out",), {"type": Place()}),
+    "--precision": (("--precision",), {}),
+    "--pretrained": (("--pretrained",), {}),
+    "--recipe": (("--recipe", "recipe_id"), {"metavar": "ID"}),
+    "--root": (("--root",), {}),
+    "--store": (("--store",), {"type": Place()}),
+    "--threshold": (("--threshold",), {}),
+    "--top": (("--top",), {"type": click.IntRange(min=1)}),
+}
+
+
+def option(flag: str, **values) -> Callable:
+    """A flag of FLAGS, with what one command says of it beside."""
+    names, common = FLAGS[flag]
+    return click.option(*names, **common, **values)
+
+
 def compose(*decorators: Callable) -> Callable:
     """Several option decorators as one, first one first in --help."""
 
@@ -99,7 +141,7 @@ def clock_of(pattern: str | None, timezone: str | None) -> Clock | None:
 
 
 store_option = compose(
-    click.option("--store", default=DEFAULT_STORE, show_default=True, type=Place(), help="Feature store."),
+    option("--store", default=DEFAULT_STORE, show_default=True, help="Feature store."),
     click.option("--catalogue", type=Place(), help="Where its index lies (default: in the store)."),
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, failures only.")
@@ -128,11 +170,11 @@ run_options = compose(
 )
 
 footage_options = compose(
-    click.option("--id-root", metavar="DIR", help="Ids are paths below this (default: each SRC folder)."),
-    click.option("--model", metavar="NAME", help="open_clip model."),
-    click.option("--decoder", type=click.Choice(DECODERS), default="auto", help="auto: PyAV, by the GPU where it can."),
-    click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="auto: a GPU where there is one."),
-    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="auto: the fastest safe one."),
+    option("--id-root"),
+    option("--model", help="open_clip model."),
+    option("--decoder", help="auto: PyAV, by the GPU where it can."),
+    option("--device"),
+    option("--precision", type=click.Choice(PRECISIONS), default="auto", help="auto: the fastest safe one."),
     click.option(
         "--runtime",
         type=click.Choice(RUNTIMES),
@@ -140,7 +182,7 @@ footage_options = compose(
         envvar=RUNTIME_VARIABLE,
         help=f"auto: OpenVINO where installed; also by {RUNTIME_VARIABLE}.",
     ),
-    click.option("--force", is_flag=True, help="Extract again what is held."),
+    option("--force", help="Extract again what is held."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed and have not changed."),
     click.option("--settle", type=float, metavar="SECONDS", help="Pass over files changed this lately."),
 )
@@ -151,12 +193,10 @@ archive_options = compose(
 )
 
 recipe_options = compose(
-    click.option(
-        "--like", type=click.Choice(tuple(NAMED_RECIPES)), default="vadclip", show_default=True, help="Recipe."
-    ),
+    option("--like", help="Recipe."),
     click.option("--geometry", type=click.Choice(GEOMETRIES), help="Frame to crops."),
     click.option("--frames-per-snippet", type=int, metavar="K", help="Frames embedded of each 16."),
-    click.option("--crops", type=IntList(), metavar="0,5", help="0 centre, 1-4 corners, 5-9 the same mirrored."),
+    option("--crops", help="0 centre, 1-4 corners, 5-9 the same mirrored."),
 )
 tail_option = click.option("--tail", type=click.Choice(TAILS), help="The last, shorter snippet.")
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vad_pipeline.eval.annotations import ENDS, FORMATS
 from vad_pipeline.extract.errors import ConfigError, readable
 from vad_pipeline.extract.names import NameIndex
 
 from ..results.curve_plot import AXES, COLUMN_INCHES, SUFFIXES, PlotRow, write_plot
 from ..results.file_names import safe_stem
 from ..results.run_settings import curve_of, held_against, settings_of
-from .options import Place
+from .options import Place, option
 
 if TYPE_CHECKING:
     from vad_pipeline.model.curve import AnomalyCurve
@@ -29,11 +28,11 @@ MAX_ROWS = 20  # more do not fit a page
 @click.command()
 @click.argument("results", type=Place())
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
-@click.option("--annotations", type=Place(), metavar="FILE", help="Ground truth, shaded.")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Of that file.")
-@click.option("--ends", type=click.Choice(ENDS), default=ENDS[0], show_default=True, help="Its range ends.")
-@click.option("--first-frame", type=click.IntRange(0, 1), default=0, show_default=True, help="Its first frame.")
-@click.option("--out", type=Place(), metavar="FILE", help=".png, .svg or .pdf (default: RESULTS/plots/VIDEO.png).")
+@option("--annotations", help="Ground truth, shaded.")
+@option("--format")
+@option("--ends", help="Its range ends.")
+@option("--first-frame", help="Its first frame.")
+@option("--out", metavar="FILE", help=".png, .svg or .pdf (default: RESULTS/plots/VIDEO.png).")
 @click.option("--axis", type=click.Choice(AXES), default=AXES[0], show_default=True, help="Along the foot.")
 @click.option(
     "--width",
@@ -48,7 +47,7 @@ def plot(
     results: Path,
     videos: tuple[str, ...],
     annotations: Path | None,
-    form: str | None,
+    format: str | None,
     ends: str,
     first_frame: int,
     out: Path | None,
@@ -62,7 +61,7 @@ def plot(
     from ..results.event_rows import read_events
     from ..results.folder import Results
 
-    if (annotations is None) != (form is None):
+    if (annotations is None) != (format is None):
         raise click.UsageError("give --annotations FILE and --format together")
     if out and out.suffix.lower() not in SUFFIXES:
         raise click.UsageError(f"--out {out}: must end in {', '.join(SUFFIXES)}")
@@ -70,7 +69,7 @@ def plot(
     settings = settings_of(opened)
     ids = _named(opened, videos)
     curves = [curve_of(opened, video_id, settings.recipe_id) for video_id in ids]
-    truth = _truth(annotations, form, ends, first_frame, curves) if annotations else {}
+    truth = _truth(annotations, format, ends, first_frame, curves) if annotations else {}
     held = [each for each in read_events(results) if each.video in set(ids)]
     rows = []
     for curve in curves:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vad_pipeline.eval.annotations import ENDS, FORMATS
 from vad_pipeline.extract.errors import ConfigError
 
 from ..progress import counting
-from .options import Place, clock_of, clock_options, quiet_option
+from .options import Place, clock_of, clock_options, option, quiet_option
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotations import VideoAnnotation
@@ -25,16 +24,14 @@ SHOWN_NAMES = 5
 
 @click.command()
 @click.argument("results", type=Place())
-@click.option("--store", type=Place(), help="Also list what failed to be extracted into this feature store.")
-@click.option("--annotations", type=Place(), metavar="FILE", help="Ground truth, shown as a band.")
-@click.option("--format", type=click.Choice(FORMATS), help="Of that file.")
-@click.option("--normals", type=Place(), metavar="LIST", help="Normal videos that it leaves out.")
-@click.option("--ends", type=click.Choice(ENDS), default=ENDS[0], show_default=True, help="Range ends.")
-@click.option(
-    "--first-frame", type=click.IntRange(0, 1), default=0, show_default=True, help="Number of a video's first frame."
-)
+@option("--store", help="Also list what failed to be extracted into this feature store.")
+@option("--annotations", help="Ground truth, shown as a band.")
+@option("--format")
+@option("--normals", help="Normal videos that it leaves out.")
+@option("--ends", help="Range ends.")
+@option("--first-frame", help="Number of a video's first frame.")
 @clock_options
-@click.option("--media-root", multiple=True, metavar="OLD=NEW", help="Footage below OLD lies below NEW; repeatable.")
+@option("--media-root")
 @click.option(
     "--verdicts", multiple=True, type=Place(), metavar="FILE", help="A colleague's export; more FILEs may follow it."
 )

@@ -19,7 +19,7 @@ from vad_pipeline.extract.store.entry import Entry
 from ..archive.selection import read_lines, select_some
 from ..archive.text_tower import of_one_recipe, text_tower
 from ..progress import counting
-from .options import Place, quiet_option, selection_config, selection_options, store_option
+from .options import Place, option, quiet_option, selection_config, selection_options, store_option
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
@@ -37,16 +37,16 @@ QUERIES_AT_ONCE = 16  # scores of a million snippets: 4 MB each
 @click.option("--example", metavar="VIDEO@TIME", help="Instead of TEXT: what is like this moment (h:mm:ss or seconds).")
 @click.option("--not", "unlike", metavar="TEXT", help="And unlike this.")
 @click.option("--video", metavar="ID", help="In this video only.")
-@click.option("--recipe", "recipe_id", metavar="ID", help="Features of this recipe, where the store holds several.")
-@click.option("--crop", default=0, show_default=True, help="Of the frame.")
-@click.option("--pretrained", help="CLIP's text tower (default: the features' weights).")
-@click.option("--model", metavar="NAME", help="open_clip model of the text tower (default: the features').")
-@click.option("--top", default=20, show_default=True, type=click.IntRange(min=1), help="How many moments.")
+@option("--recipe", help="Features of this recipe, where the store holds several.")
+@option("--crop", default=0, show_default=True, help="Of the frame.")
+@option("--pretrained", help="CLIP's text tower (default: the features' weights).")
+@option("--model", help="open_clip model of the text tower (default: the features').")
+@option("--top", default=20, show_default=True, help="How many moments.")
 @click.option("--per-video", default=3, show_default=True, type=click.IntRange(min=1), help="Of one video at most.")
 @click.option("--html", type=Place(), metavar="FILE", help="Write a page of pictures, too.")
 @click.option("--results", type=Place(), metavar="DIR", help="With --html: open moments in its review page.")
-@click.option("--media-root", multiple=True, metavar="OLD=NEW", help="Footage below OLD lies below NEW; repeatable.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@option("--media-root")
+@option("--json", help="One JSON object a line.")
 @selection_options
 @quiet_option
 def search(

@@ -9,7 +9,7 @@ import click
 
 from ..archive.history import RunStory, read_story
 from ..progress import in_words
-from .options import Place
+from .options import Place, option
 
 SHOWN_FAILURES = 20
 
@@ -18,7 +18,7 @@ SHOWN_FAILURES = 20
 @click.argument("folder", metavar="STORE|OUT", type=Place())
 @click.option("--runs", is_flag=True, help="Every run, not only the last.")
 @click.option("--failed", is_flag=True, help="Every video that still fails, not only the first 20.")
-@click.option("--json", "as_json", is_flag=True, help="All of it as one JSON object.")
+@option("--json", help="All of it as one JSON object.")
 def status(folder: Path, runs: bool, failed: bool, as_json: bool) -> int:
     """Read the outcomes of a feature store or results folder: counts, causes, seconds a stage, throughput."""
     story = read_story(folder)

@@ -16,7 +16,16 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.store.entry import Entry
 
 from ..progress import counting
-from .options import Place, Rate, dry_run_option, quiet_option, selection_config, selection_options, store_option
+from .options import (
+    Place,
+    Rate,
+    dry_run_option,
+    option,
+    quiet_option,
+    selection_config,
+    selection_options,
+    store_option,
+)
 
 SHOWN_PROBLEMS = 20
 
@@ -31,7 +40,7 @@ def store() -> None:
 @selection_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N only.")
 @click.option("--recipes", is_flag=True, help="The recipes held, not the videos.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@option("--json", help="One JSON object a line.")
 def ls(store: Path, catalogue: Path | None, limit: int | None, recipes: bool, as_json: bool, **values) -> int:
     """List videos with their recipe, crops, frames and snippets."""
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
@@ -82,12 +91,12 @@ def verify(store: Path, catalogue: Path | None, repair: bool) -> int:
 @store.command("import", short_help="Take in published features.")
 @click.argument("list_csv", metavar="LIST.csv", type=Place())
 @store_option
-@click.option("--root", type=Place(), help="Where listed files are looked for (default: LIST's folder).")
-@click.option("--like", type=click.Choice(tuple(NAMED_RECIPES)), default="vadclip", show_default=True)
-@click.option("--pretrained", default="openai", show_default=True, help="Weights they were made with.")
+@option("--root", type=Place(), help="Where listed files are looked for (default: LIST's folder).")
+@option("--like")
+@option("--pretrained", default="openai", show_default=True, help="Weights they were made with.")
 @click.option("--fps", type=Rate(), default="30", show_default=True, help="Assumed frame rate.")
 @click.option("--keep-folder", is_flag=True, help="Keep one folder level in the ids.")
-@click.option("--force", is_flag=True, help="Replace what is held.")
+@option("--force", help="Replace what is held.")
 @quiet_option
 def import_(
     list_csv: Path,
@@ -137,7 +146,7 @@ def import_(
 @store.command("export", short_help="Write the published layout.")
 @click.argument("out", metavar="DIR", type=Place())
 @store_option
-@click.option("--recipe", "recipe_id", metavar="ID", help="Needed where the store holds several.")
+@option("--recipe", help="Needed where the store holds several.")
 @selection_options
 @quiet_option
 def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None, quiet: bool, **values) -> int:
@@ -187,7 +196,7 @@ def compact(store: Path, catalogue: Path | None) -> int:
 
 @store.command("rm", short_help="Remove videos.")
 @store_option
-@click.option("--recipe", "recipe_id", metavar="ID", help="Only features of this recipe.")
+@option("--recipe", help="Only features of this recipe.")
 @click.option("--all", "everything", is_flag=True, help="All videos, where nothing else is chosen.")
 @selection_options
 @dry_run_option

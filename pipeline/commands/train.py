@@ -18,7 +18,7 @@ from click.core import ParameterSource
 from vad_pipeline.extract.errors import ConfigError
 
 from ..progress import PLAIN_EVERY_SECONDS, counting
-from .options import IntList, Place, quiet_option, selection_config, selection_options, store_option
+from .options import IntList, Place, option, quiet_option, selection_config, selection_options, store_option
 
 if TYPE_CHECKING:
     from vad_pipeline.model.training import StepReport
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ..train.prepare import Prepared
 
 PRESETS = ("ucf-crime", "xd-violence")
-FORMATS = ("ucf-crime", "xd-violence", "csv")
 DEFAULT_SEED = 234
 SHOWN_NAMES = 5
 FALSE_ALARMS = "val_false_alarms_per_hour"
@@ -52,22 +51,22 @@ HOW_TO_RUN = (
 @click.argument("labels", required=False, type=Place(), metavar="LABELS")
 @store_option
 @click.option("--preset", type=click.Choice(PRESETS), default="ucf-crime", show_default=True, help="Architecture.")
-@click.option("--out", type=Place(), help="RUN: the folder of this run.")
+@option("--out", help="RUN: the folder of this run.")
 @click.option("--resume", type=Place(), metavar="RUN", help="Go on with a run; it knows its options.")
-@click.option("--categories", type=Place(), metavar="FILE", help="Own categories, YAML or CSV; the first is normal.")
+@option("--categories", help="Own categories, YAML or CSV; the first is normal.")
 @click.option("--init", type=Place(), metavar="CHECKPOINT", help="Fine-tune from it.")
-@click.option("--pretrained", help="CLIP's text tower (default: the features' weights).")
-@click.option("--model", metavar="NAME", help="open_clip model of the text tower.")
-@click.option("--recipe", "recipe_id", metavar="ID", help="Where the store holds several.")
-@click.option("--crops", type=IntList(), metavar="0,5", help="Train on these crops (default: all held).")
-@click.option("--crop", type=int, help="Crop that the checkpoint scores (default: the paper's).")
+@option("--pretrained", help="CLIP's text tower (default: the features' weights).")
+@option("--model", help="open_clip model of the text tower.")
+@option("--recipe", help="Where the store holds several.")
+@option("--crops", help="Train on these crops (default: all held).")
+@option("--crop", type=int, help="Crop that the checkpoint scores (default: the paper's).")
 @click.option(
     "--select", type=click.Choice(("val", "test")), default="val", show_default=True, help="Judge of the best."
 )
 @click.option("--val-share", type=float, default=0.1, show_default=True, help="Of each label's videos, held out.")
-@click.option("--annotations", type=Place(), metavar="FILE", help="With --select test: its ground truth.")
-@click.option("--format", type=click.Choice(FORMATS), help="Of that file.")
-@click.option("--normals", type=Place(), metavar="LIST", help="Normal test videos that it leaves out.")
+@option("--annotations", help="With --select test: its ground truth.")
+@option("--format")
+@option("--normals", help="Normal test videos that it leaves out.")
 @click.option(
     "--false-alarms",
     "false_alarms_per_hour",
@@ -83,15 +82,15 @@ HOW_TO_RUN = (
 @click.option("--window-len", type=click.IntRange(min=8), help="Snippets of a window (default: 256).")
 @click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help="Weigh a loss, or add your own.")
 @click.option("--seeds", type=IntList(), default=str(DEFAULT_SEED), show_default=True, help="Several: one run each.")
-@click.option("--precision", type=click.Choice(("fp32", "bf16")), default="fp32", show_default=True)
-@click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="auto: a GPU where there is one.")
+@option("--precision", type=click.Choice(("fp32", "bf16")), default="fp32", show_default=True)
+@option("--device")
 @click.option("--threads", type=click.IntRange(1, os.cpu_count()), help="Of the CPU (default: all).")
 @click.option("--any-threads", is_flag=True, help="Resume with another number of threads: other bits.")
 @click.option(
     "--save-every", "save_every_seconds", type=float, default=300, show_default=True, help="Seconds a kill may cost."
 )
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
-@click.option("--allow-missing", is_flag=True, help="Leave out what lacks a label or features.")
+@option("--allow-missing", help="Leave out what lacks a label or features.")
 @selection_options
 @quiet_option
 @click.pass_context
@@ -102,11 +101,13 @@ def train(ctx: click.Context, **values) -> int:
     """
     import torch
 
+    from ..train.run_folder import TrainRun
+
     if len(set(values["seeds"])) < len(values["seeds"]) or min(values["seeds"]) < 0:
         raise click.UsageError("--seeds must be whole numbers from 0, each once")
     recorded = None
     if values["resume"]:
-        recorded = _recorded(values["resume"])
+        recorded = TrainRun(values["resume"]).config()
         values = _with_recorded(ctx, values, recorded)
     if values["labels"] is None:
         raise click.UsageError("give LABELS, the file that says which video shows what")
@@ -223,12 +224,6 @@ def _options(values: dict) -> TrainOptions:
     names = TrainOptions.__dataclass_fields__.keys() & values.keys()
     chosen = {name: values[name] for name in names} | {"split": split, "selection": selection, "test": test}
     return TrainOptions(**chosen)
-
-
-def _recorded(path: Path) -> dict:
-    from ..train.run_folder import TrainRun
-
-    return TrainRun(path).config()
 
 
 def _with_recorded(ctx: click.Context, values: dict, recorded: dict) -> dict:

@@ -17,7 +17,7 @@ from vad_pipeline.extract.verify.verdict import story, verdict_line
 
 from ..archive.selection import SelectionConfig, Source, find_sources
 from ..progress import counting
-from .options import DECODERS, PRECISIONS, quiet_option, recipe_options
+from .options import PRECISIONS, option, quiet_option, recipe_options
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.verify.identify import Identification
@@ -28,14 +28,14 @@ Pair = tuple[Source, Path, int | None]  # video, features, the crop their name s
 
 @click.command("verify-features")
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO... RELEASED.npy|LIST.csv")
-@click.option("--root", metavar="DIR", help="Where LIST's files are (default: its folder).")
+@option("--root", metavar="DIR", help="Where LIST's files are (default: its folder).")
 @recipe_options
-@click.option("--model", metavar="NAME", help="open_clip model.")
-@click.option("--pretrained", default="openai", show_default=True, help="open_clip tag, weights file, or random:SEED.")
-@click.option("--decoder", type=click.Choice(DECODERS), default="auto", help="auto: PyAV.")
-@click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="auto: a GPU where there is one.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="Tried besides fp32; auto: extract's.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
+@option("--model", help="open_clip model.")
+@option("--pretrained", default="openai", show_default=True, help="open_clip tag, weights file, or random:SEED.")
+@option("--decoder", help="auto: PyAV.")
+@option("--device")
+@option("--precision", type=click.Choice(PRECISIONS), default="auto", help="Tried besides fp32; auto: extract's.")
+@option("--json", help="One JSON object a file.")
 @quiet_option
 def verify_features(videos: tuple[str, ...], root: str | None, as_json: bool, quiet: bool, **values) -> int:
     """Compare videos with features that somebody released: RELEASED.npy of one video, or a LIST.csv of many as they
