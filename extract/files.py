@@ -131,3 +131,16 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A video to work on."""
+
+    video_id: str
+    path: str
+
+
+def absolute(path: str | os.PathLike) -> str:
+    """How a path stands in outcomes: absolute, links kept."""
+    return os.path.abspath(path)

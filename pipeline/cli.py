@@ -90,7 +90,7 @@ def main() -> None:
 
 def _run(debug: bool) -> int:
     try:
-        return cli(standalone_mode=False) or 0
+        return cli(standalone_mode=False, prog_name="vad-pipeline") or 0
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -280,18 +280,11 @@ def workplace(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def told(text: str, workplace: Path) -> str:
-    """What a command said, wherever and however this Python was started."""
-    for name in ("python -m pytest.vad-pipeline", "python -m pytest"):
-        text = text.replace(name, "vad-pipeline")
-    return text.replace(str(workplace), "HERE")
-
-
 def test_usage_errors(workplace, run_cli):
     found = {}
     for line in USAGE.strip().splitlines():
         code, out, err = run_cli(*line.split())
-        found[line] = [code, *(told(text, workplace) for text in (out, err))]
+        found[line] = [code, *(text.replace(str(workplace), "HERE") for text in (out, err))]
         assert code == 2, (line, code, out, err)
     assert found == held("usage", found)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import ConfigError, readable
 from vad_pipeline.extract.extractor import ExtractConfig
+from vad_pipeline.extract.files import absolute
 from vad_pipeline.extract.recipe import CROPS, DEFAULT_STILL_BOUND, NAMED_RECIPES, Recipe
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
@@ -20,7 +21,7 @@ from ..results.head import RunHead
 from ..workers.base import ExecutorConfig, Work
 from .detect_video import Detected, DetectTask, DetectWork
 from .loop import Recorder, Report, RunSummary, process_archive
-from .outcomes import OutcomeLog, VideoOutcome, absolute
+from .outcomes import OutcomeLog, VideoOutcome
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint

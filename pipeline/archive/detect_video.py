@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vad_pipeline.extract.errors import ConfigError, DamagedShard, GoneFromStore, VideoError
+from vad_pipeline.extract.stopwatch import Stopwatch
 from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.store.stored import StoredVideo, read_entry, stored_video
 from vad_pipeline.model.curve import AnomalyCurve, curve_from_scores
@@ -18,7 +19,7 @@ from vad_pipeline.model.curve import AnomalyCurve, curve_from_scores
 from ..results.curve_table import remove_csv, write_csv
 from ..results.folder import write_curve
 from ..workers.base import Work
-from .outcomes import Stopwatch, VideoOutcome
+from .outcomes import VideoOutcome
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint

@@ -11,9 +11,8 @@ from vad_pipeline.extract.decode.probe import probe_length
 from vad_pipeline.extract.embed.sampling import n_snippets
 from vad_pipeline.extract.errors import VideoError
 from vad_pipeline.extract.extractor import Extractor
+from vad_pipeline.extract.files import Source
 from vad_pipeline.extract.recipe import Recipe
-
-from .selection import Source
 
 PROBED_AT_MOST = 200  # headers read; a larger archive is extrapolated from that many
 DECODE_SAMPLE_FRAMES = 300

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from vad_pipeline.extract.errors import VideoError, VideoOpenError
+from vad_pipeline.extract.errors import VideoError
+from vad_pipeline.extract.extract_video import ExtractTask, is_held, stat_source, task_for
 from vad_pipeline.extract.extractor import Extractor
-from vad_pipeline.extract.files import SourceFile
-from vad_pipeline.extract.store.embedding_store import IMPORTED_SIZE, EmbeddingStore
+from vad_pipeline.extract.files import Source, absolute
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.store.upkeep import merge
 
 from ..workers.base import ExecutorConfig, Work
-from .extract_video import Extracted, ExtractTask, ExtractWork, extract_video, stat_source
+from .extract_work import ExtractWork, WorkedOn, work_on
 from .limits import FailureLimit
 from .loop import Recorder, Report, RunSummary, process_archive
-from .outcomes import REMEMBERED, OutcomeLog, RememberedFailure, VideoOutcome, absolute, remembered_failures
-from .selection import Selection, Source
+from .outcomes import REMEMBERED, OutcomeLog, RememberedFailure, VideoOutcome, remembered_failures
+from .selection import Selection
 
 LOOKED_UP_AT_ONCE = 500
 Candidate = tuple[Source, Entry | None]
@@ -52,32 +53,14 @@ class _Plan:
         Raises:
             VideoError: it failed before and has not changed, cannot be read, or its id holds imported features.
         """
-        (source, entry), force = candidate, self.extractor.config.force
+        source, entry = candidate
         file = stat_source(source)
-        if entry and not force and self._is_held(entry, file):
+        if entry and is_held(entry, file, self.extractor):
             return entry
         failure = self.failures.get(absolute(source.path))
         if failure and failure.holds(file):
             raise VideoError(source.path, failure.code, f"{failure.reason} {REMEMBERED}")
-        if entry and entry.size == IMPORTED_SIZE and not force:
-            reason = (
-                f"its id holds features imported from {entry.source}; --force replaces them, or give another --store"
-            )
-            raise VideoOpenError(source.path, "id_clash", reason)
-        entry = self.store.entry(source.video_id, self.recipe_id)  # another run may have made it meanwhile
-        if entry and not force and self._is_held(entry, file):
-            return entry
-        own = entry if entry and entry.size == file.size else None
-        same_size = () if force else self.store.of_size(file.size, self.recipe_id)
-        twins = tuple(e for e in same_size if self._has_crops(e) and e.video != source.video_id)
-        later_than = entry.written_ns if entry else 0
-        return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins, later_than)
-
-    def _is_held(self, entry: Entry, file: SourceFile) -> bool:
-        return self._has_crops(entry) and (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)
-
-    def _has_crops(self, entry: Entry) -> bool:
-        return set(self.extractor.crops) <= set(entry.crop_numbers)
+        return task_for(source, file, self.extractor, self.store)  # another run may have made it meanwhile
 
 
 def extract_archive(
@@ -109,12 +92,9 @@ def extract_archive(
             decided = plan.decide(candidate)
             return _cached(candidate[0], decided) if isinstance(decided, Entry) else decided
 
-        def settle(extracted: Extracted) -> VideoOutcome:
-            if extracted.entry:
-                store.take_in(extracted.entry)
-            if extracted.touched:
-                store.touch(*extracted.touched)
-            return extracted.outcome
+        def settle(worked_on: WorkedOn) -> VideoOutcome:
+            worked_on.extracted.taken_into(store)
+            return worked_on.outcome
 
         process_archive(
             plan.looked_up(selection.sources),
@@ -133,7 +113,7 @@ def extract_archive(
 def _work(extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig) -> Work:
     """For workers elsewhere the recipe to make an extractor, here the one that is loaded."""
     if executor.in_process:
-        return Work(lambda: None, lambda task: extract_video(task, extractor, store.shards))
+        return Work(lambda: None, lambda task: work_on(task, extractor, store.shards))
     work = ExtractWork(extractor.config.anywhere(), extractor.recipe.recipe_id, store.shards.absolute())
     return Work(work.begin, work.do)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import socket
 import time
 import uuid
@@ -170,20 +169,3 @@ def remembered_failures(folder: Path, recipe_id: str) -> dict[str, RememberedFai
             reason = line["error"].removesuffix(REMEMBERED).rstrip()
             failures[line["path"]] = RememberedFailure(line["code"], reason, line["size"], line["mtime_ns"])
     return failures
-
-
-class Stopwatch:
-    """`with Stopwatch() as watch: ...; watch.seconds`."""
-
-    def __enter__(self) -> Stopwatch:
-        self._started = time.perf_counter()
-        self.seconds = 0.0
-        return self
-
-    def __exit__(self, *exc_info) -> None:
-        self.seconds = round(time.perf_counter() - self._started, 3)
-
-
-def absolute(path: str | os.PathLike) -> str:
-    """How a path stands in outcomes: absolute, links kept."""
-    return os.path.abspath(path)

@@ -14,20 +14,13 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError, readable
+from vad_pipeline.extract.files import Source
 from vad_pipeline.extract.lists import read_list_text
 from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, strip_suffix
 
 from .labels import of_split, read_label_rows
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A video to work on."""
-
-    video_id: str
-    path: str
 
 
 @dataclass(frozen=True, slots=True)

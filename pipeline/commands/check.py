@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from vad_pipeline.extract.errors import VadError, VideoError
+from vad_pipeline.extract.files import Source, absolute
 
 from ..archive.loop import as_video_error
-from ..archive.outcomes import absolute
-from ..archive.selection import Source, find_sources
+from ..archive.selection import find_sources
 from ..progress import counting, in_words
 from ..workers.base import Work
 from ..workers.dispatch import run

@@ -8,9 +8,7 @@ import click
 
 from vad_pipeline.extract.errors import ConfigError
 
-from .options import (
-    Place,
-)
+from .options import Place
 
 
 @click.command()

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import (
-    option,
-    quiet_option,
-)
+from .options import option, quiet_option
 
 
 @click.command()

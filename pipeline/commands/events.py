@@ -7,14 +7,7 @@ from pathlib import Path
 import click
 
 from ..archive.detect_job import DetectConfig
-from .options import (
-    Place,
-    clock_of,
-    clock_options,
-    merge_gap_option,
-    option,
-    threshold_help,
-)
+from .options import Place, clock_of, clock_options, merge_gap_option, option, threshold_help
 
 
 @click.command()

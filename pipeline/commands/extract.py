@@ -10,9 +10,10 @@ import click
 
 from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
+from vad_pipeline.extract.files import Source
 
 from ..archive.loop import RunSummary
-from ..archive.selection import Selection, SelectionConfig, Source, find_sources
+from ..archive.selection import Selection, SelectionConfig, find_sources
 from ..progress import report_missing, warn_of
 from .options import (
     archive_options,

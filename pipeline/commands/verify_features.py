@@ -11,11 +11,12 @@ import click
 
 from vad_pipeline.extract.errors import ConfigError, RunStopped, VadError, readable
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
+from vad_pipeline.extract.files import Source
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.store.exchange import find_file, read_list, split_name
 from vad_pipeline.extract.verify.verdict import story, verdict_line
 
-from ..archive.selection import SelectionConfig, Source, find_sources
+from ..archive.selection import SelectionConfig, find_sources
 from ..progress import counting
 from .options import PRECISIONS, option, quiet_option, recipe_options
 

@@ -15,12 +15,12 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.files import write_bytes
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
+from vad_pipeline.extract.stopwatch import Stopwatch
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 from ..archive.detect_job import DetectConfig, choose_entries, detect_archive, run_head
 from ..archive.extract_job import extract_archive
 from ..archive.loop import RunSummary
-from ..archive.outcomes import Stopwatch
 from ..archive.run_progress import Progress
 from ..archive.selection import SelectionConfig, find_sources, select_held
 from ..results.figures import (

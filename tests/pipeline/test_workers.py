@@ -330,7 +330,7 @@ def test_options_that_contradict_each_other(options, words):
 
 
 def test_other_weights_on_a_worker_are_refused(tmp_path, toy_model):
-    from vad_pipeline.pipeline.archive.extract_video import ExtractWork
+    from vad_pipeline.pipeline.archive.extract_work import ExtractWork
 
     config = ExtractConfig(like="quick", model=toy_model, pretrained="random:0", device="cpu")
     with pytest.raises(ConfigError, match="give all hosts the same file"):

@@ -1,34 +1,34 @@
-"""One video of `extract`, wherever a worker does it: held? copied? else decoded, embedded and written to a shard.
+"""The room's verb, a video file -> its features in a store: held already? copied? else decoded, embedded and written.
 
-A worker gets a path and what the catalogue knows of it, writes its own shard, and sends back an outcome and the entry
-for the catalogue, which is the coordinator's alone.
+`extract_video` does all of it. Over an archive its parts are done in different places: `task_for` where the catalogue
+is, `extract_task` wherever a worker is, `Extracted.taken_into` where the catalogue is again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vad_pipeline.extract.errors import ConfigError, DamagedShard, GoneFromStore, NvdecFailed, VideoOpenError
-from vad_pipeline.extract.extractor import ExtractConfig, Extractor
-from vad_pipeline.extract.files import SourceFile, content_of
-from vad_pipeline.extract.records import VideoEmbeddings
-from vad_pipeline.extract.store.entry import Entry
-from vad_pipeline.extract.store.stored import intact_datasets, read_entry, write_copy, write_video
-
-from .outcomes import Stopwatch, VideoOutcome, absolute
-from .selection import Source
+from .errors import DamagedShard, GoneFromStore, NvdecFailed, VideoOpenError, readable
+from .extractor import Extractor
+from .files import Source, SourceFile, absolute, content_of
+from .names import strip_suffix
+from .records import VideoEmbeddings
+from .stopwatch import Stopwatch
+from .store.embedding_store import IMPORTED_SIZE, EmbeddingStore
+from .store.entry import Entry
+from .store.stored import intact_datasets, read_entry, write_copy, write_video
 
 if TYPE_CHECKING:
-    from vad_pipeline.extract.decode.reader import Reader
+    from .decode.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,88 +47,121 @@ class ExtractTask:
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What a worker sends back."""
+    """What became of a task."""
 
-    outcome: VideoOutcome
+    n_frames: int
     entry: Entry | None = None
-    """Written, to be indexed."""
+    """Written, to be indexed; None: nothing had to be done."""
     touched: tuple[Entry, int] | None = None
-    """Found unchanged but for its time, which is now this (ns)."""
+    """Held, and found unchanged but for its time, which is now this (ns)."""
+    warnings: tuple[str, ...] = ()
+    route: str | None = None
+    """Decoder and device."""
+    still_share: float | None = None
+    """Of its sampled frames, those that were not embedded; None without a still bound."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time by stage."""
+
+    def taken_into(self, store: EmbeddingStore) -> Entry:
+        """Index what was written, or found unchanged; the entry that the store holds now."""
+        if self.entry:
+            store.take_in(self.entry)
+            return self.entry
+        store.touch(*self.touched)
+        return self.touched[0]
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractWork:
-    """The work of one run, to be sent to workers."""
+def extract_video(
+    path: str | os.PathLike, extractor: Extractor, store: EmbeddingStore, *, video_id: str | None = None
+) -> Entry:
+    """Extract one video into a store, unless the store holds its features already.
 
-    config: ExtractConfig
-    recipe_id: str
-    shards: Path
-    """Where shards are written: the same folder for every worker."""
+    Args:
+        path: the video file.
+        extractor: how; it may be used for many videos.
+        store: open.
+        video_id: what it is called; None: the file's name without its suffix.
 
-    def begin(self) -> Extractor:
-        """Make this process ready; the same extractor however often it is asked for.
+    Returns:
+        What the store holds of it: `store.get(entry)` reads it.
 
-        Raises:
-            ConfigError: an option is wrong here, or the weights are not those of the coordinator.
-        """
-        extractor = _extractor(self.config, self.recipe_id, self.shards.parent)
-        if extractor.recipe.recipe_id != self.recipe_id:
-            raise ConfigError(
-                f"--pretrained {self.config.pretrained}: on {socket.gethostname()} these are other weights or another "
-                f"model (recipe {extractor.recipe.recipe_id} instead of {self.recipe_id}); give all hosts the same file"
-            )
-        return extractor
-
-    def do(self, task: ExtractTask) -> Extracted:
-        """See `extract_video`."""
-        return extract_video(task, self.begin(), self.shards)
+    Raises:
+        VideoError: it cannot be used.
+        StoreError: the store cannot be read or written.
+    """
+    source = Source(video_id or strip_suffix(readable(PurePath(path).name)), absolute(path))
+    decided = task_for(source, stat_source(source), extractor, store)
+    if isinstance(decided, Entry):
+        return decided
+    return extract_task(decided, extractor, store.shards).taken_into(store)
 
 
-@lru_cache(maxsize=1)
-def _extractor(config: ExtractConfig, recipe_id: str, store: Path) -> Extractor:
-    """Kept by recipe too: a worker that lives long may find other weights in the same place."""
-    extractor = Extractor(config, store=store)
-    _ = extractor.encoder  # what cannot be loaded is told before any video's time runs
-    return extractor
+def is_held(entry: Entry, file: SourceFile, extractor: Extractor) -> bool:
+    """Whether features make work needless by the file's size and time alone, and none is asked for anew."""
+    unchanged = (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)
+    return unchanged and _has_crops(entry, extractor) and not extractor.config.force
 
 
-def extract_video(task: ExtractTask, extractor: Extractor, shards: Path) -> Extracted:
+def task_for(source: Source, file: SourceFile, extractor: Extractor, store: EmbeddingStore) -> Entry | ExtractTask:
+    """The entry that makes work needless, or the work.
+
+    Raises:
+        VideoOpenError: its id holds imported features.
+    """
+    recipe_id, force = extractor.recipe.recipe_id, extractor.config.force
+    entry = store.entry(source.video_id, recipe_id)
+    if entry and is_held(entry, file, extractor):
+        return entry
+    if entry and entry.size == IMPORTED_SIZE and not force:
+        reason = f"its id holds features imported from {entry.source}; --force replaces them, or give another --store"
+        raise VideoOpenError(source.path, "id_clash", reason)
+    own = entry if entry and entry.size == file.size else None
+    same_size = () if force else store.of_size(file.size, recipe_id)
+    twins = tuple(each for each in same_size if _has_crops(each, extractor) and each.video != source.video_id)
+    later_than = entry.written_ns if entry else 0
+    return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins, later_than)
+
+
+def _has_crops(entry: Entry, extractor: Extractor) -> bool:
+    return set(extractor.crops) <= set(entry.crop_numbers)
+
+
+def extract_task(task: ExtractTask, extractor: Extractor, shards: Path) -> Extracted:
     """One video, on one screen.
 
     Raises:
         VideoError: it cannot be used.
         StoreError: the store cannot be written.
     """
-    source, file = task.source, task.file
-    outcome = VideoOutcome(source.video_id, absolute(source.path), recipe_id=extractor.recipe.recipe_id)
-    outcome.host = socket.gethostname()
     own = task.own if task.own and _same_content(task.own, task) else None
-    if own and set(extractor.crops) <= set(own.crop_numbers) and not extractor.config.force:
-        outcome.status, outcome.n_frames = "cached", own.n_frames
-        return Extracted(outcome, touched=(own, file.mtime_ns))
+    if own and _has_crops(own, extractor) and not extractor.config.force:
+        return Extracted(own.n_frames, touched=(own, task.file.mtime_ns))
     for twin in () if own else task.twins:
         copied = _copied(twin, task, shards)
         if copied:
-            outcome.n_frames = twin.n_frames
-            outcome.warnings.append(f"same content as {twin.video}: its features were copied")
-            return Extracted(outcome, copied)
+            told = f"same content as {twin.video}: its features were copied"
+            return Extracted(twin.n_frames, copied, warnings=(told,))
     video, content = _embed(task, extractor, shards, own)
-    if stat_source(source) != file:
-        raise VideoOpenError(source.path, "unreadable", "changed while it was read; run again when it is complete")
+    if stat_source(task.source) != task.file:
+        raise VideoOpenError(task.source.path, "unreadable", "changed while it was read; run again when it is complete")
     with Stopwatch() as writing:
         entry = write_video(
             shards,
             video,
-            source=file,
+            source=task.file,
             content=content,
             precision=extractor.encoder.precision,
             runtime=extractor.encoder.runtime,
             later_than=task.later_than,
         )
-    outcome.n_frames, outcome.route, outcome.still_share = video.n_frames, video.info.route, video.still_share
-    outcome.warnings += video.info.warnings
-    outcome.seconds = {**video.stage_seconds, "write": writing.seconds}
-    return Extracted(outcome, entry)
+    return Extracted(
+        video.n_frames,
+        entry,
+        warnings=video.info.warnings,
+        route=video.info.route,
+        still_share=video.still_share,
+        seconds={**video.stage_seconds, "write": writing.seconds},
+    )
 
 
 def stat_source(source: Source) -> SourceFile:
@@ -177,8 +210,8 @@ def _embed(task: ExtractTask, extractor: Extractor, shards: Path, own: Entry | N
     Crops held are taken over where they were made in the same way, else made again: none is lost. What a GPU gives up
     half-way is begun again in software, so that no frame is counted by two decoders.
     """
-    from vad_pipeline.extract.decode.decoders import open_in_software
-    from vad_pipeline.extract.embed.embed_video import embed_video
+    from .decode.decoders import open_in_software
+    from .embed.embed_video import embed_video
 
     crops = sorted({*extractor.crops, *(own.crop_numbers if own else ())})
     held = _held_crops(own, extractor, shards)
