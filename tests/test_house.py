@@ -1,9 +1,16 @@
-"""The house's rules, as tests: imports run leftwards, public things are documented, README names every command."""
+"""The house's rules, as tests: imports run leftwards, closets included, public things are documented and used, every
+flag is declared once, a wheel holds all of it."""
 
 import ast
+import configparser
+import graphlib
+import importlib
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -12,31 +19,90 @@ import pytest
 from vad_pipeline.pipeline import cli
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("extract", "model", "eval", "pipeline")
-MAX_LINES = 350
+ROOMS = {  # each from left to right: a file or closet imports only from what stands before it
+    "extract": "errors recipe records names lists files stopwatch decode embed store extractor extraction verify",
+    "model": "windows layers categories category_file text tensorfile heads published trainable losses optimiser "
+    "checkpoint initial scoring curve text_search zero_shot training",
+    "eval": "annotations truth bootstrap detection metrics thresholds notes evaluation tables figure",
+    "pipeline": "stopping progress results media workers archive train clips review demo commands cli",
+}
+PLACES = {room: names.split() for room, names in ROOMS.items()}
+MAX_LINES, MAX_FILES, MAX_COMMAND_LINES = 350, 20, 40
 HELP_LINES = 50  # what a screen holds
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES
+}  # `extract.store.entry` -> its file
 
 
-def imported_modules(path: Path) -> list[str]:
-    """Absolute names of all that a file imports, late imports included."""
-    names = []
+def imports_of(module: str) -> set[str]:
+    """Modules of ours that a file imports: late imports and those for type checkers included."""
+    path, found = MODULES[module], set()
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names.append(node.module or "")
-    return names
+            found |= {alias.name.removeprefix("vad_pipeline.") for alias in node.names if "vad_pipeline" in alias.name}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = package.split(".")[: len(package.split(".")) - node.level + 1]
+                origin = ".".join([*base, *([node.module] if node.module else [])])
+            elif (node.module or "").startswith("vad_pipeline."):
+                origin = node.module.removeprefix("vad_pipeline.")
+            else:
+                continue
+            found |= {name if (name := f"{origin}.{alias.name}") in MODULES else origin for alias in node.names}
+    return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_only_leftwards(path):
-    room = path.relative_to(ROOT).parts[0]
-    for module in imported_modules(path):
-        if module.startswith("vad_pipeline."):
-            other = module.split(".")[1]
-            assert ROOMS.index(other) < ROOMS.index(room), f"{path.name} imports {module}: within a room use `from .`"
-        assert module.split(".")[0] not in ROOMS, f"{path.name} imports {module} without vad_pipeline"
+IMPORTS = {module: imports_of(module) for module in MODULES}
+
+
+def place(module: str) -> tuple[int, int]:
+    """Where a module stands: its room, and in it its file or closet. What a room's sign needs stands before all."""
+    room, _, rest = module.partition(".")
+    before = {"front_door": -2, "": -1}
+    return list(ROOMS).index(room), before[rest] if rest in before else PLACES[room].index(rest.split(".")[0])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_only_leftwards(module):
+    for other in IMPORTS[module]:
+        assert other in MODULES, f"{module} imports {other}, which is not there"
+        same_closet = module.split(".")[:2] == other.split(".")[:2]
+        assert place(other) < place(module) or (same_closet and other != module), f"{module} imports {other}"
+
+
+def test_no_circle_anywhere():
+    order = graphlib.TopologicalSorter(IMPORTS)
+    order.prepare()  # raises CycleError, which names it
+
+
+def test_across_rooms_by_full_name_within_a_room_relative():
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                head, *rest = node.module.split(".")
+                assert head not in ROOMS, f"{module}: {node.module} without vad_pipeline"
+                own = module.split(".")[0]
+                assert head != "vad_pipeline" or rest[0] != own or path.name == "__init__.py", f"{module}: {rest}"
+
+
+def test_every_file_is_packed():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    packages = config["options"]["packages"].split()
+    assert sorted(packages) == sorted(
+        f"vad_pipeline.{module}" for module, path in MODULES.items() if path.name == "__init__.py"
+    )
+    assert {path.parent for path in FILES} == {path.parent for path in FILES if path.name == "__init__.py"}
+
+
+def test_names_are_told_apart_and_folders_stay_small():
+    files = [path for path in FILES if path.name != "__init__.py"]
+    names = Counter(path.name for path in files if path.parent.name != "commands")
+    assert [name for name, count in names.items() if count > 1] == []
+    folders = Counter(path.parent for path in files)
+    assert {str(folder) for folder, count in folders.items() if count > MAX_FILES} == set()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -45,8 +111,6 @@ def test_public_things_have_docstrings_and_files_stay_small(path):
     assert text.count("\n") <= MAX_LINES
     tree = ast.parse(text)
     assert ast.get_docstring(tree), f"{path}: no module docstring"
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    nested = [inner for outer in functions for inner in ast.walk(outer) if inner is not outer]
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     nested = [inner for outer in functions for inner in ast.walk(outer) if inner is not outer]
     for node in ast.walk(tree):
@@ -60,10 +124,101 @@ def test_scripts_and_styles_stay_small_too():
     assert own and all(path.read_text().count("\n") <= MAX_LINES for path in own)
 
 
-def test_rooms_open_with_a_sign_only():
-    for room in ROOMS:
-        tree = ast.parse((ROOT / room / "__init__.py").read_text())
-        assert len(tree.body) == 1 and ast.get_docstring(tree), f"{room}/__init__.py holds more than its docstring"
+def offered_by(room: str) -> list[str]:
+    return dir(importlib.import_module(f"vad_pipeline.{room}"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_opens_with_a_sign_and_a_front_door(room):
+    tree = ast.parse((ROOT / room / "__init__.py").read_text())
+    assert len(tree.body) == 3 and ast.get_docstring(tree), f"{room}/__init__.py holds more than its sign and its door"
+    package, reference = importlib.import_module(f"vad_pipeline.{room}"), (ROOT / "docs" / "reference.md").read_text()
+    for name in offered_by(room):
+        assert getattr(package, name).__doc__ or isinstance(getattr(package, name), dict)
+        assert f"`{name}`" in reference, f"docs/reference.md does not name {name} of {room}"
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = package.nothing
+
+
+def test_a_front_door_loads_nothing_heavy():
+    doors = "\n".join(f"import vad_pipeline.{room}" for room in ROOMS)
+    light = "from vad_pipeline.extract import EmbeddingStore; from vad_pipeline.pipeline import Results"
+    code = (
+        f"{doors}\n{light}\nimport sys; print(*[name for name in ('torch', 'av', 'open_clip') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def identifiers(text: str) -> Counter:
+    """How often each name is read or imported, comments and docstrings left out."""
+    found = Counter()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            found[node.id] += 1
+        elif isinstance(node, ast.Attribute):
+            found[node.attr] += 1
+        elif isinstance(node, ast.ImportFrom):
+            found.update(alias.name for alias in node.names)
+    return found
+
+
+def public_names(tree: ast.Module) -> list[str]:
+    """Functions, classes, constants and methods that are public by their names."""
+    names = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.append(node.name)
+        if isinstance(node, ast.ClassDef):
+            names += [inner.name for inner in node.body if isinstance(inner, ast.FunctionDef)]
+        if isinstance(node, ast.Assign):
+            names += [n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+    return [name for name in names if not name.startswith("_")]
+
+
+FOR_OTHERS = {  # called by what is not ours: click, torch, pickle, Python's own protocols
+    "forward", "format_commands", "get_command", "list_commands", "convert", "main", "name", "logger",
+}  # fmt: skip
+
+
+def test_public_names_are_used():
+    """By more than their own definition and the tests: what nobody needs is deleted."""
+    others = [path for folder in ("docs", "tests/bench") for path in sorted((ROOT / folder).rglob("*.py"))]
+    used = sum((identifiers(path.read_text()) for path in (*FILES, *others)), Counter())
+    doors = {name for room in ROOMS for name in offered_by(room)}
+    commands = {command.callback.__name__ for _, command in all_commands()}
+    unused = [
+        f"{module}.{name}"
+        for module, path in MODULES.items()
+        for name in public_names(ast.parse(path.read_text()))
+        if not used[name] and name not in doors | commands | FOR_OTHERS
+    ]
+    assert unused == []
+
+
+def flags_declared() -> list[str]:
+    """The flags of every `click.option` call in pipeline/, and the keys of FLAGS, by which others are declared."""
+    found = []
+    for path in sorted((ROOT / "pipeline").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "click.option":
+                found += [a.value for a in node.args if isinstance(a, ast.Constant) and a.value.startswith("--")]
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FLAGS":
+                found += [key.value for key in node.value.keys]
+    return found
+
+
+def test_every_flag_is_declared_once():
+    flags = flags_declared()
+    assert len(flags) > 50 and [flag for flag, count in Counter(flags).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pipeline" / "commands").glob("*.py")), ids=lambda path: path.stem)
+def test_a_command_is_short(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and any("command(" in ast.unparse(d) for d in node.decorator_list):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            assert body[-1].end_lineno - body[0].lineno < MAX_COMMAND_LINES, node.name
 
 
 def all_commands(group: click.Group = cli.cli, prefix: str = "vad-pipeline") -> list[tuple[str, click.Command]]:
@@ -96,6 +251,52 @@ def test_readme_names_no_command_that_is_not_there():
     names = {name for name, _ in all_commands()}
     for line in re.findall(r"vad-pipeline ((?:store )?[a-z][a-z-]*)", readme):
         assert f"vad-pipeline {line}" in names, line
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory) -> Path:
+    """Python of an environment outside the tree that holds our dependencies and a wheel built from the tree."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    quiet = {"capture_output": True, "text": True, "check": True}
+    tree = folder / "tree"
+    for name in ROOMS:
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    build = [*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), str(tree)]
+    subprocess.run(build, **quiet)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], **quiet)
+    python = folder / "env" / "bin" / "python"
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([*pip, "--python", str(python), "install", "-q", "--no-deps", str(wheel)], **quiet)
+    (site,) = (folder / "env").glob("lib/python*/site-packages")
+    # a path in a .pth file is searched for modules, its own .pth files, the editable tree's among them, are not read
+    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return python
+
+
+def test_a_wheel_elsewhere_shows_every_help(elsewhere, tmp_path):
+    names = [name.split()[1:] for name, _ in all_commands()]
+    code = (
+        "import sys, vad_pipeline.pipeline.cli as cli\n"
+        f"assert cli.__file__.startswith({str(elsewhere.parent.parent)!r}), cli.__file__\n"
+        f"for words in {names!r}:\n"
+        "    sys.argv = ['vad-pipeline', *words, '--help']\n"
+        "    try: cli.main()\n"
+        "    except SystemExit as stop: assert not stop.code, words\n"
+    )
+    done = subprocess.run([elsewhere, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage: vad-pipeline") == len(names)
+
+
+@pytest.mark.long
+def test_a_wheel_elsewhere_runs_the_demo(elsewhere, tmp_path):
+    command = [elsewhere.parent / "vad-pipeline", "demo", "--out", tmp_path / "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "7 held-out videos" in done.stdout and (tmp_path / "demo" / "results" / "report" / "index.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vad_pipeline.extract.errors import VideoError
-from vad_pipeline.extract.extract_video import ExtractTask, is_held, stat_source, task_for
+from vad_pipeline.extract.extraction import ExtractTask, is_held, stat_source, task_for
 from vad_pipeline.extract.extractor import Extractor
 from vad_pipeline.extract.files import Source, absolute
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.extract_video import Extracted, ExtractTask, extract_task
+from vad_pipeline.extract.extraction import Extracted, ExtractTask, extract_task
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 
 from .outcomes import VideoOutcome

@@ -209,7 +209,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from vad_pipeline.extract.errors import StoreError
-from vad_pipeline.pipeline.proxy import write_proxy
+from vad_pipeline.pipeline.media.proxy import write_proxy
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 source, target = map(Path, sys.argv[1:])
