@@ -1,5 +1,6 @@
 """Losses, gradients and a training trace against the published code's, from a published checkpoint."""
 
+import os
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -24,13 +25,14 @@ SHORT = {"ucf-crime": "ucf", "xd-violence": "xd"}
 LOSS_REACH, GRADIENT_REACH = 1e-5, 1e-3  # relative, as stated with the figures
 EARLY_REACH, LATE_REACH = 2e-5, 1e-2  # of the trace: before and after rounding errors have flipped choices
 EARLY_STEPS = 4
-# The trace hangs on rounding: which of a head's weights pass the relu of the normality branch's decoder. In float64,
-# `consistency` is 3.9e-5 (UCF-Crime) and 5.3e-4 (XD-Violence) from the published float32 figure in step 3 already, and
-# float32 in another order of operations as far. So the whole reach is asked of the formulation as written, and of ours
-# that it is the same function all along that trace; ours by itself is held to what rounding leaves.
-EARLY_STEPS_OF_BRANCH = {"consistency": 2, "gather": 3}
-STEPS_OF_LATE_REACH, LAST_REACH = 9, 0.15  # the branch's two losses: 1% as far as step 8, then of the same size
+RECONSTRUCTION_REACH = 2e-4  # absolute
 FLOAT16_ROUNDING = 2.0**-11
+# Which weights pass the relu gates of the normality branch's decoder hangs on the last bit: on every processor others
+# do. So its figures are held in float64, where they are the same everywhere: what float32 here is away from that says
+# how far rounding reaches, and the published figure, which is float32 itself, may be three times as far, within a cap.
+BRANCH = ("consistency", "gather")
+TIMES_ROUNDING, BRANCH_CAP = 3, 1e-3
+LAST_REACH = 0.15  # of the branch once gates have flipped: of the same size
 
 written = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "bench" / "as_written.py")))
 
@@ -77,8 +79,13 @@ def test_losses_and_gradients(published, network):
     }
     assert max(errors.values()) <= GRADIENT_REACH, sorted(errors.items(), key=lambda item: -item[1])[:5]
 
-    rebuilt, stored = output.reconstruction[1].detach().numpy(), figures["reconstructed_0"].astype(np.float32)
-    assert (np.abs(rebuilt - stored) <= 2e-4 + FLOAT16_ROUNDING * np.abs(stored)).all()
+    with torch.inference_mode():
+        exact = network.double()(batch.features.double(), batch.lengths).reconstruction[1].numpy()
+    rebuilt, stored = output.reconstruction[1].detach().numpy(), figures["reconstructed_0"].astype(np.float64)
+    rounding = np.abs(rebuilt - exact).max()
+    reach = min(max(RECONSTRUCTION_REACH, TIMES_ROUNDING * rounding), BRANCH_CAP)
+    assert rounding <= BRANCH_CAP
+    assert (np.abs(exact - stored) <= reach + FLOAT16_ROUNDING * np.abs(stored)).all()
 
 
 @pytest.fixture
@@ -109,43 +116,26 @@ class TrainingBesideOurs(written.TrainingAsWritten):
         return plain
 
 
-def reach(name: str, step: int) -> float:
-    """How far a loss may be from the published one, relatively, as stated with the figures."""
-    return EARLY_REACH if step < EARLY_STEPS else LATE_REACH
+def trace_of(preset: str) -> dict[str, np.ndarray]:
+    with np.load(DATA / f"trace_{SHORT[preset]}.npz") as file:
+        return dict(file)
 
 
-def reach_of_ours(name: str, step: int) -> float:
-    """The same, and what rounding leaves of the normality branch's two losses."""
-    if step < EARLY_STEPS_OF_BRANCH.get(name, EARLY_STEPS):
-        return EARLY_REACH
-    return LAST_REACH if name in EARLY_STEPS_OF_BRANCH and step >= STEPS_OF_LATE_REACH else LATE_REACH
-
-
-@pytest.mark.parametrize(
-    ("kind", "reach", "n_steps"),
-    [
-        pytest.param(Training, reach_of_ours, 2, id="ours-2"),
-        pytest.param(Training, reach_of_ours, 12, id="ours-12", marks=pytest.mark.long),
-        pytest.param(TrainingBesideOurs, reach, 12, id="as-written-12", marks=pytest.mark.long),
-    ],
-)
-def test_training_trace(published, network, rules, as_published, kind, reach, n_steps):
-    with np.load(DATA / f"trace_{SHORT[published.preset]}.npz") as file:
-        trace = dict(file)
+def traced(kind: type[Training], network: TrainableDSANet, preset: str, rules, n_steps: int) -> np.ndarray:
+    """(n_steps, losses and total) by a kind of training, in the network's precision; the rates are held on the way."""
+    trace, rows = trace_of(preset), []
     n_epochs, per_epoch = int(trace["epochs"]), int(trace["steps_per_epoch"])
     schedule = Schedule(
         n_epochs, per_epoch, n_epochs * per_epoch, int(trace["total_iters"]), int(trace["warmup_iters"])
     )
-    config = replace(TRAINING_PRESETS[published.preset], learning_rate=float(trace["base_lr"]))
+    config = replace(TRAINING_PRESETS[preset], learning_rate=float(trace["base_lr"]))
     training = kind(network, config, schedule)
+    dtype = network.scoring.position_embedding.dtype
     for step in range(n_steps):
-        batch = TrainingBatch(*map(torch.from_numpy, rules.training_batch(step, len(CATEGORIES[published.preset]))))
-        losses = training.train_step(batch)
+        features, lengths, labels = map(torch.from_numpy, rules.training_batch(step, len(CATEGORIES[preset])))
+        losses = training.train_step(TrainingBatch(features.to(dtype), lengths, labels.to(dtype)))
         assert list(losses) == [*LOSSES, "total"]
-        for (name, value), expected in zip(losses.items(), trace["losses"][step], strict=True):
-            # the sum moves as far as the branch's losses move it
-            allowed = max(reach(part, step) for part in losses) if name == "total" else reach(name, step)
-            assert value == pytest.approx(expected, rel=allowed), (step, name)
+        rows.append(list(losses.values()))
         if step < 11:  # published: the normality branch's after the step, the rest's before the epoch turns
             rest, normality = trace["lr_after"][step]
             assert training.rates()[0] == pytest.approx(normality, rel=1e-9)
@@ -153,6 +143,50 @@ def test_training_trace(published, network, rules, as_published, kind, reach, n_
                 assert training.rates()[1] == pytest.approx(rest, rel=1e-9)
     assert training.at_epoch_end == (n_steps % per_epoch == 0)
     assert training.finished == (n_steps == 12)
+    return np.array(rows)
+
+
+def exact_trace(preset: str) -> np.ndarray:
+    """(12, losses and total) of ours in float64: see `test_the_exact_trace_is_what_is_stored`."""
+    return np.load(DATA / f"trace_float64_{SHORT[preset]}.npy")
+
+
+def check_trace(found: np.ndarray, preset: str) -> None:
+    """Hold a float32 trace of this processor against the published one, the normality branch by way of float64."""
+    published, exact = trace_of(preset)["losses"][: len(found)], exact_trace(preset)[: len(found)]
+    rounding = np.abs(found / exact - 1)
+    names = [*LOSSES, "total"]  # the sum moves as far as the branch's losses move it
+    for step, column in np.ndindex(found.shape):
+        name, early = names[column], step < EARLY_STEPS
+        where = (step, name, found[step, column], published[step, column], exact[step, column])
+        reach = EARLY_REACH if early else LATE_REACH
+        if name not in (*BRANCH, "total"):
+            assert found[step, column] == pytest.approx(published[step, column], rel=reach), where
+            continue
+        cap = BRANCH_CAP if early else LAST_REACH
+        so_far = rounding[: step + 1, [names.index(each) for each in BRANCH]].max()
+        assert abs(published[step, column] / exact[step, column] - 1) <= min(max(reach, TIMES_ROUNDING * so_far), cap)
+        assert rounding[step, column] <= cap, where
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_steps"),
+    [
+        pytest.param(Training, 2, id="ours-2"),
+        pytest.param(Training, 12, id="ours-12", marks=pytest.mark.long),
+        pytest.param(TrainingBesideOurs, 12, id="as-written-12", marks=pytest.mark.long),
+    ],
+)
+def test_training_trace(published, network, rules, as_published, kind, n_steps):
+    check_trace(traced(kind, network, published.preset, rules, n_steps), published.preset)
+
+
+@pytest.mark.long
+def test_the_exact_trace_is_what_is_stored(published, network, rules):
+    found = traced(Training, network.double(), published.preset, rules, 12)
+    if os.environ.get("VAD_RECORD_GOLDENS"):
+        np.save(DATA / f"trace_float64_{SHORT[published.preset]}.npy", found)
+    np.testing.assert_allclose(found, exact_trace(published.preset), rtol=1e-7)
 
 
 def test_presets_are_the_published_ones():
