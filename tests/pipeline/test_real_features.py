@@ -2,9 +2,12 @@
 
 import shutil
 
+import pytest
+
 from vad_pipeline.pipeline.results.folder import Results
 
 
+@pytest.mark.long
 def test_ten_real_videos_are_fitted(shared, text_tower, run_cli, tmp_path):
     features = shared / "features"
     shutil.copy(features / "LABELS.csv", tmp_path)
