@@ -33,7 +33,7 @@ lint: $(VENV)/installed
 dev: $(VENV)/installed
 	$(BIN)/pip install -q -e '.[test]' --config-settings editable_mode=strict
 
-# Figures of README, as Markdown tables; hours on a CPU, never part of the tests.
+# Figures of docs/measured.md, as Markdown tables; hours on a CPU, never part of the tests.
 bench: $(VENV)/installed
 	$(BIN)/python tests/bench/speed.py
 	$(BIN)/python tests/bench/startup.py

@@ -29,6 +29,7 @@ ROOMS = {  # each from left to right: a file or closet imports only from what st
 PLACES = {room: names.split() for room, names in ROOMS.items()}
 MAX_LINES, MAX_FILES, MAX_COMMAND_LINES = 350, 20, 40
 HELP_LINES = 50  # what a screen holds
+MAX_README_LINES = 150
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES
@@ -232,25 +233,38 @@ def all_commands(group: click.Group = cli.cli, prefix: str = "vad-pipeline") -> 
     return found
 
 
+DOCS = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+
+
 @pytest.mark.parametrize(("name", "command"), all_commands(), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_command_is_in_readme_and_has_help(name, command):
-    readme = (ROOT / "README.md").read_text()
-    assert name in readme, f"README does not name `{name}`"
+def test_every_command_is_in_the_reference_and_has_help(name, command):
+    assert f"`{name}" in DOCS["reference.md"], f"docs/reference.md does not name `{name}`"
     assert command.help, name
     for parameter in command.params:
         if isinstance(parameter, click.Option):
-            assert parameter.help or parameter.show_default or parameter.opts[0] in readme, (
-                f"{name} {parameter.opts[0]}"
-            )
+            told = parameter.help or parameter.show_default or any(parameter.opts[0] in text for text in DOCS.values())
+            assert told, f"{name} {parameter.opts[0]}"
     with click.Context(command, info_name=name, max_content_width=100, terminal_width=100) as context:
         assert command.get_help(context).count("\n") <= HELP_LINES, f"{name} --help does not fit a screen"
 
 
-def test_readme_names_no_command_that_is_not_there():
-    readme = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("doc", DOCS)
+def test_docs_name_no_command_option_or_file_that_is_not_there(doc):
     names = {name for name, _ in all_commands()}
-    for line in re.findall(r"vad-pipeline ((?:store )?[a-z][a-z-]*)", readme):
+    for line in re.findall(r"vad-pipeline ((?:store )?[a-z][a-z-]*)", DOCS[doc]):
         assert f"vad-pipeline {line}" in names, line
+    folder = ROOT if doc == "README.md" else ROOT / "docs"
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", DOCS[doc]):
+        assert not link or (folder / link).exists(), link
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", DOCS[Path(link).name if link else doc], re.MULTILINE)
+            assert anchor in {re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in heads}, anchor
+    for path in re.findall(r"`((?:tests|docs|extract|model|eval|pipeline)/[\w/.]*)`", DOCS[doc]):
+        assert (ROOT / path).exists(), path
+
+
+def test_readme_is_one_screen_that_sells_and_some_doors():
+    assert DOCS["README.md"].count("\n") <= MAX_README_LINES
 
 
 @pytest.fixture(scope="session")

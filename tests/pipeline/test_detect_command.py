@@ -147,17 +147,17 @@ def test_selection(archive, detect, tmp_path):
     assert "3 videos would be scored" in detect("--dry-run", out="never")[1] and not (tmp_path / "never").exists()
 
 
-def test_readmes_examples_read_them(archive, detect, tmp_path, monkeypatch, capfd):
+def test_the_docs_examples_read_them(archive, detect, tmp_path, monkeypatch, capfd):
     detect(archive)
     (tmp_path / "results").symlink_to(tmp_path / "out")
     (tmp_path / "features").symlink_to(tmp_path / "S")
     monkeypatch.chdir(tmp_path)
-    readme = (ROOT / "README.md").read_text()
-    section = readme[readme.index("## Reading a curve and a store") : readme.index("## The rooms")]
+    research = (ROOT / "docs" / "research.md").read_text()
+    section = research[research.index("## Reading a curve and a store") :]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert len(blocks) == 2
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, "research.md", "exec"), {})
         shown = capfd.readouterr().out
         assert all(shown.count(f"{video} ") == 2 for video in FRAMES), shown  # once as a curve, once as features
 
