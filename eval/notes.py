@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vad_pipeline.extract.names import some
 from vad_pipeline.model.curve import AnomalyCurve
 
 from .truth import VideoTruth, names_without_folder
-
-SHOWN_NAMES = 5
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, comma-separated."""
-    return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
 
 
 def evaluation_notes(

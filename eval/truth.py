@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vad_pipeline.extract.names import NameIndex, strip_suffix
+from vad_pipeline.extract.names import NameIndex, some, strip_suffix
 from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, AnomalyCurve
 
 from .annotations import AnnotationError, VideoAnnotation
@@ -55,7 +55,7 @@ def match_annotations(annotations: Iterable[VideoAnnotation], video_ids: Sequenc
     """
     twice = [video_id for video_id, n_times in Counter(video_ids).items() if n_times > 1]
     if twice:
-        raise AnnotationError(f"the results hold {len(twice)} videos twice (two recipes?): {', '.join(twice[:5])}")
+        raise AnnotationError(f"the results hold {len(twice)} videos twice (two recipes?): {some(twice)}")
     index = NameIndex(video_ids)
     pairs, missing, taken = [], [], {}
     for annotation in annotations:

@@ -61,11 +61,7 @@ class VideoOpenError(VideoError):
 
 
 class VideoDecodeError(VideoError):
-    """The file opens, but decoding it failed or cannot be trusted."""
-
-
-class EmptyVideoError(VideoError):
-    """The file opens, but holds no frame that decodes."""
+    """The file opens, but no frame of it decodes, decoding failed, or cannot be trusted."""
 
 
 class NvdecFailed(VideoDecodeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .errors import ConfigError
 
@@ -11,6 +11,8 @@ VIDEO_SUFFIXES = frozenset(
     ".3gp .asf .avi .divx .dv .f4v .flv .h264 .h265 .hevc .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts "
     ".mxf .ogg .ogv .rm .rmvb .ts .vob .webm .wmv .y4m".split()
 )
+
+SHOWN_NAMES = 5  # of many, in a message
 
 
 def strip_suffix(name: str) -> str:
@@ -24,6 +26,11 @@ def is_plain_id(video_id: object) -> bool:
     if not isinstance(video_id, str) or not video_id or "\0" in video_id:
         return False
     return not video_id.startswith("/") and not {"", ".", ".."} & set(video_id.split("/"))
+
+
+def some(names: Sequence[str], n: int = SHOWN_NAMES, *, between: str = ", ") -> str:
+    """The first names of many, as a message tells them: `a, b, c, ...`."""
+    return between.join(names[:n]) + (f"{between}..." if len(names) > n else "")
 
 
 class NameIndex:
@@ -46,7 +53,5 @@ class NameIndex:
         stripped = strip_suffix(name.strip())
         found = self._by_tail.get(stripped) or self._by_tail.get(name.strip()) or []
         if len(found) > 1:
-            raise ConfigError(
-                f"{name!r} matches {len(found)} videos: {', '.join(found[:5])}; name them with their folder"
-            )
+            raise ConfigError(f"{name!r} matches {len(found)} videos: {some(found)}; name them with their folder")
         return found[0] if found else None

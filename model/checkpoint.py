@@ -26,7 +26,7 @@ from .heads.dsanet import PRESETS, DSANet, DSANetConfig
 from .published import Published, read_published
 from .tensorfile import CheckpointError, check_finite, check_shapes, read_tensors, write_tensors
 
-__all__ = ["Checkpoint", "CheckpointError", "convert", "load_checkpoint", "save_checkpoint", "seeded_checkpoint"]
+__all__ = ["Checkpoint", "CheckpointError", "convert", "load_checkpoint", "seeded_checkpoint"]
 
 FORMAT_VERSION = 1
 FORMAT_KEY = "format_version"  # in our files' metadata, and in no one else's
@@ -85,6 +85,34 @@ class Checkpoint:
         own = self.clip_sha256 and replace(self.recipe, weights=self.clip_sha256)
         return recipe in (self.recipe, own)
 
+    def save(
+        self, path: str | Path, *, source_sha256: str | None = None, training: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Write our format, aside first: complete as soon as it is there.
+
+        Args:
+            path: `.safetensors` file.
+            source_sha256: of the file it was converted from, hex.
+            training: text adapters and normality branch by name, for whoever trains on from it.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        values = {
+            FORMAT_KEY: FORMAT_VERSION,
+            "preset": self.preset,
+            "categories": self.categories,
+            "crop": self.crop,
+            "threshold": self.threshold,
+            "clip_sha256": self.clip_sha256,
+            "source_sha256": source_sha256,
+        }
+        metadata = {name: json.dumps(value) for name, value in values.items()}
+        metadata |= {"config": self.config.to_json(), "recipe": self.recipe.to_json()}
+        tensors = {**self.model.state_dict(), TEXT_FEATURES: self.text_features}
+        tensors |= {f"{TRAINING_PREFIX}{name}": value for name, value in (training or {}).items()}
+        write_tensors(Path(path), {name: value.cpu().float() for name, value in tensors.items()}, metadata=metadata)
+
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a published `.pth` or our `.safetensors`.
@@ -120,65 +148,9 @@ def convert(published: str | Path, out: str | Path, *, clip_out: str | Path | No
         raise CheckpointError(f"{published}: is in our format already; detect takes it as it is")
     content = read_published(published, tensors)
     checkpoint = _from_published(published, content)
-    save_checkpoint(
-        out,
-        model=checkpoint.model,
-        text_features=checkpoint.text_features,
-        preset=checkpoint.preset,
-        recipe=checkpoint.recipe,
-        crop=checkpoint.crop,
-        threshold=checkpoint.threshold,
-        clip_sha256=checkpoint.clip_sha256,
-        source_sha256=checkpoint.sha256,
-    )
+    checkpoint.save(out, source_sha256=checkpoint.sha256)
     if clip_out:
         write_tensors(Path(clip_out), content.clip, metadata={ACTIVATION_KEY: QUICK_GELU})
-
-
-def save_checkpoint(
-    path: str | Path,
-    *,
-    model: DSANet,
-    text_features: Tensor,
-    preset: str,
-    recipe: Recipe,
-    crop: int,
-    threshold: float,
-    clip_sha256: str | None = None,
-    source_sha256: str | None = None,
-    training: Mapping[str, Tensor] | None = None,
-) -> None:
-    """Write our format, aside first: complete as soon as it is there.
-
-    Args:
-        path: `.safetensors` file.
-        model: on any device.
-        text_features: (C, 512), L2-normalised.
-        preset: which published configuration it started from.
-        recipe: of the features it was trained on.
-        crop: which crop it scores.
-        threshold: of its events, 0 to 1.
-        clip_sha256: image tower that came with the weights, as `sha256:...`.
-        source_sha256: of the file it was converted from, hex.
-        training: text adapters and normality branch by name, for whoever trains on from it.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    values = {
-        FORMAT_KEY: FORMAT_VERSION,
-        "preset": preset,
-        "categories": model.config.categories,
-        "crop": crop,
-        "threshold": threshold,
-        "clip_sha256": clip_sha256,
-        "source_sha256": source_sha256,
-    }
-    metadata = {name: json.dumps(value) for name, value in values.items()}
-    metadata |= {"config": model.config.to_json(), "recipe": recipe.to_json()}
-    tensors = {**model.state_dict(), TEXT_FEATURES: text_features}
-    tensors |= {f"{TRAINING_PREFIX}{name}": value for name, value in (training or {}).items()}
-    write_tensors(Path(path), {name: value.cpu().float() for name, value in tensors.items()}, metadata=metadata)
 
 
 def seeded_checkpoint(
@@ -205,15 +177,19 @@ def seeded_checkpoint(
         torch.manual_seed(seed)
         model = DSANet(config)
         text_features = functional.normalize(torch.randn(len(config.categories), config.width), dim=-1)
-    save_checkpoint(
-        path,
+    Checkpoint(
+        preset=preset,
+        config=config,
         model=model,
         text_features=text_features,
-        preset=preset,
+        categories=config.categories,
         recipe=recipe,
+        clip_sha256=None,
         crop=crop,
         threshold=threshold,
-    )
+        sha256="",
+        path=Path(path),
+    ).save(path)
 
 
 def _from_published(path: Path, content: Published) -> Checkpoint:

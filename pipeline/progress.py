@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 import click
 from tqdm import tqdm
 
+from vad_pipeline.extract.names import some
+
 PLAIN_EVERY_SECONDS = 10
 
 
@@ -52,14 +54,10 @@ def in_words(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
-SHOWN_NAMES = 5
-
-
 def report_missing(names: list[str]) -> int:
     """Name what lists ask for and nobody has; returns how many."""
     if names:
-        shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
-        click.echo(f"missing: {len(names)} listed names match no video: {shown}", err=True)
+        click.echo(f"missing: {len(names)} listed names match no video: {some(names)}", err=True)
     return len(names)
 
 

@@ -25,7 +25,7 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.records import VideoEmbeddings
 from vad_pipeline.extract.store.entry import COLUMNS
 from vad_pipeline.extract.store.stored import write_video
-from vad_pipeline.model.checkpoint import save_checkpoint, seeded_checkpoint
+from vad_pipeline.model.checkpoint import Checkpoint, seeded_checkpoint
 from vad_pipeline.model.curve import AnomalyCurve, find_events
 from vad_pipeline.model.heads.dsanet import PRESETS, DSANet
 from vad_pipeline.pipeline import cli
@@ -126,11 +126,13 @@ def test_checkpoint_bytes(tmp_path):
     with torch.no_grad():
         for tensor in model.state_dict().values():
             tensor.copy_(torch.from_numpy(ramp(*tensor.shape) if tensor.ndim else np.float32(1)))
-    save_checkpoint(
-        tmp_path / "c.safetensors", model=model, text_features=torch.from_numpy(ramp(7, 512)), preset="xd-violence",
-        recipe=NAMED_RECIPES["vadclip"].recipe, crop=0, threshold=0.25, training={"text.x": torch.ones(3)},
-    )  # fmt: skip
-    found = hashlib.sha256((tmp_path / "c.safetensors").read_bytes()).hexdigest()
+    path = tmp_path / "c.safetensors"
+    Checkpoint(
+        preset="xd-violence", config=model.config, model=model, text_features=torch.from_numpy(ramp(7, 512)),
+        categories=model.config.categories, recipe=NAMED_RECIPES["vadclip"].recipe, clip_sha256=None, crop=0,
+        threshold=0.25, sha256="", path=path,
+    ).save(path, training={"text.x": torch.ones(3)})  # fmt: skip
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
     assert found == held("checkpoint", found)
 
 

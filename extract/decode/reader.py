@@ -16,7 +16,7 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from ..errors import EmptyVideoError, NvdecFailed, VideoDecodeError, VideoOpenError
+from ..errors import NvdecFailed, VideoDecodeError, VideoOpenError
 from ..records import VideoInfo
 from .container import MAX_FRAME_PX, check_file, open_container, prepare_decoder, reason_of, video_stream
 from .timeline import faults, timeline
@@ -163,12 +163,12 @@ class PyavReader:
 
     def info(self) -> VideoInfo:
         """Raises:
-        EmptyVideoError: `encrypted` or `no_frames`.
+        VideoDecodeError: `encrypted` or `no_frames`.
         """
         if not self._shown or self._size_px is None:
             if self._encrypted:
-                raise EmptyVideoError(self.path, "encrypted", "its samples are encrypted; decrypt it first")
-            raise EmptyVideoError(
+                raise VideoDecodeError(self.path, "encrypted", "its samples are encrypted; decrypt it first")
+            raise VideoDecodeError(
                 self.path,
                 "no_frames",
                 f"no frame of it decodes ({self._corrupt_packets} packets corrupt or of giant frames); copy it again",

@@ -71,7 +71,7 @@ def load_weights(pretrained: str, model: str) -> Weights:
         return Weights(identity=pretrained, tensors=None, quickgelu=None)
     if Path(pretrained).is_file():
         return read_weights(pretrained)
-    if (model, pretrained) == (Recipe.model, OPENAI_TAG):  # by far the most: not worth open_clip's three seconds
+    if (model, pretrained) == (Recipe().model, OPENAI_TAG):  # by far the most: not worth open_clip's three seconds
         return Weights(identity=OPENAI_TAG, tensors=None, quickgelu=True)
     import open_clip
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError, readable
 from vad_pipeline.extract.files import Source
 from vad_pipeline.extract.lists import read_list_text
-from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, strip_suffix
+from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, some, strip_suffix
 
 from .labels import of_split, read_label_rows
 
@@ -112,7 +112,7 @@ def find_sources(
     if settle_seconds is not None and _pass_over_growing(found, settle_seconds):
         return found  # nothing left is nothing wrong
     if not found.sources and not found.failures:
-        nobody = f"; nothing answers to {', '.join(found.missing[:5])}" if found.missing else ""
+        nobody = f"; nothing answers to {some(found.missing)}" if found.missing else ""
         left = f"no video is left after --list, --match, --exclude, --only{nobody}"
         raise ConfigError("; ".join(found.notes) or left)
     if not found.sources and all(error.code == "unreadable" for _, error in found.failures):

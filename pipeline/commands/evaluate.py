@@ -81,7 +81,7 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
 
 def _report_missing(evaluated: Evaluated) -> int:
     """Name what lacks its counterpart; returns how many."""
-    from vad_pipeline.eval.notes import some
+    from vad_pipeline.extract.names import some
 
     told = {
         "without_result": "annotated names match no result",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.names import some
 
 from ..progress import counting
 from .options import Place, clock_of, clock_options, option, quiet_option
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ..review.page import ReportConfig
 
 PROXIES = ("never", "auto")
-SHOWN_NAMES = 5
 
 
 @click.command()
@@ -93,9 +93,8 @@ def write_page(results: Results, config: ReportConfig, *, quiet: bool) -> None:
     with counting("report", quiet=quiet, total=len(results)) as on_video:
         written = write_report(results, config, on_video=on_video)
     if written.problems:
-        shown = "; ".join(f"{video}: {why}" for video, why in list(written.problems.items())[:SHOWN_NAMES])
-        more = "; ..." if len(written.problems) > SHOWN_NAMES else ""
-        click.echo(f"note: the footage of {len(written.problems)} videos is not shown in full: {shown}{more}", err=True)
+        shown = some([f"{video}: {why}" for video, why in written.problems.items()], between="; ")
+        click.echo(f"note: the footage of {len(written.problems)} videos is not shown in full: {shown}", err=True)
     if not quiet:
         click.echo(f"{written.n_videos} videos, {written.failed} failed; open {written.page}")
 

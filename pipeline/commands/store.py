@@ -117,7 +117,9 @@ def import_(
     from vad_pipeline.extract.store.upkeep import merge
 
     read_list(list_csv)  # before a store is made for it
-    recipe: Recipe = replace(NAMED_RECIPES[like].recipe, weights=load_weights(pretrained, Recipe.model).identity)
+    recipe: Recipe = replace(
+        NAMED_RECIPES[like].recipe, weights=load_weights(pretrained, NAMED_RECIPES[like].recipe.model).identity
+    )
     opening = EmbeddingStore(store, create=True, catalogue=catalogue)
     with opening as opened, counting("import", quiet=quiet) as on_video:
         report = import_list(

@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.names import SHOWN_NAMES, some
 
 from ..progress import PLAIN_EVERY_SECONDS, counting
 from .options import IntList, Place, option, quiet_option, selection_config, selection_options, store_option
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 PRESETS = ("ucf-crime", "xd-violence")
 DEFAULT_SEED = 234
-SHOWN_NAMES = 5
 FALSE_ALARMS = "val_false_alarms_per_hour"
 PATHS = ("labels", "store", "catalogue", "categories", "init", "annotations", "normals")
 HOW_TO_RUN = (
@@ -311,8 +311,7 @@ def _report_missing(prepared: Prepared) -> int:
         ("features without label", missing.without_label),
     ):
         if names:
-            shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
-            click.echo(f"missing: {len(names)} {what}: {shown}", err=True)
+            click.echo(f"missing: {len(names)} {what}: {some(names)}", err=True)
     for line in missing.unusable[:SHOWN_NAMES]:
         click.echo(f"unusable: {line}", err=True)
     return len(missing.without_features) + len(missing.without_label) + len(missing.unusable)

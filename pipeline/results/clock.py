@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.names import strip_suffix
+from vad_pipeline.extract.names import some, strip_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Clock:
                 len(unread),
                 len(video_ids),
                 self.pattern,
-                ", ".join(unread[:SHOWN_IDS]) + (", ..." if len(unread) > SHOWN_IDS else ""),
+                some(unread, SHOWN_IDS),
             )
 
 

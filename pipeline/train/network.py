@@ -85,16 +85,8 @@ def checkpoint_of(setup: TrainSetup, training: Training, path: Path) -> Checkpoi
 
 def save_best(setup: TrainSetup, training: Training, path: Path, *, threshold: float | None) -> None:
     """Write the weights as they are, as a checkpoint that detect takes."""
-    from vad_pipeline.model.checkpoint import DEFAULT_THRESHOLD, save_checkpoint
-
-    network = training.network
-    save_checkpoint(
-        path,
-        model=network.scoring,
-        text_features=network.text_features().detach(),
-        preset=setup.preset,
-        recipe=setup.recipe,
-        crop=setup.crop,
-        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
-        training={name: value for name, value in network.trained_state().items() if not name.startswith("scoring.")},
-    )
+    checkpoint = checkpoint_of(setup, training, path)
+    if threshold is not None:
+        checkpoint = replace(checkpoint, threshold=threshold)
+    state = training.network.trained_state()
+    checkpoint.save(path, training={name: value for name, value in state.items() if not name.startswith("scoring.")})

@@ -13,7 +13,7 @@ from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.embed.embed_video import Prefetched, embed_video
 from vad_pipeline.extract.embed.geometry import crop_frames
 from vad_pipeline.extract.embed.sampling import sample_positions, snippet_bounds
-from vad_pipeline.extract.errors import EmptyVideoError, VideoDecodeError
+from vad_pipeline.extract.errors import VideoDecodeError
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 
 FLOAT16_STEP = 2.0**-10  # relative
@@ -79,7 +79,7 @@ class FailingReader:
         return np.zeros((48, 64, 3), np.uint8)
 
     def info(self):
-        raise EmptyVideoError(self.path, "no_frames", "nothing decodes")
+        raise VideoDecodeError(self.path, "no_frames", "nothing decodes")
 
     def close(self):
         self.closed = True
@@ -95,7 +95,7 @@ def test_a_reader_that_fails_is_closed_and_its_error_arrives(toy_encoder, n_fram
 
 def test_no_frames_is_the_readers_to_say(toy_encoder):
     reader = FailingReader(0, None)
-    with pytest.raises(EmptyVideoError, match="nothing decodes"):
+    with pytest.raises(VideoDecodeError, match="nothing decodes"):
         embed_video(lambda: reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
     assert reader.closed
 

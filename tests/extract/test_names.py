@@ -6,7 +6,6 @@ import pytest
 
 from vad_pipeline.extract.errors import (
     ConfigError,
-    EmptyVideoError,
     StoreError,
     VideoDecodeError,
     VideoError,
@@ -55,7 +54,7 @@ def test_rows(tmp_path):
         VideoError("a.mp4", "no_frames", "empty"),
         VideoOpenError("a.mp4", "unreadable", "gone"),
         VideoDecodeError("a.mp4", "timeout", "hangs"),
-        EmptyVideoError("a.mp4", "no_frames", "empty"),
+        VideoDecodeError("a.mp4", "no_frames", "empty"),
         StoreError("disk full"),
         ConfigError("no such option"),
     ],

@@ -16,7 +16,7 @@ from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.embed.device import resolve_device, stopping_where_the_device_fails
 from vad_pipeline.extract.embed.embed_video import embed_video
 from vad_pipeline.extract.embed.encoder_config import LANE_VARIABLE
-from vad_pipeline.extract.errors import DeviceFailed, EmptyVideoError, NvdecFailed, VideoOpenError
+from vad_pipeline.extract.errors import DeviceFailed, NvdecFailed, VideoDecodeError, VideoOpenError
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 
 
@@ -123,7 +123,7 @@ def test_fewer_frames_than_promised_are_left_to_software(tmp_path, make_video, p
     monkeypatch.setattr(PyavReader, "_decode", lambda self, packet: [])
     with pytest.raises(NvdecFailed, match="0 frames came of the 20"):
         read(open_nvdec(path))
-    with pytest.raises(EmptyVideoError):  # software itself: as ever
+    with pytest.raises(VideoDecodeError):  # software itself: as ever
         read(PyavReader(path))
 
 

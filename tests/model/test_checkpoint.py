@@ -16,7 +16,7 @@ from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.files import fingerprint
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.model import tensorfile
-from vad_pipeline.model.checkpoint import CheckpointError, convert, load_checkpoint, save_checkpoint, seeded_checkpoint
+from vad_pipeline.model.checkpoint import CheckpointError, convert, load_checkpoint, seeded_checkpoint
 from vad_pipeline.model.heads.dsanet import PRESETS
 from vad_pipeline.model.initial import load_initial
 from vad_pipeline.model.published import model_names, published_shapes
@@ -74,17 +74,8 @@ def test_accepts(seeded):
 
 def test_metadata_round_trip(seeded, tmp_path):
     path = tmp_path / "new folder" / "a.safetensors"
-    save_checkpoint(
-        path,
-        model=seeded.model,
-        text_features=seeded.text_features,
-        preset="ucf-crime",
-        recipe=NAMED_RECIPES["vadclip"].recipe,
-        crop=5,
-        threshold=0.25,
-        clip_sha256="sha256:12",
-        source_sha256="34",
-    )
+    given = {"recipe": NAMED_RECIPES["vadclip"].recipe, "crop": 5, "threshold": 0.25, "clip_sha256": "sha256:12"}
+    replace(seeded, **given).save(path, source_sha256="34")
     assert [child.name for child in path.parent.iterdir()] == ["a.safetensors"], "nothing is left aside"
     loaded = load_checkpoint(path)
     assert (loaded.crop, loaded.threshold, loaded.clip_sha256) == (5, 0.25, "sha256:12")
