@@ -140,6 +140,26 @@ def read_annotations(
     return annotations + (_read_normals(Path(normals), annotations) if normals else [])
 
 
+@dataclass(frozen=True, slots=True)
+class TruthFile:
+    """A ground-truth file and how it is written: see `read_annotations`."""
+
+    path: Path
+    format: str
+    normals: Path | None = None
+    ends: str = ENDS[0]
+    first_frame: int = 0
+
+    def read(self) -> list[VideoAnnotation]:
+        """The annotations.
+
+        Raises:
+            AnnotationError: they cannot be understood.
+        """
+        form = {name: getattr(self, name) for name in ("format", "normals", "ends", "first_frame")}
+        return read_annotations(self.path, **form)
+
+
 def _ucf_line(line: str, numbers: _Numbers, where: str) -> VideoAnnotation:
     """`Abuse028_x264.mp4  Abuse  165  240  -1  -1`."""
     match = re.fullmatch(r"(?P<head>.*?\S)(?P<ranges>(?:\s+-?\d+){2,})", line)

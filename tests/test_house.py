@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections import Counter
 from pathlib import Path
 
@@ -286,7 +285,7 @@ def elsewhere(tmp_path_factory) -> Path:
     subprocess.run([*pip, "--python", str(python), "install", "-q", "--no-deps", str(wheel)], **quiet)
     (site,) = (folder / "env").glob("lib/python*/site-packages")
     # a path in a .pth file is searched for modules, its own .pth files, the editable tree's among them, are not read
-    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    (site / "dependencies.pth").write_text("".join(f"{path}\n" for path in sys.path if path.endswith("site-packages")))
     return python
 
 

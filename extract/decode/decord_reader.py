@@ -8,6 +8,7 @@ refused.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -53,16 +54,13 @@ class _Expected:
 
 
 def _expect(path: str) -> _Expected:
-    reader = PyavReader(path)
-    try:
+    with contextlib.closing(PyavReader(path)) as reader:
         first = next(iter(reader), None)
         if first is None:
             reader.info()  # raises: encrypted or no_frames
         if any(component.bits > 8 for component in first.frame.format.components):
             raise VideoDecodeError(path, "not_a_video", f"decord distorts colours over 8 bits a channel; {ADVICE}")
         height, width = first.rgb().shape[:2]
-    finally:
-        reader.close()
     with open_container(path) as container:
         stream = video_stream(container)
         start = (container.start_time or 0) / av.time_base

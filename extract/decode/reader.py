@@ -6,6 +6,7 @@ frames nobody samples are decoded (they must be counted) but never converted.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -81,6 +82,18 @@ class PyavFrame:
         """Width and height, after rotation."""
         size = (self.frame.width, self.frame.height)
         return size[::-1] if quarter_turns(self.frame.rotation) % 2 else size
+
+
+def drained(reader: Reader) -> VideoInfo:
+    """Decode all of a video, close it, and say what it turned out to be.
+
+    Raises:
+        VideoError: it cannot be decoded.
+    """
+    with contextlib.closing(reader):
+        for _ in reader:
+            pass
+        return reader.info()
 
 
 def untagged_hd(frame: av.VideoFrame) -> bool:

@@ -7,6 +7,7 @@ Frames and embeddings are reused: a hypothesis about frames costs no picture, on
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..decode.reader import Reader
+from ..decode.reader import Reader, drained
 from ..embed.encoder import ACTIVATIONS, ClipEncoder
 from ..errors import ConfigError
 from ..recipe import SNIPPET_LEN
@@ -97,7 +98,7 @@ def identify(
         VideoError: the video cannot be decoded.
         ConfigError: the file has more rows than the video can have.
     """
-    info = _counted(open_reader)
+    info = drained(open_reader())
     rates = _possible_rates(released, info, yours)
     end = max(1, (min(len(converted(info.frame_seconds, rate)) for rate in rates) - OFFSETS[-1]) // SNIPPET_LEN)
     n_compared, n_still = _affordable_rows(info, len({yours.rate, *rates}))
@@ -248,16 +249,6 @@ def _best_frames(trials: _Trials, best: Setting, rates: Sequence[int | None]) ->
     return [choices[i] for i in nearest if found[i] <= FAR * found[nearest[0]] or i in nearest[:N_FINALISTS]]
 
 
-def _counted(open_reader: Callable[[], Reader]) -> VideoInfo:
-    reader = open_reader()
-    try:
-        for _ in reader:
-            pass
-        return reader.info()
-    finally:
-        reader.close()
-
-
 def _possible_rates(released: Released, info: VideoInfo, yours: Setting) -> tuple[int | None, ...]:
     """The rates at which the video has about as many rows as were released; those of the fewest rows apart where none.
 
@@ -302,11 +293,8 @@ def _kept(
         for rate in rates
         for row in rows
     ]
-    reader = open_reader()
-    try:
+    with contextlib.closing(open_reader()) as reader:
         return keep_frames(reader, {int(number) for span in spans for number in span})
-    finally:
-        reader.close()
 
 
 def _own_noise(probe: Probe, best: Fit, released: Released, rows: Sequence[int]) -> tuple[float, float]:

@@ -192,6 +192,33 @@ def is_scored(entry: Entry, work: DetectWork, results: Results) -> bool:
     return held and (not work.csv or results.csv_path(entry.video).exists())
 
 
+@dataclass(frozen=True, slots=True)
+class DetectJob:
+    """What `detect` does to each video. Items are entries of the store."""
+
+    scoring: DetectWork
+    work: Work
+    results: Results
+    recipe_id: None = None
+    """A failure to score says nothing of a recipe."""
+
+    def decide(self, entry: Entry) -> VideoOutcome | DetectTask:
+        """See `Job`."""
+        if is_scored(entry, self.scoring, self.results):
+            return self.scoring.outcome(entry, "cached")
+        return DetectTask(entry, self.results.written_ns(entry.video, entry.recipe_id))
+
+    def settle(self, detected: Detected) -> VideoOutcome:
+        """See `Job`."""
+        self.results.take_in(detected.shard)
+        return detected.outcome
+
+    def identify(self, item: Entry | DetectTask) -> tuple[str, str]:
+        """See `Job`."""
+        entry = item.entry if isinstance(item, DetectTask) else item
+        return entry.video, entry.source
+
+
 def detect_archive(
     entries: list[Entry],
     checkpoint: Checkpoint | ZeroShot,
@@ -218,26 +245,10 @@ def detect_archive(
         RunStopped: the run cannot go on; what is finished is kept.
     """
     executor = executor or ExecutorConfig()
-    work = work_of(checkpoint, store, results, config)
-
-    def decide(entry: Entry) -> VideoOutcome | DetectTask:
-        if is_scored(entry, work, results):
-            return work.outcome(entry, "cached")
-        return DetectTask(entry, results.written_ns(entry.video, entry.recipe_id))
-
-    def settle(detected: Detected) -> VideoOutcome:
-        results.take_in(detected.shard)
-        return detected.outcome
-
+    scoring = work_of(checkpoint, store, results, config)
+    work = scoring.here(checkpoint) if executor.in_process else Work(scoring.begin, scoring.do)
     with OutcomeLog(results.outcomes) as log:
-        process_archive(
-            entries,
-            decide,
-            work.here(checkpoint) if executor.in_process else Work(work.begin, work.do),
-            settle,
-            executor=executor,
-            identify=lambda entry: (entry.video, entry.source),
-            recorder=Recorder(log, report, summary, config.fail_fast),
-        )
+        recorder = Recorder(log, report, summary, config.fail_fast)
+        process_archive(DetectJob(scoring, work, results), entries, executor=executor, recorder=recorder)
     results.merge()
-    return results.write_events(threshold=work.threshold, merge_gap_seconds=config.merge_gap_seconds)
+    return results.write_events(threshold=scoring.threshold, merge_gap_seconds=config.merge_gap_seconds)

@@ -25,29 +25,33 @@ Candidate = tuple[Source, Entry | None]
 
 
 @dataclass(slots=True)
-class _Plan:
-    """What is needed to say whether a source is work."""
+class ExtractJob:
+    """What `extract` does to each video, and what says whether it is needed. Items are candidates."""
 
     extractor: Extractor
-    recipe_id: str
     store: EmbeddingStore
+    work: Work
     failures: dict[str, RememberedFailure]
 
     @classmethod
-    def of(cls, extractor: Extractor, store: EmbeddingStore) -> _Plan:
+    def of(cls, extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig | None = None) -> ExtractJob:
         """Failures count as remembered unless they are to be tried again."""
         remember = not (extractor.config.retry_failed or extractor.config.force)
-        recipe_id = extractor.recipe.recipe_id
-        failures = remembered_failures(store.outcomes, recipe_id) if remember else {}
-        return cls(extractor, recipe_id, store, failures)
+        failures = remembered_failures(store.outcomes, extractor.recipe.recipe_id) if remember else {}
+        return cls(extractor, store, _work(extractor, store, executor or ExecutorConfig()), failures)
+
+    @property
+    def recipe_id(self) -> str:
+        """Of what is made."""
+        return self.extractor.recipe.recipe_id
 
     def looked_up(self, sources: Sequence[Source]) -> Iterator[Candidate]:
         """Every source with the newest features of its id; the catalogue is asked for many at once."""
         for start in range(0, len(sources), LOOKED_UP_AT_ONCE):
-            some = sources[start : start + LOOKED_UP_AT_ONCE]
-            yield from zip(some, self.store.entries_of([s.video_id for s in some], self.recipe_id), strict=True)
+            batch = sources[start : start + LOOKED_UP_AT_ONCE]
+            yield from zip(batch, self.store.entries_of([s.video_id for s in batch], self.recipe_id), strict=True)
 
-    def decide(self, candidate: Candidate) -> Entry | ExtractTask:
+    def needed(self, candidate: Candidate) -> Entry | ExtractTask:
         """The entry that makes work needless by the file's size and time alone, or the work.
 
         Raises:
@@ -61,6 +65,23 @@ class _Plan:
         if failure and failure.holds(file):
             raise VideoError(source.path, failure.code, f"{failure.reason} {REMEMBERED}")
         return task_for(source, file, self.extractor, self.store)  # another run may have made it meanwhile
+
+    def decide(self, candidate: Candidate) -> VideoOutcome | ExtractTask:
+        """See `Job`."""
+        found = self.needed(candidate)
+        if isinstance(found, ExtractTask):
+            return found
+        return VideoOutcome(*self.identify(candidate), "cached", n_frames=found.n_frames, recipe_id=found.recipe_id)
+
+    def settle(self, worked_on: WorkedOn) -> VideoOutcome:
+        """See `Job`."""
+        worked_on.extracted.taken_into(self.store)
+        return worked_on.outcome
+
+    def identify(self, item: Candidate | ExtractTask) -> tuple[str, str]:
+        """See `Job`."""
+        source = item.source if isinstance(item, ExtractTask) else item[0]
+        return source.video_id, absolute(source.path)
 
 
 def extract_archive(
@@ -86,26 +107,8 @@ def extract_archive(
             recorder.record(VideoOutcome.failure(video_id, absolute(error.path), error, recipe_id))
             if summary.stopped_early:
                 return summary
-        plan = _Plan.of(extractor, store)
-
-        def decide(candidate: Candidate) -> VideoOutcome | ExtractTask:
-            decided = plan.decide(candidate)
-            return _cached(candidate[0], decided) if isinstance(decided, Entry) else decided
-
-        def settle(worked_on: WorkedOn) -> VideoOutcome:
-            worked_on.extracted.taken_into(store)
-            return worked_on.outcome
-
-        process_archive(
-            plan.looked_up(selection.sources),
-            decide,
-            _work(extractor, store, executor),
-            settle,
-            executor=executor,
-            identify=lambda candidate: (candidate[0].video_id, absolute(candidate[0].path)),
-            recorder=recorder,
-            recipe_id=recipe_id,
-        )
+        job = ExtractJob.of(extractor, store, executor)
+        process_archive(job, job.looked_up(selection.sources), executor=executor, recorder=recorder)
     merge(store)
     return summary
 
@@ -118,20 +121,14 @@ def _work(extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig)
     return Work(work.begin, work.do)
 
 
-def _cached(source: Source, entry: Entry) -> VideoOutcome:
-    return VideoOutcome(
-        source.video_id, absolute(source.path), "cached", n_frames=entry.n_frames, recipe_id=entry.recipe_id
-    )
-
-
 def missing_sources(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> list[Source]:
     """What would have to be looked at: neither held nor known to fail. For --dry-run and the estimate."""
-    plan = _Plan.of(extractor, store)
+    job = ExtractJob.of(extractor, store)
 
     def is_missing(candidate: Candidate) -> bool:
         try:
-            return isinstance(plan.decide(candidate), ExtractTask)
+            return isinstance(job.needed(candidate), ExtractTask)
         except VideoError:
             return False
 
-    return [candidate[0] for candidate in plan.looked_up(selection.sources) if is_missing(candidate)]
+    return [candidate[0] for candidate in job.looked_up(selection.sources) if is_missing(candidate)]

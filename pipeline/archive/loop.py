@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 from vad_pipeline.extract.errors import RunStopped, VadError, VideoError
 
@@ -20,7 +20,6 @@ from .outcomes import OutcomeLog, VideoOutcome
 logger = logging.getLogger(__name__)
 
 MAX_UNEXPECTED_IN_A_ROW = 10
-Item = TypeVar("Item")
 Report = Callable[[VideoOutcome], None]
 
 
@@ -71,58 +70,59 @@ class Recorder:
         self.report(outcome)
 
 
-def process_archive(
-    items: Iterable[Item],
-    decide: Callable[[Item], VideoOutcome | Any],
-    work: Work,
-    settle: Callable[[Any], VideoOutcome],
-    *,
-    executor: ExecutorConfig,
-    identify: Callable[[Item], tuple[str, str]],
-    recorder: Recorder,
-    recipe_id: str | None = None,
-) -> None:
+class Job(Protocol):
+    """What is done to each video: decided here, done by workers, settled here."""
+
+    recipe_id: str | None
+    """For the outcome of a failure."""
+    work: Work
+    """What workers do with a task."""
+
+    def decide(self, item: Any) -> VideoOutcome | Any:
+        """Quickly: the outcome where nothing is to be done, else the task for a worker."""
+
+    def settle(self, done: Any) -> VideoOutcome:
+        """Take in what a worker sent back, and give the outcome."""
+
+    def identify(self, item: Any) -> tuple[str, str]:
+        """Id and path of an item, or of the task that it became."""
+
+
+def process_archive(job: Job, items: Iterable[Any], *, executor: ExecutorConfig, recorder: Recorder) -> None:
     """Work through videos.
 
     Args:
-        items: what to work on.
-        decide: here and quickly: the outcome where nothing is to be done, else the task for a worker.
-        work: what workers do with a task.
-        settle: here: takes in what a worker sent back, and gives the outcome.
+        job: what is done to each.
+        items: what to work on, as the job decides on it.
         executor: where workers are.
-        identify: id and path of an item, for its outcome.
         recorder: of outcomes.
-        recipe_id: for the outcome of a failure.
 
     Raises:
         VadError: the run cannot go on.
     """
-    at_work: dict[int, Item] = {}
-    failures = _Failures(recorder, identify, recipe_id)
+    failures = _Failures(recorder, job)
 
     def tasks() -> Iterator[Any]:
         for item in items:
-            decided = attempt(decide, item)
+            decided = attempt(job.decide, item)
             if decided.error is not None:
                 failures.record(item, decided)
             elif isinstance(decided.value, VideoOutcome):
                 recorder.record(decided.value)
             else:
-                at_work[id(decided.value)] = item
                 yield decided.value
             if recorder.summary.stopped_early:
                 return
 
-    with contextlib.closing(run(executor, work, tasks())) as results:
+    with contextlib.closing(run(executor, job.work, tasks())) as results:
         for task, done in results:
-            item = at_work.pop(id(task))
             if done.error is None:
-                done = attempt(settle, done.value)
+                done = attempt(job.settle, done.value)
             if done.error is None:
                 recorder.record(done.value)
                 failures.unexpected_in_a_row = 0
             else:
-                failures.record(item, done)
+                failures.record(task, done)
             if recorder.summary.stopped_early:
                 return
 
@@ -130,8 +130,8 @@ def process_archive(
 class _Failures:
     """Turns an item's error into its outcome; what is nobody's own error is raised."""
 
-    def __init__(self, recorder: Recorder, identify: Callable[[Any], tuple[str, str]], recipe_id: str | None):
-        self._recorder, self._identify, self._recipe_id = recorder, identify, recipe_id
+    def __init__(self, recorder: Recorder, job: Job):
+        self._recorder, self._job = recorder, job
         self.unexpected_in_a_row = 0
 
     def record(self, item: object, failed: Attempt) -> None:
@@ -140,7 +140,7 @@ class _Failures:
         Raises:
             VadError: the store's, the weights', the options'; or after the last of many bugs.
         """
-        video_id, path = self._identify(item)
+        video_id, path = self._job.identify(item)
         error = failed.error
         if isinstance(error, VadError) and not isinstance(error, VideoError):
             raise error
@@ -150,7 +150,7 @@ class _Failures:
             logger.debug("%s\n%s", path, failed.trace)
             reason = f"unexpected {type(error).__name__} ({error}): a bug; run again with --debug and report it"
             known = VideoError(path, "unexpected", reason)
-        self._recorder.record(VideoOutcome.failure(video_id, path, known, self._recipe_id))
+        self._recorder.record(VideoOutcome.failure(video_id, path, known, self._job.recipe_id))
         if self.unexpected_in_a_row == MAX_UNEXPECTED_IN_A_ROW:
             raise RunStopped(f"{self.unexpected_in_a_row} videos in a row failed unexpectedly, the last: {known}")
 

@@ -126,8 +126,7 @@ def _packets(
 
 def _holds(clip: Path, footage: Footage, cut: PacketCut, seconds: np.ndarray) -> bool:
     """Whether a clip decodes to the frames of a cut: as many, at their times, and the first pixel by pixel."""
-    reader = PyavReader(clip)
-    try:
+    with contextlib.closing(PyavReader(clip)) as reader:
         frames = iter(reader)
         first = next(frames, None)
         (original,) = footage.frames(cut.first, cut.first + 1)
@@ -136,8 +135,6 @@ def _holds(clip: Path, footage: Footage, cut: PacketCut, seconds: np.ndarray) ->
         for _ in frames:
             pass
         info = reader.info()
-    finally:
-        reader.close()
     if info.n_frames != len(seconds) or info.corrupt_packets:
         return False
     return bool((np.abs(info.frame_seconds - (seconds - seconds[0])) <= TIME_TOLERANCE_SECONDS).all())

@@ -10,7 +10,7 @@ import click
 from vad_pipeline.eval.bootstrap import N_RESAMPLES
 from vad_pipeline.eval.truth import PROTOCOLS
 
-from .options import Place, option
+from .options import Place, option, truth_of, truth_options
 
 if TYPE_CHECKING:
     from ..results.figures import Evaluated
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=Place(), metavar="RESULTS...")
-@option("--annotations", required=True, help="Ground truth.")
-@option("--format", required=True)
-@option("--normals", help="Normal videos that it leaves out: a path,label list, or names.")
-@option("--ends", help="Range ends.")
-@option("--first-frame", help="Number of a video's first frame.")
+@truth_options("Ground truth.", required=True)
 @click.option(
     "--protocol",
     type=click.Choice(PROTOCOLS),
@@ -59,8 +55,8 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
 
     if len({path.resolve() for path in results}) < len(results):
         raise click.UsageError("one RESULTS is given twice")
-    config = EvaluateConfig(**values)
-    annotations = config.read()
+    config = EvaluateConfig(truth_of(values), **values)
+    annotations = config.truth.read()
     compared = [evaluate_results(path, annotations, config) for path in results]
     paired = len(compared) == 2 and compared[0].result.video_ids == compared[1].result.video_ids
     if len(compared) == 2 and not paired:

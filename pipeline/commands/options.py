@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from vad_pipeline.eval.annotations import ENDS, FORMATS
+from vad_pipeline.eval.annotations import ENDS, FORMATS, TruthFile
 from vad_pipeline.extract.embed.encoder_config import RUNTIMES
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
@@ -121,6 +121,41 @@ def compose(*decorators: Callable) -> Callable:
         return function
 
     return decorate
+
+
+def truth_options(shown: str, *, required: bool = False, ranges: bool = True) -> Callable:
+    """Ground truth and how it is written; `truth_of` takes the values out.
+
+    Args:
+        shown: what it is for.
+        required: whether the command is nothing without.
+        ranges: whether how its ranges are counted can be said, too.
+    """
+    counted = (
+        option("--ends", help="Its range ends."),
+        option("--first-frame", help="Number of a video's first frame."),
+    )
+    return compose(
+        option("--annotations", required=required, help=shown),
+        option("--format", required=required),
+        option("--normals", help="Normal videos that it leaves out: a path,label list, or names."),
+        *(counted if ranges else ()),
+    )
+
+
+def truth_of(values: dict) -> TruthFile | None:
+    """Take the options of ground truth out of a command's values; None where none is given.
+
+    Raises:
+        click.UsageError: one without the other.
+    """
+    path, form, normals = (values.pop(name) for name in ("annotations", "format", "normals"))
+    counted = {name: values.pop(name) for name in ("ends", "first_frame") if name in values}
+    if not (path or form or normals):
+        return None
+    if not (path and form):
+        raise click.UsageError("--annotations FILE and --format NAME belong together; --normals LIST is for them")
+    return TruthFile(path, form, normals, **counted)
 
 
 clock_options = compose(

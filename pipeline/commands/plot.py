@@ -14,9 +14,10 @@ from vad_pipeline.extract.names import NameIndex
 from ..results.curve_plot import AXES, COLUMN_INCHES, SUFFIXES, PlotRow, write_plot
 from ..results.file_names import safe_stem
 from ..results.run_settings import curve_of, held_against, settings_of
-from .options import Place, option
+from .options import Place, option, truth_of, truth_options
 
 if TYPE_CHECKING:
+    from vad_pipeline.eval.annotations import TruthFile
     from vad_pipeline.model.curve import AnomalyCurve
 
     from ..results.folder import Results
@@ -28,10 +29,7 @@ MAX_ROWS = 20  # more do not fit a page
 @click.command()
 @click.argument("results", type=Place())
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
-@option("--annotations", help="Ground truth, shaded.")
-@option("--format")
-@option("--ends", help="Its range ends.")
-@option("--first-frame", help="Its first frame.")
+@truth_options("Ground truth, shaded.")
 @option("--out", metavar="FILE", help=".png, .svg or .pdf (default: RESULTS/plots/VIDEO.png).")
 @click.option("--axis", type=click.Choice(AXES), default=AXES[0], show_default=True, help="Along the foot.")
 @click.option(
@@ -43,17 +41,7 @@ MAX_ROWS = 20  # more do not fit a page
     metavar="INCHES",
     help="Of the figure; the default is a column's.",
 )
-def plot(
-    results: Path,
-    videos: tuple[str, ...],
-    annotations: Path | None,
-    format: str | None,
-    ends: str,
-    first_frame: int,
-    out: Path | None,
-    axis: str,
-    width_inches: float,
-) -> int:
+def plot(results: Path, videos: tuple[str, ...], out: Path | None, axis: str, width_inches: float, **values) -> int:
     """Draw the curves of VIDEOs, one under the other: score, threshold and events, and the truth where it is given.
 
     VIDEO is an id, or its end from a `/` on. The same results give the same file, byte for byte.
@@ -61,15 +49,14 @@ def plot(
     from ..results.event_rows import read_events
     from ..results.folder import Results
 
-    if (annotations is None) != (format is None):
-        raise click.UsageError("give --annotations FILE and --format together")
+    given = truth_of(values)
     if out and out.suffix.lower() not in SUFFIXES:
         raise click.UsageError(f"--out {out}: must end in {', '.join(SUFFIXES)}")
     opened = Results.open(results)
     settings = settings_of(opened)
     ids = _named(opened, videos)
     curves = [curve_of(opened, video_id, settings.recipe_id) for video_id in ids]
-    truth = _truth(annotations, format, ends, first_frame, curves) if annotations else {}
+    truth = _ranges(given, curves) if given else {}
     held = [each for each in read_events(results) if each.video in set(ids)]
     rows = []
     for curve in curves:
@@ -103,20 +90,16 @@ def _named(results: Results, names: Sequence[str]) -> list[str]:
     return ids
 
 
-def _truth(
-    path: Path, form: str, ends: str, first_frame: int, curves: Sequence[AnomalyCurve]
-) -> dict[str, tuple[tuple[int, int], ...]]:
+def _ranges(truth: TruthFile, curves: Sequence[AnomalyCurve]) -> dict[str, tuple[tuple[int, int], ...]]:
     """The annotated ranges of each video, in frames; videos that are not annotated are named and left out."""
-    from vad_pipeline.eval.annotations import read_annotations
     from vad_pipeline.eval.truth import PROTOCOLS, lay_over, match_annotations
 
     by_id = {curve.video_id: curve for curve in curves}
-    annotations = read_annotations(path, format=form, ends=ends, first_frame=first_frame)
-    matched = match_annotations(annotations, list(by_id))
+    matched = match_annotations(truth.read(), list(by_id))
     for video_id in matched.without_annotation:
-        click.echo(f"note: {readable(video_id)}: no annotation in {path}", err=True)
+        click.echo(f"note: {readable(video_id)}: no annotation in {truth.path}", err=True)
     laid = {video_id: lay_over(annotation, by_id[video_id], PROTOCOLS[0]) for annotation, video_id in matched.pairs}
-    return {video_id: tuple((start, end) for start, end, _ in truth.ranges) for video_id, truth in laid.items()}
+    return {video_id: tuple((start, end) for start, end, _ in each.ranges) for video_id, each in laid.items()}
 
 
 def _default(results: Path, ids: Sequence[str]) -> Path:

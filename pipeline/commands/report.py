@@ -11,10 +11,10 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import some
 
 from ..progress import counting
-from .options import Place, clock_of, clock_options, option, quiet_option
+from .options import Place, clock_of, clock_options, option, quiet_option, truth_of, truth_options
 
 if TYPE_CHECKING:
-    from vad_pipeline.eval.annotations import VideoAnnotation
+    from vad_pipeline.eval.annotations import TruthFile, VideoAnnotation
 
     from ..results.folder import Results
     from ..review.page import ReportConfig
@@ -25,11 +25,7 @@ PROXIES = ("never", "auto")
 @click.command()
 @click.argument("results", type=Place())
 @option("--store", help="Also list what failed to be extracted into this feature store.")
-@option("--annotations", help="Ground truth, shown as a band.")
-@option("--format")
-@option("--normals", help="Normal videos that it leaves out.")
-@option("--ends", help="Range ends.")
-@option("--first-frame", help="Number of a video's first frame.")
+@truth_options("Ground truth, shown as a band.")
 @clock_options
 @option("--media-root")
 @click.option(
@@ -58,8 +54,7 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
 
     if more_verdicts and not verdicts:
         raise click.UsageError(f"one RESULTS at a time; {more_verdicts[0]} is one too many")
-    if bool(values["annotations"]) != bool(values["format"]) or (values["normals"] and not values["annotations"]):
-        raise click.UsageError("--annotations FILE and --format NAME belong together; --normals LIST is for them")
+    truth = truth_of(values)
     quiet, proxy, no_pictures = (values.pop(name) for name in ("quiet", "proxy", "no_pictures"))
     roots = MediaRoots.parse(values.pop("media_root"))
     clock = clock_of(values.pop("clock"), values.pop("timezone"))
@@ -69,7 +64,7 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
     together = brought_together([read_verdicts(path) for path in (*verdicts, *more_verdicts)])
     config = ReportConfig(
         store=store,
-        truth=_truth(opened, **values) if values["annotations"] else {},
+        truth=_matched(truth, opened) if truth else {},
         media_roots=roots,
         verdicts=together,
         pictures=not no_pictures,
@@ -99,13 +94,11 @@ def write_page(results: Results, config: ReportConfig, *, quiet: bool) -> None:
         click.echo(f"{written.n_videos} videos, {written.failed} failed; open {written.page}")
 
 
-def _truth(results: Results, **values) -> dict[str, VideoAnnotation]:
+def _matched(truth: TruthFile, results: Results) -> dict[str, VideoAnnotation]:
     """Annotations by video id."""
     from vad_pipeline.eval.truth import match_annotations
 
-    from ..results.figures import EvaluateConfig
-
-    matched = match_annotations(EvaluateConfig(**values).read(), results.video_ids())
+    matched = match_annotations(truth.read(), results.video_ids())
     if not matched.pairs:
-        raise ConfigError(f"{values['annotations']}: none of its names is that of a video in {results.path}")
+        raise ConfigError(f"{truth.path}: none of its names is that of a video in {results.path}")
     return {video: annotation for annotation, video in matched.pairs}

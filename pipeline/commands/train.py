@@ -19,7 +19,17 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import SHOWN_NAMES, some
 
 from ..progress import PLAIN_EVERY_SECONDS, counting
-from .options import IntList, Place, option, quiet_option, selection_config, selection_options, store_option
+from .options import (
+    IntList,
+    Place,
+    option,
+    quiet_option,
+    selection_config,
+    selection_options,
+    store_option,
+    truth_of,
+    truth_options,
+)
 
 if TYPE_CHECKING:
     from vad_pipeline.model.training import StepReport
@@ -64,9 +74,7 @@ HOW_TO_RUN = (
     "--select", type=click.Choice(("val", "test")), default="val", show_default=True, help="Judge of the best."
 )
 @click.option("--val-share", type=float, default=0.1, show_default=True, help="Of each label's videos, held out.")
-@option("--annotations", help="With --select test: its ground truth.")
-@option("--format")
-@option("--normals", help="Normal test videos that it leaves out.")
+@truth_options("With --select test: its ground truth.", ranges=False)
 @click.option(
     "--false-alarms",
     "false_alarms_per_hour",
@@ -209,18 +217,13 @@ def _conclude(out: Path, results: Sequence[TrainResult], *, budget: float, quiet
 
 
 def _options(values: dict) -> TrainOptions:
-    from ..results.figures import EvaluateConfig
     from ..train.options import TrainOptions
 
     values = dict(values)
     split = None if values["only"] else values["split"]
     values["split"] = values["split"] if values["only"] else None
     selection = selection_config(values)
-    test = None
-    if values["annotations"] or values["format"] or values["normals"]:
-        if not (values["annotations"] and values["format"]):
-            raise click.UsageError("--annotations and --format belong together; --normals LIST is for them")
-        test = EvaluateConfig(values["annotations"], values["format"], normals=values["normals"])
+    test = truth_of(values)
     names = TrainOptions.__dataclass_fields__.keys() & values.keys()
     chosen = {name: values[name] for name in names} | {"split": split, "selection": selection, "test": test}
     return TrainOptions(**chosen)

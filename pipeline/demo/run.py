@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vad_pipeline.eval.annotations import TruthFile
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.files import write_bytes
@@ -223,9 +224,9 @@ def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Sa
 
 def _evaluate(places: Places) -> tuple[Evaluated, list[VideoAnnotation]]:
     """Compare with the truth of the test split's videos; that, too."""
-    config = EvaluateConfig(places.annotations, "csv")
+    config = EvaluateConfig(TruthFile(places.annotations, "csv"))
     scored = {curve.video_id for curve in Results.open(places.results)}
-    annotations = [annotation for annotation in config.read() if annotation.name in scored]
+    annotations = [annotation for annotation in config.truth.read() if annotation.name in scored]
     evaluated = evaluate_results(places.results, annotations, config)
     write_evaluation(evaluated, config)
     return evaluated, annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from array import array
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ import av
 import numpy as np
 
 from vad_pipeline.extract.decode.container import check_file, open_container, prepare_decoder, video_stream
-from vad_pipeline.extract.decode.reader import PyavFrame, PyavReader
+from vad_pipeline.extract.decode.reader import PyavFrame, PyavReader, drained
 from vad_pipeline.extract.errors import VideoDecodeError, VideoError, VideoOpenError
 from vad_pipeline.extract.files import SourceFile, content_of
 from vad_pipeline.model.curve import AnomalyCurve
@@ -100,15 +101,12 @@ class Footage:
                 yield frame
 
     def _counted(self, first: int, end: int) -> Iterator[PyavFrame]:
-        reader = PyavReader(self.path)
-        try:
+        with contextlib.closing(PyavReader(self.path)) as reader:
             for number, frame in enumerate(reader):
                 if number >= first:
                     yield frame
                 if number == end - 1:
                     return
-        finally:
-            reader.close()
 
     def _sought(self, first: int, end: int) -> Iterator[PyavFrame]:
         numbers = {int(stamp): first + i for i, stamp in enumerate(self.index.stamps[first:end])}
@@ -234,15 +232,10 @@ def _stamps_of_first_frames(path: str) -> list[int | None]:
 
 def _refuse_another(path: str, curve: AnomalyCurve) -> None:
     """Raise where decoding all of a file gives other frames than the curve has."""
-    reader = PyavReader(path)
     try:
-        for _ in reader:
-            pass
-        info = reader.info()
+        info = drained(PyavReader(path))
     except VideoError as error:
         raise VideoDecodeError(path, error.code, f"changed since it was scored: {error.reason}") from error
-    finally:
-        reader.close()
     again = "extract and detect it again"
     if info.n_frames != curve.n_frames:
         reason = f"changed since it was scored: {info.n_frames} frames, its curve has {curve.n_frames}; {again}"

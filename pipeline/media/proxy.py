@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -78,16 +79,13 @@ def write_proxy(source: str | os.PathLike, target: Path, *, height: int = PROXY_
         StoreError: the target cannot be written.
         ConfigError: this PyAV cannot write H.264.
     """
-    reader = PyavReader(source)
-    try:
-        with written_aside(target) as aside, frames_beside(aside) as path:
-            with FrameFile(path) as file:
-                for frame in reader:
-                    file.add(frame, scaled(frame.size_px, height))
-            info = reader.info()
-            seconds = np.maximum(info.frame_seconds, 0)
-            seconds[0] = 0
-            retimed(path, aside, seconds=seconds, last_seconds=float(1 / info.fps))
-    finally:
-        reader.close()
+    opened = contextlib.closing(PyavReader(source))
+    with opened as reader, written_aside(target) as aside, frames_beside(aside) as path:
+        with FrameFile(path) as file:
+            for frame in reader:
+                file.add(frame, scaled(frame.size_px, height))
+        info = reader.info()
+        seconds = np.maximum(info.frame_seconds, 0)
+        seconds[0] = 0
+        retimed(path, aside, seconds=seconds, last_seconds=float(1 / info.fps))
     return info

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vad_pipeline.eval.annotations import ENDS, FORMATS, AnnotationError, VideoAnnotation, read_annotations
+from vad_pipeline.eval.annotations import AnnotationError, TruthFile, VideoAnnotation
 from vad_pipeline.eval.bootstrap import N_RESAMPLES
 from vad_pipeline.eval.evaluation import EvalResult, evaluate
 from vad_pipeline.eval.truth import PROTOCOLS, known_truth
 from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.files import write_bytes
-from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from .folder import HEAD_NAME, Results
+from .folder import Results
+from .run_settings import settings_of
 
 EVALUATION_NAME = "evaluation.json"
 FIGURE_NAME = "evaluation.png"
@@ -25,37 +25,19 @@ FIGURE_NAME = "evaluation.png"
 class EvaluateConfig:
     """How results are compared with the truth."""
 
-    annotations: Path
-    format: str
-    normals: Path | None = None
-    ends: str = ENDS[0]
-    first_frame: int = 0
+    truth: TruthFile
     protocol: str = PROTOCOLS[0]
     threshold: float | None = None
     """Of the false alarms; None: the results' own."""
     n_resamples: int = N_RESAMPLES
 
     def __post_init__(self):
-        if self.format not in FORMATS or self.protocol not in PROTOCOLS:
-            raise ConfigError(f"expected a format of {FORMATS}, a protocol of {PROTOCOLS}, got {self}")
+        if self.protocol not in PROTOCOLS:
+            raise ConfigError(f"expected a protocol of {PROTOCOLS}, got {self.protocol}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold: expected 0 to 1, got {self.threshold}")
         if self.n_resamples < 0:
             raise ConfigError(f"bootstrap: expected 0 or more resamples, got {self.n_resamples}")
-
-    def read(self) -> list[VideoAnnotation]:
-        """The annotations.
-
-        Raises:
-            AnnotationError: they cannot be understood.
-        """
-        return read_annotations(
-            self.annotations,
-            format=self.format,
-            normals=self.normals,
-            ends=self.ends,
-            first_frame=self.first_frame,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +72,7 @@ def evaluate_results(path: Path, annotations: Sequence[VideoAnnotation], config:
         StoreError: the folder is damaged.
     """
     results = Results.open(path)
-    head = results.head()
-    try:
-        events = head.get("events") or {}
-        threshold = float(events.get("threshold", head["threshold"]))
-        merge_gap_seconds = float(events.get("merge_gap_seconds", MERGE_GAP_SECONDS))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path / HEAD_NAME}: cannot be read ({error!r}); delete it and detect again") from error
-    if config.threshold is not None:
-        threshold = config.threshold
+    settings = settings_of(results)
     curves = list(results)
     if not curves:
         if any(results.curves.glob("*.h5")):
@@ -109,16 +83,16 @@ def evaluate_results(path: Path, annotations: Sequence[VideoAnnotation], config:
             curves,
             annotations,
             protocol=config.protocol,
-            threshold=threshold,
-            merge_gap_seconds=merge_gap_seconds,
-            normal_is_segment=config.format == "xd-violence",
+            threshold=settings.threshold if config.threshold is None else config.threshold,
+            merge_gap_seconds=settings.merge_gap_seconds,
+            normal_is_segment=config.truth.format == "xd-violence",
             n_resamples=config.n_resamples,
         )
     except (AnnotationError, ConfigError) as error:
-        raise type(error)(f"{path} with {config.annotations}: {error}") from error
-    if not head.get("calibrated", True):
+        raise type(error)(f"{path} with {config.truth.path}: {error}") from error
+    if not settings.calibrated:
         result = replace(result, notes=(*result.notes, UNCALIBRATED))
-    return Evaluated(path, head.get("crop"), result)
+    return Evaluated(path, settings.crop, result)
 
 
 def write_evaluation(evaluated: Evaluated, config: EvaluateConfig) -> None:
@@ -137,8 +111,8 @@ def write_evaluation(evaluated: Evaluated, config: EvaluateConfig) -> None:
         "crop": evaluated.crop,
         **values,
         "truth": known_truth(result.n_frames, result.n_anomalous_frames),
-        "annotations": str(config.annotations),
-        "format": config.format,
+        "annotations": str(config.truth.path),
+        "format": config.truth.format,
         "n_resamples": config.n_resamples,
     }
     write_bytes(evaluated.path / EVALUATION_NAME, json.dumps(row, indent=2, allow_nan=False).encode())

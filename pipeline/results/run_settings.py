@@ -17,6 +17,7 @@ class RunSettings:
     """Of run.json."""
 
     recipe_id: str
+    """Of the features; empty in a folder that others wrote."""
     categories: tuple[str, ...]
     """The normal one first."""
     threshold: float
@@ -27,6 +28,8 @@ class RunSettings:
     """Whether scores mean what a trained checkpoint's do."""
     merge_gap_seconds: float = MERGE_GAP_SECONDS
     """Of the events."""
+    crop: int | None = None
+    """Scored; None where it is not known."""
 
     @property
     def score_name(self) -> str:
@@ -48,7 +51,8 @@ def settings_of(results: Results) -> RunSettings:
     try:
         events = head.get("events") or {}
         return RunSettings(
-            recipe_id=str(head["recipe_id"]),
+            recipe_id=str(head.get("recipe_id", "")),
+            crop=head.get("crop"),
             categories=tuple(map(str, head["categories"])),
             threshold=float(events.get("threshold", head["threshold"])),
             merge_gap_seconds=float(events.get("merge_gap_seconds", MERGE_GAP_SECONDS)),

@@ -6,11 +6,11 @@ import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vad_pipeline.eval.annotations import TruthFile
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import CROPS
 
 from ..archive.selection import SelectionConfig
-from ..results.figures import EvaluateConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class TrainOptions:
     model: str | None = None
     select: str = "val"
     val_share: float = 0.1
-    test: EvaluateConfig | None = None
+    test: TruthFile | None = None
     """Annotations of the test set."""
     false_alarms_per_hour: float = 1.0
     epochs: int | None = None

@@ -173,7 +173,7 @@ def _inputs(options: TrainOptions, text_tower: str) -> dict:
     inputs = {name: path and file_sha256(path) for name, path in files.items()}
     inputs["loss_files"] = {str(path): file_sha256(path) for path in loss_files(options.loss)}
     inputs["text_tower_file"] = file_sha256(Path(text_tower)) if Path(text_tower).is_file() else None
-    inputs["annotations"] = options.test and file_sha256(options.test.annotations)
+    inputs["annotations"] = options.test and file_sha256(options.test.path)
     inputs["normals"] = options.test and options.test.normals and file_sha256(options.test.normals)
     inputs["format"] = options.test and options.test.format
     return inputs

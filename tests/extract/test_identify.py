@@ -51,7 +51,7 @@ def looked_at(tmp_path, toy_encoder):
     return look
 
 
-@pytest.mark.parametrize("seed", (0, 3))
+@pytest.mark.parametrize("seed", (0, pytest.param(3, marks=pytest.mark.long)))
 def test_a_setting_is_found(seed, video, toy_encoder, looked_at):
     truth = others.drawn_setting(random.Random(seed))
     values = others.released_features(video, truth, toy_encoder)

@@ -69,7 +69,7 @@ def test_the_axis_and_the_score_say_what_they_are(draw_curve, draw_results, run_
         (("a", "nobody.mp4"), "no curve of nobody.mp4"),
         ((), "VIDEO"),
         (("a", "--out", "a.bmp"), "must end in .png, .svg, .pdf"),
-        (("a", "--format", "csv"), "give --annotations FILE and --format together"),
+        (("a", "--format", "csv"), "--annotations FILE and --format NAME belong together"),
         (("a", "--annotations", "nowhere.csv", "--format", "csv"), "nowhere.csv"),
         (("a", "--axis", "hours"), "hours"),
     ],

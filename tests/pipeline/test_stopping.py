@@ -36,7 +36,7 @@ import vad_pipeline.pipeline.cli as cli
 class Thing:
     pass
 
-def work(standalone_mode):
+def work(**options):
     thing = Thing()
     kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.{signum}))
     del thing  # Python drops what is raised in there

@@ -148,6 +148,7 @@ def test_labels_that_changed_are_noticed(labelled, text_tower, run_cli, tmp_path
     assert code == 2 and "has changed since it was begun" in errors and "labels" in errors and "fingerprint" in errors
 
 
+@pytest.mark.long
 def test_several_seeds_own_loss_own_categories_and_init(trained, labelled, text_tower, run_cli, tmp_path):
     """One run through many options, as each costs seconds."""
     (tmp_path / "mine.py").write_text("def calm(output, batch):\n    return output.anomaly_logits.square().mean()\n")
@@ -285,8 +286,10 @@ def test_an_own_loss_that_fails_is_named(labelled, text_tower, run_cli, tmp_path
     ("error", "advice"),
     [
         (torch.OutOfMemoryError("CUDA out of memory."), "out of memory (CUDA out of memory.); train into a new folder"),
-        (torch.AcceleratorError("gone", 1), "go on with --resume RUN"),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "go on with --resume RUN"),
+        pytest.param(torch.AcceleratorError("gone", 1), "go on with --resume RUN", marks=pytest.mark.long),
+        pytest.param(
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "go on with --resume RUN", marks=pytest.mark.long
+        ),
     ],
 )
 def test_a_device_that_fails_ends_the_run(labelled, text_tower, run_cli, tmp_path, error, advice):

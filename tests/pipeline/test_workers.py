@@ -286,7 +286,8 @@ def test_workers_that_never_come_up_stop_the_run():
 def test_workers_do_not_outlive_their_run(tmp_path):
     script = (
         "import os, sys, time\n"
-        "from vad_pipeline.pipeline.workers.base import ExecutorConfig, Work, run\n"
+        "from vad_pipeline.pipeline.workers.base import ExecutorConfig, Work\n"
+        "from vad_pipeline.pipeline.workers.dispatch import run\n"
         "def do(path):\n"
         "    open(path, 'w').write(str(os.getpid())); time.sleep(1000)\n"
         "list(run(ExecutorConfig(workers=1), Work(lambda: None, do), [sys.argv[1]]))\n"

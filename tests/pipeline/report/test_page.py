@@ -120,7 +120,10 @@ def test_dragging_seeks_and_the_wheel_zooms_down_to_frames(open_page, ids):
 
 @pytest.mark.parametrize(
     ("name", "shares"),  # at 0.29 of the first one the scene changes from frame to frame
-    [("ucf/Arson009_x264.mp4", (0.6, 0.29)), ("vtest.avi", (0.6, 0.33))],  # MS-MPEG4: through its preview
+    [
+        ("ucf/Arson009_x264.mp4", (0.6, 0.29)),
+        pytest.param("vtest.avi", (0.6, 0.33), marks=pytest.mark.long),
+    ],  # MS-MPEG4: through its preview
 )
 def test_on_real_footage_too(open_page, make_report, shared, tmp_path, name, shares):
     reader = PyavReader(shared / "videos" / name)

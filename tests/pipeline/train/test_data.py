@@ -175,10 +175,10 @@ def test_a_video_without_the_crops_asked_for_is_missing(store, options, monkeypa
 
 
 def test_training_on_the_test_set_is_refused(store, options, tmp_path):
-    from vad_pipeline.pipeline.results.figures import EvaluateConfig
+    from vad_pipeline.eval.annotations import TruthFile
 
     (tmp_path / "truth.csv").write_text("video,start_frame,end_frame,category\nn0,,,Normal\na0,0,9,Explosion\n")
-    test = EvaluateConfig(tmp_path / "truth.csv", "csv")
+    test = TruthFile(tmp_path / "truth.csv", "csv")
     with pytest.raises(ConfigError, match=r"2 videos to train on are in the test set too \(a0, n0\)"):
         prepare(replace(options, select="test", test=test), store)
 
