@@ -11,14 +11,8 @@ from ..errors import VideoOpenError
 from ..files import SourceFile
 
 MAX_FRAME_PX = 8192 * 4320  # a snippet's frames are held undecided: 16 of these are 850 MB in YUV 4:2:0
-
-
 MAX_DECODED_PX = 4 * MAX_FRAME_PX  # a decoder asks for no more memory than this needs, whatever a stream says
-
-
 DECODER_LIMITS = {"max_pixels": str(MAX_DECODED_PX)}
-
-
 THREADS_VARIABLE = "OMP_NUM_THREADS"  # this process's share of the cores, as torch reads it too
 
 

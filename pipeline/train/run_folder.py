@@ -22,6 +22,7 @@ CONFIG_NAME, METRICS_NAME, CHART_NAME = "config.json", "metrics.csv", "curves.pn
 BEST_NAME, LAST_NAME = "best.safetensors", "last.ckpt"
 SUMMARY_NAME = "summary.json"
 RUN_SCHEMA = 1
+RATE_NAMES = ("normality_lr", "lr")  # of metrics.csv
 
 
 class TrainRun:
@@ -158,6 +159,3 @@ class TrainRun:
 def _is_content(path: Path) -> bool:
     """Whether a file is more than what a killed run left half written."""
     return not path.name.startswith(TEMPORARY_PREFIX)
-
-
-RATE_NAMES = ("normality_lr", "lr")
