@@ -138,11 +138,11 @@ def test_checkpoint_bytes(tmp_path):
 
 def all_help(group: click.Group = cli.cli, prefix: str = "vad-pipeline") -> dict[str, str]:
     found = {}
+    settings = cli.cli.context_settings | {"terminal_width": HELP_COLUMNS, "max_content_width": HELP_COLUMNS}
     context = click.Context(group, info_name=prefix)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
-        options = {"terminal_width": HELP_COLUMNS, "max_content_width": HELP_COLUMNS}
-        with click.Context(command, info_name=f"{prefix} {name}", **options) as own:
+        with click.Context(command, info_name=f"{prefix} {name}", **settings) as own:
             found[f"{prefix} {name}"] = command.get_help(own)
         if isinstance(command, click.Group):
             found |= all_help(command, f"{prefix} {name}")

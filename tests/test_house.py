@@ -243,7 +243,8 @@ def test_every_command_is_in_the_reference_and_has_help(name, command):
         if isinstance(parameter, click.Option):
             told = parameter.help or parameter.show_default or any(parameter.opts[0] in text for text in DOCS.values())
             assert told, f"{name} {parameter.opts[0]}"
-    with click.Context(command, info_name=name, max_content_width=100, terminal_width=100) as context:
+    settings = cli.cli.context_settings | {"max_content_width": 100, "terminal_width": 100}
+    with click.Context(command, info_name=name, **settings) as context:
         assert command.get_help(context).count("\n") <= HELP_LINES, f"{name} --help does not fit a screen"
 
 

@@ -85,7 +85,7 @@ def uninterrupted(network_of):
     return whole, [report.losses for report in run(whole, reload_best=True)]
 
 
-@pytest.mark.parametrize("kill_after", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("kill_after", [1, 2, pytest.param(3, marks=pytest.mark.long), 5, 7])
 def test_stopped_and_resumed_is_bit_for_bit_the_same(network_of, uninterrupted, kill_after):
     whole, expected = uninterrupted
     saved = io.BytesIO()

@@ -344,7 +344,7 @@ def test_settings_out_of_range(detect):
         assert code == 2 and words in err
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGKILL])
 def test_an_interrupted_detect_keeps_what_it_reported_and_goes_on(tmp_path, run_cli, how):
     features = np.random.default_rng(0).standard_normal((600, 512)).astype(np.float16)
     rows = []

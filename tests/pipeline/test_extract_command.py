@@ -359,7 +359,9 @@ def reported_ok(store) -> set[str]:
     return done
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+)
 def test_interrupted_runs_keep_what_they_reported_and_go_on(tmp_path, long_archive, toy_model, run_cli, how, code):
     process = start(tmp_path, long_archive, toy_model)
     deadline = time.monotonic() + 120
