@@ -114,10 +114,9 @@ def evaluate(
     localisation, lacking = _localise(videos, categories, protocol, normal_is_segment=normal_is_segment)
     of_anomalous = _Runs.of(videos, truths, np.array([not video.annotation.is_normal for video in videos]))
     figures = _figures(runs, of_anomalous, localisation)
-    resamples = {name: np.full(n_resamples, np.nan) for name in figures}
-    for number, draw in enumerate(video_draws(len(videos), n_resamples=n_resamples, seed=seed)):
-        for name, value in _figures(runs, of_anomalous, localisation, draw).items():
-            resamples[name][number] = np.nan if value is None else value
+    draws = video_draws(len(videos), n_resamples=n_resamples, seed=seed)
+    drawn = [_figures(runs, of_anomalous, localisation, draw) for draw in draws]
+    resamples = {name: np.array([each[name] for each in drawn], np.float64) for name in figures}  # None becomes nan
     maps = localisation.mean_average_precision()
     return EvalResult(
         protocol=protocol,

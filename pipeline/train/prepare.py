@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.embed.encoder_config import LOCAL_DIR
 from vad_pipeline.extract.errors import ConfigError
@@ -19,6 +20,9 @@ from .data import Labelled, TrainingVideo
 from .options import TrainOptions
 from .own_losses import load_losses, loss_files
 from .setup import TrainSetup, file_sha256
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.training import TrainConfig
 from .split import choose, drop_unusable, hold_some_out
 
 TEXT_MODEL = NAMED_RECIPES["vadclip"].recipe.model
@@ -46,8 +50,6 @@ def prepare(
     Raises:
         ConfigError: it cannot be trained on; one sentence says why.
     """
-    from vad_pipeline.model.training import TRAINING_PRESETS
-
     categories = read_categories(options.categories) if options.categories else CATEGORIES[options.preset]
     chosen, unlisted = select_held(_of_recipe(store, options.recipe_id), options.selection, lambda entry: entry.video)
     entries = list(chosen)
@@ -65,17 +67,7 @@ def prepare(
     if missing:
         notes.append(f"no training video shows {', '.join(missing)}")
     losses, weights = load_losses(options.loss)
-    preset = TRAINING_PRESETS[options.preset]
-    config = replace(
-        preset,
-        epochs=options.epochs or preset.epochs,
-        max_steps=options.steps,
-        learning_rate=preset.learning_rate if options.lr is None else options.lr,
-        batch_size=options.batch_size or preset.batch_size,
-        loss_weights=weights,
-        precision=options.precision,
-    )
-    config, note = _fitting_batch(config, train, options.crops)
+    config, note = _fitting_batch(_train_config(options, weights), train, options.crops)
     notes += note
     recipe = Recipe.from_json(entries[0].recipe)
     text_tower, text_model = _text_tower(options, recipe)
@@ -104,6 +96,22 @@ def prepare(
     return Prepared(setup, chosen.missing, tuple(notes))
 
 
+def _train_config(options: TrainOptions, loss_weights: dict[str, float]) -> TrainConfig:
+    """The preset's hyper-parameters, and what the options change of them."""
+    from vad_pipeline.model.training import TRAINING_PRESETS
+
+    preset = TRAINING_PRESETS[options.preset]
+    return replace(
+        preset,
+        epochs=options.epochs or preset.epochs,
+        max_steps=options.steps,
+        learning_rate=preset.learning_rate if options.lr is None else options.lr,
+        batch_size=options.batch_size or preset.batch_size,
+        loss_weights=loss_weights,
+        precision=options.precision,
+    )
+
+
 def _of_recipe(store: EmbeddingStore, recipe_id: str | None) -> list[Entry]:
     entries = store.entries()
     recipes = sorted({entry.recipe_id for entry in entries if entry.recipe_id.startswith(recipe_id or "")})
@@ -125,7 +133,9 @@ def _need_both_kinds(videos: Sequence[TrainingVideo], labels: Path) -> None:
         raise ConfigError(f"{labels}: no anomalous video at all; training needs some of both kinds")
 
 
-def _fitting_batch(config, videos: Sequence[TrainingVideo], crops: Sequence[int] | None):
+def _fitting_batch(
+    config: TrainConfig, videos: Sequence[TrainingVideo], crops: Sequence[int] | None
+) -> tuple[TrainConfig, list[str]]:
     """The configuration with a batch that the rows can fill, and what to say of it."""
     counts = {True: 0, False: 0}
     for video in videos:
