@@ -130,7 +130,7 @@ class Setting:
         """(K, 512) embeddings of a snippet's frames -> its (512,) float32."""
         if self.normalised == "frames":
             embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-        mean = np.add.reduce(embeddings, axis=0) / len(embeddings)  # in the order of embed.py: the same bits
+        mean = np.add.reduce(embeddings, axis=0) / len(embeddings)  # in the order of embed_video.py: the same bits
         return mean / np.linalg.norm(mean) if self.normalised == "snippets" else mean
 
 

@@ -25,7 +25,7 @@ WORKERLESS_SECONDS = 60  # a cluster may be without workers, for example while t
 
 
 def run_on_dask(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
-    """See `executors.run`.
+    """See `dispatch.run`.
 
     Raises:
         ConfigError: `distributed` is not installed.

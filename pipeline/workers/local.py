@@ -29,7 +29,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 def run_in_processes(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
-    """See `executors.run`."""
+    """See `dispatch.run`."""
     n_workers = config.workers or 1
     threads = max(1, len(os.sched_getaffinity(0)) // n_workers)
 

@@ -17,7 +17,7 @@ MAX_RETRIES = 2
 
 
 def run_on_ray(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
-    """See `executors.run`.
+    """See `dispatch.run`.
 
     Raises:
         ConfigError: `ray` is not installed.
