@@ -61,7 +61,10 @@ class LazyGroup(click.Group):
         return getattr(module, cmd_name.replace("-", "_"))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
+)
 @click.version_option(package_name="vad-pipeline")
 @click.option("--debug", is_flag=True, help="Show tracebacks and what happens inside.")
 def cli(debug: bool) -> None:

@@ -143,7 +143,7 @@ def all_help(group: click.Group = cli.cli, prefix: str = "vad-pipeline") -> dict
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         with click.Context(command, info_name=f"{prefix} {name}", **settings) as own:
-            found[f"{prefix} {name}"] = command.get_help(own)
+            found[f"{prefix} {name}"] = command.get_help(own).replace(f"x<={os.cpu_count()}]", "x<=CORES]")
         if isinstance(command, click.Group):
             found |= all_help(command, f"{prefix} {name}")
     return found

@@ -27,7 +27,7 @@ ROOMS = {  # each from left to right: a file or closet imports only from what st
 }
 PLACES = {room: names.split() for room, names in ROOMS.items()}
 MAX_LINES, MAX_FILES, MAX_COMMAND_LINES = 350, 20, 40
-HELP_LINES = 50  # what a screen holds
+HELP_LINES = 80  # sections, of which the first is on the first screen (tests/pipeline/test_help.py)
 MAX_README_LINES = 150
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 MODULES = {
@@ -245,7 +245,7 @@ def test_every_command_is_in_the_reference_and_has_help(name, command):
             assert told, f"{name} {parameter.opts[0]}"
     settings = cli.cli.context_settings | {"max_content_width": 100, "terminal_width": 100}
     with click.Context(command, info_name=name, **settings) as context:
-        assert command.get_help(context).count("\n") <= HELP_LINES, f"{name} --help does not fit a screen"
+        assert command.get_help(context).count("\n") <= HELP_LINES, f"{name} --help is too long"
 
 
 @pytest.mark.parametrize("doc", DOCS)

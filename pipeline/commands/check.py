@@ -20,6 +20,7 @@ from ..progress import counting, in_words
 from ..workers.base import Work
 from ..workers.dispatch import run
 from .options import executor_config, executor_options, option, quiet_option, selection_config, selection_options
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.decode.preflight import Preflight
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 HEADINGS = ("video", "codec", "size", "fps", "rate", "length", "frames", "verdict")
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("src", nargs=-1, required=True, metavar="SRC...")
 @option("--id-root")
 @click.option("--deep", is_flag=True, help="Decode everything: the count of frames against the header's.")

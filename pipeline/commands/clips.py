@@ -12,6 +12,7 @@ from vad_pipeline.extract.errors import VideoError
 from ..archive.selection import select_held
 from ..progress import counting, report_missing
 from .options import Place, option, quiet_option, selection_config, selection_options
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from ..clips.make import ClipsConfig
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 DEFAULT_FOLDER = "clips"
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("results", type=Place())
 @option("--out", help="Folder of the clips (default: RESULTS/clips).")
-@click.option("--pre", "pre_seconds", default=2.0, show_default=True, metavar="SECONDS", help="Shown before it.")
-@click.option("--post", "post_seconds", default=2.0, show_default=True, metavar="SECONDS", help="And after.")
+@click.option("--pre", "pre_seconds", default=2.0, metavar="SECONDS", help="Shown before it.")
+@click.option("--post", "post_seconds", default=2.0, metavar="SECONDS", help="And after.")
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, help="Only peaks of this or more.")
 @option("--top", metavar="N", help="Only the N events of the highest peaks.")
 @click.option("--category", metavar="NAME", help="Only events of this category.")

@@ -9,9 +9,10 @@ import click
 from vad_pipeline.extract.errors import ConfigError
 
 from .options import Place
+from .sections import SectionedCommand
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("published", type=Place())
 @click.argument("out", type=Place())
 @click.option("--clip", "clip_out", type=Place(), help="Also write the CLIP weights inside it.")

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from .options import option, quiet_option
+from .sections import SectionedCommand
 
 
-@click.command()
-@option("--out", default="demo", show_default=True, help="Folder for all of it.")
-@click.option("--videos", "n_videos", default=24, show_default=True, help="How many to render.")
-@click.option("--seed", default=0, show_default=True, help="Of the videos and the training.")
+@click.command(cls=SectionedCommand)
+@option("--out", default="demo", help="Folder for all of it.")
+@click.option("--videos", "n_videos", default=24, help="How many to render.")
+@click.option("--seed", default=0, help="Of the videos and the training.")
 @quiet_option
 def demo(out: Path, n_videos: int, seed: int, quiet: bool) -> int:
     """Render a small archive of camera-like videos, extract, train, detect and evaluate: no download, no GPU, no data.

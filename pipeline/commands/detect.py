@@ -27,40 +27,41 @@ from ..archive.selection import SelectionConfig, find_sources, select_some
 from ..progress import report_missing, warn_of
 from .extract import run_extraction
 from .options import (
+    PRETRAINED_HELP,
+    THRESHOLD_HELP,
     Place,
     archive_options,
     clock_of,
     clock_options,
     merge_gap_option,
     option,
-    pretrained_help,
     selection_config,
     store_option,
-    threshold_help,
 )
 from .run_options import RunOptions
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
     from vad_pipeline.model.zero_shot import ZeroShot
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("src", nargs=-1, metavar="[SRC...]")
 @store_option
 @click.option("--checkpoint", type=Place(), help="Published .pth or our .safetensors.")
 @click.option("--zero-shot", is_flag=True, help="Without a checkpoint, by the text of --categories; uncalibrated.")
 @option("--categories", help="With --zero-shot: YAML or CSV, the first is normal.")
 @option("--out", required=True, help="Results folder.")
-@option("--threshold", type=float, help=f"{threshold_help} (default: the checkpoint's).")
+@option("--threshold", type=float, help=f"{THRESHOLD_HELP} (default: the checkpoint's).")
 @merge_gap_option
 @option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
-@option("--recipe", help="Score features of this recipe.")
+@option("--recipe", help="Score features of this recipe (default: the checkpoint's).")
 @click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
 @clock_options
 @click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
 @click.option("--report", is_flag=True, help="Also write the review page, as `report` does.")
-@option("--pretrained", help=f"With SRC or --zero-shot: {pretrained_help}")
+@option("--pretrained", help=f"With SRC or --zero-shot (default: the checkpoint's): {PRETRAINED_HELP}")
 @archive_options
 def detect(
     src: tuple[str, ...],

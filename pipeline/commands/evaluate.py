@@ -11,32 +11,39 @@ from vad_pipeline.eval.bootstrap import N_RESAMPLES
 from vad_pipeline.eval.truth import PROTOCOLS
 
 from .options import Place, option, truth_of, truth_options
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from ..results.figures import Evaluated
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("results", nargs=-1, required=True, type=Place(), metavar="RESULTS...")
 @truth_options("Ground truth.", required=True)
 @click.option(
     "--protocol",
     type=click.Choice(PROTOCOLS),
     default=PROTOCOLS[0],
-    show_default=True,
     help="official: with the quirks of the published figures.",
 )
-@option("--threshold", type=click.FloatRange(0, 1), help="Of the false alarms (default: that of the results' events).")
+@option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="False alarms are counted at it (default: that of the results' events).",
+)
 @click.option(
     "--bootstrap",
     "n_resamples",
     type=click.IntRange(min=0),
     default=N_RESAMPLES,
-    show_default=True,
     metavar="N",
     help="Resamples of the videos for the 95% intervals; 0: none.",
 )
-@click.option("--table", type=click.Choice(("md", "latex", "csv")), help="This table alone on stdout, notes on stderr.")
+@click.option(
+    "--table",
+    type=click.Choice(("md", "latex", "csv")),
+    help="On stdout this table alone, to be kept with `> FILE`; all else on stderr.",
+)
 @option("--allow-missing", help="Exit 0 though names lack a result, or results a name.")
 def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, **values) -> int:
     """Compare RESULTS with ground truth; writes evaluation.json and evaluation.png into each.

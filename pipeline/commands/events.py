@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from ..archive.detect_job import DetectConfig
-from .options import Place, clock_of, clock_options, merge_gap_option, option, threshold_help
+from .options import THRESHOLD_HELP, Place, clock_of, clock_options, merge_gap_option, option
+from .sections import SectionedCommand
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("results", type=Place())
-@option("--threshold", type=float, required=True, help=f"{threshold_help}.")
+@option("--threshold", type=float, required=True, help=f"{THRESHOLD_HELP}.")
 @merge_gap_option
 @clock_options
 def events(results: Path, threshold: float, merge_gap_seconds: float, clock: str | None, timezone: str | None) -> int:

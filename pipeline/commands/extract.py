@@ -16,9 +16,9 @@ from ..archive.loop import RunSummary
 from ..archive.selection import Selection, SelectionConfig, find_sources
 from ..progress import report_missing, warn_of
 from .options import (
+    PRETRAINED_HELP,
     archive_options,
     option,
-    pretrained_help,
     recipe_options,
     selection_config,
     still_bound_of,
@@ -27,18 +27,19 @@ from .options import (
     tail_option,
 )
 from .run_options import RunOptions
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("src", nargs=-1, metavar="SRC...")
 @store_option
 @recipe_options
 @tail_option
 @still_options
-@option("--pretrained", default="openai", show_default=True, help=pretrained_help)
+@option("--pretrained", default="openai", help=PRETRAINED_HELP)
 @archive_options
 def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **values) -> int:
     """Decode, sample and embed videos (files, or folders with all below) into the feature store.

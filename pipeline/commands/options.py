@@ -22,6 +22,10 @@ DECODERS = ("auto", "pyav", "decord", "nvdec")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RUNTIME_VARIABLE = "VAD_PIPELINE_RUNTIME"  # a machine's choice, so that no script has to name it
 DEFAULT_STORE = "features"
+EXECUTOR_NAMES = ("workers", "backend", "address", "video_timeout")
+SELECTION_NAMES = ("list_file", "match", "exclude", "only", "split", "part")
+PRETRAINED_HELP = "open_clip tag, weights file, or random:SEED."
+THRESHOLD_HELP = "Score from which a frame belongs to an event"
 SLOWEST_FPS, FASTEST_FPS, MAX_RATE_DENOMINATOR = 1e-2, 1e5, 1001
 
 
@@ -80,15 +84,18 @@ FLAGS = {  # those of several commands: names, and what they have in common
     "--decoder": (("--decoder",), {"type": click.Choice(DECODERS), "default": "auto"}),
     "--device": (
         ("--device",),
-        {"default": "auto", "metavar": "auto|cpu|cuda[:N]", "help": "auto: a GPU where there is one."},
+        {"default": "auto", "metavar": "auto|cpu|cuda[:N]", "help": "auto: a GPU where there is one, else the CPU."},
     ),
-    "--ends": (("--ends",), {"type": click.Choice(ENDS), "default": ENDS[0], "show_default": True}),
-    "--first-frame": (("--first-frame",), {"type": click.IntRange(0, 1), "default": 0, "show_default": True}),
+    "--ends": (("--ends",), {"type": click.Choice(ENDS), "default": ENDS[0]}),
+    "--first-frame": (("--first-frame",), {"type": click.IntRange(0, 1), "default": 0}),
     "--force": (("--force",), {"is_flag": True}),
-    "--format": (("--format",), {"type": click.Choice(FORMATS), "help": "Of that file."}),
+    "--format": (("--format",), {"type": click.Choice(FORMATS), "help": "Of the --annotations."}),
     "--id-root": (("--id-root",), {"metavar": "DIR", "help": "Ids are paths below this (default: each SRC folder)."}),
     "--json": (("--json", "as_json"), {"is_flag": True}),
-    "--like": (("--like",), {"type": click.Choice(tuple(NAMED_RECIPES)), "default": "vadclip", "show_default": True}),
+    "--like": (
+        ("--like",),
+        {"type": click.Choice(tuple(NAMED_RECIPES)), "default": "vadclip", "help": "Recipe: how features are made."},
+    ),
     "--media-root": (
         ("--media-root",),
         {"multiple": True, "metavar": "OLD=NEW", "help": "Footage below OLD lies below NEW; repeatable."},
@@ -158,6 +165,14 @@ def truth_of(values: dict) -> TruthFile | None:
     return TruthFile(path, form, normals, **counted)
 
 
+merge_gap_option = click.option(
+    "--merge-gap",
+    "merge_gap_seconds",
+    type=float,
+    default=MERGE_GAP_SECONDS,
+    metavar="SECONDS",
+    help="Events closer than this are one.",
+)
 clock_options = compose(
     click.option("--clock", metavar="PATTERN", help="Read start times off ids: '{camera}/%Y-%m-%d/%H-%M-%S'."),
     click.option("--timezone", metavar="ZONE", help="With --clock: what it shows, such as Europe/Berlin."),
@@ -176,7 +191,7 @@ def clock_of(pattern: str | None, timezone: str | None) -> Clock | None:
 
 
 store_option = compose(
-    option("--store", default=DEFAULT_STORE, show_default=True, help="Feature store."),
+    option("--store", default=DEFAULT_STORE, help="Feature store."),
     click.option("--catalogue", type=Place(), help="Where its index lies (default: in the store)."),
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, failures only.")
@@ -193,9 +208,13 @@ selection_options = compose(
 
 executor_options = compose(
     click.option("--workers", type=int, metavar="N", help="Worker processes (default: this process)."),
-    click.option("--backend", type=click.Choice(BACKENDS), default="loky", help="Where workers are (default: here)."),
+    click.option(
+        "--backend", type=click.Choice(BACKENDS), default="loky", help="Where workers are; loky: on this machine."
+    ),
     click.option("--address", "--scheduler", "address", metavar="ADDRESS", help="Of the Dask or Ray cluster."),
-    click.option("--video-timeout", type=float, metavar="SECONDS", help="Give a video up after this long."),
+    click.option(
+        "--video-timeout", type=float, metavar="SECONDS", help="Give a video up after this long (default: never)."
+    ),
 )
 
 run_options = compose(
@@ -206,7 +225,7 @@ run_options = compose(
 
 footage_options = compose(
     option("--id-root"),
-    option("--model", help="open_clip model."),
+    option("--model", help="open_clip model (default: the recipe's)."),
     option("--decoder", help="auto: PyAV, by the GPU where it can."),
     option("--device"),
     option("--precision", type=click.Choice(PRECISIONS), default="auto", help="auto: the fastest safe one."),
@@ -219,7 +238,9 @@ footage_options = compose(
     ),
     option("--force", help="Extract again what is held."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed and have not changed."),
-    click.option("--settle", type=float, metavar="SECONDS", help="Pass over files changed this lately."),
+    click.option(
+        "--settle", type=float, metavar="SECONDS", help="Pass over files changed this lately (default: none)."
+    ),
 )
 
 # of a command that works through footage
@@ -228,12 +249,16 @@ archive_options = compose(
 )
 
 recipe_options = compose(
-    option("--like", help="Recipe."),
-    click.option("--geometry", type=click.Choice(GEOMETRIES), help="Frame to crops."),
-    click.option("--frames-per-snippet", type=int, metavar="K", help="Frames embedded of each 16."),
-    option("--crops", help="0 centre, 1-4 corners, 5-9 the same mirrored."),
+    option("--like"),
+    click.option("--geometry", type=click.Choice(GEOMETRIES), help="Frame to crops (default: the recipe's)."),
+    click.option(
+        "--frames-per-snippet", type=int, metavar="K", help="Frames embedded of each 16 (default: the recipe's)."
+    ),
+    option("--crops", help="0 centre, 1-4 corners, 5-9 mirrored (default: the recipe's)."),
 )
-tail_option = click.option("--tail", type=click.Choice(TAILS), help="The last, shorter snippet.")
+tail_option = click.option(
+    "--tail", type=click.Choice(TAILS), help="The last, shorter snippet (default: the recipe's)."
+)
 
 
 still_options = compose(
@@ -260,31 +285,10 @@ def still_bound_of(skip_still: bool, bound: float | None) -> float | None:
 
 def selection_config(values: dict) -> SelectionConfig:
     """Take the selection options out of a command's values."""
-    names = ("list_file", "match", "exclude", "only", "split", "part")
-    return SelectionConfig(**{name: values.pop(name) for name in names})
+    return SelectionConfig(**{name: values.pop(name) for name in SELECTION_NAMES})
 
 
 def executor_config(values: dict) -> ExecutorConfig:
     """Take the executor options out of a command's values."""
     gpu = str(values.get("device", "")).startswith("cuda")
     return ExecutorConfig(gpu=gpu, **{name: values.pop(name) for name in EXECUTOR_NAMES})
-
-
-EXECUTOR_NAMES = ("workers", "backend", "address", "video_timeout")
-
-
-pretrained_help = "open_clip tag, weights file, or random:SEED."
-
-
-threshold_help = "Score from which a frame belongs to an event"
-
-
-merge_gap_option = click.option(
-    "--merge-gap",
-    "merge_gap_seconds",
-    type=float,
-    default=MERGE_GAP_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="Events closer than this are one.",
-)

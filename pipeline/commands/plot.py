@@ -15,6 +15,7 @@ from ..results.curve_plot import AXES, COLUMN_INCHES, SUFFIXES, PlotRow, write_p
 from ..results.file_names import safe_stem
 from ..results.run_settings import curve_of, held_against, settings_of
 from .options import Place, option, truth_of, truth_options
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotations import TruthFile
@@ -26,18 +27,17 @@ DEFAULT_FOLDER = "plots"
 MAX_ROWS = 20  # more do not fit a page
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("results", type=Place())
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @truth_options("Ground truth, shaded.")
 @option("--out", metavar="FILE", help=".png, .svg or .pdf (default: RESULTS/plots/VIDEO.png).")
-@click.option("--axis", type=click.Choice(AXES), default=AXES[0], show_default=True, help="Along the foot.")
+@click.option("--axis", type=click.Choice(AXES), default=AXES[0], help="Along the foot.")
 @click.option(
     "--width",
     "width_inches",
     type=click.FloatRange(1, 40),
     default=COLUMN_INCHES,
-    show_default=True,
     metavar="INCHES",
     help="Of the figure; the default is a column's.",
 )

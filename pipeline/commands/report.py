@@ -12,6 +12,7 @@ from vad_pipeline.extract.names import some
 
 from ..progress import counting
 from .options import Place, clock_of, clock_options, option, quiet_option, truth_of, truth_options
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotations import TruthFile, VideoAnnotation
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 PROXIES = ("never", "auto")
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("results", type=Place())
 @option("--store", help="Also list what failed to be extracted into this feature store.")
 @truth_options("Ground truth, shown as a band.")
@@ -36,7 +37,6 @@ PROXIES = ("never", "auto")
     "--proxy",
     type=click.Choice(PROXIES),
     default=PROXIES[0],
-    show_default=True,
     help="auto: previews of what browsers do not play.",
 )
 @click.option("--no-pictures", is_flag=True, help="Decode nothing: the page has no pictures of its own.")

@@ -20,6 +20,7 @@ from ..archive.selection import read_lines, select_some
 from ..archive.text_tower import of_one_recipe, text_tower
 from ..progress import counting
 from .options import Place, option, quiet_option, selection_config, selection_options, store_option
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
@@ -30,7 +31,7 @@ SHOWN_DIGITS = 4
 QUERIES_AT_ONCE = 16  # scores of a million snippets: 4 MB each
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("text", required=False)
 @store_option
 @click.option("--queries", metavar="FILE|-", help="Instead of TEXT: many, one a line.")
@@ -38,11 +39,11 @@ QUERIES_AT_ONCE = 16  # scores of a million snippets: 4 MB each
 @click.option("--not", "unlike", metavar="TEXT", help="And unlike this.")
 @click.option("--video", metavar="ID", help="In this video only.")
 @option("--recipe", help="Features of this recipe, where the store holds several.")
-@option("--crop", default=0, show_default=True, help="Of the frame.")
+@option("--crop", default=0, help="Search this crop's embeddings.")
 @option("--pretrained", help="CLIP's text tower (default: the features' weights).")
 @option("--model", help="open_clip model of the text tower (default: the features').")
-@option("--top", default=20, show_default=True, help="How many moments.")
-@click.option("--per-video", default=3, show_default=True, type=click.IntRange(min=1), help="Of one video at most.")
+@option("--top", default=20, help="How many moments.")
+@click.option("--per-video", default=3, type=click.IntRange(min=1), help="Of one video at most.")
 @click.option("--html", type=Place(), metavar="FILE", help="Write a page of pictures, too.")
 @click.option("--results", type=Place(), metavar="DIR", help="With --html: open moments in its review page.")
 @option("--media-root")

@@ -10,11 +10,12 @@ import click
 from ..archive.history import RunStory, read_story
 from ..progress import in_words
 from .options import Place, option
+from .sections import SectionedCommand
 
 SHOWN_FAILURES = 20
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("folder", metavar="STORE|OUT", type=Place())
 @click.option("--runs", is_flag=True, help="Every run, not only the last.")
 @click.option("--failed", is_flag=True, help="Every video that still fails, not only the first 20.")

@@ -26,6 +26,7 @@ from .options import (
     selection_options,
     store_option,
 )
+from .sections import SectionedCommand
 
 SHOWN_PROBLEMS = 20
 
@@ -35,7 +36,7 @@ def store() -> None:
     """The feature store: a folder of HDF5 shards, one group a video and recipe."""
 
 
-@store.command("ls", short_help="What is held.")
+@store.command("ls", short_help="What is held.", cls=SectionedCommand)
 @store_option
 @selection_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N only.")
@@ -57,7 +58,7 @@ def ls(store: Path, catalogue: Path | None, limit: int | None, recipes: bool, as
         return int(bool(missing))
 
 
-@store.command("verify", short_help="Read everything, compare checksums.")
+@store.command("verify", short_help="Read everything, compare checksums.", cls=SectionedCommand)
 @store_option
 @click.option("--repair", is_flag=True, help="Move what is damaged aside; its whole videos are kept.")
 def verify(store: Path, catalogue: Path | None, repair: bool) -> int:
@@ -88,13 +89,13 @@ def verify(store: Path, catalogue: Path | None, repair: bool) -> int:
     return 1
 
 
-@store.command("import", short_help="Take in published features.")
+@store.command("import", short_help="Take in published features.", cls=SectionedCommand)
 @click.argument("list_csv", metavar="LIST.csv", type=Place())
 @store_option
 @option("--root", type=Place(), help="Where listed files are looked for (default: LIST's folder).")
 @option("--like")
-@option("--pretrained", default="openai", show_default=True, help="Weights they were made with.")
-@click.option("--fps", type=Rate(), default="30", show_default=True, help="Assumed frame rate.")
+@option("--pretrained", default="openai", help="Weights they were made with.")
+@click.option("--fps", type=Rate(), default="30", help="Assumed frame rate.")
 @click.option("--keep-folder", is_flag=True, help="Keep one folder level in the ids.")
 @option("--force", help="Replace what is held.")
 @quiet_option
@@ -145,7 +146,7 @@ def import_(
     return int(bool(report.missing or report.refused))
 
 
-@store.command("export", short_help="Write the published layout.")
+@store.command("export", short_help="Write the published layout.", cls=SectionedCommand)
 @click.argument("out", metavar="DIR", type=Place())
 @store_option
 @option("--recipe", help="Needed where the store holds several.")
@@ -179,7 +180,7 @@ def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None
     return int(bool(missing or refused))
 
 
-@store.command("compact", short_help="Join shards, drop what is superseded.")
+@store.command("compact", short_help="Join shards, drop what is superseded.", cls=SectionedCommand)
 @store_option
 def compact(store: Path, catalogue: Path | None) -> int:
     """Join small shards into larger ones and drop superseded features."""
@@ -196,7 +197,7 @@ def compact(store: Path, catalogue: Path | None) -> int:
     return 0
 
 
-@store.command("rm", short_help="Remove videos.")
+@store.command("rm", short_help="Remove videos.", cls=SectionedCommand)
 @store_option
 @option("--recipe", help="Only features of this recipe.")
 @click.option("--all", "everything", is_flag=True, help="All videos, where nothing else is chosen.")

@@ -30,6 +30,7 @@ from .options import (
     truth_of,
     truth_options,
 )
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from vad_pipeline.model.training import StepReport
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 PRESETS = ("ucf-crime", "xd-violence")
 DEFAULT_SEED = 234
+LOSSES = "mil, align, text_separation, event, background, consistency, gather"  # told without loading torch
 FALSE_ALARMS = "val_false_alarms_per_hour"
 PATHS = ("labels", "store", "catalogue", "categories", "init", "annotations", "normals")
 HOW_TO_RUN = (
@@ -57,46 +59,47 @@ HOW_TO_RUN = (
 """Options that a resumed run may change: what they would change in the weights is checked by itself, or nothing."""
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("labels", required=False, type=Place(), metavar="LABELS")
 @store_option
-@click.option("--preset", type=click.Choice(PRESETS), default="ucf-crime", show_default=True, help="Architecture.")
+@click.option("--preset", type=click.Choice(PRESETS), default="ucf-crime", help="Architecture and how it is trained.")
 @option("--out", help="RUN: the folder of this run.")
 @click.option("--resume", type=Place(), metavar="RUN", help="Go on with a run; it knows its options.")
 @option("--categories", help="Own categories, YAML or CSV; the first is normal.")
 @click.option("--init", type=Place(), metavar="CHECKPOINT", help="Fine-tune from it.")
 @option("--pretrained", help="CLIP's text tower (default: the features' weights).")
 @option("--model", help="open_clip model of the text tower.")
-@option("--recipe", help="Where the store holds several.")
+@option("--recipe", help="Train on this one, where the store holds several.")
 @option("--crops", help="Train on these crops (default: all held).")
 @option("--crop", type=int, help="Crop that the checkpoint scores (default: the paper's).")
 @click.option(
-    "--select", type=click.Choice(("val", "test")), default="val", show_default=True, help="Judge of the best."
+    "--select", type=click.Choice(("val", "test")), default="val", help="Held-out videos or a test set judge."
 )
-@click.option("--val-share", type=float, default=0.1, show_default=True, help="Of each label's videos, held out.")
+@click.option("--val-share", type=float, default=0.1, help="Share of each label's videos that is held out.")
 @truth_options("With --select test: its ground truth.", ranges=False)
 @click.option(
     "--false-alarms",
     "false_alarms_per_hour",
     type=float,
     default=1.0,
-    show_default=True,
-    help="Per hour of held-out normal footage.",
+    help="Allowed an hour of held-out normal footage; sets the threshold.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Default: 10.")
-@click.option("--steps", type=click.IntRange(min=1), help="Instead of epochs.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Rows a step; of each kind with ucf-crime.")
-@click.option("--lr", type=float, help="Learning rate (default: the preset's).")
+@click.option("--epochs", type=click.IntRange(min=1), help="Times through the training videos (default: 10).")
+@click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs: so many steps.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Rows a step (default: 64 of each kind with ucf-crime, 96 with xd-violence).",
+)
+@click.option("--lr", type=float, help="Learning rate (default: 7e-5 with ucf-crime, 1e-5 with xd-violence).")
 @click.option("--window-len", type=click.IntRange(min=8), help="Snippets of a window (default: 256).")
-@click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help="Weigh a loss, or add your own.")
-@click.option("--seeds", type=IntList(), default=str(DEFAULT_SEED), show_default=True, help="Several: one run each.")
-@option("--precision", type=click.Choice(("fp32", "bf16")), default="fp32", show_default=True)
+@click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help=f"Weigh one of {LOSSES}, or add your own.")
+@click.option("--seeds", type=IntList(), default=str(DEFAULT_SEED), help="Of random numbers; several: a run each.")
+@option("--precision", type=click.Choice(("fp32", "bf16")), default="fp32", help="Of the training step.")
 @option("--device")
 @click.option("--threads", type=click.IntRange(1, os.cpu_count()), help="Of the CPU (default: all).")
 @click.option("--any-threads", is_flag=True, help="Resume with another number of threads: other bits.")
-@click.option(
-    "--save-every", "save_every_seconds", type=float, default=300, show_default=True, help="Seconds a kill may cost."
-)
+@click.option("--save-every", "save_every_seconds", type=float, default=300, help="Seconds a kill may cost.")
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
 @option("--allow-missing", help="Leave out what lacks a label or features.")
 @selection_options

@@ -19,6 +19,7 @@ from vad_pipeline.extract.verify.verdict import story, verdict_line
 from ..archive.selection import SelectionConfig, find_sources
 from ..progress import counting
 from .options import PRECISIONS, option, quiet_option, recipe_options
+from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.verify.identify import Identification
@@ -27,20 +28,20 @@ if TYPE_CHECKING:
 Pair = tuple[Source, Path, int | None]  # video, features, the crop their name says
 
 
-@click.command("verify-features")
+@click.command("verify-features", cls=SectionedCommand)
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO... RELEASED.npy|LIST.csv")
 @option("--root", metavar="DIR", help="Where LIST's files are (default: its folder).")
 @recipe_options
-@option("--model", help="open_clip model.")
-@option("--pretrained", default="openai", show_default=True, help="open_clip tag, weights file, or random:SEED.")
+@option("--model", help="open_clip model (default: the recipe's).")
+@option("--pretrained", default="openai", help="open_clip tag, weights file, or random:SEED.")
 @option("--decoder", help="auto: PyAV.")
 @option("--device")
 @option("--precision", type=click.Choice(PRECISIONS), default="auto", help="Tried besides fp32; auto: extract's.")
 @option("--json", help="One JSON object a file.")
 @quiet_option
 def verify_features(videos: tuple[str, ...], root: str | None, as_json: bool, quiet: bool, **values) -> int:
-    """Compare videos with features that somebody released: RELEASED.npy of one video, or a LIST.csv of many as they
-    are published.
+    """Compare videos with features that somebody released: RELEASED.npy of one video, floats (snippets, 512), or a
+    LIST.csv of many such files, `path,label` as they are published.
 
     The recipe options say what you believe; it is tried first. Then frames, offset, frame rate, geometry, crop, resize,
     channels, activation and normalisation are varied until the released values come out. Exit code 1 if they never do.

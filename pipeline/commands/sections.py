@@ -1,0 +1,59 @@
+"""The sections of `--help`: which option stands under which title, for all commands."""
+
+from __future__ import annotations
+
+import click
+
+MAX_UNDIVIDED = 9  # a command with no more options than this, --help among them, shows them as one list
+MAX_NAMES_WIDTH = 30  # longer names of an option have a line of their own
+
+SECTIONS = {  # in the order shown, options too; what a command must be given always stands in the first
+    "Everyday": "--checkpoint --out --store --threshold --report --csv --pretrained --like --preset --resume --top "
+    "--sheet --recap --reencode --html --proxy --no-pictures --verdicts --deep --recipes --json --dry-run --quiet "
+    "--help",
+    "Ground truth": "--annotations --format --normals --ends --first-frame",
+    "What is looked for": "--queries --example --not",
+    "Which videos": "--list --match --exclude --only --split --part --settle --video --per-video --category --all "
+    "--min-score --limit",
+    "Figures": "--protocol --bootstrap --table",
+    "Events and times": "--merge-gap --clock --timezone --pre --post",
+    "Training": "--init --epochs --steps --batch-size --lr --window-len --loss --seeds --tensorboard",
+    "The best weights and the threshold": "--select --val-share --false-alarms",
+    "Features, weights, categories": "--model --recipe --any-recipe --crop --crops --geometry --frames-per-snippet "
+    "--tail --skip-still --still-bound --decoder --fps --categories --zero-shot",
+    "Where things lie": "--catalogue --id-root --root --media-root --results --keep-folder --metrics",
+    "How fast": "--device --precision --runtime --workers --backend --address --threads",
+    "When something fails or is interrupted": "--fail-fast --max-failed --video-timeout --retry-failed --force "
+    "--allow-missing --any-threads --save-every",
+}
+
+
+class SectionedCommand(click.Command):
+    """A command whose `--help` shows its options under the titles of SECTIONS."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write them; a command with few has the one title that click gives it."""
+        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
+        if len(options) <= MAX_UNDIVIDED:
+            super().format_options(ctx, formatter)
+            return
+        rows = [(title_of(each), each.get_help_record(ctx)) for each in sorted(options, key=place_of)]
+        width = min(MAX_NAMES_WIDTH, max(len(names) for _, (names, _) in rows))
+        for title in SECTIONS:
+            shown = [(names.ljust(width), told) for its_title, (names, told) in rows if its_title == title]
+            if shown:
+                with formatter.section(title):
+                    formatter.write_dl(shown, col_max=MAX_NAMES_WIDTH)
+
+
+def place_of(option: click.Option) -> int:
+    """Where an option stands among all."""
+    flags = " ".join(SECTIONS.values()).split()
+    return next(place for place, flag in enumerate(flags) if flag in option.opts)
+
+
+def title_of(option: click.Option) -> str:
+    """The section that an option is shown in."""
+    if option.required:
+        return next(iter(SECTIONS))
+    return next(title for title, flags in SECTIONS.items() if not set(option.opts).isdisjoint(flags.split()))
