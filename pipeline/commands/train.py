@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 PRESETS = ("ucf-crime", "xd-violence")
 DEFAULT_SEED = 234
 LOSSES = "mil, align, text_separation, event, background, consistency, gather"  # told without loading torch
+BATCHES = "64 of each kind with ucf-crime, 96 with xd-violence"
 FALSE_ALARMS = "val_false_alarms_per_hour"
 PATHS = ("labels", "store", "catalogue", "categories", "init", "annotations", "normals")
 HOW_TO_RUN = (
@@ -86,11 +87,7 @@ HOW_TO_RUN = (
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Times through the training videos (default: 10).")
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs: so many steps.")
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    help="Rows a step (default: 64 of each kind with ucf-crime, 96 with xd-violence).",
-)
+@click.option("--batch-size", type=click.IntRange(min=1), help=f"Rows a step (default: {BATCHES}).")
 @click.option("--lr", type=float, help="Learning rate (default: 7e-5 with ucf-crime, 1e-5 with xd-violence).")
 @click.option("--window-len", type=click.IntRange(min=8), help="Snippets of a window (default: 256).")
 @click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help=f"Weigh one of {LOSSES}, or add your own.")
