@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import VideoError
 from ..records import VideoInfo
 from .container import open_container, video_stream
+from .probe import Header
 from .reader import PyavReader
 
 PACKETS_LOOKED_AT = 500  # for the spread of their times
@@ -73,14 +74,12 @@ def preflight(video_id: str, path: str | os.PathLike, *, deep: bool = False) -> 
 def _header(path: str) -> dict:
     with open_container(path) as container:
         stream = video_stream(container)
-        seconds = float(stream.duration * stream.time_base) if stream.duration else None
-        if seconds is None and container.duration:
-            seconds = container.duration / av.time_base
+        header = Header.of(container, stream)
         return {
-            "codec": stream.codec_context.codec.canonical_name,
-            "fps": float(stream.average_rate) if stream.average_rate else None,
-            "seconds": seconds,
-            "n_frames_header": stream.frames or None,
+            "codec": header.codec,
+            "fps": header.fps,
+            "seconds": header.seconds,
+            "n_frames_header": header.n_frames,
             "variable_rate": _is_uneven(_packet_seconds(container, stream)),
         }
 

@@ -1,4 +1,4 @@
-"""A look at a file's header: roughly how long it is, for estimates only. What counts is what decodes."""
+"""What a file's header claims: for estimates and for people. What counts is what decodes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,28 @@ FALLBACK_FPS = 25
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """What a header claims of a video stream; None where it does not say."""
+
+    codec: str
+    fps: float | None
+    """Average rate."""
+    seconds: float | None
+    n_frames: int | None
+
+    @classmethod
+    def of(cls, container: av.container.InputContainer, stream: av.VideoStream) -> Header:
+        """Of a stream that has a decoder; its length is the whole file's where it states none of its own."""
+        seconds = float(stream.duration * stream.time_base) if stream.duration else None
+        if seconds is None and container.duration:
+            seconds = container.duration / av.time_base
+        rate = float(stream.average_rate) if stream.average_rate else None
+        return cls(stream.codec_context.codec.canonical_name, rate, seconds, stream.frames or None)
+
+
+@dataclass(frozen=True, slots=True)
 class HeaderLength:
-    """What a header claims."""
+    """About how long a video is; zeros where nothing is known."""
 
     n_frames: int
     seconds: float
@@ -29,11 +49,9 @@ def probe_length(path: str | os.PathLike) -> HeaderLength:
             stream = video_stream(container)
             if stream is None or stream.codec_context is None:
                 return HeaderLength(0, 0.0)
-            rate = float(stream.average_rate or FALLBACK_FPS)
-            seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0
-            if not seconds and container.duration:
-                seconds = container.duration / av.time_base
-            n_frames = stream.frames or int(seconds * rate)
-            return HeaderLength(n_frames, seconds or n_frames / rate)
+            header = Header.of(container, stream)
     except (av.error.FFmpegError, OSError, ValueError):
         return HeaderLength(0, 0.0)
+    rate, seconds = header.fps or FALLBACK_FPS, header.seconds or 0.0
+    n_frames = header.n_frames or int(seconds * rate)
+    return HeaderLength(n_frames, seconds or n_frames / rate)

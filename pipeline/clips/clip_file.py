@@ -18,8 +18,9 @@ from vad_pipeline.extract.errors import VideoError
 from vad_pipeline.extract.files import written_aside
 from vad_pipeline.model.curve import AnomalyCurve
 
-from ..media.footage import TIME_TOLERANCE_SECONDS, Footage, FrameIndex, packets_from
+from ..media.footage import TIME_TOLERANCE_SECONDS, Footage, FrameIndex
 from ..media.h264 import FAST_START, MP4, FrameFile, even, frames_beside, mux, retimed
+from ..media.seeking import packets_from
 from ..media.sound import Sound, sound_between
 from .cutting import PacketCut, decoding_stamps
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from array import array
 from collections.abc import Iterator, Sequence
@@ -18,10 +17,10 @@ from vad_pipeline.extract.files import SourceFile, content_of
 from vad_pipeline.model.curve import AnomalyCurve
 
 from .roots import MediaRoots
+from .seeking import counted, frames_from
 
 TIME_TOLERANCE_SECONDS = 1e-3
 PROBED_FRAMES = 48  # decoded to see that frames bear the timestamps of their packets
-SEEK_BACK_SECONDS = (0, 10)  # MPEG-TS has no index: a seek may end behind the key frame that was meant
 SOUGHT_FROM_FRAMES = 1000  # between the first and the last of a few frames: from here on each is sought by itself
 FEATURES_SUFFIX = ".npy"
 LEFT_OUT = "say where the footage lies now with --media-root OLD=NEW"
@@ -75,11 +74,11 @@ class Footage:
             VideoDecodeError: it does not give them all.
         """
         given = 0
-        for route in (self._sought, self._counted) if self.index else (self._counted,):
-            for frame in route(first, end):
+        for route in (self._sought(first, end), counted(self.path, first, end)):
+            for frame in route:
                 yield frame
                 given += 1
-            if given:  # none: the seek went astray
+            if given:  # none: there is no index, or the seek went astray
                 break
         if given != end - first:
             reason = f"gave {given} of the frames {first} to {end - 1}; it changed meanwhile, or cannot be sought in"
@@ -100,28 +99,21 @@ class Footage:
             if number in wanted:
                 yield frame
 
-    def _counted(self, first: int, end: int) -> Iterator[PyavFrame]:
-        with contextlib.closing(PyavReader(self.path)) as reader:
-            for number, frame in enumerate(reader):
-                if number >= first:
-                    yield frame
-                if number == end - 1:
-                    return
-
     def _sought(self, first: int, end: int) -> Iterator[PyavFrame]:
+        if self.index is None:
+            return
         numbers = {int(stamp): first + i for i, stamp in enumerate(self.index.stamps[first:end])}
         key = self.index.key_before(first)
         last, expected = self.index.stamps[end - 1], first
         with self.opened() as container:
             stream = video_stream(container)
             prepare_decoder(stream)
-            for packet in packets_from(container, stream, int(self.index.stamps[key or 0])):
-                for frame in _decoded(stream, packet):
-                    if numbers.get(frame.pts) == expected:
-                        yield PyavFrame(frame, self.path)
-                        expected += 1
-                    if expected == end or (frame.pts is not None and frame.pts > last):
-                        return
+            for frame in frames_from(container, stream, int(self.index.stamps[key or 0])):
+                if numbers.get(frame.pts) == expected:
+                    yield PyavFrame(frame, self.path)
+                    expected += 1
+                if expected == end or (frame.pts is not None and frame.pts > last):
+                    return
 
     def opened(self) -> av.container.InputContainer:
         """The file, opened by FFmpeg.
@@ -134,26 +126,6 @@ class Footage:
         except (av.error.FFmpegError, ValueError) as error:
             reason = f"cannot be opened any more ({getattr(error, 'strerror', error)}); was it moved meanwhile?"
             raise VideoOpenError(self.path, "unreadable", reason) from error
-
-
-def _decoded(stream: av.VideoStream, packet: av.Packet) -> list[av.VideoFrame]:
-    """What a packet gives; nothing where it refers to frames before those that were read."""
-    try:
-        return stream.decode(packet)
-    except av.error.FFmpegError:
-        return []
-
-
-def packets_from(container: av.container.InputContainer, stream: av.VideoStream, stamp: int) -> Iterator[av.Packet]:
-    """Packets of a stream from the one shown at `stamp` on, or from before it; none where seeking goes astray."""
-    for seconds in SEEK_BACK_SECONDS:
-        container.seek(stamp - round(seconds / stream.time_base), stream=stream, backward=True)
-        packets = container.demux(stream)
-        first = next(packets, None)
-        if first is not None and first.pts is not None and first.pts <= stamp:
-            yield first
-            yield from packets
-            return
 
 
 def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:

@@ -195,8 +195,9 @@ def test_the_text_goes_through_the_images_model(store, run_cli, tmp_path, readin
     assert code == 2 and "must go through the same" in err
 
 
-def test_a_page_of_pictures_leads_to_the_moments(search, store, tmp_path, make_video):
-    path = make_video(tmp_path / "<b>&.mp4", n_frames=16 * N_SNIPPETS)
+@pytest.mark.parametrize("suffix", [".mp4", ".h264"])
+def test_a_page_of_pictures_leads_to_the_moments(search, store, tmp_path, make_video, suffix):
+    path = make_video(tmp_path / f"<b>&{suffix}", n_frames=16 * N_SNIPPETS)
     with EmbeddingStore(store) as opened:
         rows = np.random.default_rng(9).standard_normal((N_SNIPPETS, 512)).astype(np.float32)
         item = video("<b>&", rows, Recipe.from_json(opened.entries()[0].recipe))

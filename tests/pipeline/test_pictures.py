@@ -1,0 +1,97 @@
+"""Pictures along a curve: of every container, the sort that a seek goes astray in and those without times included."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vad_pipeline.extract.decode.reader import PyavReader, drained
+from vad_pipeline.extract.errors import VideoError
+from vad_pipeline.pipeline.media import pictures as pictures_module
+from vad_pipeline.pipeline.media import seeking
+from vad_pipeline.pipeline.media.footage import Footage, frame_index
+from vad_pipeline.pipeline.media.pictures import pictures
+from vad_pipeline.pipeline.review.video_data import key_of
+
+N_FRAMES, GOP = 320, 50
+WANTED = [0, 1, 49, 50, 120, 121, 260, 319]
+KINDS = {
+    "v.mp4": "libx264",
+    "v.ts": "libx264",
+    "v2.ts": "mpeg2video",
+    "v.mpg": "mpeg2video",
+    "v.vob": "mpeg2video",
+    "v.h264": "libx264",
+    "v.m2v": "mpeg2video",
+}
+WRONG_TIMES = {"v.vob": 2}  # frames off: as PyAV writes it some times jump back
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory, make_numbered):
+    """File name -> its path and what decoding says of it."""
+    folder = tmp_path_factory.mktemp("kinds")
+    paths = {name: make_numbered(folder / name, N_FRAMES, codec=codec, gop=GOP) for name, codec in KINDS.items()}
+    return {name: (str(path), drained(PyavReader(path))) for name, path in paths.items()}
+
+
+def shown_in(found: dict[int, str], number_of) -> list[int]:
+    """The numbers that the frames in pictures carry."""
+    images = (Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))) for address in found.values())
+    return [number_of(np.asarray(image)) for image in images]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_container_gives_the_pictures_asked_for(footage, name, number_of):
+    path, info = footage[name]
+    found = pictures(path, WANTED, info.frame_seconds)
+    assert list(found) == WANTED
+    off = np.abs(np.subtract(shown_in(found, number_of), WANTED))
+    assert off.max() <= WRONG_TIMES.get(name, 0)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_clip_reaches_what_a_picture_does(footage, name, number_of):
+    path, info = footage[name]
+    opened = Footage(path, None, frame_index(path, info.frame_seconds))
+    for first, end in ((0, 3), (120, 124), (316, 320)):
+        assert [number_of(frame.rgb()) for frame in opened.frames(first, end)] == list(range(first, end))
+
+
+def test_key_frames_too_far_apart_are_decoded_once(footage, number_of, monkeypatch):
+    path, info = footage["v.mp4"]
+    passes = []
+    counted = seeking.counted
+    monkeypatch.setattr(seeking, "MOST_FRAMES", 20)
+    monkeypatch.setattr(pictures_module, "counted", lambda *args: passes.append(args) or counted(*args))
+    assert shown_in(pictures(path, WANTED, info.frame_seconds), number_of) == WANTED and len(passes) == 1
+
+
+def test_what_breaks_off_keeps_the_pictures_before(footage, tmp_path):
+    path, info = footage["v.ts"]
+    half = tmp_path / "half.ts"
+    whole = Path(path).read_bytes()
+    half.write_bytes(whole[: len(whole) // 2])
+    assert set(pictures(str(half), [0, 50], info.frame_seconds)) == {0, 50}
+    (tmp_path / "none.h264").write_bytes(np.random.default_rng(0).bytes(5000))
+    with pytest.raises(VideoError):
+        pictures(str(tmp_path / "none.h264"), [0, 50], info.frame_seconds)
+
+
+@pytest.mark.parametrize("name", ["v.ts", "v.h264"])
+def test_the_review_page_has_them(footage, name, draw_curve, draw_results, run_cli):
+    path, info = footage[name]
+    times = {"n_frames": N_FRAMES, "frame_seconds": info.frame_seconds, "fps": 25}
+    results = draw_results(draw_curve("a", [(100, 130)], source=path, **times))
+    code, _, err = run_cli("report", results)
+    assert code == 0 and "not shown in full" not in err
+    text = (results / "report" / "data" / f"{key_of('a')}.js").read_text()
+    video = json.loads(re.search(r"vad\.receive\(\"[^\"]*\", (.*)\);\n$", text, re.DOTALL)[1])
+    assert {*map(str, video["strip"]), "100"} == set(video["pictures"])
