@@ -56,10 +56,11 @@ def match_annotations(annotations: Iterable[VideoAnnotation], video_ids: Sequenc
     twice = [video_id for video_id, n_times in Counter(video_ids).items() if n_times > 1]
     if twice:
         raise AnnotationError(f"the results hold {len(twice)} videos twice (two recipes?): {some(twice)}")
-    index = NameIndex(video_ids)
+    annotations = list(annotations)
+    found = NameIndex(video_ids).find_all(annotation.name for annotation in annotations)
     pairs, missing, taken = [], [], {}
     for annotation in annotations:
-        video_id = index.find(annotation.name)
+        video_id = found[annotation.name]
         if video_id is None:
             missing.append(annotation.name)
             continue

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..errors import ConfigError, DamagedShard
-from ..files import SourceFile, write_bytes
+from ..files import SourceFile, existing, write_bytes
 from ..lists import read_rows
-from ..names import is_plain_id, strip_suffix
+from ..names import is_plain_id, slashed, strip_suffix
 from ..recipe import EMBEDDING_DIM, Recipe
 from ..records import VideoEmbeddings
 from .embedding_store import IMPORTED_SIZE, EmbeddingStore
@@ -61,14 +61,18 @@ def read_list(path: Path) -> list[tuple[str, str]]:
 
 def find_file(name: str, root: Path) -> Path | None:
     """The listed path if it is there, else its longest tail that exists below `root`."""
-    parts = [part for part in _posix(name).parts if part not in ("/", "..")]
+    parts = [part for part in PurePosixPath(slashed(name)).parts if part not in ("/", "..")]
     tails = [Path(name), *(root.joinpath(*parts[start:]) for start in range(len(parts)))]
-    return next((path for path in tails if os.path.isfile(path)), None)
+    found = next((path for path in tails if os.path.isfile(path)), None)
+    if found is None:  # the same in another Unicode form, or with blanks that a spreadsheet has dropped
+        alike = (existing(str(path)) for path in tails)
+        found = next((Path(path) for path in alike if path and os.path.isfile(path)), None)
+    return found
 
 
 def split_name(name: str, *, keep_folder: bool) -> tuple[str, int]:
     """Video id and crop of a listed feature file: `.../Abuse/Abuse028_x264__5.npy` is `Abuse028_x264`, crop 5."""
-    path = _posix(name)
+    path = PurePosixPath(slashed(name))
     stem = path.name.removesuffix(".npy")
     match = CROP_SUFFIX.search(stem)
     stem = strip_suffix(stem[: match.start()] if match else stem)
@@ -165,11 +169,6 @@ def export(
 def _unmistakable(path: str) -> str:
     """The same path for whoever reads the list: no formula to a spreadsheet, and no Windows path to us."""
     return f"./{path}" if path.startswith(("=", "+", "-", "@")) or "\\" in path else path
-
-
-def _posix(name: str) -> PurePosixPath:
-    """A listed path; lists made on Windows have backslashes where others have slashes."""
-    return PurePosixPath(name if "/" in name else name.replace("\\", "/"))
 
 
 def _exported_stem(entry: Entry) -> str:

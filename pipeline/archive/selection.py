@@ -14,13 +14,15 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError, readable
-from vad_pipeline.extract.files import Source
+from vad_pipeline.extract.files import Source, existing
 from vad_pipeline.extract.lists import read_list_text
-from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, some, strip_suffix
+from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, composed, some, strip_suffix
 
 from .labels import of_split, read_label_rows
 
 Item = TypeVar("Item")
+
+BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,12 @@ def find_sources(
     listed = read_lines(config.list_file) if config.list_file is not None else None
     if listed is not None:
         if paths:
-            wanted = {os.path.abspath(name) for name in listed}
+            places = {name: os.path.abspath(existing(name) or name) for name in listed}
+            wanted = set(places.values())
             by_path = [s for s in found.sources if os.path.abspath(s.path) in wanted]
             paths_found = {os.path.abspath(s.path) for s in by_path}
-            names = [name for name in listed if os.path.abspath(name) not in paths_found]
-            chosen = {*by_path, *_by_name(found.sources, names, _id, found)}
+            names = [name for name, place in places.items() if place not in paths_found]
+            chosen = {*by_path, *_by_name(found.sources, names, _id, found, deeper=not by_path)}
             found.sources = [s for s in found.sources if s in chosen]
         else:
             for path in listed:
@@ -174,7 +177,7 @@ def select_some(
 
 
 def read_lines(path: str, *, option: str = "--list") -> list[str]:
-    """Non-empty lines of a file or of standard input.
+    """Non-empty lines of a file or of standard input, blanks at their ends included: names may have some.
 
     Raises:
         ConfigError: it cannot be read.
@@ -185,7 +188,8 @@ def read_lines(path: str, *, option: str = "--list") -> list[str]:
         raise ConfigError(f"{option} -: is no UTF-8 text ({error})") from error
     except ConfigError as error:
         raise ConfigError(f"{option} {error}") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    lines = (line.removesuffix("\r") for line in text.removeprefix(BYTE_ORDER_MARK).split("\n"))
+    return [line for line in lines if line.strip()]
 
 
 def _id(source: Source) -> str:
@@ -193,6 +197,7 @@ def _id(source: Source) -> str:
 
 
 def _expand(path: str, found: Selection, id_root: str | None) -> None:
+    path = existing(path) or path
     if os.path.isdir(path):
         before = len(found.sources) + len(found.failures)
         for file in _walk(path, found):
@@ -235,14 +240,22 @@ def _video_id(path: str, root: str) -> str:
     return strip_suffix(readable(relative.replace(os.sep, "/")))
 
 
-def _by_name(items: Sequence[Item], names: Iterable[str], video_of: Callable[[Item], str], found: Selection) -> list:
+def _by_name(
+    items: Sequence[Item],
+    names: Iterable[str],
+    video_of: Callable[[Item], str],
+    found: Selection,
+    *,
+    deeper: bool = True,
+) -> list:
+    """The items that names mean; those of a list which fits not at all may have more folders than the ids."""
     by_id: dict[str, list[Item]] = {}
     for item in items:
         by_id.setdefault(video_of(item), []).append(item)
-    index = NameIndex(by_id)
     chosen = []
-    for name in names:
-        match = index.find(name)
+    index = NameIndex(by_id)
+    matches = index.find_all(names) if deeper else {name: index.find(name) for name in names}
+    for name, match in matches.items():
         if match is None:
             found.missing.append(name)
         else:
@@ -262,11 +275,16 @@ def _narrow(
 
 
 def _fits(video_id: str, config: SelectionConfig) -> bool:
-    if config.match and not any(fnmatchcase(video_id, glob) for glob in config.match):
+    if config.match and not any(_matches(video_id, glob) for glob in config.match):
         return False
-    if any(fnmatchcase(video_id, glob) for glob in config.exclude):
+    if any(_matches(video_id, glob) for glob in config.exclude):
         return False
     return config.part_numbers is None or _part_of(video_id, config.part_numbers[1]) == config.part_numbers[0]
+
+
+def _matches(video_id: str, glob: str) -> bool:
+    """Whether an id fits a glob as it is, or both as they read."""
+    return fnmatchcase(video_id, glob) or fnmatchcase(composed(video_id), composed(glob))
 
 
 def _part_of(video_id: str, n_parts: int) -> int:

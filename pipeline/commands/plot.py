@@ -76,8 +76,7 @@ def plot(results: Path, videos: tuple[str, ...], out: Path | None, axis: str, wi
 
 def _named(results: Results, names: Sequence[str]) -> list[str]:
     """The ids that names mean, each once, in the order of the names."""
-    index = NameIndex(results.video_ids())
-    found = {name: index.find(name) for name in names}
+    found = NameIndex(results.video_ids()).find_all(names)
     unknown = [name for name, video_id in found.items() if video_id is None]
     if unknown:
         raise ConfigError(

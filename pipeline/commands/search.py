@@ -127,7 +127,7 @@ class Query:
         """
         if self.queries is None:
             return [self.text if self.text is not None else self.example]
-        texts = list(dict.fromkeys(read_lines(self.queries, option="--queries")))
+        texts = list(dict.fromkeys(line.strip() for line in read_lines(self.queries, option="--queries")))
         if not texts:
             raise ConfigError(f"--queries {self.queries}: holds no text to search for; one a line")
         return texts
@@ -185,7 +185,7 @@ def _write_page(
 
 
 def _named(name: str, entries: list[Entry]) -> Entry:
-    found = NameIndex(entry.video for entry in entries).find(name)
+    found = NameIndex(entry.video for entry in entries).find_all([name])[name]
     if found is None:
         raise ConfigError(f"--video {name}: no such video among the {len(entries)} chosen; see `vad-pipeline store ls`")
     return next(entry for entry in entries if entry.video == found)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError, readable
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.files import existing
+from vad_pipeline.extract.names import composed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +33,20 @@ class MediaRoots:
     def find(self, source: str) -> str | None:
         """The file that a curve's `source` names, or None."""
         for old, new in self.moved:
-            old = old.rstrip("/")
-            if source.startswith(f"{old}/"):
-                found = _as_named(os.path.join(new, source[len(old) + 1 :]))
-                if found:
-                    return found
-        return _as_named(source)
+            below = _below(source, old.rstrip("/"))
+            if below is not None and (found := _found(os.path.join(new, below))):
+                return found
+        return _found(source)
 
 
-def _as_named(path: str) -> str | None:
-    r"""The file whose path reads like this: names that are no UTF-8 are kept as `\xff`."""
-    if os.path.exists(path):
-        return path
-    if "\\" not in path:
-        return None
-    found = os.path.sep if os.path.isabs(path) else os.path.curdir
-    for part in Path(path).parts[os.path.isabs(path) :]:
-        try:
-            name = next((name for name in os.listdir(found) if readable(name) == part), None)
-        except OSError:
-            return None
-        if name is None:
-            return None
-        found = os.path.join(found, name)
-    return found
+def _below(path: str, folder: str) -> str | None:
+    """The rest of a path below a folder, of which people type the name; None where it does not lie below it."""
+    for form in (str, composed):
+        if form(path).startswith(f"{form(folder)}/"):
+            return form(path)[len(form(folder)) + 1 :]
+    return None
+
+
+def _found(path: str) -> str | None:
+    found = existing(path)
+    return found if found and os.path.exists(found) else None  # a link may lead nowhere

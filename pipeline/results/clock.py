@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.names import some, strip_suffix
+from vad_pipeline.extract.names import composed, some, strip_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Clock:
             raise ConfigError(
                 "--clock needs --timezone, the zone that the cameras' clocks show, such as Europe/Berlin or UTC"
             )
-        form, directives = _compile(strip_suffix(pattern), pattern)
+        form, directives = _compile(composed(strip_suffix(pattern)), pattern)
         return cls(pattern, timezone, form, directives, _zone(timezone))
 
     @classmethod
@@ -128,7 +128,7 @@ class Clock:
         they are put forward, is read as if they had not been yet (02:30 is then 03:30). An offset in the id (`%z`)
         decides instead.
         """
-        found = self._form.fullmatch(video_id)
+        found = self._form.fullmatch(composed(video_id))
         if found is None:
             return None
         values = [found[f"d{index}"] for index in range(len(self._directives))]

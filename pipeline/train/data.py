@@ -63,10 +63,10 @@ def join_labels(entries: Sequence[Entry], labels: dict[str, tuple[int, ...]], *,
     """
     found = Labelled()
     by_id = {entry.video: entry for entry in entries}
-    index = NameIndex(by_id)
+    videos = NameIndex(by_id).find_all(labels)
     used: dict[str, str] = {}
     for name, columns in labels.items():
-        video = index.find(name)
+        video = videos[name]
         if video is None:
             found.without_features.append(name)
         elif video in used:

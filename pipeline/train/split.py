@@ -141,8 +141,8 @@ def _splits(options: TrainOptions) -> tuple[list[LabelRow], list[LabelRow], list
 
 def _named(entries: Sequence[Entry], rows: Sequence[LabelRow]) -> set[str]:
     """Ids that rows name."""
-    index = NameIndex(entry.video for entry in entries)
-    return {video for row in rows if (video := index.find(row.name)) is not None}
+    found = NameIndex(entry.video for entry in entries).find_all(row.name for row in rows)
+    return {video for video in found.values() if video is not None}
 
 
 def _test_entries(

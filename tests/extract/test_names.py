@@ -1,6 +1,7 @@
 """Ids and the one rule for names in lists."""
 
 import pickle
+import unicodedata
 
 import pytest
 
@@ -11,6 +12,7 @@ from vad_pipeline.extract.errors import (
     VideoError,
     VideoOpenError,
 )
+from vad_pipeline.extract.files import existing
 from vad_pipeline.extract.lists import read_rows
 from vad_pipeline.extract.names import NameIndex, strip_suffix
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
@@ -40,6 +42,60 @@ def test_a_name_is_an_id_or_its_tail():
         index.find("a")
     with pytest.raises(ConfigError, match="matches 2 videos"):
         NameIndex(["b", "cam2/b"]).find("b")
+
+
+TYPED = unicodedata.normalize("NFC", "Zug_Zürich_ö/कैमरा_5/Ångström")
+ON_MACOS = unicodedata.normalize("NFD", TYPED)
+
+
+def test_a_name_typed_otherwise_than_macos_writes_it_means_the_same():
+    assert TYPED != ON_MACOS
+    assert NameIndex([ON_MACOS, "b"]).find(TYPED + ".MOV") == ON_MACOS
+    assert NameIndex([TYPED]).find(ON_MACOS) == TYPED and NameIndex([ON_MACOS]).find("Ångström") == ON_MACOS
+    both = NameIndex([ON_MACOS, TYPED])
+    assert both.find(TYPED) == TYPED and both.find(ON_MACOS) == ON_MACOS, "as written comes first"
+    with pytest.raises(ConfigError, match="matches 2 videos"):
+        NameIndex([f"x/{TYPED}", f"y/{ON_MACOS}"]).find("\u212bngström")  # the sign for the unit
+
+
+def test_blanks_at_the_ends_are_part_of_a_name():
+    index = NameIndex(["a", "a ", " b", "c/ d "])
+    assert index.find("a") == "a" and index.find("a ") == "a " and index.find("a .mp4") == "a "
+    assert index.find("b") == " b" and index.find("d.mp4") == "c/ d ", "a spreadsheet has dropped them"
+    assert index.find("./c/d") == "c/ d " and index.find("c\\d.avi") == "c/ d "
+
+
+def test_a_list_with_more_folders_than_the_ids(caplog):
+    index = NameIndex(["riot007", "gate/1", "yard/1", "2024.v1"])
+    names = ["/data/riot/riot007.mp4", "D:\\cams\\gate\\1.avi", "x/1", "old/2024.v1", "old/3"]
+    for _ in range(2):
+        assert list(index.find_all(names).values()) == ["riot007", "gate/1", None, "2024.v1", None]
+    (record,) = caplog.records
+    assert "3 of 5 names match without their first folders" in record.message, "said once"
+    assert "'/data/riot/riot007.mp4' in the list, 'riot007' here" in record.message
+    # one that fits as it is: the others are other videos
+    assert index.find_all(["gate/1", "elsewhere/riot007"]) == {"gate/1": "gate/1", "elsewhere/riot007": None}
+
+
+def test_a_list_that_fits_nothing_is_told_what_helps(caplog):
+    assert NameIndex(["007"]).find_all(["riot/007", "fire/007"]) == {"riot/007": None, "fire/007": None}, "whose?"
+    assert NameIndex(["yard/2"]).find_all(["gate/2"]) == {"gate/2": None}, "another camera's"
+    first, second = (record.message for record in caplog.records)
+    assert "none of 2 names matches, such as 'riot/007' in the list, '007' here" in first
+    assert "--keep-folder" in first and "--id-root" in first and "'gate/2' in the list, 'yard/2' here" in second
+    assert NameIndex([]).find_all(["a"]) == {"a": None} and NameIndex(["a"]).find_all([]) == {}
+    assert len(caplog.records) == 2
+
+
+def test_a_path_is_found_as_it_reads(tmp_path):
+    (tmp_path / "e\u0301" / "x ").mkdir(parents=True)
+    file = tmp_path / "e\u0301" / "x " / "o\u0308.mp4"
+    file.write_bytes(b"x")
+    assert existing(str(file)) == str(file)
+    assert existing(str(tmp_path / "\u00e9" / "x" / "\u00f6.mp4")) == str(file)
+    assert existing(str(tmp_path / "\u00e9" / "y")) is None and existing(str(file / "z")) is None
+    (tmp_path / "e\u0301 ").mkdir()
+    assert existing(str(tmp_path / "\u00e9")) is None, "two read like it"
 
 
 def test_rows(tmp_path):

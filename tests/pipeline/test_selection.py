@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import unicodedata
 
 import pytest
 
@@ -68,6 +69,34 @@ def test_lists_name_paths_or_ids(archive, tmp_path, monkeypatch):
     assert [s.video_id for s in found.sources] == ["top", "cam1/b", "cam2/a"] and found.missing == ["nothing"]
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
     assert ids([archive], SelectionConfig(list_file="-")) == ["top", "cam1/b", "cam2/a"]
+
+
+def test_names_and_globs_typed_for_files_from_macos(tmp_path):
+    folder = tmp_path / "footage"
+    folder.mkdir()
+    on_macos = unicodedata.normalize("NFD", "Tür_Süd")
+    for name in (on_macos, "yard "):
+        (folder / f"{name}.mp4").write_bytes(b"x")
+    lists = {
+        "by name": ("Tür_Süd.mp4\nyard .mp4\n", [on_macos, "yard "]),
+        "by path": (f"\ufeff{folder}/Tür_Süd.mp4\r\n\r\n", [on_macos]),
+        "trimmed": ("yard\n", ["yard "]),
+        "from Windows": ("F:\\export\\Tür_Süd.mp4\n", [on_macos]),
+    }
+    for text, expected in lists.values():
+        (tmp_path / "list.txt").write_text(text, encoding="utf-8")
+        assert ids([folder], SelectionConfig(list_file=str(tmp_path / "list.txt"))) == expected
+    (tmp_path / "list.txt").write_text(f"{folder}/Tür_Süd.mp4\n{folder}/yard .mp4\n", encoding="utf-8")
+    assert ids([], SelectionConfig(list_file=str(tmp_path / "list.txt"))) == [on_macos, "yard "]
+    assert ids([folder / "Tür_Süd.mp4"]) == [on_macos]
+    assert ids([folder], SelectionConfig(match=("T[ü]r*",))) == [on_macos]
+    assert ids([folder], SelectionConfig(exclude=("T?r_*",))) == ["yard "]
+
+
+def test_paths_of_a_list_that_fit_leave_no_other_name_to_guesses(archive, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{archive}/cam2/a.mp4\nold/top.mov\n")
+    found = find_sources([str(archive)], SelectionConfig(list_file=str(tmp_path / "list.txt")))
+    assert [s.video_id for s in found.sources] == ["cam2/a"] and found.missing == ["old/top.mov"]
 
 
 def test_a_list_alone_is_of_paths(archive, tmp_path):

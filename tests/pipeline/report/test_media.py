@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -48,6 +49,14 @@ def test_footage_moves_by_whole_folders():
     assert moved("/data/rawest/b.mp4", roots) == "Z:\\all/rawest/b.mp4"
     assert moved("/database/b.mp4", roots) == "/database/b.mp4"
     assert moved("/raw/b.mp4", MediaRoots.parse(["/=/mnt"])) == "/mnt/raw/b.mp4"
+
+
+def test_footage_from_macos_is_found_on_a_disk_that_composes_names(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "Süd/Tür.mp4")
+    (tmp_path / "Süd").mkdir()
+    (tmp_path / "Süd" / "Tür.mp4").write_bytes(b"x")
+    roots = MediaRoots.parse([f"/Volumes/{unicodedata.normalize('NFC', 'é')}={tmp_path}"])
+    assert roots.find(f"/Volumes/{unicodedata.normalize('NFD', 'é')}/{decomposed}") == f"{tmp_path}/Süd/Tür.mp4"
 
 
 @pytest.mark.parametrize("name", NAMES)
