@@ -17,9 +17,9 @@ from playwright.sync_api import sync_playwright
 
 from vad_pipeline.eval.annotations import read_annotations
 from vad_pipeline.eval.truth import match_annotations
+from vad_pipeline.pipeline.results.file_names import key_of
 from vad_pipeline.pipeline.results.folder import Results
 from vad_pipeline.pipeline.review.page import ReportConfig, write_report
-from vad_pipeline.pipeline.review.video_data import key_of
 
 SIZE = {"width": 1280, "height": 800}
 SHOWN_PX = 724  # above the path of the footage

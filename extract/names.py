@@ -8,6 +8,7 @@ import posixpath
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from .errors import ConfigError, readable
 
@@ -48,6 +49,11 @@ def is_plain_id(video_id: object) -> bool:
     if not isinstance(video_id, str) or not video_id or "\0" in video_id:
         return False
     return not video_id.startswith("/") and not {"", ".", ".."} & set(video_id.split("/"))
+
+
+def flat(video_id: str) -> str:
+    """An id percent-encoded, `/` too: text that nests nowhere, from which the id can be read again."""
+    return quote(video_id, safe="", errors="surrogatepass")
 
 
 def some(names: Sequence[str], n: int = SHOWN_NAMES, *, between: str = ", ") -> str:

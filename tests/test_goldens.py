@@ -30,8 +30,8 @@ from vad_pipeline.model.curve import AnomalyCurve, find_events
 from vad_pipeline.model.heads.dsanet import PRESETS, DSANet
 from vad_pipeline.pipeline import cli
 from vad_pipeline.pipeline.results.clock import Clock
+from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
 from vad_pipeline.pipeline.results.event_rows import event_row
-from vad_pipeline.pipeline.results.folder import write_curve
 
 GOLDENS = Path(__file__).parent / "data" / "goldens"
 RECORDING = "VAD_RECORD_GOLDENS"
@@ -108,10 +108,8 @@ def curve() -> AnomalyCurve:
 
 
 def test_events_and_curves(curve, tmp_path):
-    path = write_curve(
-        tmp_path, curve, recipe_id="0123456789ab", made_from="features/0/checkpoint", threshold=0.5,
-        source_sha256="0" * 64, later_than=LATE_NS,
-    )  # fmt: skip
+    origin = CurveOrigin("0123456789ab", made_from="features/0/checkpoint", threshold=0.5, source_sha256="0" * 64)
+    path = write_curve(tmp_path, curve, origin, later_than=LATE_NS)
     with h5py.File(path) as file:
         (node,) = file["videos"].values()
         attributes = plain(dict(node.attrs))

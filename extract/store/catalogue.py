@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import ConfigError, DamagedShard, StoreBusy, StoreError
 from .entry import COLUMNS, DAMAGE, Entry, entry_of
 from .shards import each_shard, group_in, opened, refuse_unreadable
+from .versions import W_IS_NEWER_THAN_V, Version
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ CREATE INDEX videos_by_video ON videos (video);
 CREATE INDEX videos_by_fingerprint ON videos (fingerprint);
 CREATE INDEX videos_by_size ON videos (size);
 """
-NEWEST = """SELECT v.* FROM videos v WHERE NOT EXISTS
-  (SELECT 1 FROM videos w WHERE w.name = v.name AND (w.written_ns, w.shard) > (v.written_ns, v.shard))"""
+NEWER = f"(SELECT 1 FROM videos w WHERE w.name = v.name AND {W_IS_NEWER_THAN_V})"
+NEWEST = f"SELECT v.* FROM videos v WHERE NOT EXISTS {NEWER}"
 
 
 class Catalogue:
@@ -245,7 +246,7 @@ class Catalogue:
     def newest(self, names: Sequence[str]) -> dict[str, Entry]:
         """The newest entries of group names, all in one query: what is asked of every video of an archive."""
         marks = ", ".join("?" * len(names))
-        query = f"SELECT * FROM videos WHERE name IN ({marks}) ORDER BY written_ns, shard"
+        query = f"SELECT * FROM videos WHERE name IN ({marks}) ORDER BY {', '.join(Version._fields)}"
         return {row[0]: Entry(*row) for row in self._rows(query, names)}
 
     def each(self, **equal: object) -> Iterator[Entry]:
@@ -262,26 +263,18 @@ class Catalogue:
 
     def superseded_shards(self) -> set[str]:
         """Shards that hold groups of which another shard has a newer version, or the same."""
-        query = """SELECT DISTINCT v.shard FROM (SELECT name FROM videos GROUP BY name HAVING count(*) > 1) AS twice
-            JOIN videos v USING (name) WHERE EXISTS (SELECT 1 FROM videos w
-            WHERE w.name = v.name AND (w.written_ns, w.shard) > (v.written_ns, v.shard))"""
+        query = f"""SELECT DISTINCT v.shard FROM (SELECT name FROM videos GROUP BY name HAVING count(*) > 1) AS twice
+            JOIN videos v USING (name) WHERE EXISTS {NEWER}"""
         return {shard for (shard,) in self._rows(query)}
 
-    def kept_of(self, shard: str, settled: Collection[str]) -> list[str]:
-        """The groups of a shard that must not go with it.
-
-        Those of which nobody holds a newer version, nor `settled` shards the same one. Whoever takes shards away by
-        this rule, at the same time as others do, leaves the newest version of every group somewhere.
-        """
-        query = """SELECT v.name, w.shard, w.written_ns > v.written_ns FROM videos v LEFT JOIN videos w
-            ON w.name = v.name AND w.shard != v.shard AND w.written_ns >= v.written_ns WHERE v.shard = ?"""
-        rows = self._rows(query, (shard,))
-        dropped = {name for name, other, newer in rows if other and (newer or other in settled)}
-        return sorted({name for name, _, _ in rows} - dropped)
-
-    def n_groups(self, shard: str) -> int:
-        """How many groups a shard holds."""
-        return self._rows("SELECT count(*) FROM videos WHERE shard = ?", (shard,))[0][0]
+    def versions_in(self, shard: str) -> dict[str, list[Version]]:
+        """The groups of a shard, and all versions of each that any shard holds."""
+        query = """SELECT v.name, w.written_ns, w.shard FROM videos v JOIN videos w ON w.name = v.name
+            WHERE v.shard = ?"""
+        found: dict[str, list[Version]] = {}
+        for name, *version in self._rows(query, (shard,)):
+            found.setdefault(name, []).append(Version(*version))
+        return found
 
     def left_without(self, names: Collection[str]) -> dict[str, list[str]]:
         """The shards that hold any version of these groups, and what else each of them holds."""

@@ -1,6 +1,6 @@
 """Who joins the shards of a folder: one at a time, so that nothing is done twice.
 
-What is taken away follows a rule that is safe even where two hold the lock (see `Catalogue.kept_of`): the lock saves
+What is taken away follows a rule that is safe even where two hold the lock (see `versions.kept`): the lock saves
 work, it does not guard data.
 """
 

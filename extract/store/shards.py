@@ -13,20 +13,20 @@ import io
 import logging
 import math
 import os
-import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import h5py
 import numpy as np
 
 from ..errors import DamagedShard, StoreError
 from ..files import write_bytes
+from ..names import flat
 from .merge_lock import still_merging
+from .versions import Version, kept
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +52,7 @@ class Group:
 
 def group_name(video_id: str, recipe_id: str) -> str:
     """The percent-encoded id + `@` + recipe id: flat, so that `a` and `a/b` do not nest."""
-    return f"{quote(video_id, safe='')}@{recipe_id}"
-
-
-def time_after(written_ns: int) -> int:
-    """Now in nanoseconds, and later than `written_ns` in any case: clocks are set back, and hosts' differ."""
-    return max(time.time_ns(), written_ns + 1)
+    return f"{flat(video_id)}@{recipe_id}"
 
 
 def checksum(datasets: Mapping[str, np.ndarray]) -> str:
@@ -193,26 +188,33 @@ def merge_shards(
     folder: Path,
     *,
     sizes: Mapping[str, int],
-    held: Mapping[str, int],
-    keep: Mapping[str, list[str]],
+    versions_in: Callable[[str], Mapping[str, Collection[Version]]],
+    rewrite: Collection[str] = (),
 ) -> int:
-    """Join shards into larger ones and drop what is superseded in them; for who holds the folder's `merging` lock.
+    """Join small shards into larger ones and drop what is superseded in them; for who holds the folder's `merging`
+    lock.
 
     A crash in between leaves groups in two shards, equal ones: nothing is lost.
 
     Args:
         folder: where the shards lie.
-        sizes: bytes of each shard to join, by file name.
-        held: how many groups each of them holds.
-        keep: those that must not go with it; one that several of a batch hold is kept once.
+        sizes: bytes of each shard, by file name.
+        versions_in: the groups that a shard holds, and all versions of each that any shard holds.
+        rewrite: large shards that are written anew too.
 
     Returns:
         How many shards were merged away.
     """
+    settled = {shard for shard, size in sizes.items() if size >= SMALL_BYTES and shard not in rewrite}
+    joined = {shard: size for shard, size in sizes.items() if shard not in settled}
+    held, keep = {}, {}
+    for shard in joined:
+        versions = versions_in(shard)
+        held[shard], keep[shard] = len(versions), kept(shard, versions, settled)
     merged = 0
-    for batch in _batches(sizes):
+    for batch in _batches(joined):
         still_merging(folder)
-        if len(batch) == 1 and len(keep[batch[0]]) == held[batch[0]]:
+        if len(batch) == 1 and len(keep[batch[0]]) == held[batch[0]]:  # it would be written as it is
             continue
         sources = _each_once(folder, batch, keep)
         try:
@@ -231,6 +233,7 @@ def merge_shards(
 
 
 def _each_once(folder: Path, batch: list[str], keep: Mapping[str, list[str]]) -> list[tuple[Path, list[str]]]:
+    """What is copied out of a batch's shards: of a group that several of them hold, one."""
     sources, taken = [], set()
     for shard in batch:
         names = [name for name in keep[shard] if name not in taken]

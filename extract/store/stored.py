@@ -32,8 +32,8 @@ from .shards import (
     opened,
     refuse_unreadable,
     shard_paths,
-    time_after,
 )
+from .versions import time_after
 
 Read = TypeVar("Read")
 

@@ -11,7 +11,7 @@ from ..files import remove_partial, write_bytes
 from .embedding_store import EmbeddingStore
 from .entry import Entry
 from .merge_lock import merging, still_merging
-from .shards import SMALL_BYTES, build_copy, each_shard, merge_shards, new_path, opened, refuse_unreadable, unlink
+from .shards import build_copy, each_shard, merge_shards, new_path, opened, refuse_unreadable, unlink
 from .stored import group_problem
 
 DAMAGED_FOLDER = "damaged"
@@ -32,16 +32,11 @@ def merge(store: EmbeddingStore, *, everything: bool = False) -> int | None:
         if not alone:  # what this run wrote is joined next time
             return None
         store.catalogue.sync()
-        sizes = store.catalogue.shards()
-        settled = {shard for shard in sizes if sizes[shard] >= SMALL_BYTES}
-        if everything:
-            settled -= store.catalogue.superseded_shards()
-        candidates = [shard for shard in sizes if shard not in settled]
         merged = merge_shards(
             store.shards,
-            sizes={shard: sizes[shard] for shard in candidates},
-            held={shard: store.catalogue.n_groups(shard) for shard in candidates},
-            keep={shard: store.catalogue.kept_of(shard, settled) for shard in candidates},
+            sizes=store.catalogue.shards(),
+            versions_in=store.catalogue.versions_in,
+            rewrite=store.catalogue.superseded_shards() if everything else (),
         )
     store.catalogue.sync()
     return merged

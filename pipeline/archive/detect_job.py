@@ -16,6 +16,7 @@ from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from ..results.clock import Clock
+from ..results.event_rows import write_events
 from ..results.folder import Results
 from ..results.head import RunHead
 from ..workers.base import ExecutorConfig, Work
@@ -251,4 +252,4 @@ def detect_archive(
         recorder = Recorder(log, report, summary, config.fail_fast)
         process_archive(DetectJob(scoring, work, results), entries, executor=executor, recorder=recorder)
     results.merge()
-    return results.write_events(threshold=scoring.threshold, merge_gap_seconds=config.merge_gap_seconds)
+    return write_events(results, threshold=scoring.threshold, merge_gap_seconds=config.merge_gap_seconds)

@@ -16,8 +16,8 @@ from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.store.stored import StoredVideo, read_entry, stored_video
 from vad_pipeline.model.curve import AnomalyCurve, curve_from_scores
 
+from ..results.curve_group import CurveOrigin, write_curve
 from ..results.curve_table import remove_csv, write_csv
-from ..results.folder import write_curve
 from ..workers.base import Work
 from .outcomes import VideoOutcome
 
@@ -90,6 +90,16 @@ class DetectWork:
         exact = f"{entry.checksum}/{self.crop}/{self.checkpoint_sha256}"
         return exact if self.precision == "fp32" else f"{exact}/{self.precision}"
 
+    def origin(self, entry: Entry) -> CurveOrigin:
+        """What its curve is kept with."""
+        return CurveOrigin(
+            recipe_id=entry.recipe_id,
+            made_from=self.made_from(entry),
+            threshold=self.threshold,
+            calibrated=self.zero_shot is None,
+            source_sha256=entry.fingerprint,
+        )
+
     def outcome(self, entry: Entry, status: str = "ok") -> VideoOutcome:
         """An outcome to be filled in."""
         return VideoOutcome(entry.video, entry.source, status, n_frames=entry.n_frames, recipe_id=entry.recipe_id)
@@ -132,16 +142,7 @@ def detect_video(task: DetectTask, work: DetectWork, scorer: Scorer | ZeroShot) 
             _write_csv(entry, work, curve)
         else:
             remove_csv(work.curves, entry.video)
-        shard = write_curve(
-            work.curves,
-            curve,
-            recipe_id=entry.recipe_id,
-            made_from=work.made_from(entry),
-            threshold=work.threshold,
-            calibrated=work.zero_shot is None,
-            source_sha256=entry.fingerprint,
-            later_than=task.later_than,
-        )
+        shard = write_curve(work.curves, curve, work.origin(entry), later_than=task.later_than)
     outcome.seconds = {"read": reading.seconds, "score": scoring.seconds, "write": writing.seconds}
     return Detected(outcome, shard)
 

@@ -177,7 +177,8 @@ class _Cutting:
         self.made.counts[clip.how] += 1
 
     def _note_other_content(self, footage: Footage, video_id: str) -> None:
-        scored = self.results.source_sha256(video_id, self.settings.recipe_id)
+        held = self.results.held(video_id, self.settings.recipe_id)
+        scored = held.source_sha256 if held else ""
         if scored and scored != footage.sha256():
             self.made.notes.append(
                 f"{readable(footage.path)}: its content changed since it was scored, its frames and their times did not"

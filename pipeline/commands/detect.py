@@ -140,7 +140,7 @@ def _extractor_for(
     checkpoint: Checkpoint, config: DetectConfig, options: ExtractConfig, pretrained: str | None, out: Path, store: Path
 ) -> Extractor:
     """An extractor of the features that a checkpoint scores; all that could go wrong is told before it works."""
-    from ..results.folder import Results
+    from ..results.head import check_head
 
     crop = checkpoint.crop if config.crop is None else config.crop
     extractor = Extractor(extraction_for(checkpoint, crop, options, pretrained), store=store)
@@ -150,7 +150,7 @@ def _extractor_for(
             f"{checkpoint.path}: footage extracted like this does not fit it ({differences}); --any-recipe scores it "
             "all the same"
         )
-    Results(out).check(run_head(checkpoint, extractor.recipe, config))
+    check_head(out, run_head(checkpoint, extractor.recipe, config))
     return extractor
 
 
@@ -164,6 +164,7 @@ def _detect(
 ) -> RunSummary:
     """Score with progress: the ids `wanted`, or where None what the selection leaves of the store."""
     from ..results.folder import Results
+    from ..results.head import begin_run
 
     summary = RunSummary(limit=running.limit)
     with running.store(create=False) as opened:
@@ -181,7 +182,7 @@ def _detect(
             click.echo(f"{to_score} videos would be scored into {out}; {len(entries) - to_score} are there already")
             return summary
         recipe = Recipe.from_json(entries[0].recipe) if entries else checkpoint.recipe
-        results.begin(run_head(checkpoint, recipe, config))
+        begin_run(out, run_head(checkpoint, recipe, config))
         with running.progress(len(entries), "detect") as report:
             n_events = detect_archive(
                 entries,

@@ -21,11 +21,12 @@ def events(results: Path, threshold: float, merge_gap_seconds: float, clock: str
 
     --clock and --timezone are kept in run.json: later runs of detect and events need not name them again.
     """
+    from ..results.event_rows import write_events
     from ..results.folder import Results
 
     DetectConfig(threshold=threshold, merge_gap_seconds=merge_gap_seconds)  # checks ranges
     read_by = clock_of(clock, timezone)
     opened = Results.open(results)
-    n_events = opened.write_events(threshold=threshold, merge_gap_seconds=merge_gap_seconds, clock=read_by)
+    n_events = write_events(opened, threshold=threshold, merge_gap_seconds=merge_gap_seconds, clock=read_by)
     click.echo(f"{n_events} events at threshold {threshold:g} in {results / 'events.jsonl'}")
     return 0

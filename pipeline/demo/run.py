@@ -24,6 +24,7 @@ from ..archive.extract_job import extract_archive
 from ..archive.loop import RunSummary
 from ..archive.run_progress import Progress
 from ..archive.selection import SelectionConfig, find_sources, select_held
+from ..results.event_rows import EVENTS_NAME
 from ..results.figures import (
     EVALUATION_NAME,
     FIGURE_NAME,
@@ -32,7 +33,8 @@ from ..results.figures import (
     evaluate_results,
     write_evaluation,
 )
-from ..results.folder import EVENTS_NAME, HEAD_NAME, Results
+from ..results.folder import Results
+from ..results.head import HEAD_NAME, begin_run
 from ..review.page import FOLDER as REPORT_FOLDER
 from ..review.page import ReportConfig, write_report
 from ..train.run_folder import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_NAME, TrainRun
@@ -215,7 +217,7 @@ def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Sa
     of_test = SelectionConfig(only=str(places.labels), split="test")
     entries = list(select_held(entries, of_test, lambda entry: entry.video)[0])
     results, summary = Results(places.results), RunSummary()
-    results.begin(run_head(checkpoint, checkpoint.recipe, config))
+    begin_run(places.results, run_head(checkpoint, checkpoint.recipe, config))
     with Progress(len(entries), doing="detect", quiet=quiet) as progress:
         n_events = detect_archive(entries, checkpoint, store, results, config, report=progress, summary=summary)
     say(f"{summary}; {n_events} events in the held-out videos")

@@ -1,4 +1,4 @@
-"""events.jsonl: one event a line."""
+"""events.jsonl: one event a line, written from curves, read by all that shows events."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.files import write_bytes
 from vad_pipeline.extract.names import is_plain_id
-from vad_pipeline.model.curve import Event
+from vad_pipeline.model.curve import Event, find_events
 
-from .clock import ClockReading
+from .clock import Clock, ClockReading
+from .folder import Results
+from .head import read_head, write_head
 
 EVENTS_NAME = "events.jsonl"
 
@@ -49,6 +52,41 @@ class HeldEvent:
     def event_id(self) -> str:
         """Of the event."""
         return self.event.event_id
+
+
+def write_events(results: Results, *, threshold: float, merge_gap_seconds: float, clock: Clock | None = None) -> int:
+    """Write a results folder's events.jsonl anew from all its curves, and to run.json how that was done.
+
+    Args:
+        results: the folder's curves.
+        threshold: score from which a frame belongs to an event.
+        merge_gap_seconds: see `find_events`.
+        clock: how ids are read for the wall clock, recorded from now on; None: as recorded.
+
+    Returns:
+        How many events there are.
+
+    Raises:
+        StoreError: the folder cannot be read or written.
+    """
+    results.refresh()
+    head = read_head(results.path)
+    clock = clock or Clock.of_head(head)
+    if clock:
+        clock.tell_unread(results.video_ids())
+    mark = {} if head.get("calibrated", True) else {"calibrated": False}
+    lines = []
+    for curve in results.reaching(threshold):
+        reading = clock.of(curve.video_id) if clock else None
+        for event in find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds):
+            lines.append(json.dumps(event_row(curve.video_id, event, reading) | mark))
+    write_bytes(results.path / EVENTS_NAME, "".join(f"{line}\n" for line in lines).encode())
+    head |= {
+        "clock": clock.to_json() if clock else None,
+        "events": {"threshold": threshold, "merge_gap_seconds": merge_gap_seconds},
+    }
+    write_head(results.path, head)
+    return len(lines)
 
 
 def read_events(results: Path) -> Iterator[HeldEvent]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 
+from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.files import write_bytes
+
+HEAD_NAME = "run.json"
 RESULTS_SCHEMA = 1
 
 
@@ -34,3 +40,56 @@ class RunHead:
             if other.get(name) != getattr(self, name):
                 return f"another {what} ({other.get('checkpoint' if what == 'checkpoint' else name)})"
         return None
+
+
+def read_head(results: Path) -> dict:
+    """run.json of a results folder, as it is.
+
+    Raises:
+        StoreError: it cannot be read, or is of a newer schema.
+    """
+    path = results / HEAD_NAME
+    try:
+        head = json.loads(path.read_text())
+        schema = int(head["schema"])
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); delete it and detect again") from error
+    if schema > RESULTS_SCHEMA:
+        raise StoreError(f"{results}: results of schema {schema}, this version knows {RESULTS_SCHEMA}; upgrade")
+    return head
+
+
+def write_head(results: Path, head: dict) -> None:
+    """Write run.json anew.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    write_bytes(results / HEAD_NAME, json.dumps(head, indent=2).encode())
+
+
+def check_head(results: Path, head: RunHead) -> None:
+    """See that a folder is free, or of this checkpoint, recipe and crop.
+
+    Raises:
+        ConfigError: it holds curves of others, or a feature store.
+        StoreError: its run.json cannot be read.
+    """
+    if (results / "store.json").exists():
+        raise ConfigError(f"{results}: is a feature store; give --out another folder")
+    if (results / HEAD_NAME).exists():
+        clash = head.clashes(read_head(results))
+        if clash:
+            raise ConfigError(f"{results}: holds results of {clash}; give another --out or delete it")
+
+
+def begin_run(results: Path, head: RunHead) -> None:
+    """Make a folder one of this checkpoint, recipe and crop; a clock that it records is kept unless `head` has one.
+
+    Raises:
+        ConfigError, StoreError: see `check_head`.
+    """
+    check_head(results, head)
+    if head.clock is None and (results / HEAD_NAME).exists():
+        head = replace(head, clock=read_head(results).get("clock"))
+    write_head(results, asdict(head))

@@ -9,7 +9,8 @@ from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
 
 from .clock import Clock, ClockReading
 from .event_rows import HeldEvent
-from .folder import HEAD_NAME, Results
+from .folder import Results
+from .head import HEAD_NAME, read_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def settings_of(results: Results) -> RunSettings:
     Raises:
         StoreError: run.json is damaged.
     """
-    head = results.head()
+    head = read_head(results.path)
     try:
         events = head.get("events") or {}
         return RunSettings(

@@ -19,8 +19,8 @@ from vad_pipeline.extract.files import write_bytes
 from ..media.links import as_bytes, link, moved
 from ..media.pictures import pictures
 from ..media.roots import MediaRoots
+from ..results.file_names import key_of
 from .page import FOLDER, PAGE_NAME
-from .video_data import key_of
 
 if TYPE_CHECKING:
     import numpy as np

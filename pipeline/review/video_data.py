@@ -19,12 +19,12 @@ from vad_pipeline.model.curve import AnomalyCurve, Event, find_events
 
 from ..media.roots import MediaRoots
 from ..results.clock import Clock, ClockReading
+from ..results.file_names import key_of
 from .packing import packed_curve
 from .playback import Playback
 
 STRIP_PICTURES = 16  # evenly over a video
 PEAK_PICTURES = 24  # of its highest events
-KEY_DIGITS = 16
 LAYOUT = 1  # of a data file; another one makes all anew
 
 
@@ -150,11 +150,6 @@ class VideoData:
         ]
         digest.update(json.dumps(parts).encode())
         return digest.hexdigest()
-
-
-def key_of(video_id: str) -> str:
-    """The name of a video's data file: any id makes a plain one."""
-    return hashlib.sha256(video_id.encode(errors="surrogatepass")).hexdigest()[:KEY_DIGITS]
 
 
 def strip_frames(n_frames: int) -> list[int]:

@@ -19,7 +19,7 @@ from vad_pipeline.extract.files import SourceFile, fingerprint
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.records import VideoEmbeddings, VideoInfo
 from vad_pipeline.extract.store import embedding_store as store_module
-from vad_pipeline.extract.store import shards, upkeep
+from vad_pipeline.extract.store import shards, upkeep, versions
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.stored import write_copy
 
@@ -203,7 +203,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half(store, tmp_path, mo
 
 def test_what_is_put_last_counts_though_the_clock_was_set_back(store, tmp_path, monkeypatch):
     clock = SimpleNamespace(time_ns=lambda: 4 * 10**18, time=time.time)  # the year 2096
-    monkeypatch.setattr(shards, "time", clock)
+    monkeypatch.setattr(versions, "time", clock)
     put(store, video("a", seed=1), source_file(tmp_path))
     monkeypatch.undo()
     new = video("a", seed=2)

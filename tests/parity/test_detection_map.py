@@ -11,8 +11,9 @@ from vad_pipeline.eval.annotations import read_annotations
 from vad_pipeline.eval.evaluation import evaluate
 from vad_pipeline.model.categories import XD_VIOLENCE
 from vad_pipeline.model.curve import AnomalyCurve
-from vad_pipeline.pipeline.results.folder import Results, write_curve
-from vad_pipeline.pipeline.results.head import RunHead
+from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
+from vad_pipeline.pipeline.results.folder import Results
+from vad_pipeline.pipeline.results.head import RunHead, begin_run
 
 TOLERANCE = 1e-9
 FORMATS = {"ucf": "csv", "xd": "xd-violence"}  # some drawn videos have several categories: no UCF-Crime line can
@@ -111,9 +112,11 @@ def test_the_protocols_differ_by_their_quirks(drawn):
 def test_the_command_gives_the_published_figures(drawn, run_cli, tmp_path):
     name, data, curves, path, options = drawn
     results = Results(tmp_path / "results")
-    results.begin(RunHead("model.pth", "0" * 64, FORMATS[name], curves[0].categories, {}, "recipe", 5, 0.5))
+    begin_run(results.path, RunHead("model.pth", "0" * 64, FORMATS[name], curves[0].categories, {}, "recipe", 5, 0.5))
     for curve in curves:
-        results.take_in(write_curve(results.curves, curve, recipe_id="recipe", made_from=curve.video_id, threshold=0.5))
+        results.take_in(
+            write_curve(results.curves, curve, CurveOrigin(recipe_id="recipe", made_from=curve.video_id, threshold=0.5))
+        )
     results.merge()
     arguments = ["--annotations", path, "--format", options["format"], "--protocol", "official", "--bootstrap", "0"]
     if "normals" in options:

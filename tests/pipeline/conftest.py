@@ -15,8 +15,10 @@ from vad_pipeline.model.curve import AnomalyCurve
 from vad_pipeline.model.heads.dsanet import PRESETS
 from vad_pipeline.model.published import clip_text_names
 from vad_pipeline.model.text import TextEncoder
-from vad_pipeline.pipeline.results.folder import Results, write_curve
-from vad_pipeline.pipeline.results.head import RunHead
+from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
+from vad_pipeline.pipeline.results.event_rows import write_events
+from vad_pipeline.pipeline.results.folder import Results
+from vad_pipeline.pipeline.results.head import RunHead, begin_run
 
 N_NORMAL = N_ANOMALOUS = 10
 LABELS = ("Explosion", "Fighting")
@@ -113,10 +115,10 @@ def draw_results(tmp_path):
     def draw(*curves, clock=None, calibrated=True, name="results"):
         results = Results(tmp_path / name)
         fixed = ("model.pth", "0" * 64, "ucf-crime", CURVE_CATEGORIES, {}, "recipe", 0, 0.5, calibrated)
-        results.begin(RunHead(*fixed, clock=clock))
+        begin_run(results.path, RunHead(*fixed, clock=clock))
         for curve in curves:
-            write_curve(results.curves, curve, recipe_id="recipe", made_from=curve.video_id, threshold=0.5)
-        results.write_events(threshold=0.5, merge_gap_seconds=0.0)
+            write_curve(results.curves, curve, CurveOrigin(recipe_id="recipe", made_from=curve.video_id, threshold=0.5))
+        write_events(results, threshold=0.5, merge_gap_seconds=0.0)
         return results.path
 
     return draw

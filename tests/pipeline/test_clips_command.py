@@ -19,7 +19,8 @@ from vad_pipeline.pipeline.clips.manifest import COLUMNS
 from vad_pipeline.pipeline.media.footage import frame_index
 from vad_pipeline.pipeline.media.roots import MediaRoots
 from vad_pipeline.pipeline.results.clock import Clock
-from vad_pipeline.pipeline.results.folder import Results, write_curve
+from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
+from vad_pipeline.pipeline.results.folder import Results
 from vad_pipeline.pipeline.results.run_settings import RunSettings
 
 LONG_GOP = dict(gop=250, bframes=3)
@@ -251,14 +252,14 @@ def test_footage_whose_content_changed_and_nothing_else(tmp_path, make_numbered,
     curve = opened.get("v", "recipe")
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
     fixed = dict(recipe_id="recipe", made_from="v", threshold=0.5)
-    write_curve(opened.curves, curve, **fixed, source_sha256=sha256)
+    write_curve(opened.curves, curve, CurveOrigin(**fixed, source_sha256=sha256))
     code, _, err = run_cli("clips", results)
     assert code == 0 and err == ""
     with source.open("ab") as file:
         file.write(b"\0\0\0\x08free")  # an empty box: another file, the same video
     code, _, err = run_cli("clips", results)
     assert code == 0 and "content changed since it was scored" in err and len(err.splitlines()) == 1
-    write_curve(opened.curves, replace(curve, source="raw/v__0.npy"), **fixed)
+    write_curve(opened.curves, replace(curve, source="raw/v__0.npy"), CurveOrigin(**fixed))
     code, _, err = run_cli("clips", results)
     assert code == 1 and "v__0.npy: is imported features" in err
 

@@ -9,7 +9,7 @@ import pytest
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.pipeline.results.clock import Clock
 from vad_pipeline.pipeline.results.folder import Results
-from vad_pipeline.pipeline.results.head import RunHead
+from vad_pipeline.pipeline.results.head import RunHead, begin_run, read_head
 
 EXAMPLE = "{camera}/%Y-%m-%d/%H-%M-%S"
 
@@ -139,11 +139,11 @@ def test_detecting_again_keeps_the_recorded_clock(draw_results, draw_curve):
     head = RunHead(
         **{
             name: tuple(value) if name == "categories" else value
-            for name, value in results.head().items()
+            for name, value in read_head(results.path).items()
             if name != "events"
         }
     )
-    results.begin(replace(head, clock=None))
-    assert results.head()["clock"] == clock
-    results.begin(replace(head, clock=clock | {"timezone": "Asia/Tokyo"}))
-    assert results.head()["clock"]["timezone"] == "Asia/Tokyo"
+    begin_run(results.path, replace(head, clock=None))
+    assert read_head(results.path)["clock"] == clock
+    begin_run(results.path, replace(head, clock=clock | {"timezone": "Asia/Tokyo"}))
+    assert read_head(results.path)["clock"]["timezone"] == "Asia/Tokyo"

@@ -19,7 +19,7 @@ import pytest
 
 from vad_pipeline.extract.embed.encoder_config import model_identity
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES
-from vad_pipeline.extract.store import shards
+from vad_pipeline.extract.store import shards, versions
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.checkpoint import seeded_checkpoint
 from vad_pipeline.pipeline.archive import detect_video
@@ -301,7 +301,7 @@ def test_a_table_does_not_outlive_its_curve(archive, detect, tmp_path, make_vide
 
 
 def test_the_last_curve_counts_though_the_clock_was_set_back(archive, detect, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "time", SimpleNamespace(time_ns=lambda: 4 * 10**18, time=time.time))
+    monkeypatch.setattr(versions, "time", SimpleNamespace(time_ns=lambda: 4 * 10**18, time=time.time))
     assert detect(archive)[0] == 0
     monkeypatch.undo()
     assert detect("--precision", "bf16", "--match", "a")[0] == 0
@@ -395,13 +395,14 @@ def test_footage_that_fails_now_is_not_scored_from_before(archive, detect, tmp_p
 
 
 def test_another_runs_curves_are_in_the_events(archive, detect, tmp_path):
+    from vad_pipeline.pipeline.results.event_rows import write_events
     from vad_pipeline.pipeline.results.folder import Results
 
     detect(archive / "a.mp4", "--threshold", "0")
     early = Results(tmp_path / "out")
     detect(archive, "--threshold", "0")
     early.merge()
-    assert early.write_events(threshold=0, merge_gap_seconds=1) == len(FRAMES)
+    assert write_events(early, threshold=0, merge_gap_seconds=1) == len(FRAMES)
 
 
 def test_results_taken_for_a_store_and_the_other_way_round(archive, detect, tmp_path):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from vad_pipeline.model.curve import AnomalyCurve
-from vad_pipeline.pipeline.results.folder import Results, write_curve
-from vad_pipeline.pipeline.results.head import RunHead
+from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
+from vad_pipeline.pipeline.results.folder import Results
+from vad_pipeline.pipeline.results.head import RunHead, begin_run
 
 CATEGORIES = ("Normal", "Abuse", "RoadAccidents")
 LINES = "a.mp4  Abuse  32  64  -1  -1\nb  RoadAccidents  0  40  -1  -1\nn  Normal  -1  -1  -1  -1\n"
@@ -37,10 +38,10 @@ def make_results(tmp_path):
 
     def make(name, scores, *, threshold=0.5, categories=CATEGORIES):
         results = Results(tmp_path / name)
-        results.begin(RunHead("model.pth", "0" * 64, "ucf-crime", categories, {}, "recipe", 5, threshold))
+        begin_run(results.path, RunHead("model.pth", "0" * 64, "ucf-crime", categories, {}, "recipe", 5, threshold))
         for seed, (video_id, values) in enumerate(scores.items()):
             made = curve(video_id, values, seed=seed, categories=categories)
-            write_curve(results.curves, made, recipe_id="recipe", made_from=video_id, threshold=threshold)
+            write_curve(results.curves, made, CurveOrigin(recipe_id="recipe", made_from=video_id, threshold=threshold))
         return results.path
 
     return make
@@ -197,7 +198,7 @@ def test_names_that_match_two_videos_exit_2(run_cli, make_results, truth):
 
 def test_a_video_of_two_recipes_exits_2(run_cli, results, truth):
     held = Results(results)
-    write_curve(held.curves, curve("x/a", [0.5]), recipe_id="other", made_from="x/a", threshold=0.5)
+    write_curve(held.curves, curve("x/a", [0.5]), CurveOrigin(recipe_id="other", made_from="x/a", threshold=0.5))
     code, _, err = run_cli("evaluate", results, *arguments(truth))
     assert code == 2 and "hold 1 videos twice" in err
 

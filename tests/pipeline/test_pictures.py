@@ -18,7 +18,7 @@ from vad_pipeline.pipeline.media import pictures as pictures_module
 from vad_pipeline.pipeline.media import seeking
 from vad_pipeline.pipeline.media.footage import Footage, frame_index
 from vad_pipeline.pipeline.media.pictures import pictures
-from vad_pipeline.pipeline.review.video_data import key_of
+from vad_pipeline.pipeline.results.file_names import key_of
 
 N_FRAMES, GOP = 320, 50
 WANTED = [0, 1, 49, 50, 120, 121, 260, 319]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vad_pipeline.pipeline.archive.outcomes import OutcomeLog, VideoOutcome
+from vad_pipeline.pipeline.results.file_names import key_of
 from vad_pipeline.pipeline.review.page import SCRIPTS, _head
-from vad_pipeline.pipeline.review.video_data import key_of
 
 
 def data_of(results, name: str) -> dict:
@@ -43,7 +43,8 @@ def test_a_page_with_all_that_it_needs(results, run_cli):
 
 
 def test_what_has_not_changed_is_kept_and_the_rest_is_made_anew(results, run_cli, draw_curve):
-    from vad_pipeline.pipeline.results.folder import Results, write_curve
+    from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
+    from vad_pipeline.pipeline.results.folder import Results
 
     run_cli("report", results)
     data = results / "report" / "data"
@@ -53,7 +54,7 @@ def test_what_has_not_changed_is_kept_and_the_rest_is_made_anew(results, run_cli
     assert {name for name in after if after[name] != before[name]} == {"overview.js"}
     assert "the footage of 1 videos" in err  # told again
     curve = draw_curve("b", [(0, 16)], n_frames=30, source="/gone/b.mp4")
-    write_curve(Results(results).curves, curve, recipe_id="recipe", made_from="b2", threshold=0.5)
+    write_curve(Results(results).curves, curve, CurveOrigin(recipe_id="recipe", made_from="b2", threshold=0.5))
     (data / "0123456789abcdef.js").write_text("of a video that is no longer here")
     run_cli("report", results)
     assert (data / f"{key_of('b')}.js").stat().st_mtime_ns != before[f"{key_of('b')}.js"]

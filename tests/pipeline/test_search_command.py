@@ -16,7 +16,7 @@ from vad_pipeline.extract.records import VideoEmbeddings
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.snippet_matrix import FOLDER, SnippetMatrix
 from vad_pipeline.model.text_search import text_embeddings, top_moments
-from vad_pipeline.pipeline.review.video_data import key_of
+from vad_pipeline.pipeline.results.file_names import key_of
 
 N_VIDEOS, N_SNIPPETS = 6, 40
 RUNNING, CALM = "a man running with a bag", "an empty street"

@@ -12,7 +12,10 @@ import pytest
 
 from vad_pipeline.extract.errors import readable
 from vad_pipeline.model.curve import AnomalyCurve
-from vad_pipeline.pipeline.results.folder import Results, RunHead, write_curve
+from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
+from vad_pipeline.pipeline.results.event_rows import write_events
+from vad_pipeline.pipeline.results.folder import Results
+from vad_pipeline.pipeline.results.head import RunHead, begin_run
 from vad_pipeline.pipeline.review.page import ReportConfig, write_report
 
 CATEGORIES = ("Normal", "Fighting", "Explosion", "Robbery")
@@ -77,10 +80,10 @@ def make_report():
     def make(folder: Path, curves: dict[str, AnomalyCurve], *, calibrated=True, clock=None, **config) -> Path:
         results = Results(folder)
         fixed = ("model.pth", "0" * 64, "ucf-crime", CATEGORIES, {}, "recipe", 0, 0.5, calibrated)
-        results.begin(RunHead(*fixed, clock=clock))
+        begin_run(results.path, RunHead(*fixed, clock=clock))
         for curve in curves.values():
-            write_curve(results.curves, curve, recipe_id="recipe", made_from=curve.video_id, threshold=0.5)
-        results.write_events(threshold=0.5, merge_gap_seconds=1.0)
+            write_curve(results.curves, curve, CurveOrigin(recipe_id="recipe", made_from=curve.video_id, threshold=0.5))
+        write_events(results, threshold=0.5, merge_gap_seconds=1.0)
         return write_report(Results.open(folder), ReportConfig(**config), on_video=lambda video: None).page
 
     return make

@@ -14,8 +14,8 @@ from PIL import Image
 
 from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.model.curve import AnomalyCurve, find_events
+from vad_pipeline.pipeline.results.file_names import key_of
 from vad_pipeline.pipeline.results.verdicts import read_verdicts
-from vad_pipeline.pipeline.review.video_data import key_of
 
 THRESHOLDS = (0, 0.075, 0.3, 0.5, 0.501, 0.725, 0.9, 1)
 TRIES = 30  # a tenth of a second apart
