@@ -1,14 +1,12 @@
 """The room's verb, a video file -> its features in a store: held already? copied? else decoded, embedded and written.
 
-`extract_video` does all of it. Over an archive its parts are done in different places: `task_for` where the catalogue
-is, `extract_task` wherever a worker is, `Extracted.taken_into` where the catalogue is again.
+`extract_video` does all of it. Over an archive its parts are done in different places: `task_for` (task.py) where the
+catalogue is, `extract_task` wherever a worker is, `Extracted.taken_into` where the catalogue is again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,30 +17,17 @@ import numpy as np
 
 from .errors import DamagedShard, GoneFromStore, NvdecFailed, VideoOpenError, readable
 from .extractor import Extractor
-from .files import Source, SourceFile, absolute, content_of
+from .files import Source, absolute, content_of, reading, stat_source
 from .names import strip_suffix
 from .records import VideoEmbeddings
 from .stopwatch import Stopwatch
-from .store.embedding_store import IMPORTED_SIZE, EmbeddingStore
+from .store.embedding_store import EmbeddingStore
 from .store.entry import Entry
 from .store.stored import intact_datasets, read_entry, write_copy, write_video
+from .task import ExtractTask, task_for
 
 if TYPE_CHECKING:
     from .decode.reader import Reader
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractTask:
-    """A video to work on, and what the catalogue knows that may make it needless."""
-
-    source: Source
-    file: SourceFile
-    own: Entry | None = None
-    """Features of this id and recipe, perhaps of this very file."""
-    twins: tuple[Entry, ...] = ()
-    """Features of files as long, perhaps of the same content, with all the crops asked for."""
-    later_than: int = 0
-    """`written_ns` of what is held of this id and recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,45 +81,15 @@ def extract_video(
     return extract_task(decided, extractor, store.shards).taken_into(store)
 
 
-def is_held(entry: Entry, file: SourceFile, extractor: Extractor) -> bool:
-    """Whether features make work needless by the file's size and time alone, and none is asked for anew."""
-    unchanged = (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)
-    return unchanged and _has_crops(entry, extractor) and not extractor.config.force
-
-
-def task_for(source: Source, file: SourceFile, extractor: Extractor, store: EmbeddingStore) -> Entry | ExtractTask:
-    """The entry that makes work needless, or the work.
-
-    Raises:
-        VideoOpenError: its id holds imported features.
-    """
-    recipe_id, force = extractor.recipe.recipe_id, extractor.config.force
-    entry = store.entry(source.video_id, recipe_id)
-    if entry and is_held(entry, file, extractor):
-        return entry
-    if entry and entry.size == IMPORTED_SIZE and not force:
-        reason = f"its id holds features imported from {entry.source}; --force replaces them, or give another --store"
-        raise VideoOpenError(source.path, "id_clash", reason)
-    own = entry if entry and entry.size == file.size else None
-    same_size = () if force else store.of_size(file.size, recipe_id)
-    twins = tuple(each for each in same_size if _has_crops(each, extractor) and each.video != source.video_id)
-    later_than = entry.written_ns if entry else 0
-    return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins, later_than)
-
-
-def _has_crops(entry: Entry, extractor: Extractor) -> bool:
-    return set(extractor.crops) <= set(entry.crop_numbers)
-
-
 def extract_task(task: ExtractTask, extractor: Extractor, shards: Path) -> Extracted:
-    """One video, on one screen.
+    """Extract one video, unless a look into the file shows that its features are there.
 
     Raises:
         VideoError: it cannot be used.
         StoreError: the store cannot be written.
     """
     own = task.own if task.own and _same_content(task.own, task) else None
-    if own and _has_crops(own, extractor) and not extractor.config.force:
+    if own and own.has_crops(extractor.crops) and not extractor.config.force:
         return Extracted(own.n_frames, touched=(own, task.file.mtime_ns))
     for twin in () if own else task.twins:
         copied = _copied(twin, task, shards)
@@ -164,33 +119,13 @@ def extract_task(task: ExtractTask, extractor: Extractor, shards: Path) -> Extra
     )
 
 
-def stat_source(source: Source) -> SourceFile:
-    """The file as it lies there now.
-
-    Raises:
-        VideoOpenError: `unreadable`.
-    """
-    with _reading(source):
-        return SourceFile.of(absolute(source.path))
-
-
-@contextlib.contextmanager
-def _reading(source: Source) -> Iterator[None]:
-    """A file that cannot be read is that video's failure."""
-    try:
-        yield
-    except OSError as error:
-        reason = f"cannot be read ({error.strerror or error}); see that it is there and give rights"
-        raise VideoOpenError(source.path, "unreadable", reason) from error
-
-
 def _same_content(entry: Entry, task: ExtractTask) -> bool:
     """Whether features were made from what the file is now: by size and time, else by its hash."""
     if entry.size != task.file.size:
         return False
     if task.own is entry and entry.mtime_ns == task.file.mtime_ns:
         return True
-    with _reading(task.source):
+    with reading(task.source):
         return entry.fingerprint == content_of(task.file)
 
 
@@ -205,55 +140,53 @@ def _copied(twin: Entry, task: ExtractTask, shards: Path) -> Entry | None:
 
 
 def _embed(task: ExtractTask, extractor: Extractor, shards: Path, own: Entry | None) -> tuple[VideoEmbeddings, str]:
-    """Embed the crops asked for and those already held, and hash the file while it is read.
+    """Embed the crops asked for and those of `own`; and the SHA-256 of the file, which is hashed meanwhile.
 
-    Crops held are taken over where they were made in the same way, else made again: none is lost. What a GPU gives up
-    half-way is begun again in software, so that no frame is counted by two decoders.
+    Crops of `own` are taken over where they were made in the same way, else made again: none is lost.
     """
-    from .decode.decoders import open_in_software
-    from .embed.embed_video import embed_video
+    from .device import stopping_where_the_device_fails
 
     crops = sorted({*extractor.crops, *(own.crop_numbers if own else ())})
-    held = _held_crops(own, extractor, shards)
+    kept = _kept_crops(own, extractor, shards)
+    with stopping_where_the_device_fails():
+        reader = extractor.open_for_encoder(task.source.path)  # what is no video is not worth hashing
     with ThreadPoolExecutor(1) as pool:
-        hashing = None
-
-        def opened(open_reader: Callable[[str], Reader]) -> Reader:
-            nonlocal hashing
-            reader = open_reader(task.source.path)  # what is no video is not worth hashing
-            hashing = hashing or pool.submit(content_of, task.file)
-            return reader
-
-        def embedded(open_reader: Callable[[str], Reader]) -> VideoEmbeddings:
-            return embed_video(
-                partial(opened, open_reader),
-                video_id=task.source.video_id,
-                recipe=extractor.recipe,
-                crops=[crop for crop in crops if crop not in held],
-                encoder=extractor.encoder,
-            )
-
-        try:
-            video = embedded(extractor.open_for_encoder)
-        except NvdecFailed as failed:
-            if extractor.config.decoder != "auto":
-                raise
-            video = embedded(partial(open_in_software, why=failed))
-    with _reading(task.source):
+        hashing = pool.submit(content_of, task.file)
+        video = _embed_crops([crop for crop in crops if crop not in kept], reader, task, extractor)
+    with reading(task.source):
         content = hashing.result()
-    if held:
-        rows = held | dict(zip(video.crops, video.embeddings, strict=True))
+    if kept:
+        rows = kept | dict(zip(video.crops, video.embeddings, strict=True))
         video = replace(video, crops=tuple(crops), embeddings=np.stack([rows[crop] for crop in crops]))
     return video, content
 
 
-def _held_crops(own: Entry | None, extractor: Extractor, shards: Path) -> dict[int, np.ndarray]:
+def _embed_crops(crops: list[int], reader: Reader, task: ExtractTask, extractor: Extractor) -> VideoEmbeddings:
+    """What a GPU gives up half-way is begun again in software: no frame is counted by two decoders."""
+    from .decode.decoders import open_in_software
+    from .embed.embed_video import embed_video
+
+    how = {
+        "video_id": task.source.video_id,
+        "recipe": extractor.recipe,
+        "crops": crops,
+        "encoder": extractor.encoder,
+    }
+    try:
+        return embed_video(reader, **how)
+    except NvdecFailed as failed:
+        if extractor.config.decoder != "auto":
+            raise
+        return embed_video(open_in_software(task.source.path, why=failed), **how)
+
+
+def _kept_crops(own: Entry | None, extractor: Extractor, shards: Path) -> dict[int, np.ndarray]:
     """Rows of this very file by crop, where they were made in the same way and can be read."""
     made = (extractor.encoder.precision, extractor.encoder.runtime)
     if own is None or (own.precision, own.runtime) != made or extractor.config.force:
         return {}
     try:
-        held = read_entry(shards, own, partial(intact_datasets, own))
-        return dict(zip(own.crop_numbers, held["features"], strict=True))
+        read = read_entry(shards, own, partial(intact_datasets, own))
+        return dict(zip(own.crop_numbers, read["features"], strict=True))
     except (DamagedShard, GoneFromStore):
         return {}

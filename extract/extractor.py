@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .embed.encoder_config import COMPILED, LOCAL_DIR
 from .errors import ConfigError
-from .recipe import CROPS, GEOMETRIES, NAMED_RECIPES, Recipe
+from .recipe import CROPS, DECODERS, GEOMETRIES, NAMED_RECIPES, Recipe
 
 if TYPE_CHECKING:
     from .decode.reader import Reader
     from .embed.encoder import ClipEncoder
+    from .embed.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class ExtractConfig:
     fail_fast: bool = False
 
     def __post_init__(self):
+        if self.geometry and self.geometry not in GEOMETRIES:
+            raise ConfigError(f"--geometry must be one of {', '.join(GEOMETRIES)}, got {self.geometry!r}")
         for crop in self.crop_numbers:
             if crop not in CROPS:
                 raise ConfigError(f"--crops: crops are numbered 0 to {CROPS[-1]}, got {crop}")
@@ -61,6 +63,28 @@ class ExtractConfig:
         """Crops asked for, in ascending order."""
         return tuple(sorted(set(self.crops or NAMED_RECIPES[self.like].crops)))
 
+    @property
+    def model_name(self) -> str:
+        """The tower asked for, as open_clip or `local-dir:` names it."""
+        return NAMED_RECIPES[self.like].recipe.model if self.model is None else self.model
+
+    def recipe_with(self, weights: Weights) -> Recipe:
+        """The named recipe, with the changes asked for, of these weights.
+
+        Raises:
+            ConfigError: a value is out of its range, or the model's folder has no config.
+        """
+        from .embed.encoder_config import model_identity
+
+        options = {name: getattr(self, name) for name in ("geometry", "frames_per_snippet", "tail", "still_bound")}
+        return replace(
+            NAMED_RECIPES[self.like].recipe,
+            model=model_identity(self.model_name),
+            weights=weights.identity,
+            decoder=DECODERS[self.decoder],
+            **{name: value for name, value in options.items() if value is not None},
+        )
+
 
 class Extractor:
     """What one run of extract needs: the recipe at once, the encoder only when something has to be embedded.
@@ -71,58 +95,31 @@ class Extractor:
 
     Raises:
         ConfigError: an option is wrong, or the weights cannot be had.
+
+    Attributes:
+        crops: numbers of the crops asked for.
+        open_reader: opens a file whose frames are to lie in memory.
+        open_for_encoder: opens a file whose frames go to the encoder, on its GPU where `--decoder auto` may.
+        recipe: what is made.
+        warnings: what a user has to know about the weights, one sentence each.
     """
 
     def __init__(self, config: ExtractConfig, *, store: Path | None = None):
-        from .decode.decoders import READERS, decoder_family
-        from .embed.encoder_config import EncoderConfig, load_weights, model_identity, weight_warnings
+        from .decode.decoders import open_beside_encoder, reader_for
+        from .embed.encoder_config import EncoderConfig, load_weights, weight_warnings
 
-        if config.geometry and config.geometry not in GEOMETRIES:
-            raise ConfigError(f"--geometry must be one of {', '.join(GEOMETRIES)}, got {config.geometry!r}")
-        if config.decoder == "nvdec":
-            from .embed.device import resolve_device
-
-            device = resolve_device("cuda" if config.device in ("auto", "cpu") else config.device)
-        if config.decoder == "decord" and find_spec("decord") is None:
-            raise ConfigError("--decoder decord: not installed here; pip install decord, or use --decoder pyav")
         self.config = config
         self.crops = config.crop_numbers
-        self.open_reader = config.reader or READERS[config.decoder]
-        if config.decoder == "nvdec" and not config.reader:
-            self.open_reader = partial(self.open_reader, device=device.index)
-        named = NAMED_RECIPES[config.like].recipe
-        model = named.model if config.model is None else config.model
-        self.encoder_config = EncoderConfig(model, config.pretrained, config.device, config.precision, config.runtime)
-        self._compiled = store and store / COMPILED
-        self._weights = load_weights(config.pretrained, model)
-        changes = {
-            name: getattr(config, name)
-            for name in ("geometry", "frames_per_snippet", "tail", "still_bound")
-            if getattr(config, name) is not None
-        }
-        self.recipe: Recipe = replace(
-            named,
-            model=model_identity(model),
-            weights=self._weights.identity,
-            decoder=decoder_family(config.decoder),
-            **changes,
+        self.open_reader = config.reader or reader_for(config.decoder, config.device)
+        on_device = config.decoder == "auto" and config.reader is None
+        self.open_for_encoder = partial(open_beside_encoder, device=config.device) if on_device else self.open_reader
+        self.encoder_config = EncoderConfig(
+            config.model_name, config.pretrained, config.device, config.precision, config.runtime
         )
+        self._weights = load_weights(config.pretrained, config.model_name)
+        self._compiled = store and store / COMPILED
+        self.recipe = config.recipe_with(self._weights)
         self.warnings = weight_warnings(self.encoder_config, self._weights)
-
-    def open_for_encoder(self, path: str) -> Reader:
-        """A file whose frames go to the encoder: decoded on its GPU where it has one and `--decoder auto` may.
-
-        Raises:
-            VideoError: the file cannot be opened.
-        """
-        from .decode.decoders import open_auto
-        from .embed.device import resolve_device
-
-        if self.config.decoder == "auto" and self.config.reader is None:
-            device = resolve_device(self.config.device)
-            if device.type == "cuda":
-                return open_auto(path, device=device.index)
-        return self.open_reader(path)
 
     @cached_property
     def encoder(self) -> ClipEncoder:
@@ -131,7 +128,7 @@ class Extractor:
         Raises:
             DeviceFailed: there is no room for it on the GPU.
         """
-        from .embed.device import stopping_where_the_device_fails
+        from .device import stopping_where_the_device_fails
         from .embed.encoder import ClipEncoder
 
         with stopping_where_the_device_fails():

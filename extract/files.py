@@ -15,13 +15,59 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .errors import ConfigError, StoreError, readable
+from .errors import ConfigError, StoreError, VideoOpenError, readable
 from .names import reading_form
 
 READ_BLOCK = 1 << 20  # bytes
 TEMPORARY_PREFIX = ".partial-"
 PARTIAL_SECONDS = 24 * 3600  # half-written files older than this belong to nobody
 NAME_ERRORS = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
+
+
+def absolute(path: str | os.PathLike) -> str:
+    """How a path stands in outcomes: absolute, links kept."""
+    return os.path.abspath(path)
+
+
+def existing(path: str) -> str | None:
+    r"""The file or folder that a path means: the one of this path, else the only one whose path reads like it, as names
+    are typed and as they are kept (bytes that are no UTF-8 as `\xff`); None where there is none."""
+    if os.path.lexists(path):
+        return path
+    found = os.path.sep if os.path.isabs(path) else ""
+    for part in Path(path).parts[os.path.isabs(path) :]:
+        name = part if os.path.lexists(os.path.join(found, part)) else _only_like(part, found or os.path.curdir)
+        if name is None:
+            return None
+        found = os.path.join(found, name)
+    return found
+
+
+def _only_like(name: str, folder: str) -> str | None:
+    try:
+        names = _names_as_read(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        return None
+    like = names.get(name) or names.get(reading_form(name)) or []
+    return like[0] if len(like) == 1 else None
+
+
+@lru_cache(maxsize=64)  # a list of many files that are not there asks for the same folders again and again
+def _names_as_read(folder: str, mtime_ns: int) -> dict[str, list[str]]:
+    """What lies in a folder in the state that was seen, by what it reads as."""
+    names: dict[str, list[str]] = {}
+    for name in os.listdir(folder):
+        for form in {readable(name), reading_form(readable(name))}:
+            names.setdefault(form, []).append(name)
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A video to work on."""
+
+    video_id: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +90,30 @@ class SourceFile:
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
         return cls(os.fspath(path), found.st_size, found.st_mtime_ns)
+
+
+def stat_source(source: Source) -> SourceFile:
+    """The file as it lies there now.
+
+    Raises:
+        VideoOpenError: `unreadable`.
+    """
+    with reading(source):
+        return SourceFile.of(absolute(source.path))
+
+
+@contextlib.contextmanager
+def reading(source: Source) -> Iterator[None]:
+    """Around what reads a source: that it cannot be read is this video's failure.
+
+    Raises:
+        VideoOpenError: `unreadable`.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror or error}); see that it is there and give rights"
+        raise VideoOpenError(source.path, "unreadable", reason) from error
 
 
 @lru_cache(maxsize=1024)
@@ -132,49 +202,3 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A video to work on."""
-
-    video_id: str
-    path: str
-
-
-def existing(path: str) -> str | None:
-    r"""The file or folder that a path means: the one of this path, else the only one whose path reads like it, as names
-    are typed and as they are kept (bytes that are no UTF-8 as `\xff`); None where there is none."""
-    if os.path.lexists(path):
-        return path
-    found = os.path.sep if os.path.isabs(path) else ""
-    for part in Path(path).parts[os.path.isabs(path) :]:
-        name = part if os.path.lexists(os.path.join(found, part)) else _only_like(part, found or os.path.curdir)
-        if name is None:
-            return None
-        found = os.path.join(found, name)
-    return found
-
-
-def _only_like(name: str, folder: str) -> str | None:
-    try:
-        names = _names_as_read(folder, os.stat(folder).st_mtime_ns)
-    except OSError:
-        return None
-    like = names.get(name) or names.get(reading_form(name)) or []
-    return like[0] if len(like) == 1 else None
-
-
-@lru_cache(maxsize=64)  # a list of many files that are not there asks for the same folders again and again
-def _names_as_read(folder: str, mtime_ns: int) -> dict[str, list[str]]:
-    """What lies in a folder in the state that was seen, by what it reads as."""
-    names: dict[str, list[str]] = {}
-    for name in os.listdir(folder):
-        for form in {readable(name), reading_form(readable(name))}:
-            names.setdefault(form, []).append(name)
-    return names
-
-
-def absolute(path: str | os.PathLike) -> str:
-    """How a path stands in outcomes: absolute, links kept."""
-    return os.path.abspath(path)

@@ -14,7 +14,9 @@ EMBEDDING_DIM = 512
 CROPS = tuple(range(10))
 TAILS = ("keep", "drop")
 GEOMETRIES = ("vadclip", "clip")
-DECODER_FAMILIES = ("ffmpeg", "decord")
+DECODERS = {"auto": "ffmpeg", "pyav": "ffmpeg", "decord": "decord", "nvdec": "ffmpeg"}
+"""Names users give to decoders -> the family whose frames are alike, which is what a recipe holds."""
+
 DEFAULT_STILL_BOUND = 12.0  # grey levels, see still.py; measured by tests/bench/still.py
 MAX_STILL_BOUND = 255  # no two pictures differ by more
 
@@ -52,8 +54,10 @@ class Recipe:
             raise ConfigError(f"frames per snippet must be 1 to {self.snippet_len}, got {self.frames_per_snippet}")
         if self.tail not in TAILS:
             raise ConfigError(f"tail must be one of {', '.join(TAILS)}, got {self.tail!r}")
-        if self.decoder not in DECODER_FAMILIES:
-            raise ConfigError(f"decoder family must be one of {', '.join(DECODER_FAMILIES)}, got {self.decoder!r}")
+        if self.decoder not in DECODERS.values():
+            raise ConfigError(
+                f"decoder family must be one of {', '.join(dict.fromkeys(DECODERS.values()))}, got {self.decoder!r}"
+            )
         if self.still_bound is not None:
             if not 0 < self.still_bound <= MAX_STILL_BOUND:  # nan is not
                 raise ConfigError(f"still bound must lie above 0, up to {MAX_STILL_BOUND}, got {self.still_bound}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from vad_pipeline.extract.embed.device import resolve_device
+from vad_pipeline.extract.device import resolve_device
 from vad_pipeline.extract.embed.encoder import DTYPES, EMULATED, multiplies_bf16
 from vad_pipeline.extract.errors import VadError
 from vad_pipeline.extract.recipe import SNIPPET_LEN

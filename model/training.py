@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
-from vad_pipeline.extract.embed.device import is_of_the_device
+from vad_pipeline.extract.device import is_of_the_device
 from vad_pipeline.extract.errors import ConfigError, RunStopped
 
 from .heads.dsanet import DSANetOutput

@@ -1,14 +1,16 @@
-"""The decoders by the names users give them, and the family each belongs to in a recipe."""
+"""How files are opened by the decoders that users name; NVDEC, and software in its place."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
 
 from av.codec.hwaccel import HWAccel
 
-from ..errors import NvdecFailed, VideoOpenError
+from ..errors import ConfigError, NvdecFailed, VideoOpenError
 from .container import reason_of
 from .decord_reader import DecordReader
 from .reader import PyavReader, Reader
@@ -55,6 +57,23 @@ def _in_torchs_context(device: int) -> Iterator[HWAccel]:
         yield HWAccel("cuda", str(device), allow_software_fallback=False, options=options, is_hw_owned=True)
 
 
+def open_beside_encoder(path: str | os.PathLike, *, device: str) -> PyavReader:
+    """`--decoder auto` for frames that go to the encoder: decoded on its GPU where it has one and that can.
+
+    Args:
+        path: the video.
+        device: the encoder's, as `--device` names it.
+
+    Raises:
+        VideoOpenError: as PyavReader.
+        ConfigError: no such device here.
+    """
+    from ..device import resolve_device  # only now: it loads torch
+
+    resolved = resolve_device(device)
+    return open_auto(path, device=resolved.index) if resolved.type == "cuda" else PyavReader(path)
+
+
 def open_auto(path: str | os.PathLike, *, device: int) -> PyavReader:
     """On the GPU where that can decode this file, else in software. What turns out later is raised as NvdecFailed.
 
@@ -72,14 +91,21 @@ def open_in_software(path: str | os.PathLike, *, why: NvdecFailed) -> PyavReader
     return PyavReader(path, warnings=[f"decoded in software: {why.reason.partition(';')[0]}"])
 
 
-READERS: dict[str, Callable[[str | os.PathLike], Reader]] = {
-    "auto": PyavReader,  # beside an encoder on a GPU: `open_auto`
-    "pyav": PyavReader,
-    "nvdec": open_nvdec,
-    "decord": DecordReader,
-}
+def reader_for(decoder: str, device: str) -> Callable[[str | os.PathLike], Reader]:
+    """What opens a file with the decoder of that name, in software with `auto`.
 
+    Args:
+        decoder: a name in DECODERS.
+        device: the encoder's, as `--device` names it: NVDEC is that GPU's, or the first one's.
 
-def decoder_family(decoder: str) -> str:
-    """The recipe's decoder family for a `--decoder` name."""
-    return "decord" if decoder == "decord" else "ffmpeg"
+    Raises:
+        ConfigError: there is no such GPU, or the decoder is not installed.
+    """
+    if decoder == "decord" and find_spec("decord") is None:
+        raise ConfigError("--decoder decord: not installed here; pip install decord, or use --decoder pyav")
+    if decoder == "nvdec":
+        from ..device import resolve_device
+
+        resolved = resolve_device("cuda" if device in ("auto", "cpu") else device)
+        return partial(open_nvdec, device=resolved.index)
+    return DecordReader if decoder == "decord" else PyavReader

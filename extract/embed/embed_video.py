@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -16,10 +16,10 @@ import torch
 from ..decode.container import MAX_FRAME_PX
 from ..decode.device_frame import DeviceFrame
 from ..decode.reader import Reader
+from ..device import stopping_where_the_device_fails
 from ..errors import VideoDecodeError
 from ..recipe import EMBEDDING_DIM, Recipe
 from ..records import VideoEmbeddings
-from .device import stopping_where_the_device_fails
 from .encoder import ClipEncoder
 from .geometry import CROP_PX, crop_frames, crop_on_device, resized_size
 from .sampling import sample_stream, snippet_seconds
@@ -35,22 +35,21 @@ MAX_WAITING = 4096  # snippets of a still scene that may wait for an embedding b
 
 @stopping_where_the_device_fails()
 def embed_video(
-    open_reader: Callable[[], Reader], *, video_id: str, recipe: Recipe, crops: Sequence[int], encoder: ClipEncoder
+    reader: Reader, *, video_id: str, recipe: Recipe, crops: Sequence[int], encoder: ClipEncoder
 ) -> VideoEmbeddings:
     """Decode, sample, crop and embed one video.
 
     Args:
-        open_reader: opens the file; called once.
+        reader: of the file, not read from yet; it is closed in the end.
         video_id: its id.
         recipe: how; its weights must be the encoder's.
         crops: crop numbers.
         encoder: a loaded tower.
 
     Raises:
-        VideoError: the file cannot be opened, decoded or trusted.
+        VideoError: the file cannot be decoded or trusted.
         DeviceFailed: the GPU is out of memory or gone.
     """
-    reader = open_reader()
     timer = _Timer()
     encoded_before = encoder.seconds
     scenes = StillScenes(recipe.still_bound)
@@ -92,29 +91,38 @@ def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int], scenes:
 
 def _embed_snippets(snippets: Iterable[Snippet], n_crops: int, encoder: ClipEncoder) -> np.ndarray:
     """Mean embedding of each snippet and crop, (crops, n, 512) float16, in full batches across crops and snippets."""
-    means = _Means(n_crops)
-    batch = torch.empty(0)  # made with the first crops, where they lie
-    n_filled = 0
-
-    def flush() -> None:
-        nonlocal n_filled
-        if n_filled:
-            means.take_in(encoder.encode(batch[:n_filled]))
-            n_filled = 0
-
+    means, batch = _Means(n_crops), _Batch(encoder)
     for frames, counts in snippets:
-        if not len(batch):
-            batch = frames.new_empty((encoder.batch_size, *frames.shape[2:]))
         means.expect(counts)
         for image in frames.flatten(0, 1):
-            batch[n_filled] = image
-            n_filled += 1
-            if n_filled == len(batch):
-                flush()
+            if batch.add(image):
+                means.take_in(batch.encoded())
         if means.n_waiting >= MAX_WAITING:
-            flush()
-    flush()
+            means.take_in(batch.encoded())
+    means.take_in(batch.encoded())
     return means.result()  # empty without snippets: the reader's info() says why
+
+
+class _Batch:
+    """Crops on their way to the encoder, in one array that is filled again and again."""
+
+    def __init__(self, encoder: ClipEncoder):
+        self._encoder = encoder
+        self._images = torch.empty(0)  # made with the first crop, where that lies
+        self._n = 0
+
+    def add(self, image: torch.Tensor) -> bool:
+        """Put a crop (3, 224, 224) uint8 into the batch; whether it is full now."""
+        if not len(self._images):
+            self._images = image.new_empty((self._encoder.batch_size, *image.shape))
+        self._images[self._n] = image
+        self._n += 1
+        return self._n == len(self._images)
+
+    def encoded(self) -> Iterable[np.ndarray]:
+        """The embeddings (512,) float32 of the crops in the batch, which is empty then."""
+        n, self._n = self._n, 0
+        return self._encoder.encode(self._images[:n]) if n else ()
 
 
 class _Means:

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..device import device_name, resolve_device
 from ..errors import ConfigError
 from ..recipe import EMBEDDING_DIM
 from . import openvino_tower
-from .device import device_name, resolve_device
 from .encoder_config import PRECISIONS, EncoderConfig, load_weights, model_identity
 from .geometry import CROP_PX
 from .tower import build_tower, first_line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import h5py
@@ -47,6 +48,10 @@ class Entry:
     def crop_numbers(self) -> tuple[int, ...]:
         """The crops held, in the order of the features' first axis."""
         return tuple(json.loads(self.crops))
+
+    def has_crops(self, wanted: Iterable[int]) -> bool:
+        """Whether all the crops of these numbers are there."""
+        return set(wanted) <= set(self.crop_numbers)
 
 
 COLUMNS = tuple(f.name for f in fields(Entry))

@@ -78,7 +78,7 @@ class DetectWork:
 
     def here(self, checkpoint: Checkpoint | ZeroShot) -> Work:
         """The same in this process, with the checkpoint that is loaded."""
-        from vad_pipeline.extract.embed.device import stopping_where_the_device_fails
+        from vad_pipeline.extract.device import stopping_where_the_device_fails
         from vad_pipeline.model.scoring import Scorer
 
         with stopping_where_the_device_fails():
@@ -107,7 +107,7 @@ class DetectWork:
 
 @lru_cache(maxsize=1)
 def _scorer(path: Path, sha256: str, device: str, precision: str) -> Scorer:
-    from vad_pipeline.extract.embed.device import stopping_where_the_device_fails
+    from vad_pipeline.extract.device import stopping_where_the_device_fails
     from vad_pipeline.model.checkpoint import load_checkpoint
     from vad_pipeline.model.scoring import Scorer
 
@@ -174,7 +174,7 @@ def _write_csv(entry: Entry, work: DetectWork, curve: AnomalyCurve) -> None:
 
 
 def _score(entry: Entry, embeddings: np.ndarray, scorer: Scorer | ZeroShot) -> SnippetScores:
-    from vad_pipeline.extract.embed.device import stopping_where_the_device_fails
+    from vad_pipeline.extract.device import stopping_where_the_device_fails
     from vad_pipeline.model.scoring import EmbeddingsError
 
     try:

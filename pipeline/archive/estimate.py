@@ -68,7 +68,7 @@ def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int, *, scale: 
 
 def measure(extractor: Extractor, sources: Sequence[Source]) -> Rates:
     """Run the encoder, with random weights so that nothing is downloaded, and decode the start of a real file."""
-    from vad_pipeline.extract.embed.device import stopping_where_the_device_fails
+    from vad_pipeline.extract.device import stopping_where_the_device_fails
     from vad_pipeline.extract.embed.encoder import ClipEncoder
     from vad_pipeline.extract.embed.encoder_config import RANDOM
 

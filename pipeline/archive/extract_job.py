@@ -1,4 +1,4 @@
-"""`extract`: sources -> features in the store, skipping what is held. This side decides and records; workers do."""
+"""What `extract` does to each video: decides whether it needs work, and has the store index what a worker made."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vad_pipeline.extract.errors import VideoError
-from vad_pipeline.extract.extraction import ExtractTask, is_held, stat_source, task_for
 from vad_pipeline.extract.extractor import Extractor
-from vad_pipeline.extract.files import Source, absolute
+from vad_pipeline.extract.files import Source, absolute, stat_source
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
-from vad_pipeline.extract.store.upkeep import merge
+from vad_pipeline.extract.task import ExtractTask, is_held, task_for
 
 from ..workers.base import ExecutorConfig, Work
 from .extract_work import ExtractWork, WorkedOn, work_on
-from .limits import FailureLimit
-from .loop import Recorder, Report, RunSummary, process_archive
-from .outcomes import REMEMBERED, OutcomeLog, RememberedFailure, VideoOutcome, remembered_failures
+from .outcomes import REMEMBERED, RememberedFailure, VideoOutcome, remembered_failures
 from .selection import Selection
 
 LOOKED_UP_AT_ONCE = 500
@@ -82,35 +79,6 @@ class ExtractJob:
         """See `Job`."""
         source = item.source if isinstance(item, ExtractTask) else item[0]
         return source.video_id, absolute(source.path)
-
-
-def extract_archive(
-    selection: Selection,
-    extractor: Extractor,
-    store: EmbeddingStore,
-    *,
-    executor: ExecutorConfig | None = None,
-    limit: FailureLimit | None = None,
-    report: Report,
-) -> RunSummary:
-    """Extract all that the store lacks; then join small shards.
-
-    Raises:
-        RunStopped: the run cannot go on; what is finished is kept.
-    """
-    config, recipe_id = extractor.config, extractor.recipe.recipe_id
-    executor = executor or ExecutorConfig()
-    summary = RunSummary(limit=limit or FailureLimit())
-    with OutcomeLog(store.outcomes) as log:
-        recorder = Recorder(log, report, summary, fail_fast=config.fail_fast)
-        for video_id, error in selection.failures:
-            recorder.record(VideoOutcome.failure(video_id, absolute(error.path), error, recipe_id))
-            if summary.stopped_early:
-                return summary
-        job = ExtractJob.of(extractor, store, executor)
-        process_archive(job, job.looked_up(selection.sources), executor=executor, recorder=recorder)
-    merge(store)
-    return summary
 
 
 def _work(extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig) -> Work:

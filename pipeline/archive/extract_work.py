@@ -8,8 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.extraction import Extracted, ExtractTask, extract_task
+from vad_pipeline.extract.extraction import Extracted, extract_task
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
+from vad_pipeline.extract.task import ExtractTask
 
 from .outcomes import VideoOutcome
 

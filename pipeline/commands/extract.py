@@ -63,7 +63,8 @@ def _footage(src: Sequence[str], selecting: SelectionConfig) -> Sequence[str]:
 
 def run_extraction(selection: Selection, extractor: Extractor, running: RunOptions) -> RunSummary | None:
     """Extract with progress; None after a dry run."""
-    from ..archive.extract_job import extract_archive, missing_sources
+    from ..archive.extract_job import missing_sources
+    from ..archive.extract_run import extract_archive
 
     for line in (*selection.notes, *extractor.warnings):
         click.echo(f"note: {line}", err=True)
@@ -123,7 +124,7 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
     work = workload(missing_sources(some, extractor, store), extractor.recipe, len(extractor.crops), scale=every)
     if work.n_images < WORTH_MEASURING_IMAGES:
         return
-    from vad_pipeline.extract.embed.device import resolve_device  # only now: it loads torch
+    from vad_pipeline.extract.device import resolve_device  # only now: it loads torch
 
     if resolve_device(extractor.config.device).type != "cpu":
         return

@@ -11,14 +11,13 @@ import click
 from vad_pipeline.eval.annotations import ENDS, FORMATS, TruthFile
 from vad_pipeline.extract.embed.encoder_config import RUNTIMES
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
+from vad_pipeline.extract.recipe import DECODERS, DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from ..archive.selection import SelectionConfig
 from ..results.clock import Clock
 from ..workers.base import BACKENDS, ExecutorConfig
 
-DECODERS = ("auto", "pyav", "decord", "nvdec")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RUNTIME_VARIABLE = "VAD_PIPELINE_RUNTIME"  # a machine's choice, so that no script has to name it
 DEFAULT_STORE = "features"

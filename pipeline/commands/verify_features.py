@@ -90,7 +90,7 @@ class _Believed:
         """Raises:
         VadError: the video or the file cannot be used.
         """
-        from vad_pipeline.extract.embed.device import stopping_where_the_device_fails
+        from vad_pipeline.extract.device import stopping_where_the_device_fails
         from vad_pipeline.extract.embed.encoder import resolve_precision
         from vad_pipeline.extract.verify.identify import identify
         from vad_pipeline.extract.verify.released import Released

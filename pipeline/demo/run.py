@@ -20,7 +20,7 @@ from vad_pipeline.extract.stopwatch import Stopwatch
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 from ..archive.detect_job import DetectConfig, choose_entries, detect_archive, run_head
-from ..archive.extract_job import extract_archive
+from ..archive.extract_run import extract_archive
 from ..archive.loop import RunSummary
 from ..archive.run_progress import Progress
 from ..archive.selection import SelectionConfig, find_sources, select_held

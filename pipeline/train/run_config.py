@@ -19,7 +19,7 @@ def run_config(setup: TrainSetup) -> dict:
     import numpy as np
     import torch
 
-    from vad_pipeline.extract.embed.device import resolve_device
+    from vad_pipeline.extract.device import resolve_device
 
     rows = rows_of(setup, None)
     return {

@@ -16,7 +16,7 @@ from typing import TypeVar
 from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
-from vad_pipeline.extract.embed.encoder_config import LANE_VARIABLE
+from vad_pipeline.extract.lane import LANE_VARIABLE
 
 from .base import Attempt, ExecutorConfig, ExecutorUnavailable, TimedOut, Work, WorkerDied, attempt, with_second_chance
 

@@ -27,8 +27,8 @@ from measure import in_turn, machine, matrix_gflops, openvino_gflops, table
 
 from vad_pipeline.extract.decode.decoders import open_auto
 from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.device import resolve_device
 from vad_pipeline.extract.embed import openvino_tower
-from vad_pipeline.extract.embed.device import resolve_device
 from vad_pipeline.extract.embed.embed_video import _snippet_crops, embed_video
 from vad_pipeline.extract.embed.encoder import ClipEncoder, multiplies_bf16
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig
@@ -164,7 +164,7 @@ def extraction_row(clip: Path, like: str, encoder: ClipEncoder, naively: Callabl
     n_images = n_frames // SNIPPET_LEN * recipe.frames_per_snippet * len(crops)
 
     def extract() -> None:
-        embed_video(open_reader, video_id="a", recipe=recipe, crops=crops, encoder=encoder)
+        embed_video(open_reader(), video_id="a", recipe=recipe, crops=crops, encoder=encoder)
 
     def decode() -> None:
         reader = open_reader()

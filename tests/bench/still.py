@@ -136,7 +136,7 @@ def measure(path: Path, recipe: Recipe, n_frames: int | None, encoder: ClipEncod
         recording = Recording(encoder)
         started = time.perf_counter(), time.process_time()
         video = embed_video(
-            lambda: Beginning(path, n_frames),
+            Beginning(path, n_frames),
             video_id=path.stem,
             recipe=replace(recipe, still_bound=bound),
             crops=(0,),

@@ -37,9 +37,7 @@ def plain_embeddings(path, recipe, crops, encoder) -> np.ndarray:
 def test_against_a_plain_loop(tmp_path, make_video, toy_encoder, like, n_frames):
     named = NAMED_RECIPES[like]
     path = make_video(tmp_path / "a.mp4", n_frames=n_frames)
-    video = embed_video(
-        lambda: PyavReader(path), video_id="a", recipe=named.recipe, crops=named.crops, encoder=toy_encoder
-    )
+    video = embed_video(PyavReader(path), video_id="a", recipe=named.recipe, crops=named.crops, encoder=toy_encoder)
     expected = plain_embeddings(path, named.recipe, named.crops, toy_encoder)
     assert video.embeddings.shape == expected.shape == (len(named.crops), len(video.snippet_seconds), 512)
     assert video.embeddings.dtype == np.float16
@@ -54,9 +52,7 @@ def test_rows_are_independent_of_the_videos_end(tmp_path, make_video, toy_encode
     results = []
     for n_frames in (32, 128):
         path = make_video(tmp_path / f"{n_frames}.mkv", n_frames=n_frames, codec="ffv1", pix_fmt="yuv420p")
-        results.append(
-            embed_video(lambda p=path: PyavReader(p), video_id="a", recipe=recipe, crops=(0,), encoder=toy_encoder)
-        )
+        results.append(embed_video(PyavReader(path), video_id="a", recipe=recipe, crops=(0,), encoder=toy_encoder))
     short, long = results
     assert np.array_equal(short.embeddings, long.embeddings[:, :2])
 
@@ -89,14 +85,14 @@ class FailingReader:
 def test_a_reader_that_fails_is_closed_and_its_error_arrives(toy_encoder, n_frames):
     reader = FailingReader(n_frames, VideoDecodeError("broken.mp4", "timeout", "hangs"))
     with pytest.raises(VideoDecodeError, match="hangs"):
-        embed_video(lambda: reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
+        embed_video(reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
     assert reader.closed
 
 
 def test_no_frames_is_the_readers_to_say(toy_encoder):
     reader = FailingReader(0, None)
     with pytest.raises(VideoDecodeError, match="nothing decodes"):
-        embed_video(lambda: reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
+        embed_video(reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
     assert reader.closed
 
 
@@ -107,7 +103,7 @@ def test_an_encoder_that_fails_stops_the_decoding_thread(toy_encoder, monkeypatc
     monkeypatch.setattr(type(toy_encoder), "encode", broken)
     reader = FailingReader(10**9, None)  # would decode for ever
     with pytest.raises(RuntimeError, match="device lost"):
-        embed_video(lambda: reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
+        embed_video(reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
     assert reader.closed and not any(thread.name == "decode" for thread in threading.enumerate())
 
 
@@ -158,7 +154,7 @@ def test_long_and_thin_frames_are_refused(toy_encoder):
 
     recipe = replace(Recipe(), geometry="clip")
     with pytest.raises(VideoDecodeError, match="--geometry vadclip") as caught:
-        embed_video(lambda: Thin(20, None), video_id="a", recipe=recipe, crops=(0,), encoder=toy_encoder)
+        embed_video(Thin(20, None), video_id="a", recipe=recipe, crops=(0,), encoder=toy_encoder)
     assert caught.value.code == "too_large"
 
 
@@ -178,7 +174,7 @@ def test_low_precision_on_real_clips(shared, toy_model):
         outputs[precision] = np.concatenate(
             [
                 embed_video(
-                    lambda name=name: PyavReader(shared / "videos" / name),
+                    PyavReader(shared / "videos" / name),
                     video_id=name,
                     recipe=recipe,
                     crops=(0,),
@@ -199,8 +195,8 @@ def test_rows_do_not_depend_on_their_blocks(tmp_path, make_video, toy_encoder, m
 
     path, recipe = make_video(tmp_path / "a.mp4", n_frames=150), NAMED_RECIPES["quick"].recipe
     options = {"video_id": "a", "recipe": recipe, "crops": (0, 5), "encoder": toy_encoder}
-    whole = embed_video(lambda: PyavReader(path), **options).embeddings
+    whole = embed_video(PyavReader(path), **options).embeddings
     for rows in (1, 4, 5, 10):  # 10 snippets
         monkeypatch.setattr(embed, "ROWS_PER_BLOCK", rows)
-        assert np.array_equal(embed_video(lambda: PyavReader(path), **options).embeddings, whole)
+        assert np.array_equal(embed_video(PyavReader(path), **options).embeddings, whole)
     assert whole.shape == (2, 10, 512)

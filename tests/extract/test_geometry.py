@@ -65,7 +65,7 @@ def test_vadclip_geometry_is_plain_bilinear(frames):
 
 
 def test_geometry_on_real_frames(shared):
-    from vad_pipeline.extract.decode.decoders import READERS
+    from vad_pipeline.extract.decode.decoders import reader_for
 
     for name, decoder in [
         ("ucf/RoadAccidents133_x264.mp4", "pyav"),
@@ -73,7 +73,7 @@ def test_geometry_on_real_frames(shared):
         ("vtest.avi", "pyav"),
         ("odd/decord_video_90.mov", "pyav"),
     ]:
-        reader = READERS[decoder](shared / "videos" / name)
+        reader = reader_for(decoder, "cpu")(shared / "videos" / name)
         try:
             frame = next(iter(reader)).rgb()
         finally:

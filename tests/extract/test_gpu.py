@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from functools import partial
 
 import numpy as np
 import pytest
@@ -102,7 +101,7 @@ def embedded(paths, open_file, like: str, encoder: ClipEncoder) -> torch.Tensor:
     """(crops, snippets of all, 512)."""
     named = NAMED_RECIPES[like]
     options = {"video_id": "a", "recipe": named.recipe, "crops": named.crops, "encoder": encoder}
-    videos = [embed_video(partial(open_file, path), **options).embeddings for path in paths]
+    videos = [embed_video(open_file(path), **options).embeddings for path in paths]
     return torch.from_numpy(np.concatenate(videos, axis=1)).float()
 
 

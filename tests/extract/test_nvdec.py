@@ -2,7 +2,6 @@
 
 import contextlib
 import pickle
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,10 +12,10 @@ from vad_pipeline.extract.decode import decoders, reader
 from vad_pipeline.extract.decode.decoders import open_auto, open_in_software, open_nvdec
 from vad_pipeline.extract.decode.device_frame import DeviceFrame
 from vad_pipeline.extract.decode.reader import PyavReader
-from vad_pipeline.extract.embed.device import resolve_device, stopping_where_the_device_fails
+from vad_pipeline.extract.device import resolve_device, stopping_where_the_device_fails
 from vad_pipeline.extract.embed.embed_video import embed_video
-from vad_pipeline.extract.embed.encoder_config import LANE_VARIABLE
 from vad_pipeline.extract.errors import DeviceFailed, NvdecFailed, VideoDecodeError, VideoOpenError
+from vad_pipeline.extract.lane import LANE_VARIABLE
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 
 
@@ -67,7 +66,7 @@ def test_embeddings_stay_close(tmp_path, make_video, make_numbered, toy_encoder,
     def embedded(open_file) -> torch.Tensor:
         named = NAMED_RECIPES[like]
         options = {"video_id": "a", "recipe": named.recipe, "crops": named.crops, "encoder": toy_encoder}
-        videos = [embed_video(partial(open_file, path), **options) for path in paths]
+        videos = [embed_video(open_file(path), **options) for path in paths]
         return torch.from_numpy(np.concatenate([video.embeddings for video in videos], axis=1)).float()
 
     cpu, gpu = embedded(PyavReader), embedded(open_nvdec)

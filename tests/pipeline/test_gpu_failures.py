@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from vad_pipeline.extract.decode import decoders
 from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.embed.encoder import ClipEncoder
-from vad_pipeline.extract.embed.encoder_config import LANE_VARIABLE, model_identity
+from vad_pipeline.extract.embed.encoder_config import model_identity
 from vad_pipeline.extract.errors import NvdecFailed
-from vad_pipeline.extract.extractor import Extractor
+from vad_pipeline.extract.lane import LANE_VARIABLE
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.checkpoint import seeded_checkpoint
@@ -54,7 +55,7 @@ def held(store) -> tuple[np.ndarray, dict]:
 def test_a_decoder_that_gives_up_half_way_costs_no_frame(tmp_path, make_video, extract, monkeypatch):
     make_video(tmp_path / "raw" / "a.mp4", n_frames=70)
     assert extract("plain")[0] == 0
-    monkeypatch.setattr(Extractor, "open_for_encoder", lambda self, path: GivesUp(path))
+    monkeypatch.setattr(decoders, "open_beside_encoder", lambda path, **device: GivesUp(path))
     assert extract("fallen_back")[0] == 0
     (features, _), (again, line) = held(tmp_path / "plain"), held(tmp_path / "fallen_back")
     assert np.array_equal(features, again)
@@ -64,7 +65,7 @@ def test_a_decoder_that_gives_up_half_way_costs_no_frame(tmp_path, make_video, e
 
 def test_asked_for_it_fails_with_the_way_out(tmp_path, make_video, extract, monkeypatch):
     make_video(tmp_path / "raw" / "a.mp4", n_frames=70)
-    monkeypatch.setattr(Extractor, "open_for_encoder", lambda self, path: GivesUp(path))
+    monkeypatch.setattr(decoders, "PyavReader", GivesUp)
     code, err = extract("S", "--decoder", "pyav")  # any but auto
     assert code == 1 and "use --decoder pyav" in err
 

@@ -15,7 +15,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.store import upkeep
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-from vad_pipeline.pipeline.archive.extract_job import extract_archive
+from vad_pipeline.pipeline.archive.extract_run import extract_archive
 from vad_pipeline.pipeline.archive.selection import SelectionConfig, find_sources
 from vad_pipeline.pipeline.workers.base import ExecutorConfig, ExecutorUnavailable, TimedOut, Work
 from vad_pipeline.pipeline.workers.dispatch import run

@@ -1,15 +1,17 @@
-"""A GPU that fails is no video's fault: it ends the run, with what is finished kept."""
+"""The device that torch computes on: which one `--device` means, what it is called, and what its failing means.
+
+A GPU that fails is no video's fault: it ends the run, with what is finished kept.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 import torch
 
-from ..errors import ConfigError, DeviceFailed
-from .encoder_config import LANE_VARIABLE
+from .errors import ConfigError, DeviceFailed
+from .lane import lane
 
 DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)
 LIBRARY_ERRORS = ("CUDA error", "cuDNN error")  # how torch begins what it raises for cuBLAS and cuDNN
@@ -66,7 +68,7 @@ def resolve_device(device: str) -> torch.device:
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"--device {device}: this machine shows {torch.cuda.device_count()} CUDA devices; use cpu")
     if resolved.type == "cuda" and resolved.index is None:
-        return torch.device("cuda", int(os.environ.get(LANE_VARIABLE, 0)) % torch.cuda.device_count())
+        return torch.device("cuda", lane() % torch.cuda.device_count())
     return resolved
 
 

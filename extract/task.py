@@ -1,0 +1,51 @@
+"""Whether a video has to be worked on: what the store holds already, and what the file is now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .errors import VideoOpenError
+from .extractor import Extractor
+from .files import Source, SourceFile, absolute
+from .store.embedding_store import IMPORTED_SIZE, EmbeddingStore
+from .store.entry import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractTask:
+    """A video to work on, and what the catalogue knows that may make it needless."""
+
+    source: Source
+    file: SourceFile
+    own: Entry | None = None
+    """Features of this id and recipe, perhaps of this very file."""
+    twins: tuple[Entry, ...] = ()
+    """Features of files as long, perhaps of the same content, with all the crops asked for."""
+    later_than: int = 0
+    """`written_ns` of what is held of this id and recipe."""
+
+
+def is_held(entry: Entry, file: SourceFile, extractor: Extractor) -> bool:
+    """Whether features make work needless by the file's size and time alone, and none is asked for anew."""
+    unchanged = (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)
+    return unchanged and entry.has_crops(extractor.crops) and not extractor.config.force
+
+
+def task_for(source: Source, file: SourceFile, extractor: Extractor, store: EmbeddingStore) -> Entry | ExtractTask:
+    """The entry that makes work needless, or the work.
+
+    Raises:
+        VideoOpenError: its id holds imported features.
+    """
+    recipe_id, force = extractor.recipe.recipe_id, extractor.config.force
+    entry = store.entry(source.video_id, recipe_id)
+    if entry and is_held(entry, file, extractor):
+        return entry
+    if entry and entry.size == IMPORTED_SIZE and not force:
+        reason = f"its id holds features imported from {entry.source}; --force replaces them, or give another --store"
+        raise VideoOpenError(source.path, "id_clash", reason)
+    own = entry if entry and entry.size == file.size else None
+    same_size = () if force else store.of_size(file.size, recipe_id)
+    twins = tuple(each for each in same_size if each.has_crops(extractor.crops) and each.video != source.video_id)
+    later_than = entry.written_ns if entry else 0
+    return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins, later_than)

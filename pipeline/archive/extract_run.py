@@ -1,0 +1,44 @@
+"""`extract` over an archive: sources -> features in the store, skipping what is held."""
+
+from __future__ import annotations
+
+from vad_pipeline.extract.extractor import Extractor
+from vad_pipeline.extract.files import absolute
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.upkeep import merge
+
+from ..workers.base import ExecutorConfig
+from .extract_job import ExtractJob
+from .limits import FailureLimit
+from .loop import Recorder, Report, RunSummary, process_archive
+from .outcomes import OutcomeLog, VideoOutcome
+from .selection import Selection
+
+
+def extract_archive(
+    selection: Selection,
+    extractor: Extractor,
+    store: EmbeddingStore,
+    *,
+    executor: ExecutorConfig | None = None,
+    limit: FailureLimit | None = None,
+    report: Report,
+) -> RunSummary:
+    """Extract all that the store lacks; then join small shards.
+
+    Raises:
+        RunStopped: the run cannot go on; what is finished is kept.
+    """
+    config, recipe_id = extractor.config, extractor.recipe.recipe_id
+    executor = executor or ExecutorConfig()
+    summary = RunSummary(limit=limit or FailureLimit())
+    with OutcomeLog(store.outcomes) as log:
+        recorder = Recorder(log, report, summary, fail_fast=config.fail_fast)
+        for video_id, error in selection.failures:
+            recorder.record(VideoOutcome.failure(video_id, absolute(error.path), error, recipe_id))
+            if summary.stopped_early:
+                return summary
+        job = ExtractJob.of(extractor, store, executor)
+        process_archive(job, job.looked_up(selection.sources), executor=executor, recorder=recorder)
+    merge(store)
+    return summary
