@@ -21,7 +21,7 @@ def demo(out: Path, n_videos: int, seed: int, quiet: bool) -> int:
     Training sees the labels of one split, the figures are those of the other. CLIP's weights are random: the figures
     say that the way from pixels to a trained curve works, and nothing about real footage.
     """
+    from ..demo.archive_plan import ArchiveConfig
     from ..demo.run import DemoConfig, run_demo
-    from ..demo.scenes import ArchiveConfig
 
     return run_demo(out, DemoConfig(archive=ArchiveConfig(n_videos=n_videos, seed=seed)), quiet=quiet)

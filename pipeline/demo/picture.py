@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,17 @@ CAR = {  # polygons in metres, and a colour or a share of the car's own
     "1.85 .58 1.9 .74 2.08 .68 2.12 .58": (0.95, 0.93, 0.80),
     "-2.2 .6 -2.2 .76 -2 .8 -2 .6": (0.70, 0.08, 0.06),
 }
+
+
+class Plume(NamedTuple):
+    """Where flames or smoke rise from, (x, y), and how far they reach."""
+
+    x: float
+    y: float
+    w: float
+    """To either side."""
+    h: float
+    """Upwards."""
 
 
 class Picture:
@@ -117,8 +129,9 @@ class Picture:
             self.spot(self.shine, (0.35, 0.32, 0.22), *ahead, metre * 2, metre / 2)
             self.spot(self.shine, (0.6, 0.05, 0.03), *back, metre * 0.4, metre * 0.3)
 
-    def fire(self, frame: np.ndarray, x, y, w, h, seconds, ball=None) -> None:
-        """Flames 2w wide and h high that stand at y; with `ball`, 0 hot to 1 cold, a burning cloud around (x, y)."""
+    def fire(self, frame: np.ndarray, plume: Plume, seconds: float, ball: float | None = None) -> None:
+        """Flames that stand at y; with `ball`, 0 hot to 1 cold, a burning cloud around (x, y)."""
+        x, y, w, h = plume
         box = self.box(x - 1.4 * w, y - h, x + 1.4 * w, y + (0.03 if ball is None else h))
         u, v = (self.x[:, box[1]] - x) / w, (y - self.y[box[0]]) / h
         if ball is None:
@@ -129,8 +142,9 @@ class Picture:
         rgb = np.clip(heat * (3, 1.9, 1.2) + (0.1, -0.25, -0.6), 0, (1, 0.96, 0.8))
         frame[box] += np.clip(heat * 2.5, 0, 1) * (rgb - frame[box])
 
-    def smoke(self, frame: np.ndarray, x, y, w, h, seconds, strength, grey) -> None:
-        """A column that widens upwards from (x, y)."""
+    def smoke(self, frame: np.ndarray, plume: Plume, seconds: float, strength: float, grey: float) -> None:
+        """A column that widens upwards."""
+        x, y, w, h = plume
         box = self.box(x - 1.7 * w, y - h, x + 1.7 * w, y + 0.02)
         v = np.maximum((y - self.y[box[0]]) / h, 0)
         u = (self.x[:, box[1]] - x - 0.1 * np.sin(seconds + 3 * v)) / (w * (0.35 + 1.2 * v))

@@ -38,7 +38,8 @@ from ..results.head import HEAD_NAME, begin_run
 from ..review.page import FOLDER as REPORT_FOLDER
 from ..review.page import ReportConfig, write_report
 from ..train.run_folder import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_NAME, TrainRun
-from .scenes import CATEGORIES, NORMAL, ArchiveConfig, render_archive
+from .archive_plan import CATEGORIES, NORMAL, ArchiveConfig
+from .scenes import render_archive
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotations import VideoAnnotation

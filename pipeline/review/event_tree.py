@@ -4,6 +4,22 @@ A *cell* is a stretch of frames with one score: a snippet, or a frame where scor
 threshold falls, cells join the events one after the other, and an event only ever grows or joins another. So every
 event that any threshold can give is known by the last cell that joined it: the lowest one in it. The table says for
 each cell what the event was that it completed.
+
+An example: five cells of one second, events closer than 1.5 s are one.
+
+    cell              0     1     2     3     4
+    score            .2    .9    .5    .1    .7
+
+    cell 1 comes            1..1
+    cell 4 comes            1..1              4..4    two events: 2 s lie between them
+    cell 2 comes            1 . . . . . . . . 4       it grows to 1..2; what lies before 4 is 1 s now: they are one
+    cell 0 comes      0 . . . . . . . . . . . 4
+    cell 3 comes      0 . . . . . . . . . . . 4
+
+    completed        0..4  1..1  1..4  0..4  4..4
+
+At a threshold of .3 there is one event, cells 1 to 4; its lowest cell that reaches .3 is cell 2, and what cell 2
+completed is 1..4: the table's category for cell 2 is the event's. (Cell 3 lies in it too, but is below the threshold.)
 """
 
 from __future__ import annotations
@@ -53,14 +69,20 @@ def cells_of(curve: AnomalyCurve) -> Cells:
 
 
 def event_table(curve: AnomalyCurve, cells: Cells, *, merge_gap_seconds: float) -> EventTable:
-    """Category and probability of every event that `find_events` can give with this merge gap."""
+    """Category and probability of every event that `find_events` can give with this merge gap.
+
+    Args:
+        curve: of one video.
+        cells: its cells.
+        merge_gap_seconds: events closer than this are one.
+    """
     edges = cells.edges(curve.n_frames)
-    first, last = _completed(cells.scores, curve.frame_seconds, edges, merge_gap_seconds)
+    first, last = completed_events(cells.scores, curve.frame_seconds, edges, merge_gap_seconds)
     starts, ends = edges[first], edges[last + 1]
     mean = (_sums_before(curve, ends) - _sums_before(curve, starts))[:, 1:] / (ends - starts)[:, None]
     column = 1 + mean.argmax(axis=1)
     probability = mean.max(axis=1)
-    if mean.shape[1] > 1:
+    if mean.shape[1] > 1:  # of two that are all but equal, rounding decides: as `find_events` rounds
         two = np.partition(mean, -2, axis=1)[:, -2:]
         margin = two[:, 1] - two[:, 0]
         for cell in np.flatnonzero((margin > 0) & (margin < CLOSE)):
@@ -77,53 +99,91 @@ def _sums_before(curve: AnomalyCurve, frames: np.ndarray) -> np.ndarray:
     return before[snippet] + (frames - snippet * length)[:, None] * category[snippet]
 
 
-def _completed(
+def completed_events(
     scores: np.ndarray, frame_seconds: np.ndarray, edges: np.ndarray, merge_gap_seconds: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """First and last cell of the event that each cell completes, (n,) int64 each."""
-    order = np.argsort(-scores, kind="stable")
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    before, after = _nearest_earlier(rank.tolist()), _nearest_earlier(rank[::-1].tolist())[::-1]
-    n = len(scores)
-    after = [n - 1 - cell if cell >= 0 else -1 for cell in after]
-    starts, ends = frame_seconds[edges[:-1]].tolist(), frame_seconds[np.minimum(edges[1:], edges[-1] - 1)].tolist()
-    apart = merge_gap_seconds - TIME_TOLERANCE_SECONDS
-    parent, low, high = list(range(n)), list(range(n)), list(range(n))
+    """First and last cell of the event that each cell completes: the example at the head of this file.
 
-    def root(cell: int) -> int:
+    Args:
+        scores: (n,) of the cells.
+        frame_seconds: (F,) when each frame is shown.
+        edges: (n + 1,) the frame each cell begins with, then F.
+        merge_gap_seconds: events closer than this are one.
+
+    Returns:
+        (n,) int64, (n,) int64.
+    """
+    falling = np.argsort(-scores, kind="stable")
+    began = frame_seconds[edges[:-1]]
+    over = frame_seconds[np.minimum(edges[1:], edges[-1] - 1)]
+    apart = merge_gap_seconds - TIME_TOLERANCE_SECONDS
+    cells = np.arange(len(scores))
+    left, right = _nearest_before(falling)
+    # a gap of lower cells between two keeps them apart if it is long enough
+    joins_left = (left >= 0) & ((cells - left == 1) | (began - over[left] < apart))
+    joins_right = (right >= 0) & ((right - cells == 1) | (began[right] - over < apart))
+    left, right = np.where(joins_left, left, -1).tolist(), np.where(joins_right, right, -1).tolist()
+    stretches = _Stretches(len(scores))
+    first, last = np.empty(len(scores), np.int64), np.empty(len(scores), np.int64)
+    for of_one_score in np.split(falling, np.flatnonzero(np.diff(scores[falling])) + 1):
+        for cell in of_one_score.tolist():
+            for neighbour in (left[cell], right[cell]):
+                if neighbour >= 0:
+                    stretches.join(cell, neighbour)
+        for cell in of_one_score.tolist():
+            first[cell], last[cell] = stretches.ends(cell)
+    return first, last
+
+
+class _Stretches:
+    """Cells that join one another: each cell is a stretch of its own at first (a disjoint-set forest).
+
+    Args:
+        n: how many cells there are.
+    """
+
+    def __init__(self, n: int):
+        self._parent = list(range(n))
+        """Of each cell; a cell that is its own stands for its stretch."""
+        self._first, self._last = list(range(n)), list(range(n))
+        """The ends of a stretch, at the cell that stands for it."""
+
+    def join(self, one: int, other: int) -> None:
+        """Make the stretches of two cells one."""
+        one, other = self._root(one), self._root(other)
+        self._parent[one] = other
+        self._first[other] = min(self._first[one], self._first[other])
+        self._last[other] = max(self._last[one], self._last[other])
+
+    def ends(self, cell: int) -> tuple[int, int]:
+        """First and last cell of the stretch that a cell is in."""
+        root = self._root(cell)
+        return self._first[root], self._last[root]
+
+    def _root(self, cell: int) -> int:
+        parent = self._parent
         while parent[cell] != cell:
             parent[cell] = parent[parent[cell]]
             cell = parent[cell]
         return cell
 
-    def join(left: int, right: int) -> None:
-        """Where nothing that scores as high lies between the two, and they are not apart."""
-        if right - left > 1 and starts[right] - ends[left] >= apart:
-            return
-        one, other = root(left), root(right)
-        parent[one] = other
-        low[other], high[other] = min(low[one], low[other]), max(high[one], high[other])
 
-    first, last = np.empty(n, np.int64), np.empty(n, np.int64)
-    for group in np.split(order, np.flatnonzero(np.diff(scores[order])) + 1):
-        cells = group.tolist()
-        for cell in cells:
-            if before[cell] >= 0:
-                join(before[cell], cell)
-            if after[cell] >= 0:
-                join(cell, after[cell])
-        for cell in cells:
-            top = root(cell)
-            first[cell], last[cell] = low[top], high[top]
-    return first, last
+def _nearest_before(falling: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each cell the nearest one to its left, and to its right, that stands before it in `falling` (n,): those that
+    are there already when it comes. -1 where there is none."""
+    turn = np.empty_like(falling)
+    turn[falling] = np.arange(len(falling))
+    left = np.array(_nearest_earlier(turn.tolist()))
+    mirrored = np.array(_nearest_earlier(turn[::-1].tolist()))[::-1]
+    return left, np.where(mirrored >= 0, len(falling) - 1 - mirrored, -1)
 
 
-def _nearest_earlier(rank: list[int]) -> list[int]:
-    """For each place the nearest one to its left with a smaller rank, -1 where there is none."""
-    found, waiting = [], []
-    for place, value in enumerate(rank):
-        while waiting and rank[waiting[-1]] > value:
+def _nearest_earlier(turn: list[int]) -> list[int]:
+    """For each place the nearest one to its left with a smaller number, -1 where there is none: `[2, 0, 1]` gives
+    `[-1, -1, 1]`."""
+    found, waiting = [], []  # places that may still be the answer for one further right, their numbers rising
+    for place, value in enumerate(turn):
+        while waiting and turn[waiting[-1]] > value:
             waiting.pop()
         found.append(waiting[-1] if waiting else -1)
         waiting.append(place)

@@ -6,8 +6,8 @@ import pytest
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.pipeline.demo import run as demo
+from vad_pipeline.pipeline.demo.archive_plan import ArchiveConfig
 from vad_pipeline.pipeline.demo.run import DemoConfig, run_demo
-from vad_pipeline.pipeline.demo.scenes import ArchiveConfig
 from vad_pipeline.pipeline.results.folder import Results
 
 TINY = ArchiveConfig(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.pipeline.demo import scenes
-from vad_pipeline.pipeline.demo.scenes import CATEGORIES, NORMAL, ArchiveConfig, render_archive
+from vad_pipeline.pipeline.demo.archive_plan import CATEGORIES, NORMAL, ArchiveConfig, plan_archive
+from vad_pipeline.pipeline.demo.scenes import render_archive
+from vad_pipeline.pipeline.demo.shot import Shot
 
 TINY = ArchiveConfig(n_videos=8, seconds=2, fps=Fraction(8), width=96, height=72, seed=3, anomalous_share=0.75)
 
@@ -56,7 +57,7 @@ def test_tables_agree_with_the_records(archive):
 
 @pytest.mark.parametrize("config", [TINY, ArchiveConfig(), ArchiveConfig(n_videos=1000, seed=9, test_share=0)])
 def test_both_splits_hold_every_category_and_segments_lie_inside(tmp_path, config):
-    plan = scenes._plan(config, tmp_path)
+    plan = plan_archive(config, tmp_path)
     assert len({video.video_id for video in plan}) == config.n_videos
     for split in ("train", "test"):
         assert {video.category for video in plan if video.split == split} == {NORMAL, *CATEGORIES}
@@ -73,7 +74,7 @@ def test_the_same_configuration_gives_the_same_pixels_and_another_seed_others(ar
     for one, two in zip(videos, again, strict=True):
         assert (one.video_id, one.segments) == (two.video_id, two.segments)
         np.testing.assert_array_equal(decode(one.path), decode(two.path))
-    assert scenes._plan(ArchiveConfig(seed=1), tmp_path) != scenes._plan(ArchiveConfig(seed=2), tmp_path)
+    assert plan_archive(ArchiveConfig(seed=1), tmp_path) != plan_archive(ArchiveConfig(seed=2), tmp_path)
 
 
 def test_anomalies_stand_out_from_the_same_video_before_and_after(archive):
@@ -92,7 +93,7 @@ def test_anomalies_stand_out_from_the_same_video_before_and_after(archive):
 def test_a_stopped_render_leaves_no_half_video_and_no_tables(tmp_path, monkeypatch):
     for name in ("labels.csv", "annotations.csv"):
         (tmp_path / name).write_text("of an earlier render")
-    whole, drawn = scenes._frames, []
+    whole, drawn = Shot.frames, []
 
     def stops_in_the_second_video(*args):
         for pixels in whole(*args):
@@ -101,7 +102,7 @@ def test_a_stopped_render_leaves_no_half_video_and_no_tables(tmp_path, monkeypat
                 raise KeyboardInterrupt
             yield pixels
 
-    monkeypatch.setattr(scenes, "_frames", stops_in_the_second_video)
+    monkeypatch.setattr(Shot, "frames", stops_in_the_second_video)
     with pytest.raises(KeyboardInterrupt):
         render_archive(tmp_path, TINY)
     (only,) = [path for path in tmp_path.rglob("*") if path.is_file()]

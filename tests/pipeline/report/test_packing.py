@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vad_pipeline.model.curve import AnomalyCurve, find_events
-from vad_pipeline.pipeline.review.event_tree import cells_of, event_table
+from vad_pipeline.pipeline.review.event_tree import cells_of, completed_events, event_table
 from vad_pipeline.pipeline.review.packing import packed_curve
 
 N_CURVES = 60
@@ -53,6 +53,11 @@ def test_the_lowest_cell_of_an_event_says_its_category(gap):
                 assert table.probability[lowest] == pytest.approx(event.category_probability, abs=1e-9)
                 n_events += 1
     assert n_events > 300
+
+
+def test_the_example_of_the_table():
+    first, last = completed_events(np.array([0.2, 0.9, 0.5, 0.1, 0.7]), np.arange(5.0), np.arange(6), 1.5)
+    assert list(zip(first, last, strict=True)) == [(0, 4), (1, 1), (1, 4), (0, 4), (4, 4)]
 
 
 def unpacked(packed: dict) -> dict[str, np.ndarray]:
