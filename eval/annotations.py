@@ -150,6 +150,19 @@ class TruthFile:
     ends: str = ENDS[0]
     first_frame: int = 0
 
+    @classmethod
+    def of(cls, path: Path | None, form: str | None, normals: Path | None, **counted: str | int) -> TruthFile | None:
+        """Ground truth as a command's options name it; None where they name none.
+
+        Raises:
+            ConfigError: a file without its format, or the other way round.
+        """
+        if not (path or form or normals):
+            return None
+        if not (path and form):
+            raise ConfigError("--annotations FILE and --format NAME belong together; --normals LIST is for them")
+        return cls(path, form, normals, **counted)
+
     def read(self) -> list[VideoAnnotation]:
         """The annotations.
 

@@ -16,7 +16,7 @@ TAILS = ("keep", "drop")
 GEOMETRIES = ("vadclip", "clip")
 DECODERS = {"auto": "ffmpeg", "pyav": "ffmpeg", "decord": "decord", "nvdec": "ffmpeg"}
 """Names users give to decoders -> the family whose frames are alike, which is what a recipe holds."""
-
+FILE_WEIGHTS = "sha256:"  # how weights begin that came from a file
 DEFAULT_STILL_BOUND = 12.0  # grey levels, see still.py; measured by tests/bench/still.py
 MAX_STILL_BOUND = 255  # no two pictures differ by more
 
@@ -114,3 +114,22 @@ NAMED_RECIPES = {
     "vadclip": NamedRecipe(Recipe(), crops=(0, 5)),
     "quick": NamedRecipe(Recipe(geometry="clip", frames_per_snippet=1, tail="keep"), crops=(0,)),
 }
+
+
+def weights_of(recipe: Recipe, given: str | None, *, why: str) -> str:
+    """The CLIP weights that features of a recipe were made with: as --pretrained gives them, else as the recipe says.
+
+    Args:
+        recipe: of the features.
+        given: --pretrained; None: not given.
+        why: what the weights are needed for, for the message.
+
+    Raises:
+        ConfigError: the recipe knows them by their sha256 only, so that the file has to be given.
+    """
+    if given is None and recipe.weights.startswith(FILE_WEIGHTS):
+        raise ConfigError(
+            f"the features are made with the weights {recipe.weights[:19]}...; give that file with --pretrained FILE: "
+            f"{why}"
+        )
+    return recipe.weights if given is None else given

@@ -61,6 +61,12 @@ def report_missing(names: list[str]) -> int:
     return len(names)
 
 
+def report_left_out(n_videos: int, crop: int) -> None:
+    """Say how many of a store's videos cannot be compared."""
+    if n_videos:
+        click.echo(f"note: {n_videos} videos of other recipes or without crop {crop} are left out", err=True)
+
+
 def warn_of(problems: list) -> None:
     """Name shards that could not be read."""
     for problem in problems:

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.recipe import Recipe
 
-from ..archive.detect_job import (
-    DetectConfig,
-    choose_entries,
-    detect_archive,
-    extraction_for,
-    is_scored,
-    run_head,
-    work_of,
-)
+from ..archive.detect_job import choose_entries, detect_archive, is_scored
 from ..archive.loop import RunSummary
-from ..archive.selection import SelectionConfig, find_sources, select_some
-from ..progress import report_missing, warn_of
+from ..archive.scoring_plan import DetectConfig, ScoringPlan
+from ..archive.selection import Selection, SelectionConfig, find_sources, select_some
+from ..progress import report_left_out, report_missing, warn_of
 from .extract import run_extraction
 from .options import (
     PRETRAINED_HELP,
@@ -40,10 +31,6 @@ from .options import (
 )
 from .run_options import RunOptions
 from .sections import SectionedCommand
-
-if TYPE_CHECKING:
-    from vad_pipeline.model.checkpoint import Checkpoint
-    from vad_pipeline.model.zero_shot import ZeroShot
 
 
 @click.command(cls=SectionedCommand)
@@ -88,115 +75,93 @@ def detect(
     clock = clock_of(values.pop("clock"), values.pop("timezone"))
     scored_in = "bf16" if footage["precision"] == "bf16" else "fp32"
     config = DetectConfig(**values, clock=clock, precision=scored_in, fail_fast=running.fail_fast)
+    if src and (zero_shot or config.recipe_id):
+        raise click.UsageError(
+            "--zero-shot scores what the store holds: extract SRC first, then leave it out here"
+            if zero_shot
+            else "--recipe chooses among stored features: leave it out where SRC is given"
+        )
+    if src:
+        plan = ScoringPlan.of(load_checkpoint(checkpoint), config)
+        options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
+        extractor = _extractor_for(plan, plan.extraction(options, pretrained), out, running.store_path)
+        selection = find_sources(src, selecting, id_root=id_root, settle_seconds=settle)
+        return _extract_and_score(selection, extractor, plan, out, running)
     if zero_shot:
-        if src:
-            raise click.UsageError("--zero-shot scores what the store holds: extract SRC first, then leave it out here")
-        return _detect_zero_shot(categories, config, out, selecting, running, **text_tower)
-    if src and config.recipe_id:
-        raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
-    loaded = load_checkpoint(checkpoint)
-    if not src:
-        with running.measured():
-            return _detect(loaded, config, out, selecting, None, running).exit_code
-    options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
-    extractor = _extractor_for(loaded, config, options, pretrained, out, running.store_path)
-    selection = find_sources(src, selecting, id_root=id_root, settle_seconds=settle)
+        plan = _by_text(categories, config, running, text_tower)
+    else:
+        plan = ScoringPlan.of(load_checkpoint(checkpoint), config)
+    with running.measured():
+        return _score(plan, out, selecting, running).exit_code
+
+
+def _by_text(categories: Path, config: DetectConfig, running: RunOptions, text_tower: dict) -> ScoringPlan:
+    """The plan of --zero-shot."""
+    from ..archive.by_text import read_zero_shot
+
+    with running.store(create=False) as opened:
+        judge = read_zero_shot(categories, opened, config, **text_tower)
+        of_recipe = [entry for entry in opened.entries() if entry.recipe_id == judge.recipe.recipe_id]
+        usable = [entry for entry in of_recipe if judge.crop in entry.crop_numbers]
+        report_left_out(len(opened.entries()) - len(usable), judge.crop)
+    click.echo("note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained", err=True)
+    return ScoringPlan.of(judge, replace(config, recipe_id=judge.recipe.recipe_id))
+
+
+def _extractor_for(plan: ScoringPlan, options: ExtractConfig, out: Path, store: Path) -> Extractor:
+    """An extractor of the features that a checkpoint scores; all that could go wrong is told before it works."""
+    from ..results.head import check_head
+
+    extractor = Extractor(options, store=store)
+    plan.refuse_other(extractor.recipe, f"{plan.judge.path}: footage extracted like this does not fit it")
+    check_head(out, plan.head(extractor.recipe))
+    return extractor
+
+
+def _extract_and_score(
+    selection: Selection, extractor: Extractor, plan: ScoringPlan, out: Path, running: RunOptions
+) -> int:
+    """Extract what the store lacks of a selection, then score the selection; the exit code of both."""
     with running.measured():
         extracted = run_extraction(selection, extractor, running)
         if extracted is None:  # a dry run
             return 0
         if extracted.stopped_early or not extracted.done:  # what failed was reported
             return extracted.exit_code
-        config = replace(config, recipe_id=extractor.recipe.recipe_id)
-        detected = _detect(loaded, config, out, selecting, extracted.done, running)
+        plan = replace(plan, config=replace(plan.config, recipe_id=extractor.recipe.recipe_id))
+        detected = _score(plan, out, extracted.done, running)
     both = extracted.counts["failed"] + detected.counts["failed"]
     return int(running.limit.exceeded(both, extracted.counts.total()) or detected.stopped_early)
 
 
-def _detect_zero_shot(
-    categories: Path,
-    config: DetectConfig,
-    out: Path,
-    selecting: SelectionConfig,
-    running: RunOptions,
-    *,
-    pretrained: str | None,
-    model: str | None,
-) -> int:
-    from vad_pipeline.model.category_file import read_categories
-
-    from ..archive.text_tower import read_zero_shot
-
-    described = read_categories(categories)
-    with running.store(create=False) as opened:
-        judge = read_zero_shot(categories, described, opened, config, pretrained=pretrained, model=model)
-    config = replace(config, recipe_id=judge.recipe.recipe_id)
-    click.echo("note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained", err=True)
-    with running.measured():
-        return _detect(judge, config, out, selecting, None, running).exit_code
-
-
-def _extractor_for(
-    checkpoint: Checkpoint, config: DetectConfig, options: ExtractConfig, pretrained: str | None, out: Path, store: Path
-) -> Extractor:
-    """An extractor of the features that a checkpoint scores; all that could go wrong is told before it works."""
-    from ..results.head import check_head
-
-    crop = checkpoint.crop if config.crop is None else config.crop
-    extractor = Extractor(extraction_for(checkpoint, crop, options, pretrained), store=store)
-    if not (config.any_recipe or checkpoint.accepts(extractor.recipe)):
-        differences = checkpoint.recipe.differences(extractor.recipe)
-        raise ConfigError(
-            f"{checkpoint.path}: footage extracted like this does not fit it ({differences}); --any-recipe scores it "
-            "all the same"
-        )
-    check_head(out, run_head(checkpoint, extractor.recipe, config))
-    return extractor
-
-
-def _detect(
-    checkpoint: Checkpoint | ZeroShot,
-    config: DetectConfig,
-    out: Path,
-    selecting: SelectionConfig,
-    wanted: set[str] | None,
-    running: RunOptions,
-) -> RunSummary:
-    """Score with progress: the ids `wanted`, or where None what the selection leaves of the store."""
+def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], running: RunOptions) -> RunSummary:
+    """Score with progress what a selection leaves of the store, or these ids."""
     from ..results.folder import Results
     from ..results.head import begin_run
 
     summary = RunSummary(limit=running.limit)
     with running.store(create=False) as opened:
         warn_of(opened.problems)
-        entries = choose_entries(opened, checkpoint, checkpoint.crop if config.crop is None else config.crop, config)
-        if wanted is None:
-            entries, missing = select_some(entries, selecting, lambda entry: entry.video)
-            summary.counts["failed"] += report_missing(missing)
-        else:
+        entries = choose_entries(opened, plan)
+        if isinstance(wanted, set):
             entries = [entry for entry in entries if entry.video in wanted]
+        else:
+            entries, missing = select_some(entries, wanted, lambda entry: entry.video)
+            summary.counts["failed"] += report_missing(missing)
         results = Results(out)
         if running.dry_run:
-            work = work_of(checkpoint, opened, results, config)
+            work = plan.work(opened, results)
             to_score = sum(not is_scored(entry, work, results) for entry in entries)
             click.echo(f"{to_score} videos would be scored into {out}; {len(entries) - to_score} are there already")
             return summary
-        recipe = Recipe.from_json(entries[0].recipe) if entries else checkpoint.recipe
-        begin_run(out, run_head(checkpoint, recipe, config))
+        begin_run(out, plan.head(Recipe.from_json(entries[0].recipe) if entries else plan.judge.recipe))
         with running.progress(len(entries), "detect") as report:
             n_events = detect_archive(
-                entries,
-                checkpoint,
-                opened,
-                results,
-                config,
-                executor=running.executor,
-                report=report,
-                summary=summary,
+                entries, plan, opened, results, executor=running.executor, report=report, summary=summary
             )
     if not running.quiet:
         click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
-    if config.report:
+    if plan.config.report:
         _write_page(out, running)
     return summary
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..archive.detect_job import DetectConfig
+from ..archive.scoring_plan import DetectConfig
 from .options import THRESHOLD_HELP, Place, clock_of, clock_options, merge_gap_option, option
 from .sections import SectionedCommand
 

@@ -153,15 +153,11 @@ def truth_of(values: dict) -> TruthFile | None:
     """Take the options of ground truth out of a command's values; None where none is given.
 
     Raises:
-        click.UsageError: one without the other.
+        ConfigError: one without the other.
     """
     path, form, normals = (values.pop(name) for name in ("annotations", "format", "normals"))
     counted = {name: values.pop(name) for name in ("ends", "first_frame") if name in values}
-    if not (path or form or normals):
-        return None
-    if not (path and form):
-        raise click.UsageError("--annotations FILE and --format NAME belong together; --normals LIST is for them")
-    return TruthFile(path, form, normals, **counted)
+    return TruthFile.of(path, form, normals, **counted)
 
 
 merge_gap_option = click.option(

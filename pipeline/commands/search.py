@@ -16,9 +16,9 @@ from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store.entry import Entry
 
+from ..archive.by_text import text_tower, with_crop
 from ..archive.selection import read_lines, select_some
-from ..archive.text_tower import of_one_recipe, text_tower
-from ..progress import counting
+from ..progress import counting, report_left_out
 from .options import Place, option, quiet_option, selection_config, selection_options, store_option
 from .sections import SectionedCommand
 
@@ -73,7 +73,8 @@ def search(
     selecting = selection_config(values)
     query = Query(**{name: values[name] for name in ("text", "queries", "example", "unlike", "pretrained", "model")})
     with EmbeddingStore(store, catalogue=catalogue) as opened:
-        recipe, entries = of_one_recipe(opened, values["recipe_id"], values["crop"])
+        recipe, entries = with_crop(opened, values["recipe_id"], values["crop"])
+        report_left_out(len(opened.entries()) - len(entries), values["crop"])
         with counting("read", quiet=quiet, total=len(entries)) as on_video:
             matrix = snippet_matrix(opened, entries, values["crop"], on_video=on_video)
         likes, unlike = query.embeddings(recipe, matrix, opened)

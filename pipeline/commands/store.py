@@ -157,6 +157,7 @@ def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None
     from vad_pipeline.extract.errors import ConfigError
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
     from vad_pipeline.extract.store.exchange import export as export_features
+    from vad_pipeline.extract.store.one_recipe import of_one_recipe
 
     from ..archive.selection import select_held
 
@@ -165,10 +166,7 @@ def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None
         entries = list(entries)
         if not entries:
             raise ConfigError(f"{store}: no video is left to export")
-        recipes = sorted({e.recipe_id for e in entries if e.recipe_id.startswith(recipe_id or "")})
-        if len(recipes) != 1:
-            raise ConfigError(f"{store}: --recipe must name one of its recipes: {', '.join(recipes) or 'none matches'}")
-        entries = [entry for entry in entries if entry.recipe_id == recipes[0]]
+        recipe, entries = of_one_recipe(entries, recipe_id, store=store)
         with counting("export", quiet=quiet, total=len(entries)) as on_video:
             listed, refused = export_features(opened, entries, out, on_video=on_video)
     for name in missing:
@@ -176,7 +174,7 @@ def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None
     for line in refused:
         click.echo(f"refused {line}", err=True)
     if not quiet:
-        click.echo(f"{len(entries) - len(refused)} videos of recipe {recipes[0]} written; list in {listed}")
+        click.echo(f"{len(entries) - len(refused)} videos of recipe {recipe.recipe_id} written; list in {listed}")
     return int(bool(missing or refused))
 
 

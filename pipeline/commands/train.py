@@ -19,45 +19,31 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import SHOWN_NAMES, some
 
 from ..progress import PLAIN_EVERY_SECONDS, counting
+from ..train.options import DEFAULT_SEED
 from .options import (
     IntList,
     Place,
     option,
     quiet_option,
-    selection_config,
     selection_options,
     store_option,
-    truth_of,
     truth_options,
 )
 from .sections import SectionedCommand
 
 if TYPE_CHECKING:
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
     from vad_pipeline.model.training import StepReport
 
     from ..train.fitting import TrainResult
     from ..train.options import TrainOptions
     from ..train.prepare import Prepared
+    from ..train.setup import TrainSetup
 
 PRESETS = ("ucf-crime", "xd-violence")
-DEFAULT_SEED = 234
 LOSSES = "mil, align, text_separation, event, background, consistency, gather"  # told without loading torch
 BATCHES = "64 of each kind with ucf-crime, 96 with xd-violence"
 FALSE_ALARMS = "val_false_alarms_per_hour"
-PATHS = ("labels", "store", "catalogue", "categories", "init", "annotations", "normals")
-HOW_TO_RUN = (
-    "out",
-    "resume",
-    "store",
-    "catalogue",
-    "any_threads",
-    "threads",
-    "quiet",
-    "save_every_seconds",
-    "tensorboard",
-    "device",
-)
-"""Options that a resumed run may change: what they would change in the weights is checked by itself, or nothing."""
 
 
 @click.command(cls=SectionedCommand)
@@ -109,41 +95,46 @@ def train(ctx: click.Context, **values) -> int:
     """
     import torch
 
+    from ..train.options import TrainOptions
     from ..train.run_folder import TrainRun
 
     if len(set(values["seeds"])) < len(values["seeds"]) or min(values["seeds"]) < 0:
         raise click.UsageError("--seeds must be whole numbers from 0, each once")
     recorded = None
-    if values["resume"]:
-        recorded = TrainRun(values["resume"]).config()
-        values = _with_recorded(ctx, values, recorded)
-    if values["labels"] is None:
-        raise click.UsageError("give LABELS, the file that says which video shows what")
-    if values["out"] is None:
-        raise click.UsageError("give --out RUN, a new folder for this run")
-    if values["threads"]:
-        torch.set_num_threads(values["threads"])
-    _check_threads(values, recorded, torch.get_num_threads())
-    return _train(values, recorded)
+    if run := values["resume"]:
+        if values["out"] and values["out"].resolve() != run.resolve():
+            raise click.UsageError("--resume RUN goes on in RUN: leave --out away")
+        recorded = TrainRun(run).config()
+        given = {name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
+        options = TrainOptions.resumed(recorded["options"], {name: values[name] for name in given})
+    else:
+        if values["labels"] is None:
+            raise click.UsageError("give LABELS, the file that says which video shows what")
+        if values["out"] is None:
+            raise click.UsageError("give --out RUN, a new folder for this run")
+        options = TrainOptions(**values)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    _check_threads(options, recorded, torch.get_num_threads())
+    return _train(options, recorded)
 
 
-def _train(values: dict, recorded: dict | None) -> int:
+def _train(options: TrainOptions, recorded: dict | None) -> int:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
     from ..train.prepare import prepare
 
-    quiet = values["quiet"]
-    say = (lambda line: None) if quiet else (lambda line: click.echo(line, err=True))
-    with EmbeddingStore(values["store"], catalogue=values["catalogue"]) as store:
-        with counting("check", quiet=quiet) as on_video:
-            prepared = prepare(_options(values), store, on_video=on_video)
+    say = (lambda line: None) if options.quiet else (lambda line: click.echo(line, err=True))
+    with EmbeddingStore(options.store, catalogue=options.catalogue) as store:
+        with counting("check", quiet=options.quiet) as on_video:
+            prepared = prepare(options, store, on_video=on_video)
         n_missing = _report_missing(prepared)
-        if n_missing and not values["allow_missing"]:
+        if n_missing and not options.allow_missing:
             click.echo(f"{n_missing} are missing: mend the list, or --allow-missing trains on the rest", err=True)
             return 1
         for note in prepared.notes:
             say(f"note: {note}")
-        if values["select"] == "test":
+        if options.select == "test":
             click.echo(
                 "WARNING: --select test picks the weights on the test set, as the published figures were made; they "
                 "say how the method compares, not how well it will do",
@@ -154,25 +145,28 @@ def _train(values: dict, recorded: dict | None) -> int:
             f"{len(setup.train)} videos to train on ({sum(v.normal for v in setup.train)} normal), "
             f"{len(setup.held_out)} held out; recipe {setup.recipe.recipe_id}, crop {setup.crop} scored"
         )
-        results = _seeds(values, recorded, prepared, store, say)
-    _conclude(values["out"], results, budget=values["false_alarms_per_hour"], quiet=quiet)
+        results = _seeds(setup, recorded, store, say)
+    _conclude(options.out, results, budget=options.false_alarms_per_hour, quiet=options.quiet)
     return 0
 
 
-def _seeds(values: dict, recorded: dict | None, prepared: Prepared, store, say: Callable) -> list[TrainResult]:
+def _seeds(setup: TrainSetup, recorded: dict | None, store: EmbeddingStore, say: Callable) -> list[TrainResult]:
     """One run a seed."""
+    import torch
+
     from ..train.fitting import train_one
     from ..train.run_config import run_config
     from ..train.run_folder import TrainRun
 
-    out, seeds, results = values["out"], values["seeds"], []
-    options = _as_json(values)
+    options, results = setup.options, []
+    out, seeds = options.out, options.seeds
+    as_given = {**options.to_json(), "threads_used": torch.get_num_threads()}
     if len(seeds) > 1 and recorded is None:
-        TrainRun(out).begin({"options": options})
+        TrainRun(out).begin({"options": as_given})
     for seed in seeds:
-        setup = replace(prepared.setup, config=replace(prepared.setup.config, seed=seed))
+        setup = replace(setup, config=replace(setup.config, seed=seed))
         run = TrainRun(out / f"seed-{seed}" if len(seeds) > 1 else out)
-        config = {"options": {**options, "seeds": [seed]}, **run_config(setup)}
+        config = {"options": {**as_given, "seeds": [seed]}, **run_config(setup)}
         resuming = run.begun and recorded is not None
         if resuming:
             _refuse_changes(run.config(), config)
@@ -181,7 +175,7 @@ def _seeds(values: dict, recorded: dict | None, prepared: Prepared, store, say: 
         if len(seeds) > 1:
             say(f"seed {seed}")
         try:
-            with _progress(quiet=values["quiet"]) as report:
+            with _progress(quiet=options.quiet) as report:
                 new = None if resuming else config
                 results.append(train_one(setup, store, run, config=new, report=report, say=say))
         except BaseException:
@@ -216,48 +210,12 @@ def _conclude(out: Path, results: Sequence[TrainResult], *, budget: float, quiet
         click.echo(f"next: vad-pipeline detect --checkpoint {results[0].best} --out results")
 
 
-def _options(values: dict) -> TrainOptions:
-    from ..train.options import TrainOptions
-
-    values = dict(values)
-    split = None if values["only"] else values["split"]
-    values["split"] = values["split"] if values["only"] else None
-    selection = selection_config(values)
-    test = truth_of(values)
-    names = TrainOptions.__dataclass_fields__.keys() & values.keys()
-    chosen = {name: values[name] for name in names} | {"split": split, "selection": selection, "test": test}
-    return TrainOptions(**chosen)
-
-
-def _with_recorded(ctx: click.Context, values: dict, recorded: dict) -> dict:
-    """The options of the run, those given now held against them.
-
-    Raises:
-        ConfigError: one that would change what is trained differs; all are listed.
-    """
-    now = _as_json(values)
-    given = {name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    if values["out"] and values["out"].resolve() != values["resume"].resolve():
-        raise click.UsageError("--resume RUN goes on in RUN: leave --out away")
-    before = recorded["options"]
-    differ = [
-        f"{name} {now[name]} instead of {before.get(name)}"
-        for name in sorted(given - set(HOW_TO_RUN))
-        if now[name] != before.get(name)
-    ]
-    if differ:
-        raise ConfigError(f"{values['resume']}: was begun with other options: {'; '.join(differ)}; leave them out")
-    kept = {name: values[name] for name in values if name in HOW_TO_RUN and name in given}
-    merged = {**values, **_from_json(before), **kept}
-    return {**merged, "out": values["resume"], "resume": values["resume"], "any_threads": values["any_threads"]}
-
-
-def _check_threads(values: dict, recorded: dict | None, threads: int) -> None:
+def _check_threads(options: TrainOptions, recorded: dict | None, threads: int) -> None:
     before = recorded and recorded.get("threads", recorded["options"].get("threads_used"))
-    if before and before != threads and not values["any_threads"]:
+    if before and before != threads and not options.any_threads:
         exactly = f"--threads {before} gives the same weights as an uninterrupted run, "
         advice = f"{exactly if before <= os.cpu_count() else ''}--any-threads goes on all the same"
-        begun = f"{values['resume']}: was begun with {before} threads, now there are {threads}"
+        begun = f"{options.resume}: was begun with {before} threads, now there are {threads}"
         raise ConfigError(f"{begun}, which rounds otherwise: {advice}")
 
 
@@ -277,33 +235,6 @@ def _refuse_changes(before: dict, now: dict) -> None:
 def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-def _as_json(values: dict) -> dict:
-    """Options as config.json holds them; paths absolute, so that the run goes on from any folder."""
-    import torch
-
-    plain = {}
-    for name, value in values.items():
-        if isinstance(value, tuple):
-            value = [_absolute(part) if name == "loss" else part for part in value]
-        is_path = (
-            isinstance(value, Path) or name in ("pretrained", "only", "list_file") and value and Path(value).is_file()
-        )
-        plain[name] = str(Path(value).resolve()) if is_path else value
-    return {**plain, "threads_used": torch.get_num_threads()}
-
-
-def _absolute(loss: str) -> str:
-    """`FILE.py:NAME=WEIGHT` with the file's whole path."""
-    file, colon, rest = loss.rpartition(":")
-    return f"{Path(file).resolve()}{colon}{rest}" if colon else loss
-
-
-def _from_json(options: dict) -> dict:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    values.pop("threads_used", None)
-    return {name: Path(value) if name in PATHS and value else value for name, value in values.items()}
 
 
 def _report_missing(prepared: Prepared) -> int:

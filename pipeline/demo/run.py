@@ -19,10 +19,11 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.stopwatch import Stopwatch
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
-from ..archive.detect_job import DetectConfig, choose_entries, detect_archive, run_head
+from ..archive.detect_job import choose_entries, detect_archive
 from ..archive.extract_run import extract_archive
 from ..archive.loop import RunSummary
 from ..archive.run_progress import Progress
+from ..archive.scoring_plan import DetectConfig, ScoringPlan
 from ..archive.selection import SelectionConfig, find_sources, select_held
 from ..results.event_rows import EVENTS_NAME
 from ..results.figures import (
@@ -180,7 +181,7 @@ def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingS
         labels=places.labels,
         preset=PRESET,
         recipe_id=recipe.recipe_id,
-        selection=SelectionConfig(only=str(places.labels)),
+        only=str(places.labels),
         categories=places.categories,
         model=config.model,
         val_share=config.val_share,
@@ -213,14 +214,14 @@ def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Sa
     """Score the test split."""
     from vad_pipeline.model.checkpoint import load_checkpoint
 
-    checkpoint, config = load_checkpoint(trained.best), DetectConfig(csv=True)
-    entries = choose_entries(store, checkpoint, checkpoint.crop, config)
+    plan = ScoringPlan.of(load_checkpoint(trained.best), DetectConfig(csv=True))
+    entries = choose_entries(store, plan)
     of_test = SelectionConfig(only=str(places.labels), split="test")
     entries = list(select_held(entries, of_test, lambda entry: entry.video)[0])
     results, summary = Results(places.results), RunSummary()
-    begin_run(places.results, run_head(checkpoint, checkpoint.recipe, config))
+    begin_run(places.results, plan.head(plan.judge.recipe))
     with Progress(len(entries), doing="detect", quiet=quiet) as progress:
-        n_events = detect_archive(entries, checkpoint, store, results, config, report=progress, summary=summary)
+        n_events = detect_archive(entries, plan, store, results, report=progress, summary=summary)
     say(f"{summary}; {n_events} events in the held-out videos")
     return summary
 

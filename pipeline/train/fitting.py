@@ -69,7 +69,7 @@ def train_one(
     from vad_pipeline.model.losses import LOSSES
     from vad_pipeline.model.training import Training, fit, schedule_of
 
-    device = resolve_device(setup.device)
+    device = resolve_device(setup.options.device)
     if setup.config.precision == "bf16" and device.type == "cpu" and not multiplies_bf16():
         say(f"note: {EMULATED}")
     torch.manual_seed(setup.config.seed)
@@ -119,7 +119,7 @@ class _Recorder:
         self._measured: Measured | None = None
         self._saved = time.monotonic()
         self._board = None
-        if setup.tensorboard:
+        if setup.options.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(str(run.path), purge_step=training.step + 1)
@@ -142,7 +142,7 @@ class _Recorder:
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(name, value, report.step)
-        late = time.monotonic() - self._saved >= self._setup.save_every_seconds
+        late = time.monotonic() - self._saved >= self._setup.options.save_every_seconds
         # together with the best weights, so that the file and the table agree whatever happens next
         if self._training.finished or report.is_best or late or self._stop.asked:
             self._run.save(self._training, self._columns)
@@ -161,10 +161,10 @@ class _Recorder:
 
 def _judge(setup: TrainSetup, store: EmbeddingStore) -> Judge:
     if setup.annotations is not None:
-        figure = TEST_FIGURES[setup.preset]
-        return OnTestSet(store, setup.test, setup.annotations, setup.crop, setup.device, figure)
+        figure = TEST_FIGURES[setup.options.preset]
+        return OnTestSet(store, setup.test, setup.annotations, setup.crop, setup.options.device, figure)
     if setup.held_out:
-        return HeldOut(store, setup.held_out, setup.crop, setup.device, setup.false_alarms_per_hour)
+        return HeldOut(store, setup.held_out, setup.crop, setup.options.device, setup.options.false_alarms_per_hour)
     return LastStep()
 
 

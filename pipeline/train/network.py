@@ -30,12 +30,12 @@ def build_network(setup: TrainSetup, say: Callable[[str], None]) -> TrainableDSA
     from vad_pipeline.model.trainable import TrainableDSANet
 
     network = TrainableDSANet(network_config(setup), normality_config(setup), setup.categories)
-    tower = clip_text_tower(setup.text_tower, setup.text_model)
-    load_text_tower(network, tower, source=setup.text_tower)
-    if setup.init:
-        anew = load_initial(network, setup.init)
+    tower = clip_text_tower(setup.tower.pretrained, setup.tower.model)
+    load_text_tower(network, tower, source=setup.tower.pretrained)
+    if setup.options.init:
+        anew = load_initial(network, setup.options.init)
         if anew:
-            say(f"note: {setup.init} holds no {' and no '.join(anew)} weights of this shape: they start anew")
+            say(f"note: {setup.options.init} holds no {' and no '.join(anew)} weights of this shape: they start anew")
     return network
 
 
@@ -48,11 +48,13 @@ def network_config(setup: TrainSetup) -> DSANetConfig:
     from vad_pipeline.model.categories import names
     from vad_pipeline.model.heads.dsanet import PRESETS
 
-    preset = PRESETS[setup.preset]
-    window_len = setup.window_len or preset.window_len
+    preset = PRESETS[setup.options.preset]
+    window_len = setup.options.window_len or preset.window_len
     block = min(preset.attention_block, window_len)
     if window_len % block:
-        raise ConfigError(f"--window-len must be a multiple of {block} with --preset {setup.preset}, got {window_len}")
+        raise ConfigError(
+            f"--window-len must be a multiple of {block} with --preset {setup.options.preset}, got {window_len}"
+        )
     return replace(preset, categories=names(setup.categories), window_len=window_len, attention_block=block)
 
 
@@ -69,7 +71,7 @@ def checkpoint_of(setup: TrainSetup, training: Training, path: Path) -> Checkpoi
 
     network = training.network
     return Checkpoint(
-        preset=setup.preset,
+        preset=setup.options.preset,
         config=network.scoring.config,
         model=network.scoring,
         text_features=network.text_features().detach(),

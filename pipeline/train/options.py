@@ -1,10 +1,12 @@
-"""`train`'s options as given."""
+"""`train`'s options: as given on the command line, as config.json keeps them, as a resumed run takes them up."""
 
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from vad_pipeline.eval.annotations import TruthFile
 from vad_pipeline.extract.errors import ConfigError
@@ -12,38 +14,64 @@ from vad_pipeline.extract.recipe import CROPS
 
 from ..archive.selection import SelectionConfig
 
+DEFAULT_SEED = 234
+
+
+def _changeable(default: Any) -> Any:
+    """A field that a resumed run may give anew: it changes no weight, or what it changes is checked by itself."""
+    return field(default=default, metadata={"may_change_on_resume": True})
+
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """`train`'s options as given; None and empty: not given."""
+    """`train`'s options, one field a parameter of the command; None and empty: not given.
+
+    Raises:
+        ConfigError: on a value outside its range, or two that exclude each other.
+    """
 
     labels: Path
     preset: str
+    out: Path | None = _changeable(None)
+    resume: Path | None = _changeable(None)
+    store: Path | None = _changeable(None)
+    catalogue: Path | None = _changeable(None)
     recipe_id: str | None = None
     crops: tuple[int, ...] | None = None
     crop: int | None = None
+    list_file: str | None = None
+    match: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    only: str | None = None
     split: str | None = None
-    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    """Of LABELS; of `only` where that is given."""
+    part: str | None = None
     categories: Path | None = None
     init: Path | None = None
     pretrained: str | None = None
     model: str | None = None
     select: str = "val"
     val_share: float = 0.1
-    test: TruthFile | None = None
-    """Annotations of the test set."""
+    annotations: Path | None = None
+    format: str | None = None
+    normals: Path | None = None
     false_alarms_per_hour: float = 1.0
     epochs: int | None = None
     steps: int | None = None
     batch_size: int | None = None
     lr: float | None = None
     loss: tuple[str, ...] = ()
+    """As given: `[FILE.py:]NAME=WEIGHT`."""
     window_len: int | None = None
+    seeds: tuple[int, ...] = (DEFAULT_SEED,)
     precision: str = "fp32"
-    device: str = "auto"
-    save_every_seconds: float = 300.0
-    tensorboard: bool = False
     allow_missing: bool = False
+    device: str = _changeable("auto")
+    threads: int | None = _changeable(None)
+    any_threads: bool = _changeable(False)
+    save_every_seconds: float = _changeable(300.0)
+    tensorboard: bool = _changeable(False)
+    quiet: bool = _changeable(False)
 
     def __post_init__(self):
         if self.epochs and self.steps:
@@ -61,3 +89,78 @@ class TrainOptions:
         for crop in (*(self.crops or ()), *(() if self.crop is None else (self.crop,))):
             if crop not in CROPS:
                 raise ConfigError(f"crops are numbered 0 to {CROPS[-1]}, got {crop}")
+        _ = self.selection
+
+    @property
+    def selection(self) -> SelectionConfig:
+        """Which of the store's videos take part."""
+        split = self.split if self.only else None
+        return SelectionConfig(self.list_file, self.match, self.exclude, self.only, split, self.part)
+
+    @property
+    def labels_split(self) -> str | None:
+        """Which split of LABELS is trained on; None: as the file says."""
+        return None if self.only else self.split
+
+    @property
+    def test(self) -> TruthFile | None:
+        """Annotations of the test set.
+
+        Raises:
+            ConfigError: a file without its format, or the other way round.
+        """
+        return TruthFile.of(self.annotations, self.format, self.normals)
+
+    def to_json(self) -> dict[str, Any]:
+        """As config.json keeps them: by name, files by their absolute path, so that a run goes on from any folder."""
+        return {each.name: _plain(each.name, getattr(self, each.name)) for each in fields(self)}
+
+    @classmethod
+    def resumed(cls, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> TrainOptions:
+        """The options of a run that goes on.
+
+        Args:
+            recorded: what `to_json` gave when it was begun.
+            given: options given now, by name; `resume` is one of them.
+
+        Raises:
+            ConfigError: one that would change what is trained differs; all such are named.
+        """
+        by_name = {each.name: each for each in fields(cls)}
+        differ = []
+        for name in sorted(given):
+            now, before = _plain(name, given[name]), recorded.get(name)
+            if now != before and not by_name[name].metadata:
+                differ.append(f"{name} {now} instead of {before}")
+        if differ:
+            raise ConfigError(f"{given['resume']}: was begun with other options: {'; '.join(differ)}; leave them out")
+        kept = {name: _typed(name, value) for name, value in recorded.items() if name in by_name}
+        changed = {name: value for name, value in given.items() if by_name[name].metadata}
+        only_for_once = {"resume": None, "any_threads": False}
+        return cls(**kept | only_for_once | changed | {"out": given["resume"]})
+
+
+def _plain(name: str, value: Any) -> Any:
+    """An option's value as JSON has it."""
+    if name == "loss":
+        return [_absolute_loss(part) for part in value]
+    if isinstance(value, tuple):
+        return list(value)
+    file_or_word = name in ("pretrained", "only", "list_file") and value and Path(value).is_file()
+    return str(Path(value).resolve()) if isinstance(value, Path) or file_or_word else value
+
+
+def _typed(name: str, value: Any) -> Any:
+    """An option's value as the command line gives it, back from JSON."""
+    if isinstance(value, list):
+        return tuple(value)
+    return Path(value) if value and _TYPES[name] in (Path, Path | None) else value
+
+
+def _absolute_loss(loss: str) -> str:
+    """`FILE.py:NAME=WEIGHT` with the file's whole path."""
+    file, colon, rest = loss.rpartition(":")
+    return f"{Path(file).resolve()}{colon}{rest}" if colon else loss
+
+
+_TYPES = get_type_hints(TrainOptions)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.embed.encoder_config import LOCAL_DIR
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
+from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe, weights_of
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
+from vad_pipeline.extract.store.one_recipe import of_one_recipe
 from vad_pipeline.model.categories import CATEGORIES, names
 from vad_pipeline.model.category_file import read_categories
 
@@ -19,11 +20,11 @@ from ..archive.selection import select_held
 from .data import Labelled, TrainingVideo
 from .options import TrainOptions
 from .own_losses import load_losses, loss_files
-from .setup import TrainSetup, file_sha256
+from .setup import TextTower, TrainSetup, file_sha256
+from .split import choose, drop_unusable, hold_some_out
 
 if TYPE_CHECKING:
     from vad_pipeline.model.training import TrainConfig
-from .split import choose, drop_unusable, hold_some_out
 
 TEXT_MODEL = NAMED_RECIPES["vadclip"].recipe.model
 
@@ -51,7 +52,8 @@ def prepare(
         ConfigError: it cannot be trained on; one sentence says why.
     """
     categories = read_categories(options.categories) if options.categories else CATEGORIES[options.preset]
-    chosen, unlisted = select_held(_of_recipe(store, options.recipe_id), options.selection, lambda entry: entry.video)
+    recipe, held = of_one_recipe(store.entries(), options.recipe_id, store=store.path)
+    chosen, unlisted = select_held(held, options.selection, lambda entry: entry.video)
     entries = list(chosen)
     if not entries:
         raise ConfigError(f"{store.path}: no features are left to train on")
@@ -69,29 +71,20 @@ def prepare(
     losses, weights = load_losses(options.loss)
     config, note = _fitting_batch(_train_config(options, weights), train, options.crops)
     notes += note
-    recipe = Recipe.from_json(entries[0].recipe)
-    text_tower, text_model = _text_tower(options, recipe)
+    tower = _text_tower(options, recipe)
     setup = TrainSetup(
-        preset=options.preset,
+        options=options,
         categories=categories,
         train=tuple(train),
         held_out=tuple(chosen.held_out),
         recipe=recipe,
-        crops=options.crops,
         crop=crop,
         config=config,
-        window_len=options.window_len,
+        tower=tower,
         losses=losses,
-        text_tower=text_tower,
-        text_model=text_model,
-        init=options.init,
         annotations=annotations,
         test=tuple(chosen.test),
-        false_alarms_per_hour=options.false_alarms_per_hour,
-        device=options.device,
-        save_every_seconds=options.save_every_seconds,
-        tensorboard=options.tensorboard,
-        inputs=_inputs(options, text_tower),
+        inputs=_inputs(options, tower),
     )
     return Prepared(setup, chosen.missing, tuple(notes))
 
@@ -110,17 +103,6 @@ def _train_config(options: TrainOptions, loss_weights: dict[str, float]) -> Trai
         loss_weights=loss_weights,
         precision=options.precision,
     )
-
-
-def _of_recipe(store: EmbeddingStore, recipe_id: str | None) -> list[Entry]:
-    entries = store.entries()
-    recipes = sorted({entry.recipe_id for entry in entries if entry.recipe_id.startswith(recipe_id or "")})
-    if not entries:
-        raise ConfigError(f"{store.path}: holds no features; run `vad-pipeline extract SRC --store {store.path}` first")
-    if len(recipes) != 1:
-        held = ", ".join(sorted({entry.recipe_id for entry in entries}))
-        raise ConfigError(f"{store.path}: --recipe must name one of its recipes: {held}")
-    return [entry for entry in entries if entry.recipe_id == recipes[0]]
 
 
 def _need_both_kinds(videos: Sequence[TrainingVideo], labels: Path) -> None:
@@ -162,27 +144,19 @@ def _scored_crop(options: TrainOptions, videos: Sequence[TrainingVideo], test: S
     return own if own in held else min(held)
 
 
-def _text_tower(options: TrainOptions, recipe: Recipe) -> tuple[str, str]:
-    """Where CLIP's text tower comes from, and its model."""
+def _text_tower(options: TrainOptions, recipe: Recipe) -> TextTower:
+    """The tower that reads the categories: given, or in the checkpoint trained on from, or that of the features."""
     model = options.model or (TEXT_MODEL if recipe.model.startswith(LOCAL_DIR) else recipe.model)
-    if options.pretrained:
-        return options.pretrained, model
-    if options.init and options.init.suffix == ".pth":
-        return str(options.init), model
-    if recipe.weights.startswith("sha256:"):
-        raise ConfigError(
-            f"the features were made with the weights {recipe.weights[:19]}...; give that file with --pretrained: "
-            "its text tower reads the categories"
-        )
-    return recipe.weights, model
+    given = options.pretrained or (str(options.init) if options.init and options.init.suffix == ".pth" else None)
+    return TextTower(weights_of(recipe, given, why="its text tower reads the categories"), model)
 
 
-def _inputs(options: TrainOptions, text_tower: str) -> dict:
+def _inputs(options: TrainOptions, tower: TextTower) -> dict:
     """Files that go in, by content."""
     files = {"labels": options.labels, "categories_file": options.categories, "init": options.init}
     inputs = {name: path and file_sha256(path) for name, path in files.items()}
     inputs["loss_files"] = {str(path): file_sha256(path) for path in loss_files(options.loss)}
-    inputs["text_tower_file"] = file_sha256(Path(text_tower)) if Path(text_tower).is_file() else None
+    inputs["text_tower_file"] = file_sha256(Path(tower.pretrained)) if Path(tower.pretrained).is_file() else None
     inputs["annotations"] = options.test and file_sha256(options.test.path)
     inputs["normals"] = options.test and options.test.normals and file_sha256(options.test.normals)
     inputs["format"] = options.test and options.test.format

@@ -30,17 +30,17 @@ def run_config(setup: TrainSetup) -> dict:
             "numpy": np.__version__,
         },
         "threads": torch.get_num_threads(),
-        "device": resolve_device(setup.device).type,
-        "preset": setup.preset,
+        "device": resolve_device(setup.options.device).type,
+        "preset": setup.options.preset,
         "network": json.loads(network_config(setup).to_json()),
         "normality": asdict(normality_config(setup)),
         "training": asdict(setup.config),
         "categories": [asdict(category) for category in setup.categories],
         "recipe": json.loads(setup.recipe.to_json()),
-        "crops": setup.crops and list(setup.crops),
+        "crops": setup.options.crops and list(setup.options.crops),
         "crop": setup.crop,
         "data": {
-            "fingerprint": data_fingerprint([*setup.train, *setup.held_out], setup.crops),
+            "fingerprint": data_fingerprint([*setup.train, *setup.held_out], setup.options.crops),
             "videos": len(setup.train),
             "rows": len(rows.rows),
             "normal_videos": sum(video.normal for video in setup.train),
@@ -48,8 +48,8 @@ def run_config(setup: TrainSetup) -> dict:
             "test_fingerprint": data_fingerprint([TrainingVideo(entry, ()) for entry in setup.test], None),
         },
         "select": selected_by(setup),
-        "false_alarms_per_hour": setup.false_alarms_per_hour,
-        "text_tower": [setup.text_tower, setup.text_model],
+        "false_alarms_per_hour": setup.options.false_alarms_per_hour,
+        "text_tower": [setup.tower.pretrained, setup.tower.model],
         **setup.inputs,
     }
 
@@ -60,7 +60,7 @@ def rows_of(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
         (video.entry, crop, video.columns)
         for video in setup.train
         for crop in video.entry.crop_numbers
-        if setup.crops is None or crop in setup.crops
+        if setup.options.crops is None or crop in setup.options.crops
     ]
     return Rows(
         store=store,

@@ -18,39 +18,41 @@ if TYPE_CHECKING:
     from vad_pipeline.model.losses import Loss
     from vad_pipeline.model.training import TrainConfig
 
+    from .options import TrainOptions
+
+
+@dataclass(frozen=True, slots=True)
+class TextTower:
+    """Where CLIP's text tower comes from."""
+
+    pretrained: str
+    """open_clip tag, weights file, or a published checkpoint that holds it."""
+    model: str
+    """open_clip model name."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainSetup:
     """All that a run is made of, checked and read; the same for every seed."""
 
-    preset: str
+    options: TrainOptions
+    """As given; what the fields below resolve is read from them."""
     categories: tuple[Category, ...]
     train: tuple[TrainingVideo, ...] = field(repr=False)
     held_out: tuple[TrainingVideo, ...] = field(repr=False)
     recipe: Recipe
-    crops: tuple[int, ...] | None
-    """Trained on; None: all that each video holds."""
     crop: int
-    """Scored."""
+    """Which crop the checkpoint scores."""
     config: TrainConfig
-    window_len: int | None = None
-    """None: the preset's."""
-    normality: dict = field(default_factory=dict)
-    """Fields of NormalityConfig that differ from the published ones."""
+    tower: TextTower
     losses: dict[str, Loss] = field(default_factory=dict)
     """Own ones by name."""
-    text_tower: str = "openai"
-    """Where CLIP's text tower comes from, as --pretrained."""
-    text_model: str = "ViT-B-16-quickgelu"
-    init: Path | None = None
+    normality: dict = field(default_factory=dict)
+    """Fields of NormalityConfig that differ from the published ones."""
     annotations: tuple[VideoAnnotation, ...] | None = field(default=None, repr=False)
     """Of the test set; None: --select val."""
     test: tuple = field(default=(), repr=False)
     """Features of the test set."""
-    false_alarms_per_hour: float = 1.0
-    device: str = "auto"
-    save_every_seconds: float = 300.0
-    tensorboard: bool = False
     inputs: dict = field(default_factory=dict)
     """What else goes into config.json, files by their hash; a resumed run must find it unchanged."""
 

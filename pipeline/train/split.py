@@ -128,8 +128,8 @@ def hold_some_out(chosen: Chosen, options: TrainOptions) -> list[str]:
 def _splits(options: TrainOptions) -> tuple[list[LabelRow], list[LabelRow], list[LabelRow]]:
     """Rows to train on, rows to hold out, and all others."""
     rows = read_label_rows(options.labels)
-    if options.split:
-        train = of_split(rows, options.split, options.labels)
+    if options.labels_split:
+        train = of_split(rows, options.labels_split, options.labels)
     elif any(row.split for row in rows):
         train = of_split(rows, TRAIN_SPLIT, options.labels)
     else:

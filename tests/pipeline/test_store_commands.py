@@ -101,7 +101,7 @@ def test_export_needs_one_recipe(listed, tmp_path, run_cli):
         run_cli("store", "import", listed, *arguments)
     code, _, err = run_cli("store", "export", tmp_path / "out", "--store", tmp_path / "S")
     assert code == 2 and "--recipe" in err
-    recipe = err.split("one of its recipes: ")[1].split(",")[0]
+    recipe = err.split("one of its recipes: ")[1].split(" ")[0]
     assert run_cli("store", "export", tmp_path / "out", "--store", tmp_path / "S", "--recipe", recipe)[0] == 0
 
 

@@ -14,6 +14,7 @@ from vad_pipeline.pipeline.train.data import Rows, TrainingVideo, data_fingerpri
 from vad_pipeline.pipeline.train.options import TrainOptions
 from vad_pipeline.pipeline.train.prepare import prepare
 from vad_pipeline.pipeline.train.run_config import rows_of
+from vad_pipeline.pipeline.train.setup import TextTower
 
 
 @pytest.fixture
@@ -120,7 +121,8 @@ def test_options_reach_the_setup(store, options):
     assert (setup.config.batch_size, setup.config.epochs, setup.config.learning_rate) == (18, 10, 7e-5)
     chosen = replace(options, crops=(0,), crop=0, batch_size=4, epochs=2, lr=1e-3, val_share=0.3, precision="bf16")
     setup = prepare(replace(chosen, false_alarms_per_hour=3.0, window_len=64), store).setup
-    assert (setup.crop, setup.crops, setup.window_len, setup.false_alarms_per_hour) == (0, (0,), 64, 3.0)
+    assert setup.crop == 0
+    assert setup.options.false_alarms_per_hour == 3.0 and rows_of(setup, None).window_len == 64
     assert {crop for _, crop, _ in rows_of(setup, None).rows} == {0}
     assert (setup.config.batch_size, setup.config.epochs, setup.config.learning_rate) == (4, 2, 1e-3)
     assert setup.config.precision == "bf16" and len(setup.held_out) == 7
@@ -175,17 +177,14 @@ def test_a_video_without_the_crops_asked_for_is_missing(store, options, monkeypa
 
 
 def test_training_on_the_test_set_is_refused(store, options, tmp_path):
-    from vad_pipeline.eval.annotations import TruthFile
-
     (tmp_path / "truth.csv").write_text("video,start_frame,end_frame,category\nn0,,,Normal\na0,0,9,Explosion\n")
-    test = TruthFile(tmp_path / "truth.csv", "csv")
     with pytest.raises(ConfigError, match=r"2 videos to train on are in the test set too \(a0, n0\)"):
-        prepare(replace(options, select="test", test=test), store)
+        prepare(replace(options, select="test", annotations=tmp_path / "truth.csv", format="csv"), store)
 
 
 def test_weights_known_by_their_hash_alone_are_asked_for(store, options):
     setup = prepare(replace(options, pretrained=None), store).setup
-    assert (setup.text_tower, setup.text_model) == ("openai", "ViT-B-16-quickgelu")
+    assert setup.tower == TextTower("openai", "ViT-B-16-quickgelu")
 
 
 def test_tensorboard_says_what_to_install(options, monkeypatch):

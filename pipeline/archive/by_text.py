@@ -1,0 +1,65 @@
+"""Where text meets cached embeddings: features of one recipe, and the text tower that belongs to their image tower."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vad_pipeline.extract.embed.encoder_config import LOCAL_DIR, model_identity
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.recipe import Recipe, weights_of
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.entry import Entry
+from vad_pipeline.extract.store.one_recipe import of_one_recipe
+
+if TYPE_CHECKING:
+    from vad_pipeline.model.zero_shot import ZeroShot
+
+    from .scoring_plan import DetectConfig
+
+
+def with_crop(store: EmbeddingStore, recipe_id: str | None, crop: int) -> tuple[Recipe, list[Entry]]:
+    """The features of one recipe that have a crop.
+
+    Raises:
+        ConfigError: there are none, or of several recipes.
+    """
+    recipe, entries = of_one_recipe(store.entries(), recipe_id, store=store.path)
+    usable = [entry for entry in entries if crop in entry.crop_numbers]
+    if not usable:
+        there = sorted({number for entry in entries for number in entry.crop_numbers})
+        raise ConfigError(f"{store.path}: crop {crop} is not held (crops {there} are); choose one with --crop")
+    return recipe, usable
+
+
+def text_tower(recipe: Recipe, *, pretrained: str | None, model: str | None) -> dict[str, str]:
+    """`pretrained` and `model` of the text tower for features of a recipe: as given, else as the recipe says.
+
+    Raises:
+        ConfigError: the recipe does not say enough, or another model is given.
+    """
+    if model is None and recipe.model.startswith(LOCAL_DIR):
+        raise ConfigError(f"the features are of a model folder ({recipe.model}); give it with --model local-dir:FOLDER")
+    weights = weights_of(recipe, pretrained, why="its text tower reads the words")
+    chosen = recipe.model if model is None else model
+    if model_identity(chosen) != recipe.model:
+        raise ConfigError(f"--model {chosen}: the features are of {recipe.model}; text must go through the same")
+    return {"pretrained": weights, "model": chosen}
+
+
+def read_zero_shot(
+    categories: Path, store: EmbeddingStore, config: DetectConfig, *, pretrained: str | None, model: str | None
+) -> ZeroShot:
+    """What scores the store's features by the text of a category file alone.
+
+    Raises:
+        ConfigError: features of several recipes, no text tower for them, or no such categories.
+    """
+    from vad_pipeline.model.category_file import read_categories
+    from vad_pipeline.model.zero_shot import zero_shot
+
+    described = read_categories(categories)
+    crop = config.crop or 0
+    recipe, _ = with_crop(store, config.recipe_id, crop)
+    tower = text_tower(recipe, pretrained=pretrained, model=model)
+    return zero_shot(categories, described, recipe, **tower, crop=crop)
