@@ -153,11 +153,14 @@ def truth_of(values: dict) -> TruthFile | None:
     """Take the options of ground truth out of a command's values; None where none is given.
 
     Raises:
-        ConfigError: one without the other.
+        click.UsageError: one without the other.
     """
     path, form, normals = (values.pop(name) for name in ("annotations", "format", "normals"))
     counted = {name: values.pop(name) for name in ("ends", "first_frame") if name in values}
-    return TruthFile.of(path, form, normals, **counted)
+    try:
+        return TruthFile.of(path, form, normals, **counted)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
 
 
 merge_gap_option = click.option(

@@ -27,6 +27,7 @@ from .options import (
     quiet_option,
     selection_options,
     store_option,
+    truth_of,
     truth_options,
 )
 from .sections import SectionedCommand
@@ -102,9 +103,9 @@ def train(ctx: click.Context, **values) -> int:
         raise click.UsageError("--seeds must be whole numbers from 0, each once")
     recorded = None
     if run := values["resume"]:
+        recorded = TrainRun(run).config()
         if values["out"] and values["out"].resolve() != run.resolve():
             raise click.UsageError("--resume RUN goes on in RUN: leave --out away")
-        recorded = TrainRun(run).config()
         given = {name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
         options = TrainOptions.resumed(recorded["options"], {name: values[name] for name in given})
     else:
@@ -112,6 +113,7 @@ def train(ctx: click.Context, **values) -> int:
             raise click.UsageError("give LABELS, the file that says which video shows what")
         if values["out"] is None:
             raise click.UsageError("give --out RUN, a new folder for this run")
+        truth_of(dict(values))  # one option of ground truth without the other is a wrong usage
         options = TrainOptions(**values)
     if options.threads:
         torch.set_num_threads(options.threads)
