@@ -9,9 +9,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .embed.encoder_config import COMPILED, LOCAL_DIR
+from .embed.encoder_config import LOCAL_DIR
 from .errors import ConfigError
 from .recipe import CROPS, DECODERS, GEOMETRIES, NAMED_RECIPES, Recipe
+from .store.embedding_store import COMPILED
 
 if TYPE_CHECKING:
     from .decode.reader import Reader

@@ -16,8 +16,9 @@ TAILS = ("keep", "drop")
 GEOMETRIES = ("vadclip", "clip")
 DECODERS = {"auto": "ffmpeg", "pyav": "ffmpeg", "decord": "decord", "nvdec": "ffmpeg"}
 """Names users give to decoders -> the family whose frames are alike, which is what a recipe holds."""
+
 FILE_WEIGHTS = "sha256:"  # how weights begin that came from a file
-DEFAULT_STILL_BOUND = 12.0  # grey levels, see still.py; measured by tests/bench/still.py
+DEFAULT_STILL_BOUND = 12.0  # grey levels, see embed/still.py; measured by tests/bench/still.py
 MAX_STILL_BOUND = 255  # no two pictures differ by more
 
 
@@ -34,7 +35,7 @@ class Recipe:
     weights: str = "openai"
     """open_clip tag, `random:SEED`, or `sha256:...` of the visual tower's tensors for a weights file."""
     geometry: str = "vadclip"
-    """Frame to crops, see geometry.py."""
+    """Frame to crops, see embed/geometry.py."""
     frames_per_snippet: int = 16
     """Frames embedded and averaged in a snippet."""
     tail: str = "drop"
@@ -46,8 +47,8 @@ class Recipe:
     schema: int = RECIPE_SCHEMA
     """Raised when a change to this code changes embeddings."""
     still_bound: float | None = None
-    """Grey levels, see still.py: a frame nearer than this to the last embedded one takes its embedding; None: every
-    sampled frame is embedded."""
+    """Grey levels, see embed/still.py: a frame nearer than this to the last embedded one takes its embedding; None:
+    every sampled frame is embedded."""
 
     def __post_init__(self):
         if not 1 <= self.frames_per_snippet <= self.snippet_len:

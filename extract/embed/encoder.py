@@ -32,6 +32,10 @@ BATCH_CUDA = 128
 MULTIPLE_CPU = 4  # torch's batches of 4 and of 8 gave the same bits, those of 1 and 2 did not
 ACTIVATIONS = ("quickgelu", "gelu")
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
+CLIP_STATISTICS = {
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+}  # of red, green and blue, where a tower names none
 EMULATED = "--precision bf16: this processor has no instructions for it and emulates them, far slower than fp32"
 
 
@@ -69,7 +73,7 @@ def _why_not_openvino(device: torch.device, precision: str) -> str:
         return "not installed, or not for this processor; pip install 'vad-pipeline[openvino]', or use --runtime torch"
     if device.type != "cpu":
         return f"computes on the CPU; use --device cpu, or --runtime torch on {device}"
-    if precision not in openvino_tower.PRECISIONS or (precision == "bf16" and not multiplies_bf16()):
+    if precision not in openvino_tower.HINTS or (precision == "bf16" and not multiplies_bf16()):
         return f"cannot compute {precision} on this processor; use --precision fp32, or --runtime torch"
     return ""
 
@@ -79,7 +83,7 @@ class _FromPixels(torch.nn.Module):
 
     def __init__(self, tower: torch.nn.Module, device: torch.device, dtype: torch.dtype):
         super().__init__()
-        mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in _CLIP_STATISTICS.items())
+        mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in CLIP_STATISTICS.items())
         self.mean = torch.tensor(mean, device=device).mul(255).view(3, 1, 1)
         self.scale = torch.tensor(std, device=device).mul(255).reciprocal().view(3, 1, 1)
         # as tensor cores want convolutions
@@ -226,9 +230,3 @@ def _checked(tower: torch.nn.Module, config: EncoderConfig, device: torch.device
             f"--model {config.model}: gives {shape[-1]} values an image where DSANet needs {EMBEDDING_DIM}"
         )
     return network
-
-
-_CLIP_STATISTICS = {
-    "mean": (0.48145466, 0.4578275, 0.40821073),
-    "std": (0.26862954, 0.26130258, 0.27577711),
-}

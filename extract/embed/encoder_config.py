@@ -12,7 +12,6 @@ from .weights import OPENAI_TAG, Weights, read_weights
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 RUNTIMES = ("auto", "torch", "openvino")
-COMPILED = "compiled"  # folder of a store for towers compiled on this machine; deleting it costs one compilation
 LOCAL_DIR = "local-dir:"
 RANDOM = "random:"
 

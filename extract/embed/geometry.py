@@ -20,6 +20,7 @@ from ..recipe import CROPS
 
 CROP_PX = 224
 VADCLIP_SIZE_PX = (256, 340)  # height, width
+PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 PX_AT_ONCE = 2_000_000  # of frames resized together: 24 MB in float
 
 
@@ -52,9 +53,6 @@ def resize(frames: np.ndarray, size: tuple[int, int], *, interpolation: str, ant
         pixels = functional.interpolate(pixels, size=size, mode=interpolation, antialias=False)
         pixels = pixels.round_().clamp_(0, 255).byte()
     return pixels.reshape(*frames.shape[:-3], *pixels.shape[1:])
-
-
-PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 DEVICE = "CPU"
 TELEMETRY = "openvino_telemetry"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
-PRECISIONS = tuple(HINTS)
 SCHEMA = 1  # raised when a change to this code, or to what is compiled, makes kept towers others
 DIGEST_BYTES = 32  # a compiled tower's SHA-256 stands before it: OpenVINO does not notice damage
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..embed.encoder_config import COMPILED
 from ..errors import ConfigError, StoreBusy, StoreError
 from ..files import TEMPORARY_PREFIX, SourceFile, write_if_absent
 from ..records import VideoEmbeddings
@@ -28,6 +27,7 @@ from .shards import group_name
 from .stored import StoredVideo, read_entry, stored_video, write_video
 
 STORE_SCHEMA = 1
+COMPILED = "compiled"  # folder for towers compiled on this machine; deleting it costs one compilation
 IMPORTED_SIZE = -1  # bytes of the source of imported features: there is no video behind them
 BATCH_ENTRIES = 256  # new videos that the catalogue may lag behind the shards
 BATCH_SECONDS = 2.0  # and for how long

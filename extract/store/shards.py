@@ -25,7 +25,6 @@ import numpy as np
 from ..errors import DamagedShard, StoreError
 from ..files import write_bytes
 from ..names import flat
-from .merge_lock import still_merging
 from .versions import Version, kept
 
 logger = logging.getLogger(__name__)
@@ -190,6 +189,7 @@ def merge_shards(
     sizes: Mapping[str, int],
     versions_in: Callable[[str], Mapping[str, Collection[Version]]],
     rewrite: Collection[str] = (),
+    on_shards: Callable[[int], None] = lambda n: None,
 ) -> int:
     """Join small shards into larger ones and drop what is superseded in them; for who holds the folder's `merging`
     lock.
@@ -201,6 +201,7 @@ def merge_shards(
         sizes: bytes of each shard, by file name.
         versions_in: the groups that a shard holds, and all versions of each that any shard holds.
         rewrite: large shards that are written anew too.
+        on_shards: called with how many shards are begun.
 
     Returns:
         How many shards were merged away.
@@ -213,7 +214,7 @@ def merge_shards(
         held[shard], keep[shard] = len(versions), kept(shard, versions, settled)
     merged = 0
     for batch in _batches(joined):
-        still_merging(folder)
+        on_shards(len(batch))
         if len(batch) == 1 and len(keep[batch[0]]) == held[batch[0]]:  # it would be written as it is
             continue
         sources = _each_once(folder, batch, keep)

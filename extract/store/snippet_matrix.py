@@ -33,11 +33,6 @@ class SnippetMatrix:
     starts: np.ndarray = field(repr=False)
     """(videos + 1,) int64: the first row of each video, and N."""
 
-    def place(self, row: int) -> tuple[Entry, int]:
-        """The video of a row, and which of its snippets it is."""
-        video = int(np.searchsorted(self.starts, row, side="right")) - 1
-        return self.entries[video], row - int(self.starts[video])
-
 
 def snippet_matrix(
     store: EmbeddingStore,

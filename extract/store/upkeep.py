@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from ..errors import DamagedShard, StoreError
 from ..files import remove_partial, write_bytes
 from .embedding_store import EmbeddingStore
 from .entry import Entry
-from .merge_lock import merging, still_merging
+from .merge_lock import merging
 from .shards import build_copy, each_shard, merge_shards, new_path, opened, refuse_unreadable, unlink
 from .stored import group_problem
 
 DAMAGED_FOLDER = "damaged"
+OnShards = Callable[[int], None]  # told how many shards are begun
 
 
-def merge(store: EmbeddingStore, *, everything: bool = False) -> int | None:
+def merge(store: EmbeddingStore, *, everything: bool = False, on_shards: OnShards = lambda n: None) -> int | None:
     """Join small shards into larger ones and drop what is superseded in them.
 
     Args:
         everything: rewrite large shards too (`store compact`), not only small ones.
+        on_shards: called with how many shards are begun.
 
     Returns:
         How many shards were merged away; None where another run is at it.
@@ -37,6 +39,7 @@ def merge(store: EmbeddingStore, *, everything: bool = False) -> int | None:
             sizes=store.catalogue.shards(),
             versions_in=store.catalogue.versions_in,
             rewrite=store.catalogue.superseded_shards() if everything else (),
+            on_shards=on_shards,
         )
     store.catalogue.sync()
     return merged
@@ -50,19 +53,20 @@ def _alone(store: EmbeddingStore) -> Iterator[None]:
         yield
 
 
-def verify(store: EmbeddingStore) -> Iterator[tuple[str, str]]:
+def verify(store: EmbeddingStore, *, on_shards: OnShards = lambda n: None) -> Iterator[tuple[str, str]]:
     """Read every data set of every shard.
 
     Yields:
         Name of a shard, what is wrong with it.
     """
     for path in each_shard(store.shards):
+        on_shards(1)
         _, problems = _examined(path)
         for problem in problems:
             yield path.name, problem
 
 
-def repair(store: EmbeddingStore) -> Iterator[tuple[str, str]]:
+def repair(store: EmbeddingStore, *, on_shards: OnShards = lambda n: None) -> Iterator[tuple[str, str]]:
     """`verify`, and move every shard with damage in it to STORE/damaged once its whole videos are in a new one.
 
     Yields:
@@ -73,7 +77,7 @@ def repair(store: EmbeddingStore) -> Iterator[tuple[str, str]]:
     """
     with _alone(store):
         for path in each_shard(store.shards):
-            still_merging(store.shards)
+            on_shards(1)
             whole, problems = _examined(path)
             if not problems:
                 continue
@@ -103,7 +107,6 @@ def remove(store: EmbeddingStore, entries: Collection[Entry]) -> None:
     with _alone(store):
         store.catalogue.sync()
         for shard, left in store.catalogue.left_without({entry.name for entry in entries}).items():
-            still_merging(store.shards)
             path = store.shards / shard
             if left:
                 write_bytes(new_path(store.shards), _without(path, left))

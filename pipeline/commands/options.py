@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from vad_pipeline.eval.annotations import ENDS, FORMATS, TruthFile
-from vad_pipeline.extract.embed.encoder_config import RUNTIMES
+from vad_pipeline.extract.embed.encoder_config import PRECISIONS, RUNTIMES
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import DECODERS, DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
@@ -18,7 +18,6 @@ from ..archive.selection import SelectionConfig
 from ..results.clock import Clock
 from ..workers.base import BACKENDS, ExecutorConfig
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RUNTIME_VARIABLE = "VAD_PIPELINE_RUNTIME"  # a machine's choice, so that no script has to name it
 DEFAULT_STORE = "features"
 EXECUTOR_NAMES = ("workers", "backend", "address", "video_timeout")
@@ -226,7 +225,7 @@ footage_options = compose(
     option("--model", help="open_clip model (default: the recipe's)."),
     option("--decoder", help="auto: PyAV, by the GPU where it can."),
     option("--device"),
-    option("--precision", type=click.Choice(PRECISIONS), default="auto", help="auto: the fastest safe one."),
+    option("--precision", type=click.Choice(("auto", *PRECISIONS)), default="auto", help="auto: the fastest safe one."),
     click.option(
         "--runtime",
         type=click.Choice(RUNTIMES),

@@ -61,7 +61,8 @@ def ls(store: Path, catalogue: Path | None, limit: int | None, recipes: bool, as
 @store.command("verify", short_help="Read everything, compare checksums.", cls=SectionedCommand)
 @store_option
 @click.option("--repair", is_flag=True, help="Move what is damaged aside; its whole videos are kept.")
-def verify(store: Path, catalogue: Path | None, repair: bool) -> int:
+@quiet_option
+def verify(store: Path, catalogue: Path | None, repair: bool, quiet: bool) -> int:
     """Read every data set of every shard and compare checksums, names and attributes.
 
     With --repair, shards with damage in them go to STORE/damaged, and what is whole in them to a new shard; the next
@@ -71,12 +72,15 @@ def verify(store: Path, catalogue: Path | None, repair: bool) -> int:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
     with EmbeddingStore(store, catalogue=catalogue) as opened:
-        problems = list((upkeep.repair if repair else upkeep.verify)(opened))
+        examine, n_shards = (upkeep.repair if repair else upkeep.verify), len(opened.catalogue.shards())
+        with counting("verify", quiet=quiet, total=n_shards, unit="shard") as on_shards:
+            problems = list(examine(opened, on_shards=on_shards))
         for shard, problem in problems[:SHOWN_PROBLEMS]:
             click.echo(f"{shard}: {problem}", err=True)
         n_videos = len(opened.entries())
     if not problems:
-        click.echo(f"{n_videos} videos verified")
+        if not quiet:
+            click.echo(f"{n_videos} videos verified")
         return 0
     if repair:
         shards = len({shard for shard, _ in problems})
@@ -180,18 +184,21 @@ def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None
 
 @store.command("compact", short_help="Join shards, drop what is superseded.", cls=SectionedCommand)
 @store_option
-def compact(store: Path, catalogue: Path | None) -> int:
+@quiet_option
+def compact(store: Path, catalogue: Path | None, quiet: bool) -> int:
     """Join small shards into larger ones and drop superseded features."""
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
     from vad_pipeline.extract.store.upkeep import merge
 
     with EmbeddingStore(store, catalogue=catalogue) as opened:
-        merged = merge(opened, everything=True)
+        with counting("compact", quiet=quiet, unit="shard") as on_shards:
+            merged = merge(opened, everything=True, on_shards=on_shards)
         if merged is None:
             click.echo("another run is joining shards; run the same command again later", err=True)
             return 3
         n_shards = len(opened.catalogue.shards())
-    click.echo(f"{merged} shards joined; {n_shards} left")
+    if not quiet:
+        click.echo(f"{merged} shards joined; {n_shards} left")
     return 0
 
 

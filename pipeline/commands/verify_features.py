@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vad_pipeline.extract.embed.encoder_config import PRECISIONS
 from vad_pipeline.extract.errors import ConfigError, RunStopped, VadError, readable
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.files import Source
@@ -18,7 +19,7 @@ from vad_pipeline.extract.verify.verdict import story, verdict_line
 
 from ..archive.selection import SelectionConfig, find_sources
 from ..progress import counting
-from .options import PRECISIONS, option, quiet_option, recipe_options
+from .options import option, quiet_option, recipe_options
 from .sections import SectionedCommand
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ Pair = tuple[Source, Path, int | None]  # video, features, the crop their name s
 @option("--pretrained", default="openai", help="open_clip tag, weights file, or random:SEED.")
 @option("--decoder", help="auto: PyAV.")
 @option("--device")
-@option("--precision", type=click.Choice(PRECISIONS), default="auto", help="Tried besides fp32; auto: extract's.")
+@option(
+    "--precision", type=click.Choice(("auto", *PRECISIONS)), default="auto", help="Tried besides fp32; auto: extract's."
+)
 @option("--json", help="One JSON object a file.")
 @quiet_option
 def verify_features(videos: tuple[str, ...], root: str | None, as_json: bool, quiet: bool, **values) -> int:

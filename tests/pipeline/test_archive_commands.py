@@ -9,7 +9,7 @@ import pytest
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-from vad_pipeline.extract.store.merge_lock import LOCK_NAME, _holder
+from vad_pipeline.extract.store.merge_lock import merging
 from vad_pipeline.pipeline.archive.limits import FailureLimit
 
 N_GOOD = 5
@@ -150,15 +150,27 @@ def test_rm(extract, run_cli, tmp_path):
     assert code == 0 and held(tmp_path) == ["cam/v0", "cam/v2", "cam/v3", "cam/v4"]
     (tmp_path / "S" / "catalogue.sqlite").unlink()
     assert len(held(tmp_path)) == N_GOOD - 1 and run_cli("store", "verify", *store)[0] == 0
-    (tmp_path / "S" / "shards" / LOCK_NAME).write_text(_holder(os.getppid()))
-    code, _, err = run_cli("store", "rm", *store, "--all")
-    assert code == 3 and "another run" in err
-    assert run_cli("store", "verify", "--repair", *store)[0] == 3
-    assert run_cli("store", "compact", *store)[0] == 3
-    (tmp_path / "S" / "shards" / LOCK_NAME).unlink()
+    with merging(tmp_path / "S" / "shards"):
+        code, _, err = run_cli("store", "rm", *store, "--all")
+        assert code == 3 and "another run" in err
+        assert run_cli("store", "verify", "--repair", *store)[0] == 3
+        assert run_cli("store", "compact", *store)[0] == 3
     code, out, _ = run_cli("store", "rm", *store, "--all")
     assert code == 0 and held(tmp_path) == []
     assert "1 ok" in extract("--match", "*v1")[1]
+
+
+def test_upkeep_says_how_far_it_is(extract, run_cli, tmp_path, monkeypatch):
+    from vad_pipeline.pipeline import progress
+
+    monkeypatch.setattr(progress, "PLAIN_EVERY_SECONDS", 0)
+    extract()
+    store = ("--store", tmp_path / "S")
+    assert "verify: 1 of 1 shards" in run_cli("store", "verify", *store)[2]
+    extract("--force", "--match", "*v1")
+    assert "compact: " in run_cli("store", "compact", *store)[2]
+    for command in ("verify", "compact"):
+        assert run_cli("store", command, *store, "--quiet") == (0, "", "")
 
 
 def test_ls_of_the_first_few(extract, run_cli, tmp_path):
