@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError, VadError
+from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.lists import read_list_text, read_rows
 from vad_pipeline.extract.names import strip_suffix
 from vad_pipeline.extract.store.exchange import split_name
@@ -27,10 +27,6 @@ XD_LABEL = re.compile(r"label_([A-Z0-9]+(?:-[A-Z0-9]+)*)$")
 XD_LINE = re.compile(r"(?P<name>.*label_[A-Z0-9-]+(?:\.\w+)?)(?:\s+(?P<ranges>.*))?")
 COLUMN_NAMES = {"path": "video", "name": "video", "label": "category"}
 CSV_HEADER = "video,start_frame,end_frame,category or video,start_seconds,end_seconds,category"
-
-
-class AnnotationError(VadError):
-    """An annotation file, or its match with results, that cannot be used: exit 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +77,13 @@ class _Numbers:
     first_frame: int
 
     def frames(self, start: str, end: str, where: str) -> tuple[int, int]:
-        """Half-open frames from 0, or AnnotationError."""
+        """Half-open frames from 0, or ConfigError."""
         if not (FRAME_NUMBER.fullmatch(start) and FRAME_NUMBER.fullmatch(end)):
-            raise AnnotationError(f"{where}: {start!r} to {end!r} are no frame numbers")
+            raise ConfigError(f"{where}: {start!r} to {end!r} are no frame numbers")
         low = int(start) - self.first_frame
         high = int(end) - self.first_frame + (self.ends == "inclusive")
         if low < 0:
-            raise AnnotationError(f"{where}: frame {start} lies before the first frame, {self.first_frame}")
+            raise ConfigError(f"{where}: frame {start} lies before the first frame, {self.first_frame}")
         _in_order(low, high, f"{start} to {end}", where)
         return low, high
 
@@ -120,7 +116,7 @@ def read_annotations(
         Annotations in the file's order, then the normal ones.
 
     Raises:
-        AnnotationError: not there, or a line that cannot be understood; says which and what was expected.
+        ConfigError: not there, or a line that cannot be understood; says which and what was expected.
     """
     if format not in FORMATS or ends not in ENDS or first_frame not in (0, 1):
         raise ValueError(f"expected format of {FORMATS}, ends of {ENDS}, first frame 0 or 1, got {format, ends}")
@@ -136,7 +132,7 @@ def read_annotations(
             _once(annotation.name, seen, where, f"line {line_number}")
             annotations.append(annotation)
     if not annotations:
-        raise AnnotationError(f"{path}: holds no annotations")
+        raise ConfigError(f"{path}: holds no annotations")
     return annotations + (_read_normals(Path(normals), annotations) if normals else [])
 
 
@@ -167,7 +163,7 @@ class TruthFile:
         """The annotations.
 
         Raises:
-            AnnotationError: they cannot be understood.
+            ConfigError: they cannot be understood.
         """
         form = {name: getattr(self, name) for name in ("format", "normals", "ends", "first_frame")}
         return read_annotations(self.path, **form)
@@ -181,7 +177,7 @@ def _ucf_line(line: str, numbers: _Numbers, where: str) -> VideoAnnotation:
         head = head[0].rsplit(maxsplit=1)
     values = match["ranges"].split() if match else []
     if len(head) != 2 or len(values) % 2:
-        raise AnnotationError(f"{where}: expected `NAME  CATEGORY  START  END  -1  -1`, got {line[:80]!r}")
+        raise ConfigError(f"{where}: expected `NAME  CATEGORY  START  END  -1  -1`, got {line[:80]!r}")
     name, category = head
     ranges = []
     for start, end in zip(values[::2], values[1::2], strict=True):
@@ -194,14 +190,14 @@ def _xd_line(line: str, numbers: _Numbers, where: str) -> VideoAnnotation:
     """`NAME s1 e1 s2 e2` or `NAME B4 s1 e1 B4 s2 e2`, the name ending in `label_B4-0-0`."""
     match = XD_LINE.fullmatch(line)
     if not match:
-        raise AnnotationError(f"{where}: expected a name that ends in label_CODES and ranges, got {line[:80]!r}")
+        raise ConfigError(f"{where}: expected a name that ends in label_CODES and ranges, got {line[:80]!r}")
     categories = _xd_categories(XD_LABEL.search(strip_suffix(match["name"]))[1].split("-"), where)
     values = (match["ranges"] or "").split()
     with_codes = bool(values) and bool(RANGE_CODE.fullmatch(values[0]))
     width = 3 if with_codes else 2
     if len(values) % width:
         expected = "CODE START END triples" if with_codes else "START END pairs"
-        raise AnnotationError(f"{where}: expected {expected}, got {match['ranges'][:80]!r}")
+        raise ConfigError(f"{where}: expected {expected}, got {match['ranges'][:80]!r}")
     only = categories[0] if len(categories) == 1 else None
     ranges = []
     for position in range(0, len(values), width):
@@ -217,7 +213,7 @@ def _xd_categories(codes: list[str], where: str) -> tuple[str, ...]:
     codes = [code for code in codes if code != NO_CODE]
     unknown = [code for code in codes if code not in XD_NAMES]
     if unknown or not codes:
-        raise AnnotationError(
+        raise ConfigError(
             f"{where}: {unknown[0] if unknown else 'no'!r} is no XD-Violence code; they are {' '.join(XD_NAMES)}"
         )
     return tuple(dict.fromkeys(XD_NAMES[code] for code in codes))
@@ -227,37 +223,37 @@ def _read_csv(path: Path, numbers: _Numbers) -> list[VideoAnnotation]:
     try:
         header, *rows = read_rows(path)
     except ConfigError as error:
-        raise AnnotationError(f"{error}; expected {CSV_HEADER}") from error
+        raise ConfigError(f"{error}; expected {CSV_HEADER}") from error
     columns = [COLUMN_NAMES.get(cell.lower(), cell.lower()) for cell in header]
     units = [unit for unit in ("frame", "seconds") if {f"start_{unit}", f"end_{unit}"} <= set(columns)]
     if not {"video", "category"} <= set(columns) or len(units) != 1 or len(set(columns)) < len(columns):
-        raise AnnotationError(f"{path}: expected the header {CSV_HEADER}, got {','.join(header)[:120]}")
+        raise ConfigError(f"{path}: expected the header {CSV_HEADER}, got {','.join(header)[:120]}")
     in_seconds = units[0] == "seconds"
     if in_seconds and numbers.first_frame:
-        raise AnnotationError(f"{path}: holds seconds, --first-frame is about frame numbers: leave it out")
+        raise ConfigError(f"{path}: holds seconds, --first-frame is about frame numbers: leave it out")
     found: dict[str, tuple[str, list[TrueRange], int]] = {}
     for row_number, row in enumerate(rows, start=2):
         where = f"{path}, row {row_number}"
         if len(row) != len(columns):
-            raise AnnotationError(
+            raise ConfigError(
                 f"{where}: expected {len(columns)} cells, got {len(row)} (decimal commas need semicolons or quotes)"
             )
         cells = dict(zip(columns, row, strict=True))
         start, end = cells[f"start_{units[0]}"], cells[f"end_{units[0]}"]
         if not cells["video"] or bool(start) != bool(end):
-            raise AnnotationError(f"{where}: expected a video with start and end, or with neither, got {row}")
+            raise ConfigError(f"{where}: expected a video with start and end, or with neither, got {row}")
         names = [part.strip() for part in cells["category"].split("|")]
         names = [XD_NAMES.get(part, part) for part in names if part] or ([] if start else [NORMAL_NAME])
         name, ranges, earlier = found.setdefault(strip_suffix(cells["video"]), (cells["video"], [], row_number))
         if earlier != row_number and not (start and ranges):
-            raise AnnotationError(f"{where}: {name} is there already in row {earlier}, as another kind of video")
+            raise ConfigError(f"{where}: {name} is there already in row {earlier}, as another kind of video")
         if not start:
             _annotation(name, names, [], where)  # a normal video, or else refused
             continue
         low, high = (_seconds_range if in_seconds else numbers.frames)(start, end, where)
         new = [TrueRange(low, high, each) for each in names]
         if not new or any(normal_form(each) in NORMAL_NAMES for each in names):
-            raise AnnotationError(f"{where}: expected a range with an anomaly category, got {row}")
+            raise ConfigError(f"{where}: expected a range with an anomaly category, got {row}")
         ranges += new  # one given twice, as real files have it, is merged where overlapping ones are
     inclusive = numbers.ends == "inclusive"
     return [
@@ -277,7 +273,7 @@ def _seconds_range(start: str, end: str, where: str) -> tuple[float, float]:
 def _seconds(text: str, where: str) -> float:
     seconds = seconds_of(text)
     if seconds is None:
-        raise AnnotationError(f"{where}: {text!r} is no time such as 75.5 or 0:01:15.5")
+        raise ConfigError(f"{where}: {text!r} is no time such as 75.5 or 0:01:15.5")
     return seconds
 
 
@@ -292,7 +288,7 @@ def seconds_of(text: str) -> float | None:
 
 def _in_order(low: float, high: float, written: str, where: str) -> None:
     if low >= high:
-        raise AnnotationError(f"{where}: the range {written} is reversed or empty (`--ends inclusive`?)")
+        raise ConfigError(f"{where}: the range {written} is reversed or empty (`--ends inclusive`?)")
 
 
 def _annotation(name: str, categories: tuple | list, ranges: list[TrueRange], where: str) -> VideoAnnotation:
@@ -300,15 +296,12 @@ def _annotation(name: str, categories: tuple | list, ranges: list[TrueRange], wh
     is_normal = any(normal_form(category) in NORMAL_NAMES for category in categories)
     if is_normal == bool(ranges):
         what = "a normal video has a range" if is_normal else f"{'|'.join(categories)}, but no range"
-        raise AnnotationError(f"{where}: {name}: {what}")
+        raise ConfigError(f"{where}: {name}: {what}")
     return VideoAnnotation(name, () if is_normal else tuple(categories), tuple(ranges))
 
 
 def _read_normals(path: Path, annotations: list[VideoAnnotation]) -> list[VideoAnnotation]:
-    try:
-        rows = read_rows(path)
-    except ConfigError as error:
-        raise AnnotationError(str(error)) from error
+    rows = read_rows(path)
     known = {strip_suffix(annotation.name): annotation for annotation in annotations}
     found, n_normal = {}, 0
     for row_number, row in enumerate(rows, start=1):
@@ -322,24 +315,21 @@ def _read_normals(path: Path, annotations: list[VideoAnnotation]) -> list[VideoA
             continue
         n_normal += 1
         if name in known and not known[name].is_normal:
-            raise AnnotationError(f"{path}, row {row_number}: {name} is normal here and anomalous in the annotations")
+            raise ConfigError(f"{path}, row {row_number}: {name} is normal here and anomalous in the annotations")
         if name not in known:
             found[name] = VideoAnnotation(name, (), ())
     if not n_normal:
-        raise AnnotationError(f"{path}: names no normal video (label Normal or A)")
+        raise ConfigError(f"{path}: names no normal video (label Normal or A)")
     return list(found.values())
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     """Lines that hold something, with their numbers from 1."""
-    try:
-        text = read_list_text(path)
-    except ConfigError as error:
-        raise AnnotationError(str(error)) from error
-    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    lines = read_list_text(path).split("\n")
+    return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def _once(name: str, seen: dict[str, str], where: str, this: str) -> None:
     earlier = seen.setdefault(strip_suffix(name), this)
     if earlier != this:
-        raise AnnotationError(f"{where}: {name} is there already in {earlier}")
+        raise ConfigError(f"{where}: {name} is there already in {earlier}")

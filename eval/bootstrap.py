@@ -11,12 +11,15 @@ INTERVAL = (2.5, 97.5)  # percentiles: 95%
 SEED = 0
 
 
-def video_draws(n_videos: int, *, n_resamples: int, seed: int = SEED) -> Iterator[np.ndarray]:
+def video_draws(n_videos: int, *, n_resamples: int) -> Iterator[np.ndarray]:
     """How often each video is in each resample (V,) int64: V draws with replacement.
 
-    The same number of videos and seed give the same draws: figures of two results can be paired.
+    Of three videos a resample might hold the first one twice and the third once: `[2, 0, 1]`. A figure is then computed
+    as if the first video's frames were there twice and the second's not at all; a thousand such figures say how much it
+    depends on which videos happened to be in the test set. The same number of videos always gives the same draws, so
+    figures of two results can be paired, resample by resample.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     for _ in range(n_resamples):
         yield np.bincount(rng.integers(n_videos, size=n_videos), minlength=n_videos)
 

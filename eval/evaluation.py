@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.model.categories import NORMAL
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
 
-from .annotations import AnnotationError, VideoAnnotation, category_key
-from .bootstrap import SEED, interval, video_draws
+from .annotations import VideoAnnotation, category_key
+from .bootstrap import interval, video_draws
 from .detection import IOU_THRESHOLDS, TOP_SHARE, Localisation, Segments, localise, merge_segments
 from .metrics import Ranking, area_under_roc, precision_sum, recall_within
 from .notes import evaluation_notes, some
 from .thresholds import false_alarms_per_hour
-from .truth import PROTOCOLS, VideoTruth, lay_over, match_annotations
+from .truth import PROTOCOLS, Matched, VideoTruth, lay_over, match_annotations
 
 EVALUATION_SCHEMA = 1
 
@@ -77,7 +78,6 @@ def evaluate(
     merge_gap_seconds: float = MERGE_GAP_SECONDS,
     normal_is_segment: bool = False,
     n_resamples: int = 0,
-    seed: int = SEED,
 ) -> EvalResult:
     """Compare curves with the truth.
 
@@ -90,31 +90,19 @@ def evaluate(
         normal_is_segment: `official` only: a whole normal video is a true segment of the normal category, as in
             XD-Violence's published truth; UCF-Crime's has none.
         n_resamples: of the bootstrap over videos; 0: no intervals.
-        seed: of the bootstrap.
 
     Raises:
-        AnnotationError: nothing matches, or curves of different categories.
-        ConfigError: a name matches two videos.
+        ConfigError: nothing matches, curves of different categories, or a name that matches two videos.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"expected protocol of {PROTOCOLS}, got {protocol!r}")
-    by_id = {curve.video_id: curve for curve in curves}
-    matched = match_annotations(annotations, [curve.video_id for curve in curves])
-    if not matched.pairs:
-        raise AnnotationError(
-            f"no annotated name matches a result; annotated: {some([each.name for each in annotations])}; "
-            f"results: {some(list(by_id))}"
-        )
-    videos = [lay_over(annotation, by_id[video_id], protocol) for annotation, video_id in matched.pairs]
-    categories = videos[0].curve.categories
-    if any(video.curve.categories != categories for video in videos):
-        raise AnnotationError("the results hold curves of different categories: evaluate them one by one")
+    matched, videos = _compared(curves, annotations, protocol)
     truths = [video.frames() for video in videos]
     runs = _Runs.of(videos, truths)
-    localisation, lacking = _localise(videos, categories, protocol, normal_is_segment=normal_is_segment)
+    localisation, lacking = _localise(videos, protocol, normal_is_segment=normal_is_segment)
     of_anomalous = _Runs.of(videos, truths, np.array([not video.annotation.is_normal for video in videos]))
     figures = _figures(runs, of_anomalous, localisation)
-    draws = video_draws(len(videos), n_resamples=n_resamples, seed=seed)
+    draws = video_draws(len(videos), n_resamples=n_resamples)
     drawn = [_figures(runs, of_anomalous, localisation, draw) for draw in draws]
     resamples = {name: np.array([each[name] for each in drawn], np.float64) for name in figures}  # None becomes nan
     maps = localisation.mean_average_precision()
@@ -139,11 +127,28 @@ def evaluate(
             "without_result": list(matched.without_result),
             "without_annotation": list(matched.without_annotation),
         },
-        notes=tuple(evaluation_notes(videos, protocol, figures, lacking, matched.without_result, by_id)),
+        notes=tuple(evaluation_notes(videos, protocol, figures, lacking, matched)),
         video_ids=tuple(video.curve.video_id for video in videos),
         resamples=resamples,
         roc=runs.counts(),
     )
+
+
+def _compared(
+    curves: Sequence[AnomalyCurve], annotations: Sequence[VideoAnnotation], protocol: str
+) -> tuple[Matched, list[VideoTruth]]:
+    """Which annotation belongs to which curve, and each pair brought together, in the annotations' order."""
+    by_id = {curve.video_id: curve for curve in curves}
+    matched = match_annotations(annotations, [curve.video_id for curve in curves])
+    if not matched.pairs:
+        raise ConfigError(
+            f"no annotated name matches a result; annotated: {some([each.name for each in annotations])}; "
+            f"results: {some(list(by_id))}"
+        )
+    videos = [lay_over(annotation, by_id[video_id], protocol) for annotation, video_id in matched.pairs]
+    if any(video.curve.categories != videos[0].curve.categories for video in videos):
+        raise ConfigError("the results hold curves of different categories: evaluate them one by one")
+    return matched, videos
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,9 +194,10 @@ def _figures(
 
 
 def _localise(
-    videos: Sequence[VideoTruth], categories: Sequence[str], protocol: str, *, normal_is_segment: bool
+    videos: Sequence[VideoTruth], protocol: str, *, normal_is_segment: bool
 ) -> tuple[Localisation, list[str]]:
     """Localisation, and the true categories that the results do not know."""
+    categories = videos[0].curve.categories
     columns = {category_key(name): column for column, name in enumerate(categories)}
     columns.setdefault(category_key("Normal"), NORMAL)
     lacking: dict[str, str] = {}

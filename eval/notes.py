@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vad_pipeline.extract.names import some
-from vad_pipeline.model.curve import AnomalyCurve
 
-from .truth import VideoTruth, names_without_folder
+from .truth import Matched, VideoTruth, names_without_folder
 
 
 def evaluation_notes(
@@ -15,8 +14,7 @@ def evaluation_notes(
     protocol: str,
     figures: dict[str, float | None],
     lacking: list[str],
-    without_result: Sequence[str],
-    by_id: dict[str, AnomalyCurve],
+    matched: Matched,
 ) -> list[str]:
     """What a reader of the figures must know, one sentence each.
 
@@ -25,8 +23,7 @@ def evaluation_notes(
         protocol: `corrected` or `official`.
         figures: auc, ap, auc_anomalous; None where undefined.
         lacking: true categories that the results do not know.
-        without_result: annotated names that match none.
-        by_id: all curves.
+        matched: which annotation belongs to which video.
     """
     notes = []
     over = [video for video in videos if video.n_past_end]
@@ -54,7 +51,7 @@ def evaluation_notes(
         notes.append(f"every frame compared is {what}: AUC is undefined (for XD-Violence, --normals names the others)")
     elif figures["auc_anomalous"] is None:
         notes.append("the anomalous videos are anomalous throughout: their AUC is undefined")
-    n_foldered = names_without_folder(without_result, by_id)
+    n_foldered = names_without_folder(matched.without_result, matched.video_ids)
     if n_foldered:
         notes.append(f"{n_foldered} names would match without their folder: the results' ids have none")
     return notes

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import NameIndex, some, strip_suffix
 from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, AnomalyCurve
 
-from .annotations import AnnotationError, VideoAnnotation
+from .annotations import VideoAnnotation
 
 PROTOCOLS = ("corrected", "official")
 
@@ -45,17 +46,21 @@ class Matched:
     without_annotation: tuple[str, ...]
     """Ids that no name matches."""
 
+    @property
+    def video_ids(self) -> list[str]:
+        """Of all results."""
+        return [*(video_id for _, video_id in self.pairs), *self.without_annotation]
+
 
 def match_annotations(annotations: Iterable[VideoAnnotation], video_ids: Sequence[str]) -> Matched:
     """Find each annotation's result by the one rule for names.
 
     Raises:
-        ConfigError: a name matches two ids.
-        AnnotationError: two names match one id, or an id is there twice.
+        ConfigError: a name matches two ids, two names match one id, or an id is there twice.
     """
     twice = [video_id for video_id, n_times in Counter(video_ids).items() if n_times > 1]
     if twice:
-        raise AnnotationError(f"the results hold {len(twice)} videos twice (two recipes?): {some(twice)}")
+        raise ConfigError(f"the results hold {len(twice)} videos twice (two recipes?): {some(twice)}")
     annotations = list(annotations)
     found = NameIndex(video_ids).find_all(annotation.name for annotation in annotations)
     pairs, missing, taken = [], [], {}
@@ -66,7 +71,7 @@ def match_annotations(annotations: Iterable[VideoAnnotation], video_ids: Sequenc
             continue
         if video_id in taken:
             names = f"{taken[video_id]} and {annotation.name}"
-            raise AnnotationError(f"two annotated names mean the video {video_id}: {names}")
+            raise ConfigError(f"two annotated names mean the video {video_id}: {names}")
         taken[video_id] = annotation.name
         pairs.append((annotation, video_id))
     return Matched(tuple(pairs), tuple(missing), tuple(each for each in video_ids if each not in taken))

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 # these do not lie in the file's content: trying again is worth it
 NOT_REMEMBERED = frozenset({"unreadable", "id_clash", "timeout", "worker_died", "unexpected"})
 RUN_ID_TIME = "%Y%m%dT%H%M%S.%fZ"
+WORDS_OF_A_LINE = ("video", "path", "status", "time", "host")
 REMEMBERED = "(failed before and has not changed since; --retry-failed tries it again)"
 
 
@@ -117,9 +118,6 @@ class OutcomeLog:
             yield
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be written ({error.strerror}); make space and run again") from error
-
-
-WORDS_OF_A_LINE = ("video", "path", "status", "time", "host")
 
 
 def outcome_lines(path: Path, *, cached: bool = True) -> Iterator[dict]:

@@ -50,16 +50,7 @@ QUERIES_AT_ONCE = 16  # scores of a million snippets: 4 MB each
 @option("--json", help="One JSON object a line.")
 @selection_options
 @quiet_option
-def search(
-    store: Path,
-    catalogue: Path | None,
-    top: int,
-    per_video: int,
-    html: Path | None,
-    as_json: bool,
-    quiet: bool,
-    **values,
-) -> int:
+def search(store: Path, catalogue: Path | None, html: Path | None, as_json: bool, quiet: bool, **values) -> int:
     """Search the cached embeddings for TEXT: cosine to CLIP's text embedding, exact, adjacent snippets as one moment.
 
     The first search makes a matrix of all snippets beside the shards; later ones read it.
@@ -72,6 +63,7 @@ def search(
         raise click.UsageError("--results and --media-root are for the page: give --html FILE, too")
     selecting = selection_config(values)
     query = Query(**{name: values[name] for name in ("text", "queries", "example", "unlike", "pretrained", "model")})
+    at_most = {"n": values["top"], "per_video": values["per_video"]}
     with EmbeddingStore(store, catalogue=catalogue) as opened:
         recipe, entries = with_crop(opened, values["recipe_id"], values["crop"])
         report_left_out(len(opened.entries()) - len(entries), values["crop"])
@@ -86,7 +78,7 @@ def search(
         for start in range(0, len(likes), QUERIES_AT_ONCE):
             batch = slice(start, start + QUERIES_AT_ONCE)
             for question, found in zip(query.questions[batch], scores(matrix, likes[batch], unlike), strict=True):
-                moments = top_moments(matrix, _only(found, matrix, names), n=top, per_video=per_video)
+                moments = top_moments(matrix, _only(found, matrix, names), **at_most)
                 answers[question] = [_row(moment, matrix, opened) for moment in moments if np.isfinite(moment.score)]
         if html is not None:
             _write_page(html, answers, query, opened, matrix, values)

@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -104,16 +103,7 @@ def verify(store: Path, catalogue: Path | None, repair: bool, quiet: bool) -> in
 @option("--force", help="Replace what is held.")
 @quiet_option
 def import_(
-    list_csv: Path,
-    store: Path,
-    catalogue: Path | None,
-    root: Path | None,
-    like: str,
-    pretrained: str,
-    fps: Fraction,
-    keep_folder: bool,
-    force: bool,
-    quiet: bool,
+    list_csv: Path, store: Path, catalogue: Path | None, like: str, pretrained: str, quiet: bool, **values
 ) -> int:
     """Import a `path,label` list of (snippets, 512) .npy files; `__k` before .npy is the crop."""
     from vad_pipeline.extract.embed.encoder_config import load_weights
@@ -131,11 +121,8 @@ def import_(
             list_csv,
             opened,
             recipe=recipe,
-            fps=fps,
-            root=root,
-            keep_folder=keep_folder,
-            force=force,
             on_video=on_video,
+            **values,
         )
         merge(opened)
     for line in report.refused:
@@ -145,7 +132,8 @@ def import_(
     if not quiet:
         click.echo(
             f"{len(report.imported)} videos imported, {len(report.cached)} held already, {len(report.missing)} files "
-            f"missing, {len(report.refused)} refused; recipe {recipe.recipe_id}, seconds assume {float(fps):g} fps"
+            f"missing, {len(report.refused)} refused; recipe {recipe.recipe_id}, seconds assume "
+            f"{float(values['fps']):g} fps"
         )
     return int(bool(report.missing or report.refused))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vad_pipeline.eval.annotations import AnnotationError, TruthFile, VideoAnnotation
+from vad_pipeline.eval.annotations import TruthFile, VideoAnnotation
 from vad_pipeline.eval.bootstrap import N_RESAMPLES
 from vad_pipeline.eval.evaluation import EvalResult, evaluate
 from vad_pipeline.eval.truth import PROTOCOLS, known_truth
@@ -19,6 +19,7 @@ from .run_settings import settings_of
 
 EVALUATION_NAME = "evaluation.json"
 FIGURE_NAME = "evaluation.png"
+UNCALIBRATED = "zero-shot scores, UNCALIBRATED: thresholds and false alarms mean little"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,11 @@ class Evaluated:
         )
 
 
-UNCALIBRATED = "zero-shot scores, UNCALIBRATED: thresholds and false alarms mean little"
-
-
 def evaluate_results(path: Path, annotations: Sequence[VideoAnnotation], config: EvaluateConfig) -> Evaluated:
     """Compare one results folder with the truth; writes nothing.
 
     Raises:
-        ConfigError: no results there, or names that match two videos.
-        AnnotationError: nothing matches.
+        ConfigError: no results there, nothing matches, or names that match two videos.
         StoreError: the folder is damaged.
     """
     results = Results.open(path)
@@ -88,8 +85,8 @@ def evaluate_results(path: Path, annotations: Sequence[VideoAnnotation], config:
             normal_is_segment=config.truth.format == "xd-violence",
             n_resamples=config.n_resamples,
         )
-    except (AnnotationError, ConfigError) as error:
-        raise type(error)(f"{path} with {config.truth.path}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path} with {config.truth.path}: {error}") from error
     if not settings.calibrated:
         result = replace(result, notes=(*result.notes, UNCALIBRATED))
     return Evaluated(path, settings.crop, result)

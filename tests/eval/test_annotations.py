@@ -2,7 +2,8 @@
 
 import pytest
 
-from vad_pipeline.eval.annotations import AnnotationError, TrueRange, VideoAnnotation, read_annotations
+from vad_pipeline.eval.annotations import TrueRange, VideoAnnotation, read_annotations
+from vad_pipeline.extract.errors import ConfigError
 
 
 @pytest.fixture
@@ -118,9 +119,9 @@ def test_normals_that_contradict_or_name_none_are_refused(read, tmp_path):
     normals = tmp_path / "normals.csv"
     for text, message in (("v_label_B1-0-0,A", "is normal here and anomalous"), ("w,Abuse", "names no normal video")):
         normals.write_text(text)
-        with pytest.raises(AnnotationError, match=message):
+        with pytest.raises(ConfigError, match=message):
             read("v_label_B1-0-0 5 10", "xd-violence", normals=normals)
-    with pytest.raises(AnnotationError, match="no.csv: cannot be read"):
+    with pytest.raises(ConfigError, match="no.csv: cannot be read"):
         read("v_label_B1-0-0 5 10", "xd-violence", normals=tmp_path / "no.csv")
     normals.write_text("a")  # listed in both as normal
     assert len(read("a  Normal  -1  -1  -1  -1", "ucf-crime", normals=normals)) == 1
@@ -190,15 +191,15 @@ def test_what_cannot_be_understood_is_one_sentence_with_file_and_line(read, form
     if message == "row 2: ":  # not an error of cells: the name may hold commas
         assert len(read(text, format)) == 1
         return
-    with pytest.raises(AnnotationError) as caught:
+    with pytest.raises(ConfigError) as caught:
         read(text, format)
     assert message in str(caught.value) and "truth.txt" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_frame_options_that_do_not_fit(read):
-    with pytest.raises(AnnotationError, match="--first-frame is about frame numbers"):
+    with pytest.raises(ConfigError, match="--first-frame is about frame numbers"):
         read("video,start_seconds,end_seconds,category\na,1,5,Abuse\n", "csv", first_frame=1)
-    with pytest.raises(AnnotationError, match="frame 0 lies before the first frame, 1"):
+    with pytest.raises(ConfigError, match="frame 0 lies before the first frame, 1"):
         read("a  Abuse  0  5  -1  -1", "ucf-crime", first_frame=1)
     with pytest.raises(ValueError, match="expected format"):
         read("a", "coco")
@@ -206,7 +207,7 @@ def test_frame_options_that_do_not_fit(read):
 
 def test_a_file_that_is_not_there(tmp_path):
     for format in ("ucf-crime", "xd-violence", "csv"):
-        with pytest.raises(AnnotationError, match=r"no\.txt: cannot be read"):
+        with pytest.raises(ConfigError, match=r"no\.txt: cannot be read"):
             read_annotations(tmp_path / "no.txt", format=format)
 
 

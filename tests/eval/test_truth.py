@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vad_pipeline.eval.annotations import AnnotationError, TrueRange, VideoAnnotation
+from vad_pipeline.eval.annotations import TrueRange, VideoAnnotation
 from vad_pipeline.eval.truth import known_truth, lay_over, match_annotations, names_without_folder
 from vad_pipeline.extract.errors import ConfigError
 
@@ -28,11 +28,11 @@ def test_names_match_by_the_one_rule():
 def test_matches_that_are_not_one_to_one_are_refused():
     with pytest.raises(ConfigError, match="'b' matches 2 videos: x/b, y/b"):
         match_annotations([annotated("b")], ["x/b", "y/b"])
-    with pytest.raises(AnnotationError, match="mean the video x/b: b and x/b.mp4"):
+    with pytest.raises(ConfigError, match="mean the video x/b: b and x/b.mp4"):
         match_annotations([annotated("b"), annotated("x/b.mp4")], ["x/b"])
-    with pytest.raises(AnnotationError, match="mean the video b: b and b"):
+    with pytest.raises(ConfigError, match="mean the video b: b and b"):
         match_annotations([annotated("b"), annotated("b")], ["b"])
-    with pytest.raises(AnnotationError, match="hold 1 videos twice"):
+    with pytest.raises(ConfigError, match="hold 1 videos twice"):
         match_annotations([annotated("b")], ["b", "b", "c"])
 
 
