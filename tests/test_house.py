@@ -89,7 +89,6 @@ MAX_BODY_LINES, MAX_PARAMETERS = 45, 7
 NOT_YET = {  # known to be over a limit; this list only shrinks
     "extract.store.exchange.import_list",
     "extract.store.stored.write_video",
-    "pipeline.archive.detect_job.detect_archive",
     "pipeline.commands.detect.detect",
 }
 
