@@ -9,9 +9,9 @@ import click
 from click.core import ParameterSource
 
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
-from vad_pipeline.extract.recipe import Recipe
 
-from ..archive.detect_job import choose_entries, detect_archive, is_scored
+from ..archive.detect_job import is_scored
+from ..archive.detect_run import choose_entries, detect_archive
 from ..archive.loop import RunSummary
 from ..archive.scoring_plan import DetectConfig, ScoringPlan
 from ..archive.selection import Selection, SelectionConfig, find_sources, select_some
@@ -56,9 +56,7 @@ def detect(
     zero_shot: bool,
     categories: Path | None,
     out: Path,
-    id_root: str | None,
     pretrained: str | None,
-    settle: float | None,
     **values,
 ) -> int:
     """Score the videos of the store; with SRC, extract first what it lacks, and score those only."""
@@ -68,10 +66,11 @@ def detect(
         raise click.UsageError("give --checkpoint FILE, or --zero-shot with --categories FILE")
     selecting, running = selection_config(values), RunOptions.taken_from(values)
     footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "runtime", "force", "retry_failed")}
+    sources = {name: values.pop(name) for name in ("id_root", "settle")}
     text_tower = {"pretrained": pretrained, "model": footage["model"]}
     if not src:
         wanted = {name: None for name in text_tower} if zero_shot else {"precision": _of_scores(footage["precision"])}
-        _refuse_without_src(**{"pretrained": pretrained, "id_root": id_root, "settle": settle} | footage | wanted)
+        _refuse_without_src(**{"pretrained": pretrained} | sources | footage | wanted)
     clock = clock_of(values.pop("clock"), values.pop("timezone"))
     scored_in = "bf16" if footage["precision"] == "bf16" else "fp32"
     config = DetectConfig(**values, clock=clock, precision=scored_in, fail_fast=running.fail_fast)
@@ -85,7 +84,7 @@ def detect(
         plan = ScoringPlan.of(load_checkpoint(checkpoint), config)
         options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
         extractor = _extractor_for(plan, plan.extraction(options, pretrained), out, running.store_path)
-        selection = find_sources(src, selecting, id_root=id_root, settle_seconds=settle)
+        selection = find_sources(src, selecting, id_root=sources["id_root"], settle_seconds=sources["settle"])
         return _extract_and_score(selection, extractor, plan, out, running)
     if zero_shot:
         plan = _by_text(categories, config, running, text_tower)
@@ -137,7 +136,6 @@ def _extract_and_score(
 def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], running: RunOptions) -> RunSummary:
     """Score with progress what a selection leaves of the store, or these ids."""
     from ..results.folder import Results
-    from ..results.head import begin_run
 
     summary = RunSummary(limit=running.limit)
     with running.store(create=False) as opened:
@@ -154,7 +152,6 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
             to_score = sum(not is_scored(entry, work, results) for entry in entries)
             click.echo(f"{to_score} videos would be scored into {out}; {len(entries) - to_score} are there already")
             return summary
-        begin_run(out, plan.head(Recipe.from_json(entries[0].recipe) if entries else plan.judge.recipe))
         with running.progress(len(entries), "detect") as report:
             n_events = detect_archive(
                 entries, plan, opened, results, executor=running.executor, report=report, summary=summary

@@ -19,7 +19,7 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.stopwatch import Stopwatch
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
-from ..archive.detect_job import choose_entries, detect_archive
+from ..archive.detect_run import choose_entries, detect_archive
 from ..archive.extract_run import extract_archive
 from ..archive.loop import RunSummary
 from ..archive.run_progress import Progress
@@ -35,7 +35,7 @@ from ..results.figures import (
     write_evaluation,
 )
 from ..results.folder import Results
-from ..results.head import HEAD_NAME, begin_run
+from ..results.head import HEAD_NAME
 from ..review.page import FOLDER as REPORT_FOLDER
 from ..review.page import ReportConfig, write_report
 from ..train.run_folder import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_NAME, TrainRun
@@ -219,7 +219,6 @@ def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Sa
     of_test = SelectionConfig(only=str(places.labels), split="test")
     entries = list(select_held(entries, of_test, lambda entry: entry.video)[0])
     results, summary = Results(places.results), RunSummary()
-    begin_run(places.results, plan.head(plan.judge.recipe))
     with Progress(len(entries), doing="detect", quiet=quiet) as progress:
         n_events = detect_archive(entries, plan, store, results, report=progress, summary=summary)
     say(f"{summary}; {n_events} events in the held-out videos")

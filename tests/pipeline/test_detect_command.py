@@ -23,7 +23,7 @@ from vad_pipeline.extract.store import shards, versions
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.checkpoint import seeded_checkpoint
 from vad_pipeline.pipeline.archive import detect_video
-from vad_pipeline.pipeline.archive.detect_job import extract_command
+from vad_pipeline.pipeline.archive.detect_run import extract_command
 
 ROOT = Path(__file__).parent.parent.parent
 FRAMES = {"a": 40, "cam/b": 1, "cam/c": 33}

@@ -1,0 +1,116 @@
+"""A run of `detect`: features in a store -> curves, events and outcomes in a results folder."""
+
+from __future__ import annotations
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES, Recipe
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.store.entry import Entry
+from vad_pipeline.extract.store.one_recipe import of_one_recipe
+
+from ..results.event_rows import write_events
+from ..results.folder import Results
+from ..results.head import begin_run
+from ..workers.base import ExecutorConfig, Work
+from .detect_job import DetectJob
+from .loop import Recorder, Report, RunSummary, process_archive
+from .outcomes import OutcomeLog
+from .scoring_plan import ScoringPlan
+
+SHOWN = 3  # recipes whose differences a message tells
+
+
+def choose_entries(store: EmbeddingStore, plan: ScoringPlan) -> list[Entry]:
+    """The features that a plan may score, all of one recipe.
+
+    Raises:
+        ConfigError: the store lacks them; the message holds the command that makes them.
+    """
+    config, own = plan.config, plan.judge.recipe
+    entries = store.entries()
+    recipes = {entry.recipe_id: Recipe.from_json(entry.recipe) for entry in entries}
+    fitting = {recipe_id for recipe_id, recipe in recipes.items() if plan.judge.accepts(recipe)}
+    if not (recipes and (fitting or config.recipe_id or config.any_recipe)):
+        raise ConfigError(_lacks(store, plan, recipes))
+    unasked = {own.recipe_id} if own.recipe_id in fitting else fitting or recipes
+    recipe, entries = of_one_recipe(entries, config.recipe_id, store=store.path, among=unasked)
+    plan.refuse_other(recipe, f"{store.path}: recipe {recipe.recipe_id} is not the checkpoint's")
+    if not any(plan.crop in entry.crop_numbers for entry in entries):
+        there = sorted({number for entry in entries for number in entry.crop_numbers})
+        raise ConfigError(
+            f"{store.path}: crop {plan.crop}, which this checkpoint scores, is not held (crops {there} are); make it "
+            f"with `{extract_command(store, own, plan.crop)}`, or score another with --crop"
+        )
+    return entries
+
+
+def _lacks(store: EmbeddingStore, plan: ScoringPlan, recipes: dict[str, Recipe]) -> str:
+    own = plan.judge.recipe
+    command = extract_command(store, own, plan.crop)
+    if not recipes:
+        return f"{store.path}: holds no videos; run `{command}` first"
+    differences = "; ".join(f"{key}: {own.differences(recipe)}" for key, recipe in list(recipes.items())[:SHOWN])
+    return (
+        f"{store.path}: holds no features of the checkpoint's recipe ({differences}); run `{command}`, "
+        "or --any-recipe to score what is there"
+    )
+
+
+def extract_command(store: EmbeddingStore, recipe: Recipe, crop: int) -> str:
+    """The command that makes features of a recipe and crop."""
+    like = min(NAMED_RECIPES, key=lambda name: len(NAMED_RECIPES[name].recipe.differences(recipe)))
+    named = NAMED_RECIPES[like].recipe
+    options = [f"--like {like}"] if like != "vadclip" else []
+    for name, option in (("geometry", "geometry"), ("frames_per_snippet", "frames-per-snippet"), ("tail", "tail")):
+        if getattr(named, name) != getattr(recipe, name):
+            options.append(f"--{option} {getattr(recipe, name)}")
+    if recipe.model != named.model:
+        options.append(f"--model {recipe.model}")
+    if recipe.weights != named.weights:
+        options.append(f"--pretrained {'FILE' if recipe.weights.startswith('sha256:') else recipe.weights}")
+    if recipe.still_bound is not None:
+        options.append("--skip-still")
+        if recipe.still_bound != DEFAULT_STILL_BOUND:
+            options.append(f"--still-bound {recipe.still_bound}")
+    if recipe.decoder == "decord":
+        options.append("--decoder decord")
+    return " ".join(["vad-pipeline extract SRC --store", str(store.path), *options, f"--crops {crop}"])
+
+
+def detect_archive(
+    entries: list[Entry],
+    plan: ScoringPlan,
+    store: EmbeddingStore,
+    results: Results,
+    *,
+    executor: ExecutorConfig | None = None,
+    report: Report,
+    summary: RunSummary,
+) -> int:
+    """Score what has no curve yet, then write events from all curves.
+
+    Args:
+        entries: features, all of one recipe.
+        plan: what scores them, and how.
+        store: where the features are.
+        results: where curves and events go; begun here, unless it holds those of another checkpoint.
+        executor: where workers are; None: this process.
+        report: told of each outcome.
+        summary: counted up.
+
+    Returns:
+        How many events there are.
+
+    Raises:
+        ConfigError: the results are of another checkpoint, recipe or crop.
+        RunStopped: the run cannot go on; what is finished is kept.
+    """
+    begin_run(results.path, plan.head(Recipe.from_json(entries[0].recipe) if entries else plan.judge.recipe))
+    executor = executor or ExecutorConfig()
+    scoring = plan.work(store, results)
+    work = scoring.here(plan.judge) if executor.in_process else Work(scoring.begin, scoring.do)
+    with OutcomeLog(results.outcomes) as log:
+        recorder = Recorder(log, report, summary, plan.config.fail_fast)
+        process_archive(DetectJob(scoring, work, results), entries, executor=executor, recorder=recorder)
+    results.merge()
+    return write_events(results, threshold=plan.threshold, merge_gap_seconds=plan.config.merge_gap_seconds)
