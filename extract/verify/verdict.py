@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..command_line import extract_options
 from ..errors import readable
 from ..extractor import Extractor
-from ..recipe import GEOMETRIES, NAMED_RECIPES
+from ..recipe import GEOMETRIES
 
 if TYPE_CHECKING:
     from .identify import Identification
@@ -116,7 +117,7 @@ def _how_to_extract(found: Identification, extractor: Extractor) -> str:
     model = _model_for(best, extractor)
     if model is None:
         beyond.append("activation")
-    options = extract_options(best, found, model=model or extractor.encoder_config.model, extractor=extractor)
+    options = _command(best, found, model=model or extractor.encoder_config.model, extractor=extractor)
     if beyond:
         return f"extract has no option for {', '.join(beyond)}; nearest: {options}"
     return f"to make the same: {options}"
@@ -133,26 +134,17 @@ def _model_for(best: Setting, extractor: Extractor) -> str | None:
     return other if other in open_clip.list_models() else None
 
 
-def extract_options(best: Setting, found: Identification, *, model: str, extractor: Extractor) -> str:
-    """The command, as short as the named recipes allow."""
-    geometry = best.pixels.geometry if best.pixels.geometry in GEOMETRIES else "vadclip"
+def _command(best: Setting, found: Identification, *, model: str, extractor: Extractor) -> str:
+    """The command that makes what was found, or what is nearest to it."""
     drop, keep = found.n_own
-    wanted = {"geometry": geometry, "frames_per_snippet": best.frames_per_snippet}
-    if drop != keep:
+    config = extractor.config
+    wanted = {
+        "geometry": best.pixels.geometry if best.pixels.geometry in GEOMETRIES else "vadclip",
+        "frames_per_snippet": best.frames_per_snippet,
+        "model": model,
+        "weights": config.pretrained,
+        "decoder": config.decoder,
+    }
+    if drop != keep:  # else this video does not tell
         wanted["tail"] = "keep" if found.n_released >= keep else "drop"
-    like, recipe = min(
-        ((name, named.recipe) for name, named in NAMED_RECIPES.items()),
-        key=lambda each: sum(getattr(each[1], option) != value for option, value in wanted.items()),
-    )
-    words = ["vad-pipeline", "extract", "VIDEO", "--like", like]
-    for option, value in wanted.items():
-        if getattr(recipe, option) != value:
-            words += [f"--{option.replace('_', '-')}", str(value)]
-    words += ["--crops", str(best.pixels.crop)]
-    if model != recipe.model:
-        words += ["--model", model]
-    if extractor.config.pretrained != "openai":
-        words += ["--pretrained", extractor.config.pretrained]
-    if extractor.config.decoder != "auto":
-        words += ["--decoder", extractor.config.decoder]
-    return shlex.join(words)
+    return shlex.join(["vad-pipeline", "extract", "VIDEO", *extract_options(wanted, best.pixels.crop)])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from vad_pipeline.extract.command_line import extract_options
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES, Recipe
+from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.store.one_recipe import of_one_recipe
@@ -58,23 +61,7 @@ def _lacks(store: EmbeddingStore, plan: ScoringPlan, recipes: dict[str, Recipe])
 
 def extract_command(store: EmbeddingStore, recipe: Recipe, crop: int) -> str:
     """The command that makes features of a recipe and crop."""
-    like = min(NAMED_RECIPES, key=lambda name: len(NAMED_RECIPES[name].recipe.differences(recipe)))
-    named = NAMED_RECIPES[like].recipe
-    options = [f"--like {like}"] if like != "vadclip" else []
-    for name, option in (("geometry", "geometry"), ("frames_per_snippet", "frames-per-snippet"), ("tail", "tail")):
-        if getattr(named, name) != getattr(recipe, name):
-            options.append(f"--{option} {getattr(recipe, name)}")
-    if recipe.model != named.model:
-        options.append(f"--model {recipe.model}")
-    if recipe.weights != named.weights:
-        options.append(f"--pretrained {'FILE' if recipe.weights.startswith('sha256:') else recipe.weights}")
-    if recipe.still_bound is not None:
-        options.append("--skip-still")
-        if recipe.still_bound != DEFAULT_STILL_BOUND:
-            options.append(f"--still-bound {recipe.still_bound}")
-    if recipe.decoder == "decord":
-        options.append("--decoder decord")
-    return " ".join(["vad-pipeline extract SRC --store", str(store.path), *options, f"--crops {crop}"])
+    return " ".join(["vad-pipeline extract SRC --store", str(store.path), *extract_options(asdict(recipe), crop)])
 
 
 def detect_archive(

@@ -189,7 +189,7 @@ def test_features_of_another_recipe_are_refused_with_the_command_to_run(archive,
     vadclip = replace(NAMED_RECIPES["vadclip"].recipe, weights="random:0")
     seeded_checkpoint(tmp_path / "vadclip.safetensors", preset="ucf-crime", recipe=vadclip, crop=5, seed=0)
     code, _, err = detect(checkpoint=tmp_path / "vadclip.safetensors", out="b")
-    assert code == 2 and "vad-pipeline extract SRC" in err and "--pretrained random:0 --crops 5" in err
+    assert code == 2 and "vad-pipeline extract SRC" in err and "--crops 5 --pretrained random:0" in err
     code, _, err = detect("--any-recipe", "--crop", "0", checkpoint=tmp_path / "vadclip.safetensors", out="b")
     assert code == 0 and set(read_curves(tmp_path / "b")) == set(FRAMES)
     code, _, err = detect("--recipe", "ffff", out="c")

@@ -1,0 +1,40 @@
+"""A recipe as the options of `extract` that make it, for messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .recipe import DEFAULT_STILL_BOUND, FILE_WEIGHTS, NAMED_RECIPES, Recipe
+
+SAMPLING = ("geometry", "frames_per_snippet", "tail")  # in which the named recipes differ
+
+
+def extract_options(wanted: Mapping[str, str | int | float | None], crop: int) -> list[str]:
+    """The words after `vad-pipeline extract SRC`, as few as the named recipes allow.
+
+    Args:
+        wanted: fields of a recipe and their values; what is not named may be as it comes. `weights` may be a path, and
+            those known by their sha256 alone are called FILE; `decoder` may be any name of one.
+        crop: the crop's number.
+    """
+    plain = Recipe()
+    like = min(NAMED_RECIPES, key=lambda name: len(_differing(NAMED_RECIPES[name].recipe, wanted)))
+    words = ["--like", like]
+    for name in _differing(NAMED_RECIPES[like].recipe, wanted):
+        words += [f"--{name.replace('_', '-')}", str(wanted[name])]
+    bound = wanted.get("still_bound")
+    if bound is not None:
+        words += ["--skip-still", *(["--still-bound", str(bound)] if bound != DEFAULT_STILL_BOUND else [])]
+    words += ["--crops", str(crop)]
+    if wanted["model"] != plain.model:
+        words += ["--model", str(wanted["model"])]
+    weights = str(wanted["weights"])
+    if weights != plain.weights:
+        words += ["--pretrained", "FILE" if weights.startswith(FILE_WEIGHTS) else weights]
+    if wanted["decoder"] not in ("auto", plain.decoder):
+        words += ["--decoder", str(wanted["decoder"])]
+    return words
+
+
+def _differing(named: Recipe, wanted: Mapping) -> list[str]:
+    return [name for name in SAMPLING if name in wanted and getattr(named, name) != wanted[name]]
