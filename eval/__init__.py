@@ -9,7 +9,8 @@ from vad_pipeline.extract.front_door import front_door
 __getattr__, __dir__ = front_door(
     __name__,
     {
-        "annotations": "VideoAnnotation read_annotations",
+        "annotation": "VideoAnnotation",
+        "annotations": "read_annotations",
         "evaluation": "EvalResult evaluate",
         "metrics": "average_precision recall_at_false_positive_rate roc_auc",
         "thresholds": "calibrate_threshold",

@@ -11,7 +11,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.model.categories import NORMAL
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
 
-from .annotations import VideoAnnotation, category_key
+from .annotation import VideoAnnotation, category_key
 from .bootstrap import interval, video_draws
 from .detection import IOU_THRESHOLDS, TOP_SHARE, Localisation, Segments, localise, merge_segments
 from .metrics import Ranking, area_under_roc, precision_sum, recall_within

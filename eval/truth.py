@@ -12,7 +12,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import NameIndex, some, strip_suffix
 from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, AnomalyCurve
 
-from .annotations import VideoAnnotation
+from .annotation import VideoAnnotation
 
 PROTOCOLS = ("corrected", "official")
 

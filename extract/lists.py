@@ -1,12 +1,57 @@
-"""Lists that somebody wrote: their text and their rows, in whatever dialect of CSV."""
+"""Lists that somebody wrote: their text, rows and tables, in whatever dialect; nothing in a line is passed over."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ConfigError
+from .names import VIDEO_SUFFIXES
+
+FEATURE_SUFFIXES = (".npy", ".npz")
+NAME_COLUMNS, LABEL_COLUMN = ("path", "video", "name"), "label"
+DELIMITER_LINE = re.compile(r'"?sep=(?P<delimiter>[^"\w])"?')  # Excel's own first line
+UNCLOSED = "unexpected end of data"  # what csv says of a quote that no other one closes
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a list."""
+
+    line: int
+    """Number of its last line, from 1."""
+    cells: tuple[str, ...]
+    """Without blanks around them."""
+    written: tuple[str, ...]
+    """As written: blanks at the ends may be part of a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of a table: what it says, by column."""
+
+    where: str
+    """File and line."""
+    cells: dict[str, str]
+    """Column -> cell without blanks around it; columns at the end that the row does not have are not there."""
+    written: dict[str, str]
+    """The same as written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A row of a list of names."""
+
+    where: str
+    """File and line."""
+    name: str
+    """As written, of a video or a file."""
+    label: str
+    """Empty where there is none."""
 
 
 def read_list_text(path: Path) -> str:
@@ -23,19 +68,121 @@ def read_list_text(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
-def read_rows(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, blank ones dropped and cells stripped; comma or semicolon, byte-order mark understood.
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a CSV file that hold something.
+
+    Cells are separated by commas, semicolons or tabs, whichever the first line has (or names: `sep=;`).
 
     Raises:
-        ConfigError: it is not there, no text, or empty.
+        ConfigError: it is not there, no text, or empty; or a quote is not closed, which would swallow lines.
     """
     text = read_list_text(path)
-    first = text.split("\n", 1)[0]
-    rows = csv.reader(io.StringIO(text), delimiter=";" if ";" in first and "," not in first else ",")
+    first, _, rest = text.partition("\n")
+    named = DELIMITER_LINE.fullmatch(first.strip())
+    if named:
+        text = f"\n{rest}"  # it still counts as a line
+    delimiter = named["delimiter"] if named else delimiter_of(first)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     try:
-        rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+        rows = [
+            Row(reader.line_num, tuple(cell.strip() for cell in row), tuple(row))
+            for row in reader
+            if any(cell.strip() for cell in row)
+        ]
     except csv.Error as error:
         raise ConfigError(f"{path}: cannot be read as a list ({error})") from error
+    _refuse_unclosed(path, text, delimiter)
     if not rows:
         raise ConfigError(f"{path}: holds no rows")
     return rows
+
+
+def read_named(path: Path) -> list[Named]:
+    """The rows of a `path,label` list, with these columns named in any order or not at all, or of names alone.
+
+    Raises:
+        ConfigError: it cannot be read, or a row holds more than that.
+    """
+    rows = read_rows(path)
+    rows = split_at_blanks(rows) or rows
+    column = next((column for column in map(str.lower, rows[0].cells) if column in NAME_COLUMNS), None)
+    if column:
+        _, records = as_table(path, rows, once=(column, LABEL_COLUMN))
+        return [Named(each.where, each.written.get(column, ""), each.cells.get(LABEL_COLUMN, "")) for each in records]
+    for row in rows:
+        if any(row.cells[2:]):
+            raise ConfigError(f"{path}, line {row.line}: holds more than a name and a label: {','.join(row.cells)}")
+    return [Named(f"{path}, line {row.line}", row.written[0], (*row.cells, "")[1]) for row in rows]
+
+
+def delimiter_of(first_line: str) -> str:
+    """What separates the cells of a list, going by its first line: commas, where there is one."""
+    return next((each for each in (",", ";", "\t") if each in first_line), ",")
+
+
+def split_at_blanks(rows: Sequence[Row], *, any_names: bool = False) -> list[Row] | None:
+    """Rows of a name, a blank and one word more, such as a label; None where a single one is not like that.
+
+    Args:
+        rows: as read.
+        any_names: names need not end as those of videos and features do.
+    """
+    halves = [row.cells[0].split() for row in rows if len(row.cells) == 1]
+    if len(halves) < len(rows) or any(len(half) != 2 for half in halves):
+        return None
+    if not (any_names or all(_is_file_name(name) for name, _ in halves)):
+        return None
+    return [Row(row.line, tuple(half), tuple(half)) for row, half in zip(rows, halves, strict=True)]
+
+
+def as_table(path: Path, rows: Sequence[Row], *, once: Collection[str]) -> tuple[list[str], list[Record]]:
+    """Columns, lower case, and records of rows whose first one names the columns.
+
+    Args:
+        path: for messages.
+        rows: as read.
+        once: columns that must not be there twice.
+
+    Raises:
+        ConfigError: a row says something in no column, so that nobody would know what.
+    """
+    head, *body = rows
+    columns = [cell.lower() for cell in head.cells]
+    twice = [column for column in once if columns.count(column) > 1]
+    if twice:
+        raise ConfigError(f"{path}, line {head.line}: the column `{twice[0]}` is there twice; keep one")
+    records = []
+    for row in body:
+        where = f"{path}, line {row.line}"
+        for place, cell in enumerate(row.cells):
+            # a table out of pandas may begin with its row numbers
+            if cell and (place >= len(columns) or (not columns[place] and place)):
+                raise ConfigError(
+                    f"{where}: {cell[:80]!r} stands in no column, the first line has {','.join(columns)}; join several "
+                    "labels with |, and put what holds commas in quotes"
+                )
+        width = min(len(columns), len(row.cells))
+        records.append(
+            Record(
+                where,
+                dict(zip(columns[:width], row.cells[:width], strict=True)),
+                dict(zip(columns[:width], row.written[:width], strict=True)),
+            )
+        )
+    return columns, records
+
+
+def _refuse_unclosed(path: Path, text: str, delimiter: str) -> None:
+    """A quote that is not closed makes one cell of all lines that follow."""
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    line = 0
+    try:
+        for _ in reader:
+            line = reader.line_num
+    except csv.Error as error:
+        if UNCLOSED in str(error):
+            raise ConfigError(f'{path}, line {line + 1}: begins a cell with a quote (") and does not end it') from error
+
+
+def _is_file_name(name: str) -> bool:
+    return name.lower().endswith((*VIDEO_SUFFIXES, *FEATURE_SUFFIXES))

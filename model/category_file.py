@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.lists import read_rows
 
 from .categories import Category, normal_form
 
+if TYPE_CHECKING:
+    import yaml
+
 YAML_SUFFIXES = (".yaml", ".yml")
+YAML_TEXT, YAML_NOTHING, YAML_MERGE = (f"tag:yaml.org,2002:{name}" for name in ("str", "null", "merge"))
 CSV_HEADS = ("name", "category")
 EXAMPLE = "a YAML list such as `- {name: Fall, descriptions: [a person falling]}`, or CSV rows `name,description,...`"
 
@@ -40,7 +45,7 @@ def read_categories(path: Path) -> tuple[Category, ...]:
 
 def _csv_rows(path: Path) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
-    lines = read_rows(path)
+    lines = [row.cells for row in read_rows(path)]
     for name, *descriptions in lines[1:] if lines[0][0].lower() in CSV_HEADS else lines:
         rows.setdefault(name, []).extend(text for text in descriptions if text)
     return rows
@@ -50,6 +55,8 @@ def _yaml_rows(path: Path) -> dict[str, list[str]]:
     import yaml
 
     try:
+        root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+        _refuse_what_yaml_changes(path, root)
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
@@ -67,6 +74,37 @@ def _yaml_rows(path: Path) -> dict[str, list[str]]:
     return rows
 
 
+def _refuse_what_yaml_changes(path: Path, root: yaml.Node | None) -> None:
+    """Words that YAML takes for a truth value, number or date, and keys of which it keeps the last, are refused."""
+    import yaml
+
+    seen, waiting = set(), [] if root is None or isinstance(root, yaml.ScalarNode) else [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            _refuse_twice(path, [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+            waiting += reversed([each for pair in node.value for each in pair])
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += reversed(node.value)
+        elif node.tag not in (YAML_TEXT, YAML_NOTHING, YAML_MERGE):
+            raise ConfigError(
+                f"{path}, line {node.start_mark.line + 1}: YAML reads {node.value} as {node.tag.rpartition(':')[2]}, "
+                f'not as text; put it in quotes: "{node.value}"'
+            )
+
+
+def _refuse_twice(path: Path, keys: list[yaml.ScalarNode]) -> None:
+    found = set()
+    for key in keys:
+        if key.value in found and key.tag != YAML_MERGE:
+            line = key.start_mark.line + 1
+            raise ConfigError(f"{path}, line {line}: {key.value} is there twice; list its descriptions together")
+        found.add(key.value)
+
+
 def _named(path: Path, item: object) -> tuple[str, list[str]]:
     """Name and descriptions of one entry of a YAML list."""
     if isinstance(item, str):
@@ -74,6 +112,8 @@ def _named(path: Path, item: object) -> tuple[str, list[str]]:
     if isinstance(item, dict) and "name" in item:
         unknown = set(item) - {"name", "description", "descriptions"}
         name, texts = item["name"], item.get("descriptions", item.get("description"))
+        if {"description", "descriptions"} <= set(item):
+            raise ConfigError(f"{path}: {name} has both `description` and `descriptions`; list all in the latter")
     elif isinstance(item, dict) and len(item) == 1:
         unknown, ((name, texts),) = set(), item.items()
     else:

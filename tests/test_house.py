@@ -23,7 +23,8 @@ ROOMS = {  # each from left to right: a file or closet imports only from what st
     "extractor task extraction verify",
     "model": "windows layers categories category_file text tensorfile heads published trainable losses optimiser "
     "checkpoint initial scoring curve text_search zero_shot training",
-    "eval": "annotations truth bootstrap detection metrics thresholds notes evaluation tables figure",
+    "eval": "annotation annotation_table ucf_lines annotations truth bootstrap detection metrics thresholds notes "
+    "evaluation tables figure",
     "pipeline": "stopping progress results media workers archive train clips review demo commands cli",
 }
 PLACES = {room: names.split() for room, names in ROOMS.items()}

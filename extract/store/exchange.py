@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError, DamagedShard
 from ..files import SourceFile, existing, write_bytes
-from ..lists import read_rows
+from ..lists import FEATURE_SUFFIXES, read_named
 from ..names import is_plain_id, slashed, strip_suffix
 from ..recipe import EMBEDDING_DIM, Recipe
 from ..records import VideoEmbeddings
@@ -45,6 +45,8 @@ class ImportReport:
 class _Listed:
     label: str
     crops: dict[int, Path] = field(default_factory=dict)
+    contradiction: str = ""
+    """What another crop's row says against the label."""
 
 
 def read_list(path: Path) -> list[tuple[str, str]]:
@@ -53,10 +55,7 @@ def read_list(path: Path) -> list[tuple[str, str]]:
     Raises:
         ConfigError: not there, or no such rows.
     """
-    rows = read_rows(path)
-    if rows[0][0].lower() == "path":
-        rows = rows[1:]
-    return [(row[0], row[1] if len(row) > 1 else "") for row in rows]
+    return [(each.name.strip(), each.label) for each in read_named(path)]
 
 
 def find_file(name: str, root: Path) -> Path | None:
@@ -73,7 +72,9 @@ def find_file(name: str, root: Path) -> Path | None:
 def split_name(name: str, *, keep_folder: bool) -> tuple[str, int]:
     """Video id and crop of a listed feature file: `.../Abuse/Abuse028_x264__5.npy` is `Abuse028_x264`, crop 5."""
     path = PurePosixPath(slashed(name))
-    stem = path.name.removesuffix(".npy")
+    stem, suffix = os.path.splitext(path.name)
+    if suffix not in FEATURE_SUFFIXES:
+        stem = path.name
     match = CROP_SUFFIX.search(stem)
     stem = strip_suffix(stem[: match.start()] if match else stem)
     folder = path.parent.name
@@ -116,12 +117,17 @@ def import_list(
             report.refused.append(f"{name!r}: cannot be a video's id; rename the file")
             continue
         video = listed.setdefault(video_id, _Listed(label))
+        if label.casefold() != video.label.casefold():
+            video.contradiction = f"{name!r} is labelled {label!r}, another row of its video {video.label!r}; keep one"
         if video.crops.setdefault(crop, file) != file:
             report.refused.append(
                 f"{file}: a second file for {video_id} crop {crop}; use --keep-folder or mend the list"
             )
     for video_id, video in listed.items():
         on_video(video_id)
+        if video.contradiction:
+            report.refused.append(f"{path}: {video.contradiction}")
+            continue
         try:
             arrays = {crop: read_features(file).astype(np.float16) for crop, file in sorted(video.crops.items())}
             imported = _import_video(store, video_id, video, arrays, recipe=recipe, fps=fps, force=force)
@@ -185,10 +191,15 @@ def read_features(path: Path) -> np.ndarray:
     """
     try:
         values = np.load(path, allow_pickle=False)
+        if not isinstance(values, np.ndarray):  # .npz
+            with values as archive:
+                if len(archive.files) != 1:
+                    raise ConfigError(f"{path}: holds {len(archive.files)} arrays; expected one, (snippets, 512)")
+                values = archive[archive.files[0]]
+    except ConfigError:
+        raise
     except Exception as error:  # garbage in a header comes out as anything from TokenError to MemoryError
-        raise ConfigError(f"{path}: cannot be read as a .npy array ({error})") from error
-    if not isinstance(values, np.ndarray):
-        raise ConfigError(f"{path}: holds several arrays; expected one .npy array")
+        raise ConfigError(f"{path}: cannot be read as an array ({error})") from error
     if values.ndim != 2 or values.shape[1] != EMBEDDING_DIM or not len(values) or values.dtype.kind != "f":
         raise ConfigError(
             f"{path}: expected floats of shape (snippets, {EMBEDDING_DIM}), got {values.dtype} {values.shape}"

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.lists import read_rows
+from vad_pipeline.extract.lists import FEATURE_SUFFIXES, as_table, read_rows, split_at_blanks
 from vad_pipeline.extract.store.exchange import split_name
 from vad_pipeline.model.categories import NORMAL, Category, parse_label
 
 from ..results.verdicts import is_export, labels_of, read_verdicts
 
+NAME_COLUMNS, LABEL_COLUMNS = ("video", "path"), ("label", "split")
 SHOWN = 5  # names an error message lists
 REVIEWED, UNDECIDED = "train", "undecided"  # splits of an export of verdicts: what it says something of, and the rest
 
@@ -29,6 +30,8 @@ class LabelRow:
     """Lower case; None where the file has no such column."""
     normal: bool = False
     """The first category, whatever it is called: reviewers found nothing but false alarms."""
+    where: str = ""
+    """File and line."""
 
 
 def read_label_rows(path: Path) -> list[LabelRow]:
@@ -39,31 +42,39 @@ def read_label_rows(path: Path) -> list[LabelRow]:
     """
     if is_export(path):
         return _reviewed(path)
-    head, *rows = read_rows(path)
-    columns = [cell.lower() for cell in head]
-    name = next((columns.index(column) for column in ("video", "path") if column in columns), None)
+    rows = read_rows(path)
+    halves = split_at_blanks(rows, any_names=True)
+    columns, records = as_table(path, halves or rows, once=NAME_COLUMNS + LABEL_COLUMNS)
+    name = next((column for column in NAME_COLUMNS if column in columns), None)
     if name is None:
-        raise ConfigError(f"{path}: needs a column `video` or `path` in its first line, has {', '.join(head)}")
-    places = {column: columns.index(column) for column in ("label", "split") if column in columns}
-    found = []
-    for row in rows:
-        lacking = next((column for column in (name, *places.values()) if column >= len(row)), None)
+        if halves:  # a name and a label a line can mean nothing else
+            return [
+                LabelRow(name_in_list(row.cells[0]), row.cells[1], None, where=f"{path}, line {row.line}")
+                for row in halves
+            ]
+        raise ConfigError(f"{path}: needs a column `video` or `path` in its first line, has {', '.join(columns)}")
+    said = [column for column in LABEL_COLUMNS if column in columns]
+    for record in records:
+        lacking = next((column for column in (name, *said) if column not in record.cells), None)
         if lacking is not None:
-            raise ConfigError(f"{path}: a line lacks its `{head[lacking]}`: {','.join(row)}")
-        found.append(
-            LabelRow(
-                name=name_in_list(row[name]),
-                label=row[places["label"]] if "label" in places else "",
-                split=row[places["split"]].lower() if "split" in places else None,
-            )
+            raise ConfigError(f"{record.where}: lacks its `{lacking}`: {','.join(record.written.values())}")
+    return [
+        LabelRow(
+            name=name_in_list(record.written[name]),
+            label=record.cells.get("label", ""),
+            split=record.cells["split"].lower() if "split" in said else None,
+            where=record.where,
         )
-    return found
+        for record in records
+    ]
 
 
 def _reviewed(path: Path) -> list[LabelRow]:
     """One row a video that was reviewed; those that verdicts leave undecided are of a split of their own."""
     labels, undecided = labels_of(read_verdicts(path))
-    rows = [LabelRow(video, "|".join(names), REVIEWED, normal=not names) for video, names in labels.items()]
+    rows = [
+        LabelRow(video, "|".join(names), REVIEWED, normal=not names, where=str(path)) for video, names in labels.items()
+    ]
     return rows + [LabelRow(video, "", UNDECIDED) for video in undecided]
 
 
@@ -105,9 +116,9 @@ def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: P
             unknown[columns] = unknown.get(columns, 0) + 1
             continue
         if found.setdefault(row.name, columns) != columns:
-            raise ConfigError(f"{path}: {row.name} has two different labels; keep one, several joined with |")
+            raise ConfigError(f"{row.where}: {row.name} has two different labels; keep one, several joined with |")
         if 0 in columns and len(columns) > 1:
-            raise ConfigError(f"{path}: {row.name} is labelled {row.label}: normal and something else at once")
+            raise ConfigError(f"{row.where}: {row.name} is labelled {row.label}: normal and something else at once")
     if unknown:
         shown = ", ".join(f"{label!r} ({count} rows)" for label, count in list(unknown.items())[:SHOWN])
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
@@ -120,4 +131,4 @@ def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: P
 
 def name_in_list(name: str) -> str:
     """Published feature lists name `.../Abuse/Abuse028_x264__5.npy`: the video is Abuse028_x264."""
-    return split_name(name, keep_folder=False)[0] if name.endswith(".npy") else name
+    return split_name(name.strip(), keep_folder=False)[0] if name.strip().endswith(FEATURE_SUFFIXES) else name

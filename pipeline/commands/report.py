@@ -15,7 +15,8 @@ from .options import Place, clock_of, clock_options, option, quiet_option, truth
 from .sections import SectionedCommand
 
 if TYPE_CHECKING:
-    from vad_pipeline.eval.annotations import TruthFile, VideoAnnotation
+    from vad_pipeline.eval.annotation import VideoAnnotation
+    from vad_pipeline.eval.annotations import TruthFile
 
     from ..results.folder import Results
     from ..review.page import ReportConfig

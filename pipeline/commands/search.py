@@ -186,7 +186,7 @@ def _named(name: str, entries: list[Entry]) -> Entry:
 
 def _example(example: str, matrix: SnippetMatrix, store: EmbeddingStore) -> np.ndarray:
     """The embedding of the snippet at VIDEO@TIME."""
-    from vad_pipeline.eval.annotations import seconds_of
+    from vad_pipeline.eval.annotation_table import seconds_of
 
     name, _, time = example.rpartition("@")
     seconds = seconds_of(time)

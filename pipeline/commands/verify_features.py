@@ -13,6 +13,7 @@ from vad_pipeline.extract.embed.encoder_config import PRECISIONS
 from vad_pipeline.extract.errors import ConfigError, RunStopped, VadError, readable
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.files import Source
+from vad_pipeline.extract.lists import FEATURE_SUFFIXES
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.store.exchange import find_file, read_list, split_name
 from vad_pipeline.extract.verify.verdict import story, verdict_line
@@ -140,7 +141,7 @@ def _pairs(sources: list[Source], released: Path, root: Path | None) -> tuple[li
     Raises:
         ConfigError: one features file for several videos, or a list without any of them.
     """
-    if released.suffix == ".npy":
+    if released.suffix in FEATURE_SUFFIXES:
         if len(sources) > 1:
             raise ConfigError(
                 f"{released}: features of one video, but {len(sources)} videos are given; give a LIST.csv"

@@ -43,7 +43,7 @@ from .archive_plan import CATEGORIES, NORMAL, ArchiveConfig
 from .scenes import render_archive
 
 if TYPE_CHECKING:
-    from vad_pipeline.eval.annotations import VideoAnnotation
+    from vad_pipeline.eval.annotation import VideoAnnotation
 
     from ..train.fitting import TrainResult
 

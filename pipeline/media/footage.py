@@ -14,6 +14,7 @@ from vad_pipeline.extract.decode.container import check_file, open_container, pr
 from vad_pipeline.extract.decode.reader import PyavFrame, PyavReader, drained
 from vad_pipeline.extract.errors import VideoDecodeError, VideoError, VideoOpenError
 from vad_pipeline.extract.files import SourceFile, content_of
+from vad_pipeline.extract.lists import FEATURE_SUFFIXES
 from vad_pipeline.model.curve import AnomalyCurve
 
 from .roots import MediaRoots
@@ -22,7 +23,6 @@ from .seeking import counted, frames_from
 TIME_TOLERANCE_SECONDS = 1e-3
 PROBED_FRAMES = 48  # decoded to see that frames bear the timestamps of their packets
 SOUGHT_FROM_FRAMES = 1000  # between the first and the last of a few frames: from here on each is sought by itself
-FEATURES_SUFFIX = ".npy"
 LEFT_OUT = "say where the footage lies now with --media-root OLD=NEW"
 
 
@@ -134,7 +134,7 @@ def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:
     Raises:
         VideoOpenError: it is not there, or cannot be read.
     """
-    if curve.source.endswith(FEATURES_SUFFIX):
+    if curve.source.endswith(FEATURE_SUFFIXES):
         reason = "is imported features: there is no footage to cut; extract the video itself and detect again"
         raise VideoOpenError(curve.source, "unreadable", reason)
     path = roots.find(curve.source)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vad_pipeline.eval.annotations import TruthFile, VideoAnnotation
+from vad_pipeline.eval.annotation import VideoAnnotation
+from vad_pipeline.eval.annotations import TruthFile
 from vad_pipeline.eval.bootstrap import N_RESAMPLES
 from vad_pipeline.eval.evaluation import EvalResult, evaluate
 from vad_pipeline.eval.truth import PROTOCOLS, known_truth

@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, readable
+from vad_pipeline.extract.lists import delimiter_of
 
 REAL, FALSE_ALARM, UNSURE, OPEN = "real", "false_alarm", "unsure", ""
 VERDICTS = (REAL, FALSE_ALARM, UNSURE, OPEN)
 COLUMNS = ("video", "start_frame", "end_frame", "event_id", "verdict", "category", "reviewer", "note", "time")
 NEEDED = ("video", "start_frame", "end_frame", "event_id", "verdict")
 HEAD_CHARACTERS = 4096
+WHOLE = re.compile(r"\.0*$")  # pandas makes 10.0 of 10 in a column with empty cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def is_export(path: Path) -> bool:
             head = file.readline(HEAD_CHARACTERS)
     except (OSError, UnicodeDecodeError):  # whoever reads it will say so
         return False
-    return head.startswith("{") or _has_columns(head.strip().split(","))
+    return head.startswith("{") or _has_columns(head.strip().split(delimiter_of(head)))
 
 
 def _has_columns(columns: Iterable[str]) -> bool:
@@ -170,19 +173,28 @@ def _json_rows(text: str, path: Path) -> list[dict]:
 
 
 def _csv_rows(text: str, path: Path) -> list[dict]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    delimiter = delimiter_of(text.partition("\n")[0])
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     if not _has_columns(reader.fieldnames or ()):
         raise ConfigError(f"{path}: no export of verdicts: needs the columns {', '.join(COLUMNS)}")
+    rows = []
     try:
-        return list(reader)
+        for row in reader:
+            if any(row.get(None, [])):
+                raise ConfigError(
+                    f"{path}, line {reader.line_num}: {row[None][0][:80]!r} stands in no column; export it again"
+                )
+            rows.append(row)
     except csv.Error as error:
         raise ConfigError(f"{path}: cannot be read as verdicts ({error})") from error
+    return rows
 
 
 def _verdict(row: dict, where: str) -> Verdict:
     try:
         values = {name: str(row.get(name) or "") for name in COLUMNS}
-        start, end = int(values.pop("start_frame") or 0), int(values.pop("end_frame"))
+        start, end = (WHOLE.sub("", values.pop(name)) for name in ("start_frame", "end_frame"))
+        start, end = int(start or 0), int(end)
     except ValueError as error:
         raise ConfigError(f"{where}: its frames are no numbers; export it again") from error
     if values["verdict"] not in VERDICTS or not values["video"] or not values["event_id"] or not 0 <= start < end:

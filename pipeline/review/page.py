@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jinja2
 
-from vad_pipeline.eval.annotations import VideoAnnotation
+from vad_pipeline.eval.annotation import VideoAnnotation
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.files import write_bytes
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vad_pipeline.eval.annotations import VideoAnnotation
+from vad_pipeline.eval.annotation import VideoAnnotation
 from vad_pipeline.eval.truth import lay_over
 from vad_pipeline.extract.errors import VideoError, readable
 from vad_pipeline.model.curve import AnomalyCurve, Event, find_events

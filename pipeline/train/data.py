@@ -69,6 +69,8 @@ def join_labels(entries: Sequence[Entry], labels: dict[str, tuple[int, ...]], *,
         video = videos[name]
         if video is None:
             found.without_features.append(name)
+        elif video in used and columns == labels[used[video]]:
+            continue  # another way to write it, such as with the suffix of its file
         elif video in used:
             raise ConfigError(f"labels {used[video]} and {name} are both of the video {video}; keep one")
         else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.eval.annotations import VideoAnnotation
+from vad_pipeline.eval.annotation import VideoAnnotation
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.model.categories import Category

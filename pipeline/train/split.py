@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vad_pipeline.eval.annotations import VideoAnnotation
+from vad_pipeline.eval.annotation import VideoAnnotation
 from vad_pipeline.eval.truth import match_annotations
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import NameIndex
@@ -63,6 +63,7 @@ def choose(
     for what, ids in (
         ("the val split", {video.entry.video for video in held_out.videos}),
         ("the test set", {entry.video for entry in test}),
+        ("another split", _named(entries, other_rows)),
     ):
         if trained & ids:
             raise ConfigError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vad_pipeline.eval.annotations import VideoAnnotation
+from vad_pipeline.eval.annotation import VideoAnnotation
 from vad_pipeline.eval.evaluation import evaluate
 from vad_pipeline.eval.metrics import roc_auc
 from vad_pipeline.eval.thresholds import calibrate_threshold

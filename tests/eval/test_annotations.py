@@ -1,8 +1,11 @@
 """The annotation formats: what they say, and one sentence for what cannot be understood."""
 
+import unicodedata
+
 import pytest
 
-from vad_pipeline.eval.annotations import TrueRange, VideoAnnotation, read_annotations
+from vad_pipeline.eval.annotation import TrueRange, VideoAnnotation
+from vad_pipeline.eval.annotations import read_annotations
 from vad_pipeline.extract.errors import ConfigError
 
 
@@ -54,6 +57,42 @@ def test_ucf_crime_with_single_spaces(read):
     assert found.name == "Abuse028_x264" and ranges(found) == [(165, 240, "Abuse")]
 
 
+COUNTED = {
+    "after the name": "Riot/R1_x264.mp4 900 Riot 300 400 -1 -1 \nNormal/N_2_x264.mp4 53 Normal -1 -1 -1 -1 \n",
+    "without suffixes": "Riot/R1_x264 900 Riot 300 400 -1 -1\nNormal/N_2_x264 53 Normal -1 -1 -1 -1\n",
+    "between tabs": "Riot/R1_x264\t900\tRiot\t300\t400\t-1\t-1\nNormal/N_2_x264\t53\tNormal\t-1\t-1\t-1\t-1\n",
+    "at the end": "Riot/R1_x264.mp4\tRiot\t300\t400\t-1\t-1\t900\nNormal/N_2_x264.mp4\tNormal\t-1\t-1\t-1\t-1\t53\n",
+    "nowhere": "Riot/R1_x264.mp4 Riot 300 400 -1 -1\nNormal/N_2_x264.mp4 Normal -1 -1 -1 -1\n",
+}
+
+
+@pytest.mark.parametrize("where", COUNTED)
+def test_ucf_crime_with_the_frame_count_of_each_video(read, where):
+    riot, normal = read(COUNTED[where], "ucf-crime")
+    assert (riot.name.removesuffix(".mp4"), ranges(riot)) == ("Riot/R1_x264", [(300, 400, "Riot")])
+    assert normal.name.removesuffix(".mp4") == "Normal/N_2_x264" and normal.is_normal
+
+
+def test_numbers_in_names_are_no_frame_counts(read):
+    for text in (
+        "cam 700 Riot 300 400 -1 -1\ncam 701 Riot 300 400 -1 -1\n",  # without them the names were one
+        "cam 7 Riot 300 400 -1 -1\n",  # it would end before its range
+        "cam 7\tRiot\t3\t4\n",
+        "cam 700 Riot 300 400 -1 -1\nyard Riot 300 400 -1 -1\n",
+    ):
+        assert read(text, "ucf-crime")[0].name.startswith("cam 7")
+
+
+def test_ucf_crime_categories_of_two_words(read):
+    for text, category in {
+        "R1_x264.mp4 Road Accidents 3 4 -1 -1": "Road Accidents",
+        "R1_x264 Road Accidents 3 4": "Road Accidents",
+        "R1_x264.mp4 90 People Falling 3 4 -1 -1": "People Falling",
+    }.items():
+        (found,) = read(text, "ucf-crime")
+        assert found.name.startswith("R1_x264") and " " not in found.name and found.categories == (category,)
+
+
 def test_xd_violence_plain_and_with_categories(read):
     text = (
         "v=x__#1_label_B4-0-0 0 1517 1970 3038\n"
@@ -89,6 +128,21 @@ def test_csv_in_frames(read):
     assert found[1].is_normal and found[3].is_normal and not found[0].in_seconds
 
 
+def test_csv_as_pandas_writes_it(read):
+    head = ",video,start_frame,end_frame,category,\n"
+    text = f"{head}0,b,4.0,8.0,Riot,\n1,a,,,Normal,\n2,c,-1,-1,,\n3,d,-1.0,-1.0,Normal,,\n"
+    found = read("sep=;\n" + text.replace(",", ";"), "csv")
+    assert found == read(text, "csv") and [each.name for each in found] == ["b", "a", "c", "d"]
+    assert ranges(found[0]) == [(4, 8, "Riot")] and all(each.is_normal for each in found[1:])
+    assert read("video,start_seconds,end_seconds,category\na,-1,-1,Normal\n", "csv")[0].is_normal
+
+
+def test_a_video_written_in_two_ways_is_one(read):
+    typed, on_macos = (unicodedata.normalize(form, "Höhe") for form in ("NFC", "NFD"))
+    (found,) = read(f"{CSV}{typed},1,2,Riot\n{on_macos}.mp4,3,4,Riot\n", "csv")
+    assert len(found.ranges) == 2
+
+
 def test_csv_in_seconds_with_semicolons_and_a_byte_order_mark(read):
     text = "\ufeffcategory;video;start_seconds;end_seconds\nAbuse;a;1,5;0:01:15,25\nAbuse;a;2:00;1:00:00.5\n"
     (found,) = read(text, "csv")
@@ -106,6 +160,8 @@ def test_inclusive_ends_and_a_first_frame_of_one(read):
         "path,label\n/x/y/n_label_A__0.npy,A\n/x/y/n_label_A__1.npy,A\n/x/v_label_B1-0-0__0.npy,B1-0-0\n",
         "n_label_A.mp4\nv_label_B1-0-0.mp4\n",
         "n_label_A\n",
+        "n_label_A.mp4 A\nv_label_B1-0-0.mp4 B1-0-0\n",
+        "label,path\nA,n_label_A\n",
         "video,label\nn_label_A,normal\nv_label_B1-0-0,Fighting\n",
     ],
 )
@@ -117,7 +173,13 @@ def test_normals_come_from_a_list(read, tmp_path, listed):
 
 def test_normals_that_contradict_or_name_none_are_refused(read, tmp_path):
     normals = tmp_path / "normals.csv"
-    for text, message in (("v_label_B1-0-0,A", "is normal here and anomalous"), ("w,Abuse", "names no normal video")):
+    for text, message in (
+        ("v_label_B1-0-0,A", "is normal here and anomalous"),
+        ("w,Abuse", "names no normal video"),
+        ("w__0.npy,Normal\nw__1.npy,Riot", "normals.csv, line 2: w is labelled Riot here and Normal above"),
+        ("w,Normal\nv,Normal,Riot", "normals.csv, line 2: holds more than a name and a label: v,Normal,Riot"),
+        ("path,label\nw,Normal,Riot", "normals.csv, line 2: 'Riot' stands in no column"),
+    ):
         normals.write_text(text)
         with pytest.raises(ConfigError, match=message):
             read("v_label_B1-0-0 5 10", "xd-violence", normals=normals)
@@ -134,6 +196,9 @@ BAD = {
         (b"\xff\xfe\x00", "no UTF-8 text"),
         ("\n\na  Abuse\n", "line 3: expected `NAME  CATEGORY"),
         ("a  Abuse  1  2  3", "line 1: expected"),
+        ("a  90  b  Abuse  1  2", "line 1: expected"),
+        ("a.mp4 9 Abuse 10 20 -1 -1", "line 1: expected"),
+        ("a  Abuse  1  2  30  40  25", "line 1: expected"),
         ("  1  2  -1  -1", "line 1: expected"),
         ("a  Abuse  x  2  -1  -1", "line 1: expected"),
         ("a  Abuse  20  10  -1  -1", "20 to 10 is reversed"),
@@ -166,7 +231,10 @@ BAD = {
         ("video,start_frame,end_seconds,category\n", "expected the header"),
         ("video,start_frame,start_frame,end_frame,category\n", "expected the header"),
         (CSV, "holds no annotations"),
-        (CSV + "a,1,2\n", "row 2: expected 4 cells, got 3"),
+        (CSV + "a,1,2\n", "line 2: expected 4 cells, got 3"),
+        (CSV + "a,1,2,Abuse,Riot\n", "line 2: 'Riot' stands in no column"),
+        (CSV + "\n\na,1,-1,Abuse\n", "line 4: the range 1 to -1 is reversed"),
+        (CSV + "a,-1,,Abuse\n", "start and end, or with neither"),
         (CSV + "a,1,,Abuse\n", "start and end, or with neither"),
         (CSV + ",1,2,Abuse\n", "expected a video"),
         (CSV + "a,9,2,Abuse\n", "reversed"),
@@ -175,20 +243,20 @@ BAD = {
         (CSV + "a,1,2,\n", "with an anomaly category"),
         (CSV + "a,1,2,normal\n", "with an anomaly category"),
         (CSV + "a,,,Abuse\n", "Abuse, but no range"),
-        (CSV + "a,,,Normal\na,1,2,Abuse\n", "row 3: a is there already in row 2"),
-        (CSV + "a,1,2,Abuse\na.mp4,,,Normal\n", "row 3: a is there already in row 2"),
+        (CSV + "a,,,Normal\na,1,2,Abuse\n", "line 3: a is there already in line 2"),
+        (CSV + "a,1,2,Abuse\na.mp4,,,Normal\n", "line 3: a is there already in line 2"),
         ("video,start_seconds,end_seconds,category\na,5,0:75,Abuse\n", "'0:75' is no time"),
         ("video,start_seconds,end_seconds,category\na,nan,5,Abuse\n", "'nan' is no time"),
         ("video,start_seconds,end_seconds,category\na,-1,5,Abuse\n", "'-1' is no time"),
         ("video,start_seconds,end_seconds,category\na,9,5,Abuse\n", "reversed"),
-        ("video;start_seconds;end_seconds;category\na,1,5;2;3;Abuse\n", "row 2: "),
+        ("video;start_seconds;end_seconds;category\na,1,5;2;3;Abuse\n", "line 2: "),
     ],
 }
 
 
 @pytest.mark.parametrize(("format", "text", "message"), [(key, *case) for key in BAD for case in BAD[key]])
 def test_what_cannot_be_understood_is_one_sentence_with_file_and_line(read, format, text, message):
-    if message == "row 2: ":  # not an error of cells: the name may hold commas
+    if message == "line 2: ":  # not an error of cells: the name may hold commas
         assert len(read(text, format)) == 1
         return
     with pytest.raises(ConfigError) as caught:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vad_pipeline.eval.annotations import TrueRange, VideoAnnotation
+from vad_pipeline.eval.annotation import TrueRange, VideoAnnotation
 from vad_pipeline.eval.bootstrap import interval, video_draws
 from vad_pipeline.eval.evaluation import evaluate
 from vad_pipeline.eval.metrics import average_precision, roc_auc

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vad_pipeline.eval.annotations import TrueRange, VideoAnnotation
+from vad_pipeline.eval.annotation import TrueRange, VideoAnnotation
 from vad_pipeline.eval.truth import known_truth, lay_over, match_annotations, names_without_folder
 from vad_pipeline.extract.errors import ConfigError
 

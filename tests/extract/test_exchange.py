@@ -1,5 +1,6 @@
 """Published feature lists in and out."""
 
+import unicodedata
 from dataclasses import replace
 from fractions import Fraction
 
@@ -111,6 +112,32 @@ def test_export_writes_the_same_layout_back(store, tmp_path):
         assert [(e.video, e.crops, e.label, e.checksum) for e in again.entries()] == [
             (e.video, e.crops, e.label, e.checksum) for e in store.entries()
         ]
+
+
+def test_an_archive_of_one_array_is_an_array(tmp_path, store):
+    values = save(tmp_path / "a.npy")
+    np.savez(tmp_path / "b__0.npz", values)
+    np.savez(tmp_path / "c.npz", one=values, two=values)
+    (tmp_path / "list.csv").write_text("b__0.npz,Riot\nc.npz,Riot\n")
+    report = import_list(tmp_path / "list.csv", store, **OPTIONS)
+    assert report.imported == ["b"] and "c.npz: holds 2 arrays; expected one" in report.refused[0]
+    assert np.array_equal(store.get(store.entries()[0]).features[0], values.astype(np.float16))
+
+
+def test_crops_that_contradict_each_other_are_refused(tmp_path, store):
+    for crop in (0, 5):
+        save(tmp_path / f"a__{crop}.npy", seed=crop)
+    (tmp_path / "list.csv").write_text("a__0.npy,Riot\na__5.npy,Fire\n")
+    report = import_list(tmp_path / "list.csv", store, **OPTIONS)
+    assert (
+        store.entries() == [] and "'a__5.npy' is labelled 'Fire', another row of its video 'Riot'" in report.refused[0]
+    )
+
+
+def test_files_named_by_macos_are_found(tmp_path, store):
+    save(tmp_path / f"{unicodedata.normalize('NFD', 'Höhe')}__0.npy")
+    (tmp_path / "list.csv").write_text(f"/old/{unicodedata.normalize('NFC', 'Höhe')}__0.npy,Riot\n", encoding="utf-8")
+    assert import_list(tmp_path / "list.csv", store, **OPTIONS).imported == [unicodedata.normalize("NFC", "Höhe")]
 
 
 def test_longest_tail_that_exists_wins(tmp_path):

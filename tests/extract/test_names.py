@@ -13,7 +13,6 @@ from vad_pipeline.extract.errors import (
     VideoOpenError,
 )
 from vad_pipeline.extract.files import existing
-from vad_pipeline.extract.lists import read_rows
 from vad_pipeline.extract.names import NameIndex, strip_suffix
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 
@@ -96,12 +95,6 @@ def test_a_path_is_found_as_it_reads(tmp_path):
     assert existing(str(tmp_path / "\u00e9" / "y")) is None and existing(str(file / "z")) is None
     (tmp_path / "e\u0301 ").mkdir()
     assert existing(str(tmp_path / "\u00e9")) is None, "two read like it"
-
-
-def test_rows(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("\ufeffvideo;label\na ; Abuse\n\nb;Normal\n", encoding="utf-8")
-    assert read_rows(path) == [["video", "label"], ["a", "Abuse"], ["b", "Normal"]]
 
 
 @pytest.mark.parametrize(

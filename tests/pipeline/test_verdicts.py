@@ -11,7 +11,14 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.categories import UCF_CRIME, Category
 from vad_pipeline.pipeline.archive.labels import columns_of, read_label_rows
-from vad_pipeline.pipeline.results.verdicts import Verdict, brought_together, disagreements, labels_of, read_verdicts
+from vad_pipeline.pipeline.results.verdicts import (
+    Verdict,
+    brought_together,
+    disagreements,
+    is_export,
+    labels_of,
+    read_verdicts,
+)
 from vad_pipeline.pipeline.train.options import TrainOptions
 from vad_pipeline.pipeline.train.split import choose
 
@@ -44,6 +51,7 @@ def test_json_and_csv_say_the_same(tmp_path):
         ('{"verdicts": [{"video": "a"}]}', "frames are no numbers"),
         ("video,label\na,Normal\n", "needs the columns"),
         (CSV_HEAD + "a,0,16,a@0-16,maybe,,,,\n", "real, false_alarm or unsure, got 'maybe'"),
+        (CSV_HEAD + "a,0,16,a@0-16,real,,,a note, and more,2026\n", "v, line 2: '2026' stands in no"),
         (CSV_HEAD + "a,16,0,a@16-0,real,,,,\n", "verdict 1"),
         (CSV_HEAD + "a,x,16,a@0-16,real,,,,\n", "frames are no numbers"),
     ],
@@ -101,6 +109,14 @@ def test_an_export_is_a_labels_file(tmp_path):
     assert columns_of(rows[:2], UCF_CRIME, path) == {"a": (fighting,), "b": (0,)}
     own = (Category("Calm", ("nothing",)), Category("Fighting", ("people fighting",)))  # normal by another name
     assert columns_of(rows[:2], own, path) == {"a": (1,), "b": (0,)}
+
+
+def test_an_export_that_a_spreadsheet_has_saved_again(tmp_path):
+    text = CSV_HEAD.replace(",", ";") + "a;0.0;16.0;a@0-16;real;Fire;;one, two;\n"
+    (tmp_path / "v.csv").write_text(text)
+    assert is_export(tmp_path / "v.csv")
+    (found,) = read_verdicts(tmp_path / "v.csv")
+    assert (found.start_frame, found.end_frame, found.note) == (0, 16, "one, two")
 
 
 def test_train_takes_it(labelled, tmp_path):

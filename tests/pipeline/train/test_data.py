@@ -43,6 +43,30 @@ def test_holding_out_is_stratified_and_does_not_hang_on_order(store):
     assert hold_out(videos, 0) == (videos, [])
 
 
+def test_one_video_written_in_two_ways_has_one_label(store):
+    found = join_labels(store.entries(), {"n0": (1,), "n0.mp4": (1,), "old/n1": (0,)}, known=set())
+    assert [video.columns for video in found.videos] == [(1,)] and found.without_features == ["old/n1"]
+    with pytest.raises(ConfigError, match="both of the video n0; keep one"):
+        join_labels(store.entries(), {"n0": (1,), "n0.mp4": (2,)}, known=set())
+
+
+def test_labels_with_more_folders_than_features_imported_without(store, options, tmp_path):
+    rows = [row.split(",") for row in options.labels.read_text().split()[1:]]
+    for prefix in ("/data/set/", "D:\\set\\"):
+        text = "".join(f"{prefix}{label}{prefix[-1]}{video}.mp4,{label}\n" for video, label in rows)
+        (tmp_path / "labels.csv").write_text(f"path,label\n{text}")
+        prepared = prepare(replace(options, labels=tmp_path / "labels.csv"), store)
+        assert len(prepared.setup.train) + len(prepared.setup.held_out) == len(rows)
+        assert not prepared.missing.without_features
+
+
+def test_a_video_in_two_splits_is_refused(store, options, tmp_path):
+    text = options.labels.read_text().replace("video,label\n", "").replace("\n", ",train\n")
+    (tmp_path / "labels.csv").write_text(f"video,label,split\n{text}n0.mp4,Normal,holiday\n")
+    with pytest.raises(ConfigError, match=r"1 videos to train on are in another split too \(n0\)"):
+        prepare(replace(options, labels=tmp_path / "labels.csv"), store)
+
+
 def test_a_share_too_small_for_a_label_still_holds_out_both_kinds(store):
     labels = {f"n{i}": (0,) for i in range(10)} | {f"a{i}": (1 + i,) for i in range(4)}
     _, held = hold_out(videos_of(store, labels), 0.1)

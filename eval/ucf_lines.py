@@ -1,0 +1,105 @@
+"""UCF-Crime's lines of ground truth, as published and as others pass them on: with each video's frame count, with tabs,
+with single blanks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vad_pipeline.extract.names import strip_suffix
+from vad_pipeline.model.categories import UCF_CRIME, normal_form
+
+LINE = re.compile(r"(?P<head>.*?\S)(?P<numbers>(?:\s+-?\d+(?:\.0+)?){2,})")
+BETWEEN_FIELDS = re.compile(r"\s*\t\s*|\s{2,}")
+N_NUMBERS = 4  # of a published line: two ranges, -1 in the places of those that are not there
+KNOWN = frozenset(normal_form(category.name) for category in UCF_CRIME)
+
+
+@dataclass(frozen=True, slots=True)
+class UcfLine:
+    """What stands in a line."""
+
+    name: str
+    category: str
+    numbers: tuple[str, ...]
+    """Starts and ends, in turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A line taken apart; `count` is what may be the video's frame count."""
+
+    name: str
+    count: str | None
+    category: str
+    numbers: tuple[str, ...]
+    is_certain: bool
+    """Whether `count` is none of the name's words."""
+
+    @property
+    def count_is_plausible(self) -> bool:
+        """Every range starts before the video ends. They may end later: published ones do."""
+        return self.count is not None and all(float(start) < int(self.count) for start in self.numbers[::2])
+
+
+def ucf_lines(lines: Sequence[str]) -> list[UcfLine | None]:
+    """What each line of a file says; None where that cannot be understood.
+
+    `NAME CATEGORY START END -1 -1`, fields separated by tabs or blanks; the video's frame count may stand after the
+    name, or at the end. Whether `cam 70 Abuse ...` is a frame count or a name is told by all lines together.
+    """
+    parts = [_taken_apart(line) for line in lines]
+    understood = [each for each in parts if each]
+    all_counted = all(each.count_is_plausible for each in understood)
+    all_counted &= len({each.name for each in understood}) == len(understood)  # cam 70, cam 71
+    return [each and _understood(each, all_counted) for each in parts]
+
+
+def _understood(parts: _Parts, all_counted: bool) -> UcfLine | None:
+    name = parts.name
+    if parts.count is not None and not parts.is_certain and not all_counted:
+        name = f"{name} {parts.count}"
+    elif parts.count is not None and not parts.count_is_plausible:
+        return None
+    return UcfLine(name, parts.category, parts.numbers) if len(parts.numbers) % 2 == 0 else None
+
+
+def _taken_apart(line: str) -> _Parts | None:
+    match = LINE.fullmatch(line)
+    fields = BETWEEN_FIELDS.split(match["head"]) if match else []
+    is_loose = len(fields) == 1
+    if is_loose:
+        fields = _name_and_category(fields[0].split())
+    if len(fields) not in (2, 3) or (len(fields) == 3 and not _is_count(fields[1])):
+        return None
+    numbers, is_certain = tuple(match["numbers"].split()), len(fields) == 3
+    name, count, category = fields[0], fields[1] if is_certain else None, fields[-1]
+    before, _, last = name.rpartition(" ")
+    if count is None and _is_count(last) and (_is_file(before) or (is_loose and before)):
+        name, count, is_certain = before, last, _is_file(before)
+    elif count is None and len(numbers) == N_NUMBERS + 1 and _is_count(numbers[-1]):
+        count, numbers, is_certain = numbers[-1], numbers[:-1], True
+    return _Parts(name, count, category, numbers, is_certain)
+
+
+def _name_and_category(words: list[str]) -> list[str]:
+    """A head whose fields single blanks separate: the category is one that is known, or all after a file's name, or the
+    last word."""
+    n_words = len(words)
+    for first in range(1, n_words):
+        if normal_form("".join(words[first:])) in KNOWN:
+            return [" ".join(words[:first]), " ".join(words[first:])]
+    file = next((i for i, word in enumerate(words[:-1]) if _is_file(word)), None)
+    if file is not None and file + 2 < n_words and _is_count(words[file + 1]):
+        file += 1
+    first = n_words - 1 if file is None else file + 1
+    return [" ".join(words[:first]), " ".join(words[first:])] if n_words > 1 else words
+
+
+def _is_file(name: str) -> bool:
+    return strip_suffix(name) != name
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) > 0
