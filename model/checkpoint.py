@@ -15,7 +15,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vad_pipeline.extract.embed.weights import ACTIVATION_KEY, tower_sha256
 from vad_pipeline.extract.errors import ConfigError
@@ -25,8 +24,6 @@ from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 from .heads.dsanet import PRESETS, DSANet, DSANetConfig
 from .published import Published, read_published
 from .tensorfile import CheckpointError, check_finite, check_shapes, read_tensors, write_tensors
-
-__all__ = ["Checkpoint", "CheckpointError", "convert", "load_checkpoint", "seeded_checkpoint"]
 
 FORMAT_VERSION = 1
 FORMAT_KEY = "format_version"  # in our files' metadata, and in no one else's
@@ -151,45 +148,6 @@ def convert(published: str | Path, out: str | Path, *, clip_out: str | Path | No
     checkpoint.save(out, source_sha256=checkpoint.sha256)
     if clip_out:
         write_tensors(Path(clip_out), content.clip, metadata={ACTIVATION_KEY: QUICK_GELU})
-
-
-def seeded_checkpoint(
-    path: str | Path, *, preset: str, recipe: Recipe, crop: int, seed: int, threshold: float = DEFAULT_THRESHOLD
-) -> None:
-    """Write an untrained network drawn from a seed: its scores mean nothing, everything else about it is real.
-
-    Args:
-        path: `.safetensors` file.
-        preset: `ucf-crime` or `xd-violence`.
-        recipe: of the features it is to take.
-        crop: which crop it scores.
-        seed: the same one gives the same file.
-        threshold: of its events, 0 to 1.
-
-    Raises:
-        StoreError: it cannot be written.
-        ConfigError: no such preset.
-    """
-    if preset not in PRESETS:
-        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
-    config = PRESETS[preset]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = DSANet(config)
-        text_features = functional.normalize(torch.randn(len(config.categories), config.width), dim=-1)
-    Checkpoint(
-        preset=preset,
-        config=config,
-        model=model,
-        text_features=text_features,
-        categories=config.categories,
-        recipe=recipe,
-        clip_sha256=None,
-        crop=crop,
-        threshold=threshold,
-        sha256="",
-        path=Path(path),
-    ).save(path)
 
 
 def _from_published(path: Path, content: Published) -> Checkpoint:

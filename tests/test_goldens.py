@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from seeded import seeded_checkpoint
 
 from vad_pipeline.extract.embed.encoder_config import model_identity
 from vad_pipeline.extract.files import SourceFile
@@ -25,7 +26,7 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.records import VideoEmbeddings
 from vad_pipeline.extract.store.entry import COLUMNS
 from vad_pipeline.extract.store.stored import write_video
-from vad_pipeline.model.checkpoint import Checkpoint, seeded_checkpoint
+from vad_pipeline.model.checkpoint import Checkpoint
 from vad_pipeline.model.curve import AnomalyCurve, find_events
 from vad_pipeline.model.heads.dsanet import PRESETS, DSANet
 from vad_pipeline.pipeline import cli

@@ -221,13 +221,11 @@ def identifiers(text: str) -> Counter:
 
 
 def public_names(tree: ast.Module) -> list[str]:
-    """Functions, classes, constants and methods that are public by their names."""
+    """Functions, classes and constants that are public by their names."""
     names = []
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.append(node.name)
-        if isinstance(node, ast.ClassDef):
-            names += [inner.name for inner in node.body if isinstance(inner, ast.FunctionDef)]
         if isinstance(node, ast.Assign):
             names += [n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
     return [name for name in names if not name.startswith("_")]
@@ -251,6 +249,70 @@ def test_public_names_are_used():
         if not used[name] and name not in doors | commands | FOR_OTHERS
     ]
     assert unused == []
+
+
+def methods(tree: ast.Module) -> set[tuple[str, str]]:
+    """Class and name of every method, private ones too; Python's own protocols (`__len__`) left out."""
+    return {
+        (node.name, inner.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for inner in node.body
+        if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("__")
+    }
+
+
+def attributes_read(tree: ast.Module) -> set[tuple[str, str]]:
+    """What is read of objects (`curve.scores`) and classes (`Recipe.from_json`), but not of modules (`upkeep.merge`).
+
+    Returns:
+        The class where it is read of `self` or `cls`, else "", and the name.
+    """
+    imported = {
+        alias.asname or alias.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    modules = {name for name in imported if name[:1].islower()}
+    found = set()
+
+    def look(node: ast.AST, inside: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Load):
+                origin = child.value.id if isinstance(child.value, ast.Name) else None
+                if origin not in modules:
+                    found.add((inside if origin in ("self", "cls") else "", child.attr))
+            look(child, child.name if isinstance(child, ast.ClassDef) else inside)
+
+    look(tree, "")
+    return found
+
+
+def unused_methods(rooms: list[ast.Module], others: list[ast.Module]) -> list[str]:
+    """Methods of the rooms that nothing reads: neither their own class of itself, nor anybody of an object."""
+    defined = set().union(*map(methods, rooms))
+    read = set().union(*map(attributes_read, [*rooms, *others]))
+    # `self.place` in another class that has a `place` of its own is about that one
+    of_any = {name for owner, name in read if not owner or (owner, name) not in defined}
+    return [f"{owner}.{name}" for owner, name in sorted(defined - read) if name not in of_any | FOR_OTHERS]
+
+
+def test_methods_are_used():
+    """By more than the tests, too."""
+    others = [path for folder in ("docs", "tests/bench") for path in sorted((ROOT / folder).rglob("*.py"))]
+    rooms, others = ([ast.parse(path.read_text()) for path in paths] for paths in (FILES, others))
+    assert unused_methods(rooms, others) == []
+
+
+def test_a_method_of_the_same_name_as_another_is_not_mistaken_for_it():
+    tree = ast.parse(
+        "from . import upkeep\n"
+        "class Used:\n    def place(self): return self.place()\n"
+        "class Unused:\n    def place(self): ...\n    def merge(self): ...\n"
+        "upkeep.merge(1)\n"
+    )
+    assert unused_methods([tree], []) == ["Unused.merge", "Unused.place"]
 
 
 def flags_declared() -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from measure import machine, table
+from seeded import seeded_checkpoint
 
 from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.embed import openvino_tower
@@ -25,7 +26,7 @@ from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 from vad_pipeline.extract.embed.geometry import crop_frames
 from vad_pipeline.extract.embed.sampling import sample_stream
 from vad_pipeline.extract.recipe import NAMED_RECIPES
-from vad_pipeline.model.checkpoint import load_checkpoint, seeded_checkpoint
+from vad_pipeline.model.checkpoint import load_checkpoint
 from vad_pipeline.model.scoring import Scorer
 
 CLIPS = ("ucf/RoadAccidents017_x264.mp4", "odd/survnofight_nofi001.mp4", "ucf/Normal_Videos_063_x264.mp4")

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 from measure import machine, table
+from seeded import seeded_checkpoint
 
 from vad_pipeline.extract.recipe import NAMED_RECIPES
-from vad_pipeline.model.checkpoint import seeded_checkpoint
 
 COMMAND = [Path(sys.executable).with_name("vad-pipeline")]
 LIMITS = {"--help": 0.3, "store ls": 0.5, "detect": 3.0}  # seconds

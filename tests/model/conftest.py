@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from seeded import seeded_checkpoint
 
 from vad_pipeline.extract.recipe import NAMED_RECIPES
-from vad_pipeline.model.checkpoint import Checkpoint, load_checkpoint, seeded_checkpoint
+from vad_pipeline.model.checkpoint import Checkpoint, load_checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,12 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from seeded import seeded_checkpoint
 
 from vad_pipeline.extract.embed.encoder_config import model_identity
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES
 from vad_pipeline.extract.store import shards, versions
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-from vad_pipeline.model.checkpoint import seeded_checkpoint
 from vad_pipeline.pipeline.archive import detect_video
 from vad_pipeline.pipeline.archive.detect_run import extract_command
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from seeded import seeded_checkpoint
 
 from vad_pipeline.extract.decode import decoders
 from vad_pipeline.extract.decode.reader import PyavReader
@@ -15,7 +16,6 @@ from vad_pipeline.extract.errors import NvdecFailed
 from vad_pipeline.extract.lane import LANE_VARIABLE
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-from vad_pipeline.model.checkpoint import seeded_checkpoint
 from vad_pipeline.model.scoring import Scorer
 from vad_pipeline.pipeline.workers.base import ExecutorConfig, Work
 from vad_pipeline.pipeline.workers.dispatch import run

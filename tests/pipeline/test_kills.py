@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from seeded import seeded_checkpoint
 
 from vad_pipeline.extract.recipe import Recipe
-from vad_pipeline.model.checkpoint import seeded_checkpoint
 
 BENCH = Path(__file__).parent.parent / "bench" / "kill.py"
 
