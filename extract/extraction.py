@@ -23,7 +23,7 @@ from .records import VideoEmbeddings
 from .stopwatch import Stopwatch
 from .store.embedding_store import EmbeddingStore
 from .store.entry import Entry
-from .store.stored import intact_datasets, read_entry, write_copy, write_video
+from .store.stored import Origin, intact_datasets, read_entry, write_copy, write_video
 from .task import ExtractTask, task_for
 
 if TYPE_CHECKING:
@@ -100,15 +100,8 @@ def extract_task(task: ExtractTask, extractor: Extractor, shards: Path) -> Extra
     if stat_source(task.source) != task.file:
         raise VideoOpenError(task.source.path, "unreadable", "changed while it was read; run again when it is complete")
     with Stopwatch() as writing:
-        entry = write_video(
-            shards,
-            video,
-            source=task.file,
-            content=content,
-            precision=extractor.encoder.precision,
-            runtime=extractor.encoder.runtime,
-            later_than=task.later_than,
-        )
+        origin = Origin(task.file, content, extractor.encoder.precision, extractor.encoder.runtime)
+        entry = write_video(shards, video, origin, later_than=task.later_than)
     return Extracted(
         video.n_frames,
         entry,

@@ -51,7 +51,7 @@ class ExtractConfig:
                 raise ConfigError(f"--crops: crops are numbered 0 to {CROPS[-1]}, got {crop}")
 
     def anywhere(self) -> ExtractConfig:
-        """The same for a process that stands in another folder."""
+        """These options with absolute paths, for a process that runs in another folder."""
         folder = (self.model or "").removeprefix(LOCAL_DIR)
         return replace(
             self,

@@ -25,7 +25,7 @@ from vad_pipeline.extract.files import SourceFile
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.records import VideoEmbeddings
 from vad_pipeline.extract.store.entry import COLUMNS
-from vad_pipeline.extract.store.stored import write_video
+from vad_pipeline.extract.store.stored import Origin, write_video
 from vad_pipeline.model.checkpoint import Checkpoint
 from vad_pipeline.model.curve import AnomalyCurve, find_events
 from vad_pipeline.model.heads.dsanet import PRESETS, DSANet
@@ -82,10 +82,8 @@ def video() -> VideoEmbeddings:
 
 
 def test_shards(video, tmp_path):
-    entry = write_video(
-        tmp_path, video, source=SourceFile("/raw/a.mp4", 1234, 5678), content="0" * 64, precision="fp32",
-        runtime="torch", label="Fighting", later_than=LATE_NS,
-    )  # fmt: skip
+    origin = Origin(SourceFile("/raw/a.mp4", 1234, 5678), "0" * 64, "fp32", "torch", "Fighting")
+    entry = write_video(tmp_path, video, origin, later_than=LATE_NS)
     with h5py.File(tmp_path / entry.shard) as file:
         (node,) = file["videos"].values()
         found = {

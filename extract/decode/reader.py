@@ -53,7 +53,7 @@ class PyavFrame:
 
     frame: av.VideoFrame
     path: str
-    """Of the file."""
+    """The file it comes from, for messages."""
 
     def rgb(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """(H, W, 3) uint8, rotated as a player shows it.

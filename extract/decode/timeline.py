@@ -1,4 +1,10 @@
-"""When each frame is shown: raw timestamps -> strictly increasing seconds, and the frame rate they imply."""
+"""When each frame is shown: raw timestamps -> strictly increasing seconds, and the frame rate they imply.
+
+At 25 frames/s, with one timestamp that stands still, one that jumps back and one that is missing:
+
+raw      0.00  0.04  0.04  0.02   -    0.20
+seconds  0.00  0.04  0.08  0.12  0.16  0.20      three retimed, each 0.04 after the frame before it
+"""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ class _Timer:
         self.seconds = 0.0
 
     def timed(self, items: Iterator[Item]) -> Iterator[Item]:
-        """The same items."""
+        """`items`, each as it comes, while the time that it takes to come is added up."""
         while True:
             started = time.perf_counter()
             try:

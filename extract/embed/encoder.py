@@ -92,7 +92,7 @@ class _FromPixels(torch.nn.Module):
         self.dtype = dtype
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """See the class."""
+        """The embeddings of crops, as the class says."""
         pixels = crops.float().sub_(self.mean).mul_(self.scale)
         return self.tower(pixels.to(self.dtype, memory_format=self.layout)).float()
 

@@ -1,7 +1,12 @@
 """Frames -> their 224 x 224 crops, in either geometry.
 
 `vadclip` squeezes the frame to 340 x 256 (bilinear, no antialias) as the published features are believed to be made;
-`clip` is CLIP's own preprocessing (shorter side to 224, antialiased bicubic). Crops are then cut from the result.
+`clip` is CLIP's own preprocessing (shorter side to 224, antialiased bicubic). Crops are then cut from the result, each
+224 x 224; 5 to 9 are 0 to 4 mirrored. Where crops begin in `vadclip`'s 340 x 256 (left, top):
+
+    1 (0, 0)                     2 (116, 0)
+                  0 (58, 16)
+    3 (0, 32)                    4 (116, 32)
 """
 
 from __future__ import annotations

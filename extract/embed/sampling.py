@@ -54,15 +54,15 @@ def snippet_seconds(frame_seconds: np.ndarray, fps: float, recipe: Recipe) -> np
 def sample_stream(frames: Iterable[Frame], recipe: Recipe) -> Iterator[list[Frame]]:
     """The sampled frames of each snippet, in order, from frames that arrive one by one.
 
-    At most one snippet's frames are held: which of them count is known only when the snippet, or the video, ends.
+    At most one snippet's frames are in memory: which of them count is known only when the snippet, or the video, ends.
     """
-    held: list[Frame] = []
+    waiting: list[Frame] = []
     any_out = False
     for frame in frames:
-        held.append(frame)
-        if len(held) == recipe.snippet_len:
-            yield [held[p] for p in sample_positions(len(held), recipe.frames_per_snippet)]
-            held = []
+        waiting.append(frame)
+        if len(waiting) == recipe.snippet_len:
+            yield [waiting[p] for p in sample_positions(len(waiting), recipe.frames_per_snippet)]
+            waiting = []
             any_out = True
-    if held and (recipe.tail == "keep" or not any_out):
-        yield [held[p] for p in sample_positions(len(held), recipe.frames_per_snippet)]
+    if waiting and (recipe.tail == "keep" or not any_out):
+        yield [waiting[p] for p in sample_positions(len(waiting), recipe.frames_per_snippet)]

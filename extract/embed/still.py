@@ -2,7 +2,12 @@
 
 Two frames are as far apart as the cells of a coarse grid that differ most, in grey levels of the mean over the cell
 (of red, green or blue): one small person who moves counts as much as a change all over. Whatever was reused in between,
-a frame is held against the one whose embedding it would take, so that a slow drift is noticed once it adds up.
+a frame is compared with the one whose embedding it would take, so that a slow drift is noticed once it adds up. With a
+bound of 12, and frames of one grey all over:
+
+grey       100   105   111   112   118   124
+compared    -    100   100   100   112   112      with the last embedded frame
+embedded   yes                yes         yes
 """
 
 from __future__ import annotations

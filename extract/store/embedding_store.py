@@ -24,7 +24,7 @@ from .catalogue import Catalogue
 from .catalogue_place import catalogue_path, is_catalogue
 from .entry import Entry
 from .shards import group_name
-from .stored import StoredVideo, read_entry, stored_video, write_video
+from .stored import Origin, StoredVideo, read_entry, stored_video, write_video
 
 STORE_SCHEMA = 1
 COMPILED = "compiled"  # folder for towers compiled on this machine; deleting it costs one compilation
@@ -127,7 +127,10 @@ class EmbeddingStore:
         return self.entries_of([video_id], recipe_id)[0]
 
     def entries_of(self, video_ids: Sequence[str], recipe_id: str) -> list[Entry | None]:
-        """The same for several at once, a few hundred at most."""
+        """The newest features of each of several videos under a recipe, in their order; None for a video that has none.
+
+        A few hundred ids at most, which go into one query.
+        """
         names = [group_name(video_id, recipe_id) for video_id in video_ids]
         held = self.catalogue.newest(names) | {name: self._pending[name] for name in names if name in self._pending}
         return [held.get(name) for name in names]
@@ -164,16 +167,8 @@ class EmbeddingStore:
     ) -> Entry:
         """Write a video (see `write_video`) and take it in, in place of what is held."""
         held = self.entry(video.video_id, video.recipe.recipe_id)
-        entry = write_video(
-            self.shards,
-            video,
-            source=source,
-            content=content,
-            precision=precision,
-            runtime=runtime,
-            label=label,
-            later_than=held.written_ns if held else 0,
-        )
+        origin = Origin(source, content, precision, runtime, label)
+        entry = write_video(self.shards, video, origin, later_than=held.written_ns if held else 0)
         self.take_in(entry)
         return entry
 

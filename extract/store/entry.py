@@ -39,7 +39,7 @@ class Entry:
     source: str
     """Path the features came from."""
     label: str
-    """Where imported with one, else empty."""
+    """The category that imported features were listed under; else empty."""
     written_ns: int
     """When this group was made: of two under one name the later one counts."""
     checksum: str

@@ -77,27 +77,27 @@ class StoredVideo:
         return self.features[held.index(number)].astype(np.float32)
 
 
-def write_video(
-    shards: Path,
-    video: VideoEmbeddings,
-    *,
-    source: SourceFile,
-    content: str,
-    precision: str,
-    runtime: str,
-    label: str = "",
-    later_than: int = 0,
-) -> Entry:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What embeddings were made from, and how the encoder computed; kept beside them, outside the recipe."""
+
+    source: SourceFile
+    """The file as it was before reading began; size -1: imported."""
+    content: str
+    """Its SHA-256, as hex; empty where it is not known."""
+    precision: str
+    runtime: str
+    label: str = ""
+    """A category, where known."""
+
+
+def write_video(shards: Path, video: VideoEmbeddings, origin: Origin, *, later_than: int = 0) -> Entry:
     """Write a video as a shard of its own; once this returns, its data are in place.
 
     Args:
         shards: the folder.
         video: what to keep, as float16.
-        source: the file as it was before reading began (size -1: imported).
-        content: its fingerprint.
-        precision: of the encoder, for the record.
-        runtime: likewise.
-        label: a category, where known.
+        origin: what it was made from.
         later_than: `written_ns` of what this is to supersede, whatever the clock says.
 
     Raises:
@@ -105,7 +105,7 @@ def write_video(
         VideoDecodeError: values that are not finite.
     """
     if not np.isfinite(video.embeddings).all():
-        raise VideoDecodeError(source.path, "unexpected", "its embeddings are not finite; try --precision fp32")
+        raise VideoDecodeError(origin.source.path, "unexpected", "its embeddings are not finite; try --precision fp32")
     info = video.info
     attributes = {
         "video": video.video_id,
@@ -118,11 +118,11 @@ def write_video(
         "crops": np.array(video.crops, np.int64),
         "recipe": video.recipe.to_json(),
         "recipe_id": video.recipe.recipe_id,
-        "precision": precision,
-        "runtime": runtime,
-        **_of_source(source, later_than),
-        "fingerprint": content,
-        "label": label,
+        "precision": origin.precision,
+        "runtime": origin.runtime,
+        **_of_source(origin.source, later_than),
+        "fingerprint": origin.content,
+        "label": origin.label,
         "seconds_assumed": info is None,
     }
     if video.still_share is not None:

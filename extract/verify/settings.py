@@ -68,7 +68,7 @@ class Setting:
 
     pixels: Pixels = Pixels()
     frames: str = "mean of 16"
-    """Of each snippet: one of FRAMES."""
+    """Which frames of each snippet are embedded: one of FRAMES."""
     offset: int = 0
     """Frames left out before the first snippet."""
     rate: int | None = None
@@ -94,7 +94,7 @@ class Setting:
         }
 
     def with_pixels(self, **changes) -> Setting:
-        """The same but for these fields of `pixels`."""
+        """This setting with other values in these fields of its `pixels`."""
         return replace(self, pixels=replace(self.pixels, **changes))
 
     @classmethod

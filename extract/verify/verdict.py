@@ -99,7 +99,8 @@ def _verdict(found: Identification) -> str:
 
 
 def _parting(found: Identification) -> str:
-    """Where along the video the two part."""
+    """A sentence on the first row from which own and released features are unlike; empty where they agree all along,
+    or nowhere."""
     cosines, best = found.best[0].cosines, found.best[0]
     unlike = np.flatnonzero(cosines < UNLIKE)
     if best.equal or not len(unlike) or cosines.max() < ALIKE:

@@ -68,7 +68,7 @@ class FrameFile:
         self.add_pixels(frame.rgb(self._size or size))
 
     def add_pixels(self, rgb: np.ndarray) -> None:
-        """The same for pixels, (H, W, 3) uint8, always of one even size."""
+        """Encode one more frame given as pixels, (H, W, 3) uint8 RGB: sides even, the same for all frames."""
         if self._size is None:
             self._open(rgb.shape[1], rgb.shape[0])
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")

@@ -37,7 +37,7 @@ def strip(lines: list[str], *, width: int, size_px: int, ground: tuple[int, int,
 
 
 def strip_height(n_lines: int, size_px: int) -> int:
-    """Of a strip, px; even."""
+    """How high a strip of letters is, px; even."""
     return 2 * round((MARGIN_PX + n_lines * LINE_HEIGHT * size_px) / 2)
 
 
