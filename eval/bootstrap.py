@@ -1,4 +1,7 @@
-"""Confidence intervals: resample the videos, not the frames, for frames of one video are alike."""
+"""Confidence intervals: how far a figure moves when other videos of the same kind are tested.
+
+Videos are drawn, not frames, for frames of one video are alike: a thousand frames of one fire say as much as one.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,19 @@
 """Temporal localisation: segments from probability curves, matching with the truth, mAP at IoU thresholds.
 
+An example of one video and one category, eight snippets of 16 frames:
+
+    snippet           0    1    2    3    4    5    6    7
+    probability      .1   .1   .7   .9   .1   .1   .6   .1     highest .9, lowest .1
+    threshold        .9 - 0.6 x (.9 - .1) = .42
+    proposed                  [--------]          [---]        frames 32 to 64, scored .9 + 0.7 x .9 = 1.53
+                                                               frames 96 to 112, scored .6 + 0.7 x .9 = 1.23
+    true                           [---------]                 frames 48 to 80
+
+The video's score, .9, is the mean of the top 1/16 of its 128 frames. The first segment shares 16 frames with the true
+one, and both cover 48 together: an IoU of 1/3. At thresholds of .1, .2 and .3 it is a hit, with a precision of 1 there
+(it has the highest score), so AP is 1 at those; at .4 and .5 nothing hits and AP is 0. mAP is the mean over categories,
+its average the mean over thresholds: 0.6.
+
 Everything is held in flat arrays, for all videos and categories at once. A snippet's probability stands for its
 frames, so runs of frames are found as runs of snippets.
 
@@ -132,6 +146,10 @@ class Localisation:
 
     def average_precisions(self, video_weights: np.ndarray | None = None) -> np.ndarray:
         """AP of each category at each IoU: sum over hits of the precision there / number of true segments.
+
+        Of five segments by falling score, of which the first and the fourth hit, and three true ones: precision is 1/1
+        and 2/4 at the hits, AP is (1 + 0.5) / 3 = 0.5. A video that is there twice (`video_weights` 2) is computed as
+        if each of its segments stood twice in that order.
 
         Args:
             video_weights: (V,) int, how often each video is there; copies of a segment follow one another.

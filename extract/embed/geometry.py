@@ -70,7 +70,7 @@ class Geometry:
     antialias: bool
 
 
-GEOMETRIES = {
+GEOMETRY_OF = {  # one for each name in recipe.GEOMETRIES
     "vadclip": Geometry(lambda height, width: VADCLIP_SIZE_PX, "bilinear", antialias=False),
     "clip": Geometry(partial(shorter_side_to, CROP_PX), "bicubic", antialias=True),
 }
@@ -82,9 +82,9 @@ def resized_size(geometry: str, height: int, width: int) -> tuple[int, int]:
     Raises:
         ConfigError: there is no such geometry.
     """
-    if geometry not in GEOMETRIES:
-        raise ConfigError(f"geometry must be one of {', '.join(GEOMETRIES)}, got {geometry!r}")
-    return GEOMETRIES[geometry].size(height, width)
+    if geometry not in GEOMETRY_OF:
+        raise ConfigError(f"geometry must be one of {', '.join(GEOMETRY_OF)}, got {geometry!r}")
+    return GEOMETRY_OF[geometry].size(height, width)
 
 
 def crop_origin(crop: int, height: int, width: int) -> tuple[int, int]:
@@ -104,7 +104,7 @@ def crop_frames(frames: Sequence[np.ndarray], geometry: str, crops: Sequence[int
 
     Args:
         frames: (H, W, 3) uint8 RGB each.
-        geometry: a name in GEOMETRIES.
+        geometry: a name in `GEOMETRIES`.
         crops: crop numbers, 0 to 9.
 
     Returns:
@@ -119,7 +119,7 @@ def crop_frames(frames: Sequence[np.ndarray], geometry: str, crops: Sequence[int
 
 def _crops_of_stack(frames: np.ndarray, geometry: str, crops: Sequence[int]) -> torch.Tensor:
     size = resized_size(geometry, *frames.shape[1:3])
-    how = GEOMETRIES[geometry]
+    how = GEOMETRY_OF[geometry]
     return cut_crops(resize(frames, size, interpolation=how.interpolation, antialias=how.antialias), crops)
 
 
@@ -131,7 +131,7 @@ def crop_on_device(frames: Sequence[torch.Tensor], geometry: str, crops: Sequenc
 
     Args:
         frames: (H, W, 3) uint8 RGB each.
-        geometry: a name in GEOMETRIES.
+        geometry: a name in `GEOMETRIES`.
         crops: crop numbers, 0 to 9.
 
     Returns:
@@ -142,7 +142,7 @@ def crop_on_device(frames: Sequence[torch.Tensor], geometry: str, crops: Sequenc
 
 def _resized_on_device(frame: torch.Tensor, geometry: str) -> torch.Tensor:
     height, width = resized_size(geometry, *frame.shape[:2])
-    how = GEOMETRIES[geometry]
+    how = GEOMETRY_OF[geometry]
     pixels = frame.permute(2, 0, 1)[None].float()
     for size in [(frame.shape[0], width), (height, width)] if how.antialias else [(height, width)]:
         pixels = functional.interpolate(pixels, size=size, mode=how.interpolation, antialias=how.antialias)

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from ..embed.geometry import CROP_PX, GEOMETRIES, VADCLIP_SIZE_PX, cut_crops, resize, shorter_side_to
+from ..embed.geometry import CROP_PX, GEOMETRY_OF, VADCLIP_SIZE_PX, cut_crops, resize, shorter_side_to
 from ..embed.sampling import sample_positions
 from ..recipe import SNIPPET_LEN, Recipe
 
@@ -100,13 +100,13 @@ class Setting:
     @classmethod
     def of_recipe(cls, recipe: Recipe, crop: int, *, activation: str, precision: str) -> Setting:
         """What `extract` does by a recipe, each sampled frame embedded: skipping still ones is no step of its own."""
-        geometry, k = GEOMETRIES[recipe.geometry], recipe.frames_per_snippet
+        geometry, k = GEOMETRY_OF[recipe.geometry], recipe.frames_per_snippet
         pixels = Pixels(recipe.geometry, crop, geometry.interpolation, geometry.antialias, "rgb", activation, precision)
         return cls(pixels, frames="middle" if k == 1 else f"mean of {k}")
 
     def beyond_extract(self) -> list[str]:
         """The steps that no option of `extract` can do."""
-        steps, geometry = self.steps(), GEOMETRIES.get(self.pixels.geometry)
+        steps, geometry = self.steps(), GEOMETRY_OF.get(self.pixels.geometry)
         plain = {"channels": "rgb", "offset": "0", "rate": "as it is", "normalised": "no"}
         beyond = [name for name, value in plain.items() if steps[name] != value]
         beyond += ["frames"] if self.frames in ("first", "last") else []

@@ -18,7 +18,7 @@ from ..media.footage import Footage, find_footage, open_footage
 from ..media.roots import MediaRoots
 from ..results.event_rows import HeldEvent
 from ..results.folder import Results
-from ..results.run_settings import RunSettings, curve_of, held_against, settings_of
+from ..results.run_settings import RunSettings, curve_behind, held_against, settings_of
 from .clip_file import COPIED, Clip, copy_clip, encode_clip
 from .contact_sheet import SHEET_SUFFIX, write_sheet
 from .cutting import Roll, copy_cut, wanted_frames
@@ -132,7 +132,7 @@ class _Cutting:
     def video(self, video_id: str, events: list[HeldEvent]) -> None:
         """All clips of one video."""
         try:
-            curve = curve_of(self.results, video_id, self.settings.recipe_id)
+            curve = curve_behind(self.results, video_id, self.settings.recipe_id)
             file = find_footage(curve, self.config.roots)
             asked = asked_part(file, self.config.pre_seconds, self.config.post_seconds)
             events = [held for held in events if not self._keeps(held, asked)]

@@ -18,7 +18,7 @@ from ..media.h264 import FrameFile, frames_beside, retimed
 from ..media.lettering import strip
 from ..results.event_rows import HeldEvent
 from ..results.folder import Results
-from ..results.run_settings import curve_of, held_against, settings_of
+from ..results.run_settings import curve_behind, held_against, settings_of
 from .contact_sheet import time_at
 from .cutting import wanted_frames
 from .make import ClipsConfig
@@ -88,7 +88,7 @@ class _Recap:
             self._end = self.seconds[-1] + LAST_SECONDS if self.seconds else 0.0
 
     def _open(self, video_id: str) -> tuple[AnomalyCurve, Footage]:
-        curve = curve_of(self._results, video_id, self._settings.recipe_id)
+        curve = curve_behind(self._results, video_id, self._settings.recipe_id)
         return curve, open_footage(curve, find_footage(curve, self._config.roots))
 
     def _picture(self, frame: PyavFrame, held: HeldEvent, curve: AnomalyCurve, number: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from vad_pipeline.extract.names import NameIndex
 
 from ..results.curve_plot import AXES, COLUMN_INCHES, SUFFIXES, PlotRow, write_plot
 from ..results.file_names import safe_stem
-from ..results.run_settings import curve_of, held_against, settings_of
+from ..results.run_settings import curve_behind, held_against, settings_of
 from .options import Place, option, truth_of, truth_options
 from .sections import SectionedCommand
 
@@ -55,7 +55,7 @@ def plot(results: Path, videos: tuple[str, ...], out: Path | None, axis: str, wi
     opened = Results.open(results)
     settings = settings_of(opened)
     ids = _named(opened, videos)
-    curves = [curve_of(opened, video_id, settings.recipe_id) for video_id in ids]
+    curves = [curve_behind(opened, video_id, settings.recipe_id) for video_id in ids]
     truth = _ranges(given, curves) if given else {}
     held = [each for each in read_events(results) if each.video in set(ids)]
     rows = []

@@ -65,7 +65,7 @@ def settings_of(results: Results) -> RunSettings:
         raise StoreError(f"{path}: cannot be read ({error!r}); delete it and detect again") from error
 
 
-def curve_of(results: Results, video_id: str, recipe_id: str) -> AnomalyCurve:
+def curve_behind(results: Results, video_id: str, recipe_id: str) -> AnomalyCurve:
     """The curve that an event was found in.
 
     Raises:

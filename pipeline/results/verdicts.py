@@ -14,7 +14,7 @@ from vad_pipeline.extract.errors import ConfigError, readable
 from vad_pipeline.extract.lists import delimiter_of
 
 REAL, FALSE_ALARM, UNSURE, OPEN = "real", "false_alarm", "unsure", ""
-VERDICTS = (REAL, FALSE_ALARM, UNSURE, OPEN)
+ANSWERS = (REAL, FALSE_ALARM, UNSURE, OPEN)
 COLUMNS = ("video", "start_frame", "end_frame", "event_id", "verdict", "category", "reviewer", "note", "time")
 NEEDED = ("video", "start_frame", "end_frame", "event_id", "verdict")
 HEAD_CHARACTERS = 4096
@@ -197,7 +197,7 @@ def _verdict(row: dict, where: str) -> Verdict:
         start, end = int(start or 0), int(end)
     except ValueError as error:
         raise ConfigError(f"{where}: its frames are no numbers; export it again") from error
-    if values["verdict"] not in VERDICTS or not values["video"] or not values["event_id"] or not 0 <= start < end:
+    if values["verdict"] not in ANSWERS or not values["video"] or not values["event_id"] or not 0 <= start < end:
         raise ConfigError(
             f"{where}: expected a video, an event with frames, and a verdict of real, false_alarm or unsure, got "
             f"{readable(str(values['verdict']))[:40]!r} on {readable(values['event_id'])[:80]!r}"

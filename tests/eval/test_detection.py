@@ -232,3 +232,14 @@ def test_video_weights_are_copies_of_videos(seed, protocol):
 def test_segments_of_no_length_are_refused():
     with pytest.raises(ValueError, match="start < end"):
         segments([(0, 0, 5, 5)])
+
+
+def test_the_example_of_the_module():
+    probabilities = [np.array([[0.1, 0.1, 0.7, 0.9, 0.1, 0.1, 0.6, 0.1]]).T.repeat(2, axis=1)]
+    segments = propose_segments(probabilities, [128], snippet_len=16)
+    of_one = segments.category == 1
+    assert list(zip(segments.start[of_one], segments.end[of_one], strict=True)) == [(32, 64), (96, 112)]
+    assert segments.score[of_one] == pytest.approx([1.53, 1.23])
+    truth = Segments(*(np.array([value]) for value in (1, 0, 48, 80)))
+    found = localise(probabilities, [128], truth, snippet_len=16, protocol="corrected")
+    assert found.mean_average_precision().tolist() == [1, 1, 1, 0, 0]
