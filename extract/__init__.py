@@ -14,7 +14,7 @@ __getattr__, __dir__ = front_door(
         "extractor": "ExtractConfig Extractor",
         "store.embedding_store": "EmbeddingStore",
         "store.entry": "Entry",
-        "store.exchange": "export import_list",
+        "store.exchange": "ImportConfig export import_list",
         "recipe": "NAMED_RECIPES Recipe",
         "records": "VideoEmbeddings VideoInfo",
         "errors": "ConfigError StoreError VadError VideoError",

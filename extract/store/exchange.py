@@ -49,6 +49,22 @@ class _Listed:
     """What another crop's row says against the label."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportConfig:
+    """How a list of published features is taken in."""
+
+    recipe: Recipe
+    """How they are believed to have been made."""
+    fps: Fraction
+    """Frame rate for the seconds, which the list does not know."""
+    root: Path | None = None
+    """Where to look for files whose listed path is not there; None: in the list's folder."""
+    keep_folder: bool = False
+    """Make the last folder part of the id."""
+    force: bool = False
+    """Replace features that were extracted from footage, or imported with other values."""
+
+
 def read_list(path: Path) -> list[tuple[str, str]]:
     """Rows (path, label) of a published list.
 
@@ -85,12 +101,8 @@ def split_name(name: str, *, keep_folder: bool) -> tuple[str, int]:
 def import_list(
     path: Path,
     store: EmbeddingStore,
+    config: ImportConfig,
     *,
-    recipe: Recipe,
-    fps: Fraction,
-    root: Path | None = None,
-    keep_folder: bool = False,
-    force: bool = False,
     on_video: Callable[[str], None] = lambda video_id: None,
 ) -> ImportReport:
     """Take published features into a store.
@@ -98,21 +110,17 @@ def import_list(
     Args:
         path: the list.
         store: where to.
-        recipe: how they are believed to have been made.
-        fps: frame rate for the seconds, which the list does not know.
-        root: where to look for files whose listed path is not there (default: the list's folder).
-        keep_folder: make the last folder part of the id.
-        force: replace features that were extracted from footage, or imported with other values.
+        config: how.
         on_video: called with each id.
     """
     report = ImportReport()
     listed: dict[str, _Listed] = {}
     for name, label in read_list(path):
-        file = find_file(name, root or path.parent)
+        file = find_file(name, config.root or path.parent)
         if file is None:
             report.missing.append(name)
             continue
-        video_id, crop = split_name(name, keep_folder=keep_folder)
+        video_id, crop = split_name(name, keep_folder=config.keep_folder)
         if not is_plain_id(video_id) or "\0" in label:
             report.refused.append(f"{name!r}: cannot be a video's id; rename the file")
             continue
@@ -130,7 +138,7 @@ def import_list(
             continue
         try:
             arrays = {crop: read_features(file).astype(np.float16) for crop, file in sorted(video.crops.items())}
-            imported = _import_video(store, video_id, video, arrays, recipe=recipe, fps=fps, force=force)
+            imported = _import_video(store, video_id, video, arrays, config)
             (report.imported if imported else report.cached).append(video_id)
         except ConfigError as error:
             report.refused.append(str(error))
@@ -214,18 +222,16 @@ def _import_video(
     video_id: str,
     video: _Listed,
     arrays: dict[int, np.ndarray],
-    *,
-    recipe: Recipe,
-    fps: Fraction,
-    force: bool,
+    config: ImportConfig,
 ) -> bool:
     """Whether anything new was stored."""
+    recipe, fps = config.recipe, config.fps
     lengths = {len(values) for values in arrays.values()}
     if len(lengths) > 1:
         raise ConfigError(f"{video_id}: its crops have different numbers of snippets ({sorted(lengths)})")
     n_snippets = lengths.pop()
     held = store.entry(video_id, recipe.recipe_id)
-    if held and not force:
+    if held and not config.force:
         if held.size != IMPORTED_SIZE:
             raise ConfigError(f"{video_id}: already extracted from {held.source}; --force replaces it")
         if held.n_snippets != n_snippets:

@@ -108,7 +108,7 @@ def import_(
     """Import a `path,label` list of (snippets, 512) .npy files; `__k` before .npy is the crop."""
     from vad_pipeline.extract.embed.encoder_config import load_weights
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-    from vad_pipeline.extract.store.exchange import import_list, read_list
+    from vad_pipeline.extract.store.exchange import ImportConfig, import_list, read_list
     from vad_pipeline.extract.store.upkeep import merge
 
     read_list(list_csv)  # before a store is made for it
@@ -117,13 +117,7 @@ def import_(
     )
     opening = EmbeddingStore(store, create=True, catalogue=catalogue)
     with opening as opened, counting("import", quiet=quiet) as on_video:
-        report = import_list(
-            list_csv,
-            opened,
-            recipe=recipe,
-            on_video=on_video,
-            **values,
-        )
+        report = import_list(list_csv, opened, ImportConfig(recipe, **values), on_video=on_video)
         merge(opened)
     for line in report.refused:
         click.echo(f"refused {line}", err=True)

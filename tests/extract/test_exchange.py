@@ -10,7 +10,7 @@ import pytest
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-from vad_pipeline.extract.store.exchange import export, find_file, import_list, split_name
+from vad_pipeline.extract.store.exchange import ImportConfig, export, find_file, import_list, split_name
 
 OPTIONS = {"recipe": Recipe(), "fps": Fraction(30)}
 
@@ -53,21 +53,21 @@ def test_files_of_one_video_become_its_crops(store, tmp_path):
     (tmp_path / "list.csv").write_text(
         "path,label\n/home/else/Abuse/A1__5.npy,Abuse\n/home/else/Abuse/A1__0.npy,Abuse\n"
     )
-    report = import_list(tmp_path / "list.csv", store, **OPTIONS)
+    report = import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS))
     assert report.imported == ["A1"] and not report.missing and not report.refused
     (entry,) = store.entries()
     video = store.get(entry)
     assert entry.crop_numbers == (0, 5) and entry.label == "Abuse" and entry.n_frames == 48
     assert np.array_equal(video.features, [centre, mirrored])
     np.testing.assert_allclose(video.frame_seconds, np.arange(48) / 30)
-    assert import_list(tmp_path / "list.csv", store, **OPTIONS).cached == ["A1"]
+    assert import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS)).cached == ["A1"]
 
 
 def test_crops_may_come_in_several_lists(store, tmp_path):
     for crop in (0, 5):
         save(tmp_path / f"A1__{crop}.npy", seed=crop)
         (tmp_path / "list.csv").write_text(f"A1__{crop}.npy,Abuse\n")
-        import_list(tmp_path / "list.csv", store, **OPTIONS)
+        import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS))
     assert store.entry("A1", Recipe().recipe_id).crop_numbers == (0, 5)
 
 
@@ -79,7 +79,7 @@ def test_what_is_missing_or_bad_is_named_and_costs_nothing_else(store, tmp_path)
     save(tmp_path / "short__1.npy", n=2), save(tmp_path / "short__2.npy", n=3)
     names = ["good", "wide", "nan", "text", "gone", "short__1", "short__2"]
     (tmp_path / "list.csv").write_text("\ufeffpath;label\n" + "".join(f"{name}.npy;Abuse\n" for name in names))
-    report = import_list(tmp_path / "list.csv", store, **OPTIONS)
+    report = import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS))
     assert report.imported == ["good"] and report.missing == ["gone.npy"]
     text = "\n".join(report.refused)
     for words in ("(3, 1024)", "not finite", "text.npy: cannot be read", "different numbers of snippets"):
@@ -90,10 +90,10 @@ def test_what_is_missing_or_bad_is_named_and_costs_nothing_else(store, tmp_path)
 def test_other_values_need_force(store, tmp_path):
     save(tmp_path / "a.npy", seed=1)
     (tmp_path / "list.csv").write_text("a.npy,Abuse\n")
-    import_list(tmp_path / "list.csv", store, **OPTIONS)
+    import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS))
     values = save(tmp_path / "a.npy", seed=2)
-    assert "--force" in import_list(tmp_path / "list.csv", store, **OPTIONS).refused[0]
-    assert import_list(tmp_path / "list.csv", store, force=True, **OPTIONS).imported == ["a"]
+    assert "--force" in import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS)).refused[0]
+    assert import_list(tmp_path / "list.csv", store, ImportConfig(force=True, **OPTIONS)).imported == ["a"]
     assert np.array_equal(store.get(store.entry("a", Recipe().recipe_id)).features[0], values)
 
 
@@ -102,13 +102,13 @@ def test_export_writes_the_same_layout_back(store, tmp_path):
         save(tmp_path / "Abuse" / f"A1__{crop}.npy", seed=crop)
     save(tmp_path / "N1.npy", seed=9)
     (tmp_path / "list.csv").write_text("Abuse/A1__0.npy,Abuse\nAbuse/A1__5.npy,Abuse\nN1.npy,\n")
-    import_list(tmp_path / "list.csv", store, **OPTIONS)
+    import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS))
     listed, refused = export(store, store.entries(), tmp_path / "out")
     assert refused == []
     assert listed.read_text() == "path,label\nAbuse/A1__0.npy,Abuse\nAbuse/A1__5.npy,Abuse\nN1__0.npy,\n"
     assert (tmp_path / "out" / "Abuse" / "A1__5.npy").read_bytes() == (tmp_path / "Abuse" / "A1__5.npy").read_bytes()
     with EmbeddingStore(tmp_path / "again", create=True) as again:
-        import_list(listed, again, **OPTIONS)
+        import_list(listed, again, ImportConfig(**OPTIONS))
         assert [(e.video, e.crops, e.label, e.checksum) for e in again.entries()] == [
             (e.video, e.crops, e.label, e.checksum) for e in store.entries()
         ]
@@ -119,7 +119,7 @@ def test_an_archive_of_one_array_is_an_array(tmp_path, store):
     np.savez(tmp_path / "b__0.npz", values)
     np.savez(tmp_path / "c.npz", one=values, two=values)
     (tmp_path / "list.csv").write_text("b__0.npz,Riot\nc.npz,Riot\n")
-    report = import_list(tmp_path / "list.csv", store, **OPTIONS)
+    report = import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS))
     assert report.imported == ["b"] and "c.npz: holds 2 arrays; expected one" in report.refused[0]
     assert np.array_equal(store.get(store.entries()[0]).features[0], values.astype(np.float16))
 
@@ -128,7 +128,7 @@ def test_crops_that_contradict_each_other_are_refused(tmp_path, store):
     for crop in (0, 5):
         save(tmp_path / f"a__{crop}.npy", seed=crop)
     (tmp_path / "list.csv").write_text("a__0.npy,Riot\na__5.npy,Fire\n")
-    report = import_list(tmp_path / "list.csv", store, **OPTIONS)
+    report = import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS))
     assert (
         store.entries() == [] and "'a__5.npy' is labelled 'Fire', another row of its video 'Riot'" in report.refused[0]
     )
@@ -137,7 +137,9 @@ def test_crops_that_contradict_each_other_are_refused(tmp_path, store):
 def test_files_named_by_macos_are_found(tmp_path, store):
     save(tmp_path / f"{unicodedata.normalize('NFD', 'Höhe')}__0.npy")
     (tmp_path / "list.csv").write_text(f"/old/{unicodedata.normalize('NFC', 'Höhe')}__0.npy,Riot\n", encoding="utf-8")
-    assert import_list(tmp_path / "list.csv", store, **OPTIONS).imported == [unicodedata.normalize("NFC", "Höhe")]
+    assert import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS)).imported == [
+        unicodedata.normalize("NFC", "Höhe")
+    ]
 
 
 def test_longest_tail_that_exists_wins(tmp_path):
@@ -150,14 +152,14 @@ def test_longest_tail_that_exists_wins(tmp_path):
 
 def test_lists_that_are_none(store, tmp_path):
     with pytest.raises(ConfigError, match="none.csv: cannot be read .*check the path"):
-        import_list(tmp_path / "none.csv", store, **OPTIONS)
+        import_list(tmp_path / "none.csv", store, ImportConfig(**OPTIONS))
     (tmp_path / "empty.csv").write_text("\n")
     with pytest.raises(ConfigError, match="no rows"):
-        import_list(tmp_path / "empty.csv", store, **OPTIONS)
+        import_list(tmp_path / "empty.csv", store, ImportConfig(**OPTIONS))
 
 
 def test_real_features(store, shared):
-    report = import_list(shared / "features" / "LIST.csv", store, keep_folder=True, **OPTIONS)
+    report = import_list(shared / "features" / "LIST.csv", store, ImportConfig(keep_folder=True, **OPTIONS))
     assert len(report.imported) == 10 and not report.missing and not report.refused
     entry = store.entry("normal/normal001", Recipe().recipe_id)
     assert np.array_equal(store.get(entry).features[0], np.load(shared / "features" / "normal" / "normal001.npy"))
@@ -167,5 +169,5 @@ def test_other_recipes_live_side_by_side(store, tmp_path):
     save(tmp_path / "a.npy")
     (tmp_path / "list.csv").write_text("a.npy,Abuse\n")
     for recipe in (Recipe(), replace(Recipe(), weights="laion2b")):
-        import_list(tmp_path / "list.csv", store, recipe=recipe, fps=Fraction(30))
+        import_list(tmp_path / "list.csv", store, ImportConfig(recipe=recipe, fps=Fraction(30)))
     assert len(store.entries()) == 2 and len(store.entries(recipe_id=Recipe().recipe_id)) == 1

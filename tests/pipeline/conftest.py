@@ -63,14 +63,14 @@ def labelled(tmp_path_factory) -> tuple[Path, Path]:
     from vad_pipeline.extract.recipe import NAMED_RECIPES
     from vad_pipeline.extract.store import upkeep
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-    from vad_pipeline.extract.store.exchange import import_list
+    from vad_pipeline.extract.store.exchange import ImportConfig, import_list
 
     folder = tmp_path_factory.mktemp("labelled")
     videos = {f"n{i}": "Normal" for i in range(N_NORMAL)}
     videos |= {f"a{i}": LABELS[i % 2] for i in range(N_ANOMALOUS)}
     listed = write_features(folder, videos)
     with EmbeddingStore(folder / "store", create=True) as store:
-        import_list(listed, store, recipe=NAMED_RECIPES["vadclip"].recipe, fps=30)
+        import_list(listed, store, ImportConfig(recipe=NAMED_RECIPES["vadclip"].recipe, fps=30))
         upkeep.merge(store)
     labels = folder / "labels.csv"
     labels.write_text("video,label\n" + "".join(f"{video},{label}\n" for video, label in videos.items()))

@@ -70,11 +70,11 @@ def test_imported_features_are_not_replaced_silently(tmp_path, make_video, run_c
 
     from vad_pipeline.extract.embed.encoder_config import model_identity
     from vad_pipeline.extract.recipe import Recipe
-    from vad_pipeline.extract.store.exchange import import_list
+    from vad_pipeline.extract.store.exchange import ImportConfig, import_list
 
     toy = replace(Recipe(weights="random:0"), model=model_identity(toy_model))
     with EmbeddingStore(tmp_path / "S") as opened:
-        import_list(tmp_path / "list.csv", opened, recipe=toy, fps=30)
+        import_list(tmp_path / "list.csv", opened, ImportConfig(recipe=toy, fps=30))
     footage = ("extract", tmp_path / "raw", *arguments, "--model", toy_model, "--device", "cpu")
     code, _, err = run_cli(*footage)
     assert code == 1 and "[id_clash]" in err and "imported from" in err and "--force" in err
@@ -200,14 +200,14 @@ def test_several_runs_may_start_on_a_new_store(tmp_path):
 def test_merging_while_another_run_adds(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((2, 512), np.float16))
     from vad_pipeline.extract.recipe import Recipe
-    from vad_pipeline.extract.store.exchange import import_list
+    from vad_pipeline.extract.store.exchange import ImportConfig, import_list
 
     def add(names) -> None:
         for name in names:
             os.link(tmp_path / "x.npy", tmp_path / f"{name}.npy")
             (tmp_path / f"{name}.csv").write_text(f"{name}.npy,Abuse\n")
             with EmbeddingStore(tmp_path / "S", create=True) as store:
-                import_list(tmp_path / f"{name}.csv", store, recipe=Recipe(), fps=30)
+                import_list(tmp_path / f"{name}.csv", store, ImportConfig(recipe=Recipe(), fps=30))
 
     EmbeddingStore(tmp_path / "S", create=True).close()
     names = [f"v{i}" for i in range(40)]
