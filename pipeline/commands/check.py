@@ -19,8 +19,8 @@ from ..archive.selection import find_sources
 from ..progress import counting, in_words
 from ..workers.base import Work
 from ..workers.dispatch import run
-from .options import executor_config, executor_options, option, quiet_option, selection_config, selection_options
 from .sections import SectionedCommand
+from .shared_options import executor_config, executor_options, option, quiet_option, selection_config, selection_options
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.decode.preflight import Preflight

@@ -11,8 +11,8 @@ from vad_pipeline.extract.errors import VideoError
 
 from ..archive.selection import select_held
 from ..progress import counting, report_missing
-from .options import Place, option, quiet_option, selection_config, selection_options
 from .sections import SectionedCommand
+from .shared_options import Place, option, quiet_option, selection_config, selection_options
 
 if TYPE_CHECKING:
     from ..clips.make import ClipsConfig

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from .options import option, quiet_option
 from .sections import SectionedCommand
+from .shared_options import option, quiet_option
 
 
 @click.command(cls=SectionedCommand)

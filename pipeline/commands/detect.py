@@ -1,4 +1,4 @@
-"""detect."""
+"""detect: the store's features, or footage, scored into a results folder."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 
 from ..archive.detect_job import is_scored
 from ..archive.detect_run import choose_entries, detect_archive
+from ..archive.extract_with_progress import run_extraction
 from ..archive.loop import RunSummary
+from ..archive.running import Running
 from ..archive.scoring_plan import DetectConfig, ScoringPlan
 from ..archive.selection import Selection, SelectionConfig, find_sources, select_some
 from ..progress import report_left_out, report_missing, warn_of
-from .extract import run_extraction
-from .options import (
+from .sections import SectionedCommand
+from .shared_options import (
     PRETRAINED_HELP,
     THRESHOLD_HELP,
     Place,
     archive_options,
     clock_of,
     clock_options,
+    executor_config,
     merge_gap_option,
     option,
     selection_config,
     store_option,
 )
-from .run_options import RunOptions
-from .sections import SectionedCommand
 
 
 @click.command(cls=SectionedCommand)
@@ -64,7 +65,7 @@ def detect(
 
     if zero_shot != (checkpoint is None) or zero_shot != (categories is not None):
         raise click.UsageError("give --checkpoint FILE, or --zero-shot with --categories FILE")
-    selecting, running = selection_config(values), RunOptions.taken_from(values)
+    selecting, running = selection_config(values), Running.taken_from(values, executor_config(values))
     footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "runtime", "force", "retry_failed")}
     sources = {name: values.pop(name) for name in ("id_root", "settle")}
     text_tower = {"pretrained": pretrained, "model": footage["model"]}
@@ -94,7 +95,7 @@ def detect(
         return _score(plan, out, selecting, running).exit_code
 
 
-def _by_text(categories: Path, config: DetectConfig, running: RunOptions, text_tower: dict) -> ScoringPlan:
+def _by_text(categories: Path, config: DetectConfig, running: Running, text_tower: dict) -> ScoringPlan:
     """The plan of --zero-shot."""
     from ..archive.by_text import read_zero_shot
 
@@ -118,7 +119,7 @@ def _extractor_for(plan: ScoringPlan, options: ExtractConfig, out: Path, store: 
 
 
 def _extract_and_score(
-    selection: Selection, extractor: Extractor, plan: ScoringPlan, out: Path, running: RunOptions
+    selection: Selection, extractor: Extractor, plan: ScoringPlan, out: Path, running: Running
 ) -> int:
     """Extract what the store lacks of a selection, then score the selection; the exit code of both."""
     with running.measured():
@@ -133,7 +134,7 @@ def _extract_and_score(
     return int(running.limit.exceeded(both, extracted.counts.total()) or detected.stopped_early)
 
 
-def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], running: RunOptions) -> RunSummary:
+def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], running: Running) -> RunSummary:
     """Score with progress what a selection leaves of the store, or these ids."""
     from ..results.folder import Results
 
@@ -163,11 +164,11 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
     return summary
 
 
-def _write_page(out: Path, running: RunOptions) -> None:
+def _write_page(out: Path, running: Running) -> None:
     """The review page of all that the folder holds; none where that is nothing."""
     from ..results.folder import Results
     from ..review.page import ReportConfig
-    from .report import write_page
+    from ..review.page_with_progress import write_page
 
     results = Results.open(out)
     if len(results):

@@ -10,8 +10,8 @@ import click
 from vad_pipeline.eval.bootstrap import N_RESAMPLES
 from vad_pipeline.eval.truth import PROTOCOLS
 
-from .options import Place, option, truth_of, truth_options
 from .sections import SectionedCommand
+from .shared_options import Place, option, truth_of, truth_options
 
 if TYPE_CHECKING:
     from ..results.figures import Evaluated

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from ..archive.scoring_plan import DetectConfig
-from .options import THRESHOLD_HELP, Place, clock_of, clock_options, merge_gap_option, option
 from .sections import SectionedCommand
+from .shared_options import THRESHOLD_HELP, Place, clock_of, clock_options, merge_gap_option, option
 
 
 @click.command(cls=SectionedCommand)

@@ -1,23 +1,21 @@
-"""extract; and what detect shares with it."""
+"""extract: videos into the feature store."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import click
 
-from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
-from vad_pipeline.extract.files import Source
 
-from ..archive.loop import RunSummary
-from ..archive.selection import Selection, SelectionConfig, find_sources
-from ..progress import report_missing, warn_of
-from .options import (
+from ..archive.extract_with_progress import run_extraction
+from ..archive.running import Running
+from ..archive.selection import SelectionConfig, find_sources
+from .sections import SectionedCommand
+from .shared_options import (
     PRETRAINED_HELP,
     archive_options,
+    executor_config,
     option,
     recipe_options,
     selection_config,
@@ -26,11 +24,6 @@ from .options import (
     store_option,
     tail_option,
 )
-from .run_options import RunOptions
-from .sections import SectionedCommand
-
-if TYPE_CHECKING:
-    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 
 @click.command(cls=SectionedCommand)
@@ -46,7 +39,7 @@ def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **v
 
     What is held already is not decoded again; run the same command to go on after any interruption.
     """
-    selecting, running = selection_config(values), RunOptions.taken_from(values)
+    selecting, running = selection_config(values), Running.taken_from(values, executor_config(values))
     selection = find_sources(_footage(src, selecting), selecting, id_root=id_root, settle_seconds=settle)
     values["still_bound"] = still_bound_of(values.pop("skip_still"), values["still_bound"])
     extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast), store=running.store_path)
@@ -59,85 +52,3 @@ def _footage(src: Sequence[str], selecting: SelectionConfig) -> Sequence[str]:
     if not src and not selecting.list_file:
         raise click.UsageError("give SRC (files or folders), or --list FILE")
     return src
-
-
-def run_extraction(selection: Selection, extractor: Extractor, running: RunOptions) -> RunSummary | None:
-    """Extract with progress; None after a dry run."""
-    from ..archive.extract_job import missing_sources
-    from ..archive.extract_run import extract_archive
-
-    for line in (*selection.notes, *extractor.warnings):
-        click.echo(f"note: {line}", err=True)
-    if running.dry_run and not (running.store_path / "store.json").exists():
-        return _dry_run(selection, selection.sources, extractor)
-    with running.store(create=not running.dry_run) as opened:
-        warn_of(opened.problems)
-        if running.dry_run:
-            return _dry_run(selection, missing_sources(selection, extractor, opened), extractor)
-        if running.executor.in_process:  # workers may be faster, and files are opened here
-            _warn_of_hours(selection, extractor, opened)
-        with running.progress(len(selection.sources) + len(selection.failures), "extract") as report:
-            summary = extract_archive(
-                selection, extractor, opened, executor=running.executor, limit=running.limit, report=report
-            )
-        summary.counts["failed"] += report_missing(selection.missing)
-    if not running.quiet:
-        click.echo(f"{summary}; recipe {extractor.recipe.recipe_id} in {running.store_path}")
-    return summary
-
-
-def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) -> None:
-    from ..archive.estimate import measure, workload
-    from ..progress import in_words
-
-    work = workload(missing, extractor.recipe, len(extractor.crops))
-    n_cached = len(selection.sources) - len(missing)
-    for source in missing:
-        click.echo(f"{source.video_id}\t{readable(source.path)}")
-    for video_id, error in selection.failures:
-        click.echo(f"failed [{error.code}] {video_id}: {error}", err=True)
-    click.echo(
-        f"{work.n_videos} videos ({work.hours:.2f} h, {work.n_frames} frames, {work.n_images} images) to extract, "
-        f"{n_cached} held or known to fail, {len(selection.failures)} cannot be tried; "
-        f"recipe {extractor.recipe.recipe_id}"
-    )
-    report_missing(selection.missing)
-    if missing:
-        rates = measure(extractor, missing)
-        click.echo(
-            f"estimate: {in_words(rates.seconds(work))} on this machine (measured just now: "
-            f"{rates.images_per_second:.1f} images/s, {rates.frames_per_second:.0f} frames/s decoded)"
-            f"{_less_if_still(extractor)}"
-        )
-
-
-def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> None:
-    """On a CPU, say at once where a run will take hours."""
-    from ..archive.estimate import PROBED_AT_MOST, SLOW_SECONDS, WORTH_MEASURING_IMAGES, workload
-    from ..archive.extract_job import missing_sources
-    from ..progress import in_words
-
-    if extractor.config.like == "quick":
-        return
-    every = max(1, len(selection.sources) // PROBED_AT_MOST)
-    some = replace(selection, sources=selection.sources[::every])
-    work = workload(missing_sources(some, extractor, store), extractor.recipe, len(extractor.crops), scale=every)
-    if work.n_images < WORTH_MEASURING_IMAGES:
-        return
-    from vad_pipeline.extract.device import resolve_device  # only now: it loads torch
-
-    if resolve_device(extractor.config.device).type != "cpu":
-        return
-    seconds = work.n_images / extractor.encoder.measure_rate()
-    if seconds >= SLOW_SECONDS:
-        click.echo(
-            f"note: {work.n_images} images to embed will take about {in_words(seconds)} on this CPU"
-            f"{_less_if_still(extractor)}; `--like quick` embeds a sixteenth of the frames (for models trained on it), "
-            "a GPU all of them sooner",
-            err=True,
-        )
-
-
-def _less_if_still(extractor: Extractor) -> str:
-    """Nobody knows how much of an archive is still before it is decoded."""
-    return "" if extractor.recipe.still_bound is None else ", less where scenes are still"

@@ -14,8 +14,8 @@ from vad_pipeline.extract.names import NameIndex
 from ..results.curve_plot import AXES, COLUMN_INCHES, SUFFIXES, PlotRow, write_plot
 from ..results.file_names import safe_stem
 from ..results.run_settings import curve_behind, held_against, settings_of
-from .options import Place, option, truth_of, truth_options
 from .sections import SectionedCommand
+from .shared_options import Place, option, truth_of, truth_options
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotations import TruthFile

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.names import some
 
-from ..progress import counting
-from .options import Place, clock_of, clock_options, option, quiet_option, truth_of, truth_options
 from .sections import SectionedCommand
+from .shared_options import Place, clock_of, clock_options, option, quiet_option, truth_of, truth_options
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotation import VideoAnnotation
     from vad_pipeline.eval.annotations import TruthFile
 
     from ..results.folder import Results
-    from ..review.page import ReportConfig
 
 PROXIES = ("never", "auto")
 
@@ -52,6 +49,7 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
     from ..results.folder import Results
     from ..results.verdicts import brought_together, disagreements, read_verdicts
     from ..review.page import ReportConfig
+    from ..review.page_with_progress import write_page
 
     if more_verdicts and not verdicts:
         raise click.UsageError(f"one RESULTS at a time; {more_verdicts[0]} is one too many")
@@ -80,19 +78,6 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
         reviewers = len({verdict.reviewer for verdict in together})
         click.echo(f"{len(together)} verdicts of {reviewers} reviewers, {len(found)} disagreements")
     return 0
-
-
-def write_page(results: Results, config: ReportConfig, *, quiet: bool) -> None:
-    """Write it with progress, and say what it lacks."""
-    from ..review.page import write_report
-
-    with counting("report", quiet=quiet, total=len(results)) as on_video:
-        written = write_report(results, config, on_video=on_video)
-    if written.problems:
-        shown = some([f"{video}: {why}" for video, why in written.problems.items()], between="; ")
-        click.echo(f"note: the footage of {len(written.problems)} videos is not shown in full: {shown}", err=True)
-    if not quiet:
-        click.echo(f"{written.n_videos} videos, {written.failed} failed; open {written.page}")
 
 
 def _matched(truth: TruthFile, results: Results) -> dict[str, VideoAnnotation]:

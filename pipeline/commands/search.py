@@ -19,8 +19,8 @@ from vad_pipeline.extract.store.entry import Entry
 from ..archive.by_text import text_tower, with_crop
 from ..archive.selection import read_lines, select_some
 from ..progress import counting, report_left_out
-from .options import Place, option, quiet_option, selection_config, selection_options, store_option
 from .sections import SectionedCommand
+from .shared_options import Place, option, quiet_option, selection_config, selection_options, store_option
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore

@@ -9,8 +9,8 @@ import click
 
 from ..archive.history import RunStory, read_story
 from ..progress import in_words
-from .options import Place, option
 from .sections import SectionedCommand
+from .shared_options import Place, option
 
 SHOWN_FAILURES = 20
 

@@ -15,7 +15,8 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.store.entry import Entry
 
 from ..progress import counting
-from .options import (
+from .sections import SectionedCommand
+from .shared_options import (
     Place,
     Rate,
     dry_run_option,
@@ -25,7 +26,6 @@ from .options import (
     selection_options,
     store_option,
 )
-from .sections import SectionedCommand
 
 SHOWN_PROBLEMS = 20
 

@@ -20,7 +20,8 @@ from vad_pipeline.extract.names import SHOWN_NAMES, some
 
 from ..progress import PLAIN_EVERY_SECONDS, counting
 from ..train.options import DEFAULT_SEED
-from .options import (
+from .sections import SectionedCommand
+from .shared_options import (
     IntList,
     Place,
     option,
@@ -30,7 +31,6 @@ from .options import (
     truth_of,
     truth_options,
 )
-from .sections import SectionedCommand
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore

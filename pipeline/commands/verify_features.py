@@ -20,8 +20,8 @@ from vad_pipeline.extract.verify.verdict import story, verdict_line
 
 from ..archive.selection import SelectionConfig, find_sources
 from ..progress import counting
-from .options import option, quiet_option, recipe_options
 from .sections import SectionedCommand
+from .shared_options import option, quiet_option, recipe_options
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.verify.identify import Identification

@@ -1,8 +1,5 @@
-"""Where work on videos runs: in this process, in worker processes of this machine, on a Dask or Ray cluster.
-
-Every backend is a function of the same shape, `run(work, items) -> iterator of (item, Attempt)`: items are drawn only
-as there is room for them, results come as they are ready, and whatever becomes of one item is its Attempt. What cannot
-go on at all (no cluster, no worker that starts) is raised.
+"""What all backends share: the work that is sent to workers, what becomes of an item, the options that say where
+workers are, and how items are handed out. `dispatch.py` picks the backend.
 """
 
 from __future__ import annotations
@@ -76,6 +73,8 @@ class ExecutorConfig:
     """Seconds an item may take."""
 
     def __post_init__(self):
+        if self.backend not in BACKENDS:
+            raise ConfigError(f"--backend must be {', '.join(BACKENDS)}, got {self.backend!r}")
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"--workers must be at least 1, got {self.workers}")
         if self.video_timeout is not None and not 0 < self.video_timeout <= LONGEST_TIMEOUT_SECONDS:
@@ -111,7 +110,14 @@ def _portable(error: Exception) -> Exception:
 
 
 def fill(at_work: dict[Any, Item], room: int, waiting: Iterator[Item], submit: Callable[[Item], Any]) -> bool:
-    """Submit items until `room` are at work; False once there is nothing at work."""
+    """Submit waiting items until `room` of them are at work; False once nothing is at work and nothing waits.
+
+    Args:
+        at_work: what `submit` returned for each item at work; new ones are added.
+        room: how many may be at work at once.
+        waiting: drawn from only where there is room.
+        submit: sends an item off, and returns what its result is known by.
+    """
     while len(at_work) < room:
         for item in waiting:
             at_work[submit(item)] = item

@@ -1,4 +1,9 @@
-"""Work on videos sent to where the options say: this process, processes, a Dask or a Ray cluster."""
+"""Sends work to where the options say: this process, worker processes of this machine, a Dask or a Ray cluster.
+
+Every backend is a function of the same shape, `run(config, work, items) -> iterator of (item, Attempt)`: items are
+drawn only as there is room for them, results come as they are ready, and whatever becomes of one item is its Attempt.
+What cannot go on at all (no cluster, no worker that starts) is raised.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +27,6 @@ def run(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[t
         from .local import run_in_processes as backend
     elif config.backend == "dask":
         from .dask_cluster import run_on_dask as backend
-    else:
+    else:  # "ray": ExecutorConfig takes no other
         from .ray_cluster import run_on_ray as backend
     yield from backend(config, work, items)

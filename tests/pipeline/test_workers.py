@@ -336,3 +336,8 @@ def test_other_weights_on_a_worker_are_refused(tmp_path, toy_model):
     config = ExtractConfig(like="quick", model=toy_model, pretrained="random:0", device="cpu")
     with pytest.raises(ConfigError, match="give all hosts the same file"):
         ExtractWork(config, "another", tmp_path).begin()
+
+
+def test_a_backend_that_nobody_knows_is_refused():
+    with pytest.raises(ConfigError, match="--backend must be loky, dask, ray, got 'slurm'"):
+        ExecutorConfig(backend="slurm")

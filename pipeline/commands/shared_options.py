@@ -214,7 +214,7 @@ executor_options = compose(
     ),
 )
 
-run_options = compose(
+failure_options = compose(
     click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
     click.option("--max-failed", default="0", metavar="N|P%", help="More failures than this make the exit code 1."),
     click.option("--metrics", type=Place(), metavar="FILE", help="Prometheus text, kept up to date."),
@@ -242,7 +242,7 @@ footage_options = compose(
 
 # of a command that works through footage
 archive_options = compose(
-    footage_options, executor_options, run_options, selection_options, dry_run_option, quiet_option
+    footage_options, executor_options, failure_options, selection_options, dry_run_option, quiet_option
 )
 
 recipe_options = compose(

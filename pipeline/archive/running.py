@@ -1,4 +1,4 @@
-"""How a run over many videos is to go, apart from what it computes: the options that extract and detect share."""
+"""How a run over many videos is to go, apart from what it computes: what `extract` and `detect` have in common."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..archive.limits import FailureLimit
-from ..archive.loop import Report
-from ..archive.metrics_file import MetricsFile
-from ..archive.outcomes import VideoOutcome
-from ..archive.run_progress import Progress
 from ..workers.base import ExecutorConfig
-from .options import executor_config
+from .limits import FailureLimit
+from .loop import Report
+from .metrics_file import MetricsFile
+from .outcomes import VideoOutcome
+from .run_progress import Progress
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 
 @dataclass(slots=True)
-class RunOptions:
+class Running:
     """Where the store is, where workers are, what is shown, how much may fail."""
 
     store_path: Path
@@ -35,8 +34,8 @@ class RunOptions:
     _metrics: MetricsFile | None = None
 
     @classmethod
-    def taken_from(cls, values: dict) -> RunOptions:
-        """Take these options out of a command's values.
+    def taken_from(cls, values: dict, executor: ExecutorConfig) -> Running:
+        """Take what it needs out of a command's values.
 
         Raises:
             ConfigError: one of them is wrong.
@@ -44,7 +43,7 @@ class RunOptions:
         return cls(
             values.pop("store"),
             values.pop("catalogue"),
-            executor_config(values),
+            executor,
             FailureLimit.parse(values.pop("max_failed")),
             values.pop("fail_fast"),
             values.pop("metrics"),

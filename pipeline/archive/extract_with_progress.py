@@ -1,0 +1,102 @@
+"""`extract` over an archive as a user sees it: notes before, progress, a line after; or the estimate of a dry run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from vad_pipeline.extract.errors import readable
+from vad_pipeline.extract.extractor import Extractor
+from vad_pipeline.extract.files import Source
+
+from ..progress import report_missing, warn_of
+from .loop import RunSummary
+from .running import Running
+from .selection import Selection
+
+if TYPE_CHECKING:
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+
+
+def run_extraction(selection: Selection, extractor: Extractor, running: Running) -> RunSummary | None:
+    """Extract with progress; None after a dry run."""
+    from .extract_job import missing_sources
+    from .extract_run import extract_archive
+
+    for line in (*selection.notes, *extractor.warnings):
+        click.echo(f"note: {line}", err=True)
+    if running.dry_run and not (running.store_path / "store.json").exists():
+        return _dry_run(selection, selection.sources, extractor)
+    with running.store(create=not running.dry_run) as opened:
+        warn_of(opened.problems)
+        if running.dry_run:
+            return _dry_run(selection, missing_sources(selection, extractor, opened), extractor)
+        if running.executor.in_process:  # workers may be faster, and files are opened here
+            _warn_of_hours(selection, extractor, opened)
+        with running.progress(len(selection.sources) + len(selection.failures), "extract") as report:
+            summary = extract_archive(
+                selection, extractor, opened, executor=running.executor, limit=running.limit, report=report
+            )
+        summary.counts["failed"] += report_missing(selection.missing)
+    if not running.quiet:
+        click.echo(f"{summary}; recipe {extractor.recipe.recipe_id} in {running.store_path}")
+    return summary
+
+
+def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) -> None:
+    from ..progress import in_words
+    from .estimate import measure, workload
+
+    work = workload(missing, extractor.recipe, len(extractor.crops))
+    n_cached = len(selection.sources) - len(missing)
+    for source in missing:
+        click.echo(f"{source.video_id}\t{readable(source.path)}")
+    for video_id, error in selection.failures:
+        click.echo(f"failed [{error.code}] {video_id}: {error}", err=True)
+    click.echo(
+        f"{work.n_videos} videos ({work.hours:.2f} h, {work.n_frames} frames, {work.n_images} images) to extract, "
+        f"{n_cached} held or known to fail, {len(selection.failures)} cannot be tried; "
+        f"recipe {extractor.recipe.recipe_id}"
+    )
+    report_missing(selection.missing)
+    if missing:
+        rates = measure(extractor, missing)
+        click.echo(
+            f"estimate: {in_words(rates.seconds(work))} on this machine (measured just now: "
+            f"{rates.images_per_second:.1f} images/s, {rates.frames_per_second:.0f} frames/s decoded)"
+            f"{_less_if_still(extractor)}"
+        )
+
+
+def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> None:
+    """On a CPU, say at once where a run will take hours."""
+    from ..progress import in_words
+    from .estimate import PROBED_AT_MOST, SLOW_SECONDS, WORTH_MEASURING_IMAGES, workload
+    from .extract_job import missing_sources
+
+    if extractor.config.like == "quick":
+        return
+    every = max(1, len(selection.sources) // PROBED_AT_MOST)
+    some = replace(selection, sources=selection.sources[::every])
+    work = workload(missing_sources(some, extractor, store), extractor.recipe, len(extractor.crops), scale=every)
+    if work.n_images < WORTH_MEASURING_IMAGES:
+        return
+    from vad_pipeline.extract.device import resolve_device  # only now: it loads torch
+
+    if resolve_device(extractor.config.device).type != "cpu":
+        return
+    seconds = work.n_images / extractor.encoder.measure_rate()
+    if seconds >= SLOW_SECONDS:
+        click.echo(
+            f"note: {work.n_images} images to embed will take about {in_words(seconds)} on this CPU"
+            f"{_less_if_still(extractor)}; `--like quick` embeds a sixteenth of the frames (for models trained on it), "
+            "a GPU all of them sooner",
+            err=True,
+        )
+
+
+def _less_if_still(extractor: Extractor) -> str:
+    """Nobody knows how much of an archive is still before it is decoded."""
+    return "" if extractor.recipe.still_bound is None else ", less where scenes are still"
