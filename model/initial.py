@@ -8,7 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights
+from vad_pipeline.extract.embed.state_dict import read_state
 from vad_pipeline.extract.embed.tower import build_clip
+from vad_pipeline.extract.embed.weights import EXPECTED
 from vad_pipeline.extract.errors import ConfigError
 
 from .checkpoint import FORMAT_KEY, TRAINING_PREFIX, config_of_ours
@@ -31,10 +33,9 @@ def clip_text_tower(pretrained: str, model: str) -> dict[str, Tensor]:
 
     Raises:
         ConfigError: no such weights.
-        CheckpointError: a damaged checkpoint.
     """
-    if Path(pretrained).is_file() and not pretrained.endswith(".pt"):  # OpenAI's own .pt are TorchScript
-        tensors, _ = read_tensors(Path(pretrained))
+    if Path(pretrained).is_file():
+        tensors, _ = read_state(Path(pretrained), expected=EXPECTED, torchscript=True)
         if is_published(tensors):
             prefix = CLIP_COPIES[0]
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -173,7 +173,7 @@ def _closest(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, 
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if VADCLIP_ONLY in found:
         raise CheckpointError(f"{path}: is a VadCLIP checkpoint, not DSANet's; {EXPECTED}")
-    if "visual.proj" in found:
+    if any(name.startswith("visual.") for name in found):
         raise CheckpointError(f"{path}: holds CLIP weights and no DSANet, they go to --pretrained; {EXPECTED}")
     candidates = {preset: published_shapes(config) for preset, config in PRESETS.items()}
     # the number of layers and adapters tells them apart, also where a few tensors are missing

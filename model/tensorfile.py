@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vad_pipeline.extract.errors import VadError
+from vad_pipeline.extract.embed.state_dict import read_state
+from vad_pipeline.extract.errors import ConfigError, VadError
 from vad_pipeline.extract.files import write_bytes
 
-WRAPPERS = ("state_dict", "model_state_dict")  # training scripts save the weights under one of these
-DATA_PARALLEL = "module."  # prefix that nn.DataParallel puts before every name
 LISTED = 8  # names an error message lists
-MAX_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
 EXPECTED = "expected a published DSANet .pth or a .safetensors file by `vad-pipeline convert`"
 
 
@@ -29,7 +23,7 @@ class CheckpointError(VadError):
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | None]:
-    """All tensors of a file, told by its content, not its suffix; those of a `.pth` stay on disk until used.
+    """All tensors of a checkpoint: see `read_state`.
 
     Returns:
         Tensors on the CPU by name, and the metadata of a safetensors file, None for others.
@@ -38,19 +32,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | None]:
         CheckpointError: missing, unreadable, or no file of tensors.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(9)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such file; {EXPECTED}") from error
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); {EXPECTED}") from error
-    if not size:
-        raise CheckpointError(f"{path}: is empty; copy or download it again")
-    header_len = int.from_bytes(start[:8], "little")
-    if start[8:] == b"{" and header_len <= MAX_SAFETENSORS_HEADER:
-        return _read_safetensors(path)
-    return _read_torch(path), None
+        return read_state(path, expected=EXPECTED)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
@@ -103,42 +87,6 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def _listing(names: list[str]) -> str:
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"{len(names)} tensor{'s' if len(names) > 1 else ''} ({', '.join(names[:LISTED])}{more})"
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: is a damaged safetensors file ({error}); copy or convert it again") from error
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters comes as an error, and is told in one sentence below
-            # files older than torch 1.6 are no zip archives, and cannot be mapped
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error):
-            raise CheckpointError(
-                f"{path}: holds Python objects, which can run code and are refused; save its weights again with "
-                "torch.save(model.state_dict(), FILE)"
-            ) from error
-        raise CheckpointError(f"{path}: is not a checkpoint; {EXPECTED}") from error
-    except Exception as error:  # torch answers garbage with RuntimeError, EOFError, KeyError, ValueError, ...
-        if "TorchScript" in str(error):
-            raise CheckpointError(
-                f"{path}: is a TorchScript archive, as OpenAI's CLIP weights are; {EXPECTED}, "
-                "and CLIP weights go to --pretrained"
-            ) from error
-        raise CheckpointError(f"{path}: is not a checkpoint, or damaged; {EXPECTED}") from error
-    for wrapper in WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path}: holds no state dict (names and tensors); {EXPECTED}")
-    return {str(name).removeprefix(DATA_PARALLEL): value for name, value in state.items()}
 
 
 def _with_sorted_metadata(data: bytes) -> bytes:

@@ -62,8 +62,12 @@ def text_embeddings(texts: Sequence[str], *, pretrained: str, model: str, identi
         own = clip.state_dict()
         given = {name: value.float() for name, value in weights.tensors.items() if name in own}
         lacking = [name for name in own if not name.startswith("visual.") and name not in given]
-        if [name for name in lacking if name not in ("attn_mask", "logit_bias")]:
+        lacking = [name for name in lacking if name not in ("attn_mask", "logit_bias")]
+        if lacking:
             raise ConfigError(f"--pretrained {pretrained}: holds no text tower ({lacking[0]} is missing)")
+        wrong = [name for name, value in given.items() if value.shape != own[name].shape]
+        if wrong:
+            raise ConfigError(f"--pretrained {pretrained}: not weights of {model} ({wrong[0]} is of another shape)")
         clip.load_state_dict(given, strict=False)
     with torch.inference_mode():
         tokens = clip_tokens(texts)

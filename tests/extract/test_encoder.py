@@ -122,8 +122,8 @@ def test_wrong_weights_are_named(weight_files, tmp_path):
     torch.save({"layer.weight": torch.zeros(2)}, tmp_path / "resnet.pth")
     torch.save({"clipmodel.visual.proj": torch.zeros(2)}, tmp_path / "dsanet.pth")
     for name, words in [
-        ("text.safetensors", "cannot be read as CLIP weights"),
-        ("text.pt", "cannot be read as CLIP weights"),
+        ("text.safetensors", "expected CLIP weights: OpenAI's .pt"),
+        ("text.pt", "expected CLIP weights"),
         ("resnet.pth", "no CLIP image tower"),
         ("dsanet.pth", "vad-pipeline convert"),
     ]:

@@ -116,12 +116,15 @@ def test_content_that_is_no_dsanet(tmp_path):
     message = refusal_of(tmp_path, {"state_dict": resnet})
     assert "is a checkpoint of another network, not DSANet's (conv1.weight, bn1.weight, fc.weight, ...)" in message
     assert "is a VadCLIP checkpoint" in refusal_of(tmp_path, {"text_prompt_embeddings.weight": torch.zeros(2)})
+    assert "holds CLIP weights and no DSANet" in refusal_of(
+        tmp_path, {"vision_model.post_layernorm.bias": torch.zeros(2)}
+    )
     save_file({"visual.proj": torch.zeros(2)}, tmp_path / "clip.safetensors")
     assert "holds CLIP weights and no DSANet, they go to --pretrained" in refusal(tmp_path / "clip.safetensors")
 
 
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict"])
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model", "net"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model."])
 def test_missing_unknown_and_misshapen_names_are_listed(tmp_path, published_names, wrapper, prefix):
     state = dict(published_names)
     del state["gc1.weight"], state["video_anomaly_refiner.video_prototypes"]
