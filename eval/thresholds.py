@@ -86,6 +86,10 @@ def event_counts(curves: Sequence[AnomalyCurve], *, merge_gap_seconds: float) ->
     Runs of equal scores are taken away from the lowest up, and each time only the neighbours that are left are looked
     at: a run that goes leaves one event fewer, or as many, or one more where it held two together.
 
+    Four frames that score .2, .8, .2 and .5, with no gap merged: from .2 on all four are one event. Without the first
+    frame there is still one; without the third, which held them together, there are two, the second and the fourth
+    frame: so many from .5 on. Without the fourth there is one, from .8 on. `[.2, .5, .8]`, `[1, 2, 1]`.
+
     Returns:
         Distinct scores ascending (K,) float32, events over all curves with each as threshold (K,) int64.
     """

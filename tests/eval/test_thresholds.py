@@ -75,3 +75,8 @@ def test_calibration_needs_curves(make_curve):
         calibrate_threshold([], false_alarms_per_hour=1, merge_gap_seconds=1)
     with pytest.raises(ValueError, match="budget"):
         calibrate_threshold([make_curve("a", [0.1])], false_alarms_per_hour=-1, merge_gap_seconds=1)
+
+
+def test_the_example_of_event_counts(make_curve):
+    scores, counts = event_counts([make_curve("v", [0.2, 0.8, 0.2, 0.5], snippet_len=1)], merge_gap_seconds=0)
+    assert scores == pytest.approx([0.2, 0.5, 0.8]) and counts.tolist() == [1, 2, 1]
