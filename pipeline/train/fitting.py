@@ -67,7 +67,7 @@ def train_one(
     from vad_pipeline.extract.device import resolve_device, stopping_where_the_device_fails
     from vad_pipeline.extract.embed.encoder import EMULATED, multiplies_bf16
     from vad_pipeline.model.losses import LOSSES
-    from vad_pipeline.model.training import Training, fit, schedule_of
+    from vad_pipeline.model.training import Training, schedule_of
 
     device = resolve_device(setup.options.device)
     if setup.config.precision == "bf16" and device.type == "cpu" and not multiplies_bf16():
@@ -84,9 +84,21 @@ def train_one(
             f"{schedule.warmup}"
         )
     training = Training(network, setup.config, schedule, {**LOSSES, **setup.losses})
-    if config is not None:
-        run.begin(config)
-    run.load(training)
+    with run.held():
+        if config is not None:
+            run.begin(config)
+        run.load(training)
+        return _fit(setup, store, run, training, rows, report)
+
+
+def _fit(
+    setup: TrainSetup, store: EmbeddingStore, run: TrainRun, training: Training, rows: Rows, report: Callable[..., None]
+) -> TrainResult:
+    """Train to the end, what comes of it written as it comes."""
+    from vad_pipeline.extract.device import stopping_where_the_device_fails
+    from vad_pipeline.model.training import fit
+
+    device = next(training.network.parameters()).device
     with stopping_between_steps() as stop, stopping_where_the_device_fails(*_AFTER_A_DEVICE):
         recorder = _Recorder(setup, run, training, _judge(setup, store), report, stop)
         fit(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.files import TEMPORARY_PREFIX, remove_partial, write_bytes
-
-if TYPE_CHECKING:
-    from vad_pipeline.model.training import Training
+from vad_pipeline.extract.only_process import only_process
 
 if TYPE_CHECKING:
     from vad_pipeline.model.training import Training
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 CONFIG_NAME, METRICS_NAME, CHART_NAME = "config.json", "metrics.csv", "curves.png"
 BEST_NAME, LAST_NAME = "best.safetensors", "last.ckpt"
 SUMMARY_NAME = "summary.json"
+LOCK_NAME = ".training"
 RUN_SCHEMA = 1
 RATE_NAMES = ("normality_lr", "lr")  # of metrics.csv
 
@@ -37,7 +37,7 @@ class TrainRun:
         self.best = path / BEST_NAME
         self.last = path / LAST_NAME
         self.rows: list[dict[str, float | int | str]] = []
-        """Of metrics.csv."""
+        """Of metrics.csv, one a step."""
 
     @property
     def begun(self) -> bool:
@@ -92,22 +92,40 @@ class TrainRun:
             raise ConfigError(f"{self.path}: run of schema {schema}, this version knows {RUN_SCHEMA}; upgrade")
         return config
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, no other process trains in the folder, which is made where it is not there.
+
+        Raises:
+            ConfigError: another one does.
+            StoreError: it cannot be written.
+        """
+        with contextlib.suppress(OSError):  # whatever is wrong with it, the lock says
+            self.path.mkdir(parents=True, exist_ok=True)
+        with only_process(self.path / LOCK_NAME) as alone:
+            if not alone:
+                raise ConfigError(f"{self.path}: another process trains in it; wait for it, or give --out a new folder")
+            yield
+
     def save(self, training: Training, columns: Sequence[str]) -> None:
-        """Write metrics.csv, then last.ckpt: what the checkpoint counts is in the table.
+        """Write last.ckpt, which is the truth, rows included; metrics.csv is written from it, for people.
 
         Raises:
             StoreError: the folder cannot be written; the last state is still there.
         """
         import torch
 
+        buffer = io.BytesIO()
+        torch.save({**training.state(), "rows": self.rows, "columns": list(columns)}, buffer)
+        write_bytes(self.last, buffer.getbuffer())
+        self._write_table(columns)
+
+    def _write_table(self, columns: Sequence[str]) -> None:
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         write_bytes(self.path / METRICS_NAME, text.getvalue().encode())
-        buffer = io.BytesIO()
-        torch.save(training.state(), buffer)
-        write_bytes(self.last, buffer.getbuffer())
 
     def load(self, training: Training) -> None:
         """Take a run up where it was saved last; where it never was, it starts at its beginning.
@@ -123,15 +141,22 @@ class TrainRun:
         try:
             state = torch.load(self.last, map_location="cpu", weights_only=True)
             training.load_state(state)
+            rows = state.get("rows")
+            if rows is None:  # a run of an earlier version
+                rows = self._rows_of_table(training.step)
+            self.rows = _checked(rows, training.step)
+        except StoreError:
+            raise
         except Exception as error:  # torch answers damage with anything from EOFError to KeyError
             raise StoreError(f"{self.last}: cannot be read ({error}); start the run anew") from error
+        if "columns" in state:
+            self._write_table(state["columns"])
+
+    def _rows_of_table(self, step: int) -> list[dict[str, str]]:
+        """The rows up to a step, out of metrics.csv."""
         try:
             with (self.path / METRICS_NAME).open(newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= training.step]
-            if [int(row["step"]) for row in self.rows] != list(range(1, training.step + 1)):
-                raise ValueError(f"it lacks rows of the {training.step} steps done")
-            for row in self.rows:
-                float(row["total"]), int(row["best"])
+                return _checked([row for row in csv.DictReader(file) if int(row["step"]) <= step], step)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{self.path / METRICS_NAME}: cannot be read ({error}); start the run anew") from error
 
@@ -156,6 +181,19 @@ class TrainRun:
         write_bytes(self.path / CHART_NAME, data.getvalue())
 
 
+def _checked(rows: list[dict], step: int) -> list[dict]:
+    """The rows, one for each step done.
+
+    Raises:
+        ValueError: they are not; KeyError or TypeError, where they are not rows at all.
+    """
+    if [int(row["step"]) for row in rows] != list(range(1, step + 1)):
+        raise ValueError(f"it lacks rows of the {step} steps done")
+    for row in rows:
+        float(row["total"]), int(row["best"])
+    return rows
+
+
 def _is_content(path: Path) -> bool:
-    """Whether a file is more than what a killed run left half written."""
-    return not path.name.startswith(TEMPORARY_PREFIX)
+    """Whether a file is more than what a killed run left half written, or its lock."""
+    return not path.name.startswith(TEMPORARY_PREFIX) and path.name != LOCK_NAME

@@ -18,6 +18,7 @@ import torch
 
 from vad_pipeline.model.checkpoint import load_checkpoint
 from vad_pipeline.model.losses import LOSSES
+from vad_pipeline.pipeline.train.run_folder import TrainRun
 
 SMALL = ("--batch-size", 3, "--window-len", 16, "--lr", 1e-4, "--device", "cpu", "--val-share", 0.2)
 N_STEPS = 6
@@ -360,3 +361,42 @@ def test_a_broken_last_state_is_named(labelled, text_tower, run_cli, tmp_path):
     (run / "last.ckpt").write_bytes(b"PK\x03\x04 cut short")
     code, _, errors = run_cli("train", "--resume", run, "--any-threads")
     assert code == 3 and "last.ckpt: cannot be read" in errors
+
+
+def test_one_run_one_process(labelled, text_tower, run_cli, tmp_path):
+    run = tmp_path / "run"
+    process = start(arguments(labelled, text_tower, run, "--steps", 40))
+    while process.poll() is None and steps_saved(run) < 5:
+        time.sleep(0.01)
+    before = (run / "last.ckpt").read_bytes()
+    process.send_signal(signal.SIGSTOP)
+    code, _, errors = run_cli("train", "--resume", run, "--any-threads")
+    assert code == 2 and "another process trains in it" in errors, errors
+    assert (run / "last.ckpt").read_bytes() == before
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    with TrainRun(run).held():  # the lock of a process that was killed keeps nobody out
+        assert (run / ".training").exists()
+    assert not (run / ".training").exists()
+
+
+def test_the_table_is_written_anew_from_the_state(labelled, text_tower, run_cli, tmp_path):
+    """What was killed between the two files, or whose table somebody spoilt, goes on."""
+    run = tmp_path / "run"
+    assert run_cli(*arguments(labelled, text_tower, run, "--steps", 3))[0] == 0
+    table = (run / "metrics.csv").read_bytes()
+    (run / "metrics.csv").write_bytes(table[: len(table) // 2])
+    code, _, errors = run_cli("train", "--resume", run, "--any-threads")
+    assert code == 0, errors
+    assert (run / "metrics.csv").read_bytes() == table
+
+
+def test_a_state_of_an_earlier_version_goes_on_by_its_table(labelled, text_tower, run_cli, tmp_path):
+    run = tmp_path / "run"
+    assert run_cli(*arguments(labelled, text_tower, run, "--steps", 3))[0] == 0
+    state = torch.load(run / "last.ckpt", weights_only=True)
+    torch.save({name: value for name, value in state.items() if name not in ("rows", "columns")}, run / "last.ckpt")
+    assert run_cli("train", "--resume", run, "--any-threads")[0] == 0
+    (run / "metrics.csv").unlink()
+    code, _, errors = run_cli("train", "--resume", run, "--any-threads")
+    assert code == 3 and "metrics.csv: cannot be read" in errors
