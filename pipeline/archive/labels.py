@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +49,9 @@ def read_label_rows(path: Path) -> list[LabelRow]:
     name = next((column for column in NAME_COLUMNS if column in columns), None)
     if name is None:
         if halves:  # a name and a label a line can mean nothing else
+            videos = _videos(row.cells[0] for row in halves)
             return [
-                LabelRow(name_in_list(row.cells[0]), row.cells[1], None, where=f"{path}, line {row.line}")
-                for row in halves
+                LabelRow(videos[row.cells[0]], row.cells[1], None, where=f"{path}, line {row.line}") for row in halves
             ]
         raise ConfigError(f"{path}: needs a column `video` or `path` in its first line, has {', '.join(columns)}")
     said = [column for column in LABEL_COLUMNS if column in columns]
@@ -58,15 +59,32 @@ def read_label_rows(path: Path) -> list[LabelRow]:
         lacking = next((column for column in (name, *said) if column not in record.cells), None)
         if lacking is not None:
             raise ConfigError(f"{record.where}: lacks its `{lacking}`: {','.join(record.written.values())}")
+    videos = _videos(record.written[name] for record in records)
     return [
         LabelRow(
-            name=name_in_list(record.written[name]),
+            name=videos[record.written[name]],
             label=record.cells.get("label", ""),
             split=record.cells["split"].lower() if "split" in said else None,
             where=record.where,
         )
         for record in records
     ]
+
+
+def _videos(names: Iterable[str]) -> dict[str, str]:
+    """What listed names call their videos: `.../Abuse/Abuse028_x264__5.npy` is of Abuse028_x264.
+
+    Where a list has such a file in several folders, they are of several videos, and the folder stays.
+    """
+    names = list(dict.fromkeys(names))
+    features = [name for name in names if name.strip().endswith(FEATURE_SUFFIXES)]
+    short = {name: split_name(name.strip(), keep_folder=False) for name in features}
+    long = {name: split_name(name.strip(), keep_folder=True) for name in features}
+    counts = Counter(short[name] for name in {long[name]: name for name in features}.values())
+    shared = {video for (video, _), count in counts.items() if count > 1}
+    return {name: name for name in names} | {
+        name: long[name][0] if short[name][0] in shared else short[name][0] for name in features
+    }
 
 
 def _reviewed(path: Path) -> list[LabelRow]:
@@ -127,8 +145,3 @@ def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: P
             f"{', '.join(category.name for category in categories)} (--categories FILE for your own)"
         )
     return found
-
-
-def name_in_list(name: str) -> str:
-    """Published feature lists name `.../Abuse/Abuse028_x264__5.npy`: the video is Abuse028_x264."""
-    return split_name(name.strip(), keep_folder=False)[0] if name.strip().endswith(FEATURE_SUFFIXES) else name

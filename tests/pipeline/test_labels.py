@@ -34,6 +34,12 @@ def test_ways_to_write_labels(labels, text):
     assert labels(text) == {"a": (0,), "b": (1, 3)}
 
 
+def test_features_of_one_name_in_several_folders_are_several_videos(labels):
+    found = labels("path,label\n/f/gate/001__0.npy,Normal\n/f/yard/001__0.npy,Abuse\n/f/gate/001__5.npy,Normal\n")
+    assert found == {"gate/001": (0,), "yard/001": (1,)}
+    assert labels("path,label\ncrop0/001__0.npy,Abuse\ncrop5/001__5.npy,Abuse\n") == {"001": (1,)}, "a folder a crop"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
