@@ -11,11 +11,6 @@ from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, AnomalyCurve, find_
 SECONDS_PER_HOUR = 3600.0
 
 
-def frame_durations(curve: AnomalyCurve) -> np.ndarray:
-    """How long each frame is shown, seconds (F,); the last one for the average duration."""
-    return np.append(np.diff(curve.frame_seconds), float(1 / curve.fps))
-
-
 def false_alarms_per_hour(
     curves: Sequence[AnomalyCurve],
     truths: Sequence[np.ndarray] | None,
@@ -25,7 +20,7 @@ def false_alarms_per_hour(
 ) -> float | None:
     """Events without a single anomalous frame, per hour of normal footage.
 
-    The hours are those of all frames that are not anomalous, in anomalous videos too.
+    The hours are those of all frames that are not anomalous, in anomalous videos too; gaps are no footage.
 
     Args:
         curves: of the videos.
@@ -43,7 +38,7 @@ def false_alarms_per_hour(
             truth[: len(truths[index])] = truths[index]
         events = find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds)
         n_alarms += sum(not truth[event.start_frame : event.end_frame].any() for event in events)
-        seconds += float(frame_durations(curve)[~truth].sum())
+        seconds += float((curve.frame_ends() - curve.frame_seconds)[~truth].sum())
     return n_alarms * SECONDS_PER_HOUR / seconds if seconds else None
 
 
@@ -69,7 +64,7 @@ def calibrate_threshold(
     """
     if not curves or not false_alarms_per_hour >= 0 or not merge_gap_seconds >= 0:
         raise ValueError(f"expected curves, budget and gap >= 0, got {len(curves)}, {false_alarms_per_hour}")
-    hours = sum(float(frame_durations(curve).sum()) for curve in curves) / SECONDS_PER_HOUR
+    hours = sum(curve.footage_seconds for curve in curves) / SECONDS_PER_HOUR
     scores, n_events = event_counts(curves, merge_gap_seconds=merge_gap_seconds)
     too_many = np.flatnonzero(n_events / hours > false_alarms_per_hour)
     chosen = too_many[-1] + 1 if len(too_many) else 0
@@ -93,29 +88,36 @@ def event_counts(curves: Sequence[AnomalyCurve], *, merge_gap_seconds: float) ->
     Returns:
         Distinct scores ascending (K,) float32, events over all curves with each as threshold (K,) int64.
     """
-    all_scores, all_steps = [], []
+    all_scores, all_steps, n_whole = [], [], 0
     for curve in curves:
         scores, steps = _event_steps(curve, merge_gap_seconds)
         all_scores.append(scores)
         all_steps.append(steps)
+        n_whole += 1 + sum(gap.seconds >= merge_gap_seconds - TIME_TOLERANCE_SECONDS for gap in curve.gaps)
     scores, where = np.unique(np.concatenate(all_scores), return_inverse=True)
     steps = np.bincount(where, weights=np.concatenate(all_steps), minlength=len(scores))
     # at a score as threshold everything below it is gone
-    return scores, len(curves) + np.rint(np.cumsum(steps) - steps).astype(np.int64)
+    return scores, n_whole + np.rint(np.cumsum(steps) - steps).astype(np.int64)
 
 
 def _event_steps(curve: AnomalyCurve, merge_gap_seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """Runs of equal scores ascending, and by how much the number of events changes as each is taken away."""
-    starts = np.flatnonzero(np.append(True, curve.scores[1:] != curve.scores[:-1]))
+    begins = np.append(True, curve.scores[1:] != curve.scores[:-1])
+    after_gap = [gap.frame for gap in curve.gaps]
+    begins[after_gap] = True
+    starts = np.flatnonzero(begins)
     ends = np.append(starts[1:], curve.n_frames)
+    cut = np.isin(starts, after_gap).tolist()
     began = curve.frame_seconds[starts].tolist()
-    over = curve.frame_seconds[np.minimum(ends, curve.n_frames - 1)].tolist()
+    over = curve.frame_ends()[ends - 1].tolist()
     gap = merge_gap_seconds - TIME_TOLERANCE_SECONDS
     n = len(starts)
     before, after = list(range(-1, n - 1)), list(range(1, n + 1))
 
     def joined(left: int, right: int) -> bool:
-        return left >= 0 and right < n and (left + 1 == right or began[right] - over[left] < gap)
+        if left < 0 or right == n:
+            return False
+        return (left + 1 == right and not cut[right]) or began[right] - over[left] < gap
 
     order = np.argsort(curve.scores[starts], kind="stable")
     steps = []

@@ -18,6 +18,7 @@ import numpy as np
 from .errors import DamagedShard, GoneFromStore, NvdecFailed, VideoOpenError, readable
 from .extractor import Extractor
 from .files import Source, absolute, content_of, reading, stat_source
+from .gaps import spans
 from .names import strip_suffix
 from .records import VideoEmbeddings
 from .stopwatch import Stopwatch
@@ -44,6 +45,8 @@ class Extracted:
     """Decoder and device."""
     still_share: float | None = None
     """Of its sampled frames, those that were not embedded; None without a still bound."""
+    gaps: tuple[tuple[float, float], ...] = ()
+    """From and to, seconds, where it has no footage."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time by stage."""
 
@@ -108,6 +111,7 @@ def extract_task(task: ExtractTask, extractor: Extractor, shards: Path) -> Extra
         warnings=video.info.warnings,
         route=video.info.route,
         still_share=video.still_share,
+        gaps=tuple(spans(video.info.gaps)),
         seconds={**video.stage_seconds, "write": writing.seconds},
     )
 

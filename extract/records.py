@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from .gaps import Gap, find_gaps
 from .recipe import EMBEDDING_DIM, Recipe
 
 
@@ -18,6 +19,7 @@ class VideoInfo:
     n_frames: int
     """Decoded, never the header's word."""
     n_frames_header: int | None
+    """Without those that an edit list hides: a trim that copies leaves them in the file."""
     fps: Fraction
     """Average rate, exact."""
     width: int
@@ -38,8 +40,14 @@ class VideoInfo:
 
     @property
     def duration_seconds(self) -> float:
-        """From the first frame to the end of the last one."""
-        return float(self.frame_seconds[-1] - self.frame_seconds[0] + 1 / self.fps)
+        """From the first frame to the end of the last one, gaps left out."""
+        gaps = sum(gap.seconds for gap in self.gaps)
+        return float(self.frame_seconds[-1] - self.frame_seconds[0] + 1 / self.fps) - gaps
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Where its times leap forward for good."""
+        return find_gaps(self.frame_seconds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

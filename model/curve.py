@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vad_pipeline.extract.gaps import Gap, find_gaps, frame_ends
+
 if TYPE_CHECKING:
     from .scoring import SnippetScores
 
@@ -37,6 +39,8 @@ class AnomalyCurve:
     """Average rate."""
     source: str
     """The file, for people."""
+    gaps: tuple[Gap, ...] = field(init=False, repr=False)
+    """Stretches of time without footage: no part of an event, nor of any count of hours."""
 
     def __post_init__(self):
         n_frames = len(self.scores)
@@ -57,6 +61,7 @@ class AnomalyCurve:
             raise ValueError("expected category probabilities that are finite, got others")
         if not np.isfinite(self.frame_seconds).all() or (np.diff(self.frame_seconds) < 0).any():
             raise ValueError("expected frame_seconds that do not decrease, got others")
+        object.__setattr__(self, "gaps", find_gaps(self.frame_seconds))
 
     def __repr__(self) -> str:
         return f"AnomalyCurve({self.video_id!r}, scores={self.scores.shape}, category={self.category.shape})"
@@ -65,6 +70,23 @@ class AnomalyCurve:
     def n_frames(self) -> int:
         """Frames of the video, F."""
         return len(self.scores)
+
+    def frame_ends(self) -> np.ndarray:
+        """When each frame is over, (F,) float64: as the next one begins, or a gap."""
+        return frame_ends(self.frame_seconds, self.gaps, last_seconds=float(1 / self.fps))
+
+    def end_of(self, frame: int) -> float:
+        """When one frame is over, as `frame_ends` has it."""
+        for gap in self.gaps:
+            if gap.frame == frame + 1:
+                return gap.start_seconds
+        last = frame == self.n_frames - 1
+        return float(self.frame_seconds[-1] + float(1 / self.fps) if last else self.frame_seconds[frame + 1])
+
+    @property
+    def footage_seconds(self) -> float:
+        """How much footage there is, gaps left out."""
+        return float((self.frame_ends() - self.frame_seconds).sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +100,7 @@ class Event:
     """Half-open."""
     start_seconds: float
     end_seconds: float
-    """When `end_frame` begins; after the video's last frame, when that one ends."""
+    """When its last frame is over: as `end_frame` begins, unless a gap or the video's end comes before."""
     category: str
     """The likeliest anomaly category."""
     category_probability: float
@@ -136,6 +158,8 @@ def curve_from_scores(
 def find_events(curve: AnomalyCurve, *, threshold: float, merge_gap_seconds: float = MERGE_GAP_SECONDS) -> list[Event]:
     """Runs of frames at or over the threshold, those closer together than the merge gap joined.
 
+    A gap in the footage ends a run, and is bridged like any other distance: where it is shorter than the merge gap.
+
     Args:
         curve: of one video.
         threshold: score, 0 to 1.
@@ -149,13 +173,15 @@ def find_events(curve: AnomalyCurve, *, threshold: float, merge_gap_seconds: flo
     """
     if not np.isfinite(threshold) or not merge_gap_seconds >= 0:
         raise ValueError(f"expected a threshold and a gap >= 0 s, got {threshold} and {merge_gap_seconds}")
+    above = curve.scores >= np.float32(threshold)
     # int8 steps: +1 where a run starts, -1 just after its end
-    steps = np.diff((curve.scores >= np.float32(threshold)).astype(np.int8), prepend=0, append=0)
-    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    steps = np.diff(above.astype(np.int8), prepend=0, append=0)
+    cuts = [gap.frame for gap in curve.gaps if above[gap.frame - 1] and above[gap.frame]]
+    starts, ends = (np.sort(np.append(np.flatnonzero(steps == step), cuts)).astype(np.int64) for step in (1, -1))
     if not len(starts):
         return []
-    gaps = curve.frame_seconds[starts[1:]] - curve.frame_seconds[ends[:-1]]
-    apart = gaps >= merge_gap_seconds - TIME_TOLERANCE_SECONDS
+    distances = curve.frame_seconds[starts[1:]] - curve.frame_ends()[ends[:-1] - 1]
+    apart = distances >= merge_gap_seconds - TIME_TOLERANCE_SECONDS
     starts, ends = starts[np.r_[True, apart]], ends[np.r_[apart, True]]
     return [event_between(curve, int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
 
@@ -169,14 +195,12 @@ def event_between(curve: AnomalyCurve, start: int, end: int) -> Event:
     mean = frames @ curve.category[first : first + len(frames)].astype(np.float64) / (end - start)
     best = 1 + int(mean[1:].argmax())
     peak = start + int(curve.scores[start:end].argmax())
-    after = end == curve.n_frames
-    end_seconds = curve.frame_seconds[-1] + float(1 / curve.fps) if after else curve.frame_seconds[end]
     return Event(
         event_id=f"{curve.video_id}@{start}-{end}",
         start_frame=start,
         end_frame=end,
         start_seconds=float(curve.frame_seconds[start]),
-        end_seconds=float(end_seconds),
+        end_seconds=curve.end_of(end - 1),
         category=curve.categories[best],
         category_probability=float(mean[best]),
         peak_score=float(curve.scores[peak]),

@@ -47,6 +47,16 @@ def prepare_decoder(stream: av.VideoStream, threads: int | None = None) -> None:
     stream.codec_context.options = DECODER_LIMITS
 
 
+def counted_by_header(container: av.container.InputContainer, stream: av.VideoStream) -> int:
+    """How many frames a header promises, 0 where it does not say.
+
+    An edit list hides frames that stay in the file, as after a trim that copies: those behind its end FFmpeg takes out
+    of the index of an mp4 file, those before its start come as packets to be discarded, and are not known yet.
+    """
+    in_index = len(stream.index_entries) if "mp4" in container.format.name else 0
+    return min(stream.frames, in_index or stream.frames)
+
+
 def check_file(path: str | os.PathLike) -> None:
     """Refuse what no decoder needs to see.
 

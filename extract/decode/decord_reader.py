@@ -24,9 +24,9 @@ import numpy as np
 
 from ..errors import VideoDecodeError
 from ..records import VideoInfo
-from .container import open_container, video_stream
+from .container import counted_by_header, open_container, video_stream
 from .reader import PyavReader
-from .timeline import timeline
+from .timeline import in_shown_order, time_warnings, timeline
 
 STALL_SECONDS = 60  # without a byte from decord: it hangs
 ADVICE = "use --decoder pyav"
@@ -64,9 +64,11 @@ def _expect(path: str) -> _Expected:
     with open_container(path) as container:
         stream = video_stream(container)
         start = (container.start_time or 0) / av.time_base
-        shown = (p for p in container.demux(stream) if p.size and p.pts is not None and not p.is_discard)
-        times = sorted(float(p.pts * p.time_base) for p in shown)
-        return _Expected((width, height), np.array(times) - start, stream.frames or None, stream.average_rate)
+        in_header = counted_by_header(container, stream)
+        packets = [(p.pts * p.time_base, p.is_discard) for p in container.demux(stream) if p.size and p.pts is not None]
+        times = in_shown_order(np.array([float(shown) for shown, hidden in packets if not hidden]) - start)
+        in_header = max(0, in_header - sum(hidden for _, hidden in packets)) or None
+        return _Expected((width, height), times, in_header, stream.average_rate)
 
 
 class DecordReader:
@@ -119,9 +121,7 @@ class DecordReader:
             frame_seconds=seconds,
             corrupt_packets=0,
             retimed_frames=retimed,
-            warnings=(f"{retimed} frames retimed: their timestamps stand still, jump back or are missing",)
-            if retimed
-            else (),
+            warnings=tuple(time_warnings(seconds, retimed)),
             route="decord cpu",
         )
 

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from ..errors import VideoError
+from ..gaps import spans
 from ..records import VideoInfo
 from .container import open_container, video_stream
 from .probe import Header
@@ -41,6 +42,8 @@ class Preflight:
     """Why extraction would fail."""
     error: str | None = None
     warnings: tuple[str, ...] = field(default=())
+    gaps: tuple[tuple[float, float], ...] = field(default=())
+    """From and to, seconds, where there is no footage; with `deep`."""
 
 
 def preflight(video_id: str, path: str | os.PathLike, *, deep: bool = False) -> Preflight:
@@ -104,8 +107,10 @@ def _is_uneven(seconds: np.ndarray) -> bool | None:
 def _decoded(info: VideoInfo) -> dict:
     return {
         "n_frames": info.n_frames,
+        "n_frames_header": info.n_frames_header,
         "seconds": info.duration_seconds,
         "fps": float(info.fps),
         "variable_rate": _is_uneven(info.frame_seconds),
         "warnings": info.warnings,
+        "gaps": tuple(spans(info.gaps)),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import av
 
 from ..files import SourceFile
-from .container import open_container, video_stream
+from .container import counted_by_header, open_container, video_stream
 
 FALLBACK_FPS = 25
 
@@ -30,7 +30,9 @@ class Header:
         if seconds is None and container.duration:
             seconds = container.duration / av.time_base
         rate = float(stream.average_rate) if stream.average_rate else None
-        return cls(stream.codec_context.codec.canonical_name, rate, seconds, stream.frames or None)
+        return cls(
+            stream.codec_context.codec.canonical_name, rate, seconds, counted_by_header(container, stream) or None
+        )
 
 
 @dataclass(frozen=True, slots=True)

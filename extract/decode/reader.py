@@ -19,8 +19,16 @@ from av.video.reformatter import Colorspace
 
 from ..errors import NvdecFailed, VideoDecodeError, VideoOpenError
 from ..records import VideoInfo
-from .container import MAX_FRAME_PX, check_file, open_container, prepare_decoder, reason_of, video_stream
-from .timeline import faults, timeline
+from .container import (
+    MAX_FRAME_PX,
+    check_file,
+    counted_by_header,
+    open_container,
+    prepare_decoder,
+    reason_of,
+    video_stream,
+)
+from .timeline import faults, time_warnings, timeline
 
 TOO_LARGE = "frames of {}x{} px exceed 8192x4320; scale it down"
 HD_HEIGHT_PX = 720  # from here on untagged YUV is taken for BT.709
@@ -151,7 +159,9 @@ class PyavReader:
         self._shown = array("d")  # seconds by presentation timestamp, nan where there is none
         self._decoded_at = array("d")  # by decoding timestamp
         self._size_px: tuple[int, int] | None = None
+        self._in_header = counted_by_header(self._container, stream)
         self._corrupt_packets = 0
+        self._hidden_packets = 0
         self._encrypted = False
         self._warnings = list(warnings)
 
@@ -170,8 +180,8 @@ class PyavReader:
             if frame.width * frame.height > MAX_FRAME_PX:
                 raise VideoDecodeError(self.path, "too_large", TOO_LARGE.format(frame.width, frame.height))
             yield self._wrap(frame, self.path)
-        if self._hwaccel and len(self._shown) < max(1, self._stream.frames):
-            why = f"{len(self._shown)} frames came of the {self._stream.frames} in its header"
+        if self._hwaccel and len(self._shown) < max(1, self._n_frames_header or 0):
+            why = f"{len(self._shown)} frames came of the {self._n_frames_header} in its header"
             raise NvdecFailed.because(self.path, why)
 
     def info(self) -> VideoInfo:
@@ -186,7 +196,7 @@ class PyavReader:
                 "no_frames",
                 f"no frame of it decodes ({self._corrupt_packets} packets corrupt or of giant frames); copy it again",
             )
-        header = self._stream.frames or None
+        header = self._n_frames_header
         n_frames = len(self._shown)
         # as FFmpeg's players do: AVI with B-frames presents in decoding order, only its decoding times are right
         raw_seconds = min(np.array(self._shown), np.array(self._decoded_at), key=faults)
@@ -196,8 +206,7 @@ class PyavReader:
             warnings.append(f"{self._corrupt_packets} corrupt packets skipped")
         if header is not None and n_frames < header:
             warnings.append(f"decoded {n_frames} of the {header} frames its header promises: truncated or damaged")
-        if retimed:
-            warnings.append(f"{retimed} frames retimed: their timestamps stand still, jump back or are missing")
+        warnings += time_warnings(seconds, retimed)
         return VideoInfo(
             path=self.path,
             n_frames=n_frames,
@@ -212,6 +221,11 @@ class PyavReader:
             route=self.route,
         )
 
+    @property
+    def _n_frames_header(self) -> int | None:
+        """What the header counts, once all packets are read, without what an edit list hides."""
+        return max(0, self._in_header - self._hidden_packets) or None
+
     def close(self) -> None:
         """Close the file."""
         self._container.close()
@@ -221,6 +235,7 @@ class PyavReader:
         try:
             for packet in self._container.demux(self._stream):
                 self._encrypted = self._encrypted or packet.has_sidedata("encryption_info")
+                self._hidden_packets += packet.is_discard
                 yield from self._decode(packet)
         except av.error.FFmpegError as error:
             self._warnings.append(f"reading stopped early ({reason_of(error)}): what came before it is kept")

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..gaps import find_gaps, frame_ends
 from ..recipe import Recipe
 
 Frame = TypeVar("Frame")
@@ -39,7 +40,7 @@ def snippet_bounds(n_frames: int, recipe: Recipe) -> np.ndarray:
 
 
 def snippet_seconds(frame_seconds: np.ndarray, fps: float, recipe: Recipe) -> np.ndarray:
-    """(n, 2) seconds from each snippet's first frame to the frame after its last one.
+    """(n, 2) seconds from each snippet's first frame to the end of its last one.
 
     Args:
         frame_seconds: (F,), F at least 1.
@@ -47,8 +48,8 @@ def snippet_seconds(frame_seconds: np.ndarray, fps: float, recipe: Recipe) -> np
         recipe: says what becomes of the tail.
     """
     bounds = snippet_bounds(len(frame_seconds), recipe)
-    ends = np.append(frame_seconds, frame_seconds[-1] + 1 / fps)
-    return np.stack([frame_seconds[bounds[:, 0]], ends[bounds[:, 1]]], axis=1)
+    ends = frame_ends(frame_seconds, find_gaps(frame_seconds), last_seconds=1 / fps)
+    return np.stack([frame_seconds[bounds[:, 0]], ends[bounds[:, 1] - 1]], axis=1)
 
 
 def sample_stream(frames: Iterable[Frame], recipe: Recipe) -> Iterator[list[Frame]]:

@@ -77,6 +77,7 @@ def work_on(task: ExtractTask, extractor: Extractor, shards: Path) -> WorkedOn:
         route=done.route,
         seconds=done.seconds,
         still_share=done.still_share,
+        gaps=list(done.gaps),
         host=socket.gethostname(),
     )
     return WorkedOn(outcome, done)

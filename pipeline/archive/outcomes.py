@@ -46,6 +46,8 @@ class VideoOutcome:
     """Wall time by stage."""
     still_share: float | None = None
     """Of its sampled frames, those that were not embedded; None without --skip-still."""
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+    """From and to, seconds, where it has no footage."""
     size: int | None = None
     """Bytes of the file when it failed."""
     mtime_ns: int | None = None

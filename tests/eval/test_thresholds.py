@@ -1,5 +1,7 @@
 """False alarms and calibration against find_events itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,14 @@ def drawn(make_curve, seed, *, n_videos=4, levels=12):
     return [make_curve(f"v{i}", rng.integers(0, levels, n) / levels, fps=10) for i, n in enumerate(lengths)]
 
 
+def gapped(curve, rng, *, n_gaps=2):
+    """The same curve with gaps of 2.5 to 30 s before some of its frames."""
+    seconds = curve.frame_seconds.copy()
+    for frame in rng.integers(1, max(2, curve.n_frames), n_gaps):
+        seconds[frame:] += rng.uniform(2.5, 30)
+    return replace(curve, frame_seconds=seconds)
+
+
 def n_events(curves, threshold, gap):
     return sum(len(find_events(curve, threshold=threshold, merge_gap_seconds=gap)) for curve in curves)
 
@@ -24,6 +34,31 @@ def test_event_counts_are_those_of_find_events(make_curve, seed, gap):
     scores, counts = event_counts(curves, merge_gap_seconds=gap)
     assert len(scores) == len(np.unique(np.concatenate([curve.scores for curve in curves])))
     assert counts.tolist() == [n_events(curves, float(score), gap) for score in scores]
+
+
+@pytest.mark.parametrize("gap", [0, 1, 1.6, 5, 1e9])
+@pytest.mark.parametrize("seed", range(6))
+def test_event_counts_are_those_of_find_events_around_gaps(make_curve, seed, gap):
+    rng = np.random.default_rng(seed)
+    curves = [gapped(curve, rng) for curve in drawn(make_curve, seed)]
+    assert sum(len(curve.gaps) for curve in curves) > 1
+    scores, counts = event_counts(curves, merge_gap_seconds=gap)
+    assert counts.tolist() == [n_events(curves, float(score), gap) for score in scores]
+
+
+def test_gaps_are_no_footage(make_curve):
+    """The same frames, the second half next to the first or a day later: as many false alarms an hour."""
+    near = make_curve("a", [0.1, 0.9, 0.1, 0.1, 0.1, 0.9, 0.1, 0.1], fps=10)
+    far = replace(near, frame_seconds=near.frame_seconds + 86_400 * (np.arange(near.n_frames) >= near.n_frames // 2))
+    (alarms, calibrated), (alarms_far, calibrated_far) = (
+        (
+            false_alarms_per_hour([curve], None, threshold=0.5, merge_gap_seconds=1),
+            calibrate_threshold([curve], false_alarms_per_hour=400, merge_gap_seconds=1),
+        )
+        for curve in (near, far)
+    )
+    assert alarms_far == pytest.approx(alarms) == pytest.approx(2 * 3600 / 12.8)
+    assert calibrated_far == pytest.approx(calibrated)
 
 
 @pytest.mark.parametrize("budget", [0, 20, 60, 200, 1e9])

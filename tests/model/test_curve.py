@@ -98,6 +98,7 @@ def test_a_curve_has_exactly_n_frames_values(n_frames, n_snippets):
 )
 def test_a_curve_checks_itself(change):
     good = asdict(curve_of([0.5, 0.6], 32))
+    del good["gaps"]  # they follow from the times
     AnomalyCurve(**good)
     with pytest.raises(ValueError, match="expected"):
         AnomalyCurve(**{**good, **change})
@@ -161,3 +162,38 @@ def test_what_is_no_event_or_setting():
         find_events(curve_of([0.5], 16), threshold=0.5, merge_gap_seconds=-1)
     with pytest.raises(ValueError, match="expected 0 <= start <= peak < end, got 5, 9, 9"):
         Event("a@5-9", 5, 9, 0.0, 1.0, "Abuse", 0.5, 0.9, 9)
+
+
+def with_gap(frame: int, gap_seconds: float, n_frames: int) -> np.ndarray:
+    """25 frames a second, and a gap before one of them."""
+    seconds = np.arange(n_frames) / 25
+    seconds[frame:] += gap_seconds
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("above", "expected"),
+    [
+        ([(20, 40)], [(20, 30, 1.2), (30, 40, None)]),  # across the gap
+        ([(20, 30)], [(20, 30, 1.2)]),  # up to it
+        ([(25, 29), (31, 35)], [(25, 29, 1.16), (31, 35, None)]),  # around it
+        ([(30, 33)], [(30, 33, None)]),
+    ],
+)
+def test_a_gap_is_never_inside_an_event(above, expected):
+    scores = np.zeros(60)
+    for start, end in above:
+        scores[start:end] = 1
+    curve = frame_curve(scores, seconds=with_gap(30, 3600, 60))
+    found = find_events(curve, threshold=0.5, merge_gap_seconds=3)
+    assert [(event.start_frame, event.end_frame) for event in found] == [(start, end) for start, end, _ in expected]
+    for event, (_, end, seconds) in zip(found, expected, strict=True):
+        assert event.end_seconds == pytest.approx(seconds if seconds else 3600 + end / 25)
+    assert curve.footage_seconds == pytest.approx(60 / 25)
+
+
+def test_a_gap_shorter_than_the_merge_gap_is_bridged():
+    curve = frame_curve(np.r_[np.zeros(10), np.ones(30), np.zeros(10)], seconds=with_gap(25, 4, 50))
+    assert [gap.seconds for gap in curve.gaps] == [pytest.approx(4)]
+    for merge_gap, n in ((4.1, 1), (4.0, 2), (1.0, 2)):
+        assert len(find_events(curve, threshold=0.5, merge_gap_seconds=merge_gap)) == n

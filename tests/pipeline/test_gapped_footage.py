@@ -1,0 +1,141 @@
+"""Footage whose clock leaps: two recordings in one MPEG-TS file, a single wrong timestamp, a trim that copies."""
+
+import json
+
+import av
+import numpy as np
+import pytest
+
+from vad_pipeline.extract.decode.reader import PyavReader, drained
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+
+PACKET, CLOCK_HZ = 188, 90_000
+N_FRAMES = 120  # of each half
+
+
+@pytest.fixture
+def joined(tmp_path, make_numbered):
+    """joined(name, later=SECONDS): two recordings one after the other, the second's clock that much later."""
+
+    def join(name, *, later, n_frames=N_FRAMES, **how):
+        path = tmp_path / "raw" / name
+        parts = []
+        for part, start in enumerate((0, later)):
+            file = tmp_path / f"{part}.ts"
+            ticks = [round(25 * start) + index for index in range(n_frames)]
+            parts.append(make_numbered(file, n_frames, ticks=ticks, bframes=0, **how).read_bytes())
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"".join(parts))
+        return path
+
+    return join
+
+
+def shift_stamp(path, frame: int, seconds: float) -> None:
+    """One frame of an MPEG-TS file without B-frames bears a later presentation timestamp."""
+    data, found = bytearray(path.read_bytes()), -1
+    for start in range(0, len(data), PACKET):
+        flags = data[start + 3] >> 4
+        body = start + 4 + (1 + data[start + 4] if flags & 2 else 0)
+        if not data[start + 1] & 0x40 or data[body : body + 4] != b"\0\0\1\xe0":
+            continue
+        found += 1
+        if found == frame:
+            stamp = data[body + 9 : body + 14]
+            value = (stamp[0] >> 1 & 7) << 30 | stamp[1] << 22 | stamp[2] >> 1 << 15 | stamp[3] << 7 | stamp[4] >> 1
+            value = (value + round(seconds * CLOCK_HZ)) % 2**33
+            data[body + 9 : body + 14] = bytes(
+                [stamp[0] & 0xF0 | value >> 29 & 14 | 1, value >> 22 & 255, value >> 14 & 254 | 1, value >> 7 & 255]
+                + [value << 1 & 254 | 1]
+            )
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def extract(run_cli, tmp_path, toy_model):
+    """extract(*arguments) -> exit code, and the outcome lines by video."""
+
+    def run(*arguments):
+        fixed = ("--store", tmp_path / "S", "--like", "quick", "--pretrained", "random:0", "--model", toy_model)
+        code, _, err = run_cli("extract", *(arguments or [tmp_path / "raw"]), *fixed, "--device", "cpu")
+        newest = max((tmp_path / "S").glob("outcomes/*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+        return code, {line["video"]: line for line in map(json.loads, newest.read_text().splitlines())}, err
+
+    return run
+
+
+def test_one_late_stamp_moves_no_other_frame(joined, make_numbered, tmp_path):
+    path = make_numbered(tmp_path / "v.ts", 150, bframes=0)
+    right = drained(PyavReader(path)).frame_seconds
+    shift_stamp(path, 40, 70)
+    info = drained(PyavReader(path))
+    np.testing.assert_allclose(info.frame_seconds, right, atol=1e-6)
+    assert info.retimed_frames == 1 and "1 frames retimed" in info.warnings[0] and not info.gaps
+
+
+def test_a_gap_is_told_by_the_outcome_and_by_check(joined, extract, run_cli, tmp_path):
+    joined("wrap.ts", later=2**32 / CLOCK_HZ)
+    code, outcomes, _ = extract()
+    ((start, end),) = outcomes["wrap"]["gaps"]
+    assert code == 0 and start == pytest.approx(N_FRAMES / 25, abs=0.001) and end == pytest.approx(47_721.86, abs=0.1)
+    (told,) = outcomes["wrap"]["warnings"]
+    assert told == "1 gaps without footage: 0:00:04.8 for 13:15:17"
+    _, out, _ = run_cli("check", tmp_path / "raw", "--deep", "--json")
+    row = json.loads(out)
+    assert row["gaps"] == [[start, end]] and row["seconds"] == pytest.approx(2 * N_FRAMES / 25, abs=0.01)
+    assert row["warnings"] == [told]
+    with EmbeddingStore(tmp_path / "S") as store:
+        video = store.get(store.entries()[0])
+    lengths = np.diff(video.snippet_seconds, axis=1)[:, 0]
+    assert lengths[7] > 40_000 and np.delete(lengths, 7).max() < 0.7  # the snippet that holds the gap, and it alone
+
+
+def trimmed(source, target, at: float):
+    """A trim that copies: it begins with a key frame before `at`, and an edit list hides what comes before `at`."""
+    with av.open(str(source)) as read, av.open(str(target), "w", options={"avoid_negative_ts": "disabled"}) as out:
+        stream = read.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        read.seek(round(at / stream.time_base), stream=stream)
+        for packet in read.demux(stream):
+            if packet.size:
+                packet.pts, packet.dts = (stamp - round(at / stream.time_base) for stamp in (packet.pts, packet.dts))
+                packet.stream = copy
+                out.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_a_trim_that_copies_is_no_damage(tmp_path, make_numbered, read_numbers, run_cli, bframes):
+    source = make_numbered(tmp_path / "whole.mp4", 100, gop=40, bframes=bframes)
+    (tmp_path / "raw").mkdir()
+    path = trimmed(source, tmp_path / "raw" / "trim.mp4", at=2.08)
+    info = drained(PyavReader(path))
+    assert info.n_frames == info.n_frames_header == 48 and info.warnings == ()
+    assert read_numbers(path)[0] == list(range(52, 100))
+    _, out, _ = run_cli("check", tmp_path / "raw", "--deep", "--json")
+    row = json.loads(out)
+    assert (row["n_frames"], row["n_frames_header"], row["warnings"]) == (48, 48, [])
+
+
+def test_what_an_edit_list_leaves_out_at_the_end_is_no_damage(tmp_path, make_numbered):
+    data = bytearray(make_numbered(tmp_path / "v.mp4", 100, gop=20).read_bytes())
+    duration = data.index(b"elst") + 12
+    assert int.from_bytes(data[duration : duration + 4]) == 4000  # ms
+    data[duration : duration + 4] = (1600).to_bytes(4)
+    (tmp_path / "v.mp4").write_bytes(data)
+    info = drained(PyavReader(tmp_path / "v.mp4"))
+    assert info.n_frames == info.n_frames_header == 40 and info.warnings == ()
+
+
+def test_a_file_that_was_cut_off_still_is(tmp_path, make_numbered):
+    path = make_numbered(tmp_path / "v.mp4", 100, options={"movflags": "faststart"}, gop=20)
+    with av.open(str(path)) as read, av.open(str(tmp_path / "f.mp4"), "w", options={"movflags": "faststart"}) as out:
+        copy = out.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                out.mux(packet)
+    data = (tmp_path / "f.mp4").read_bytes()
+    (tmp_path / "f.mp4").write_bytes(data[: 2 * len(data) // 3])
+    info = drained(PyavReader(tmp_path / "f.mp4"))
+    assert info.n_frames < 100 and any("of the 100 frames its header promises" in told for told in info.warnings)
