@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vad_pipeline.extract.device import is_of_the_device
+from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
 from vad_pipeline.extract.errors import ConfigError, RunStopped
 
 from .heads.dsanet import DSANetOutput
@@ -20,7 +21,6 @@ from .losses import LOSSES, NORMALITY_LOSSES, Loss, TrainingBatch
 from .optimiser import StableAdamW, epoch_cosine, warm_cosine
 from .trainable import TrainableDSANet
 
-TRAINING_PRECISIONS = ("fp32", "bf16")
 WARMUP_SHARE = 0.1  # of all steps, where there are too few for the configured warm-up
 WEIGHT_DECAY = 0.01  # AdamW's; StableAdamW has its own
 
@@ -67,10 +67,8 @@ class TrainConfig:
             raise ConfigError(f"learning rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed must be 0 or more, got {self.seed}")
-        if self.precision not in TRAINING_PRECISIONS:
-            raise ConfigError(
-                f"training precision must be one of {', '.join(TRAINING_PRECISIONS)}, got {self.precision!r}"
-            )
+        if self.precision not in WIDE_PRECISIONS:
+            raise ConfigError(f"training precision must be one of {', '.join(WIDE_PRECISIONS)}, got {self.precision!r}")
         wrong = [name for name, weight in self.loss_weights.items() if not 0 <= weight < math.inf]
         if wrong:
             raise ConfigError(f"loss weights must be 0 or more, {wrong[0]} has {self.loss_weights[wrong[0]]}")

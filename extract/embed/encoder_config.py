@@ -11,6 +11,7 @@ from ..recipe import Recipe
 from .weights import OPENAI_TAG, Weights, read_weights
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+WIDE_PRECISIONS = PRECISIONS[:2]  # of float32's range: networks are trained and scored in these
 RUNTIMES = ("auto", "torch", "openvino")
 LOCAL_DIR = "local-dir:"
 RANDOM = "random:"

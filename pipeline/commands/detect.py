@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 
 from ..archive.detect_job import is_scored
@@ -177,7 +178,7 @@ def _write_page(out: Path, running: Running) -> None:
 
 def _of_scores(precision: str) -> str | None:
     """None where a precision is one of scores too, so that it needs no SRC."""
-    return None if precision in ("fp32", "bf16") else precision
+    return None if precision in WIDE_PRECISIONS else precision
 
 
 def _refuse_without_src(**given: object) -> None:

@@ -10,6 +10,7 @@ import click
 from vad_pipeline.eval.bootstrap import N_RESAMPLES
 from vad_pipeline.eval.truth import PROTOCOLS
 
+from ..progress import counting
 from .sections import SectionedCommand
 from .shared_options import Place, option, truth_of, truth_options
 
@@ -64,7 +65,8 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
         raise click.UsageError("one RESULTS is given twice")
     config = EvaluateConfig(truth_of(values), **values)
     annotations = config.truth.read()
-    compared = [evaluate_results(path, annotations, config) for path in results]
+    with counting("read", quiet=False) as on_video:
+        compared = [evaluate_results(path, annotations, config, on_video=on_video) for path in results]
     paired = len(compared) == 2 and compared[0].result.video_ids == compared[1].result.video_ids
     if len(compared) == 2 and not paired:
         click.echo("note: the two RESULTS cover different videos: no difference is told", err=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import SHOWN_NAMES, some
 
@@ -79,7 +80,7 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
 @click.option("--window-len", type=click.IntRange(min=8), help="Snippets of a window (default: 256).")
 @click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help=f"Weigh one of {LOSSES}, or add your own.")
 @click.option("--seeds", type=IntList(), default=str(DEFAULT_SEED), help="Of random numbers; several: a run each.")
-@option("--precision", type=click.Choice(("fp32", "bf16")), default="fp32", help="Of the training step.")
+@option("--precision", type=click.Choice(WIDE_PRECISIONS), default="fp32", help="Of the training step.")
 @option("--device")
 @click.option("--threads", type=click.IntRange(1, os.cpu_count()), help="Of the CPU (default: all).")
 @click.option("--any-threads", is_flag=True, help="Resume with another number of threads: other bits.")

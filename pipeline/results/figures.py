@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,8 +62,20 @@ class Evaluated:
         )
 
 
-def evaluate_results(path: Path, annotations: Sequence[VideoAnnotation], config: EvaluateConfig) -> Evaluated:
+def evaluate_results(
+    path: Path,
+    annotations: Sequence[VideoAnnotation],
+    config: EvaluateConfig,
+    *,
+    on_video: Callable[[str], None] = lambda video_id: None,
+) -> Evaluated:
     """Compare one results folder with the truth; writes nothing.
+
+    Args:
+        path: the folder.
+        annotations: the truth.
+        config: how they are compared.
+        on_video: called with each id whose curve has been read.
 
     Raises:
         ConfigError: no results there, nothing matches, or names that match two videos.
@@ -71,7 +83,10 @@ def evaluate_results(path: Path, annotations: Sequence[VideoAnnotation], config:
     """
     results = Results.open(path)
     settings = settings_of(results)
-    curves = list(results)
+    curves = []
+    for curve in results:
+        curves.append(curve)
+        on_video(curve.video_id)
     if not curves:
         if any(results.curves.glob("*.h5")):
             raise StoreError(f"{results.curves}: none of its shards can be read; delete them and detect again")
