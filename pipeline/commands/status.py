@@ -16,7 +16,7 @@ SHOWN_FAILURES = 20
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("folder", metavar="STORE|OUT", type=Place())
+@click.argument("folder", metavar="STORE|RESULTS", type=Place())
 @click.option("--runs", is_flag=True, help="Every run, not only the last.")
 @click.option("--failed", is_flag=True, help="Every video that still fails, not only the first 20.")
 @option("--json", help="All of it as one JSON object.")
