@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from vad_pipeline.extract.command_line import extract_options
 from vad_pipeline.extract.errors import ConfigError
@@ -92,12 +92,13 @@ def detect_archive(
         ConfigError: the results are of another checkpoint, recipe or crop.
         RunStopped: the run cannot go on; what is finished is kept.
     """
-    begin_run(results.path, plan.head(Recipe.from_json(entries[0].recipe) if entries else plan.judge.recipe))
+    head = plan.head(Recipe.from_json(entries[0].recipe) if entries else plan.judge.recipe)
+    rule = begin_run(results.path, head, plan.config.chosen)
     executor = executor or ExecutorConfig()
-    scoring = plan.work(store, results)
+    scoring = replace(plan.work(store, results), threshold=rule.threshold)
     work = scoring.here(plan.judge) if executor.in_process else Work(scoring.begin, scoring.do)
     with OutcomeLog(results.outcomes) as log:
         recorder = Recorder(log, report, summary, plan.config.fail_fast)
         process_archive(DetectJob(scoring, work, results), entries, executor=executor, recorder=recorder)
     results.merge()
-    return write_events(results, threshold=plan.threshold, merge_gap_seconds=plan.config.merge_gap_seconds)
+    return write_events(results)

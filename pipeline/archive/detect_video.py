@@ -55,6 +55,7 @@ class DetectWork:
     """What scores in the checkpoint's place: text alone."""
     crop: int
     threshold: float
+    """The checkpoint's; once the results are begun, that of all their videos."""
     csv: bool
     device: str
     precision: str

@@ -12,9 +12,8 @@ from vad_pipeline.extract.extractor import ExtractConfig
 from vad_pipeline.extract.files import absolute
 from vad_pipeline.extract.recipe import CROPS, Recipe, weights_of
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from ..results.clock import Clock
+from ..results.event_rule import Chosen
 from ..results.folder import Results
 from ..results.head import RunHead
 from .detect_video import DetectWork
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 class DetectConfig:
     """detect's own options."""
 
-    threshold: float | None = None
-    """None: the checkpoint's own."""
+    chosen: Chosen = Chosen()
+    """Thresholds, gap and clock that are set for the results; what it leaves out is as kept there."""
     crop: int | None = None
     """None: the checkpoint's own."""
     recipe_id: str | None = None
@@ -37,21 +36,14 @@ class DetectConfig:
     csv: bool = False
     report: bool = False
     """Write the review page once all is scored."""
-    merge_gap_seconds: float = MERGE_GAP_SECONDS
-    clock: Clock | None = None
-    """How ids are read for the wall clock; None: as the results record."""
     device: str = "auto"
     precision: str = "fp32"
     """Of the scores: `fp32` or `bf16`."""
     fail_fast: bool = False
 
     def __post_init__(self):
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ConfigError(f"--threshold must lie in 0 to 1, got {self.threshold}")
         if self.crop is not None and self.crop not in CROPS:
             raise ConfigError(f"--crop: crops are numbered 0 to {CROPS[-1]}, got {self.crop}")
-        if not self.merge_gap_seconds >= 0:  # nan is not
-            raise ConfigError(f"--merge-gap must not be negative, got {self.merge_gap_seconds}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +60,16 @@ class ScoringPlan:
     """As given."""
     crop: int
     """Which crop is scored."""
-    threshold: float
-    """Scores at or over it are events."""
 
     @classmethod
     def of(cls, judge: Checkpoint | ZeroShot, config: DetectConfig) -> ScoringPlan:
         """The plan: what the options leave open is the checkpoint's."""
         crop = judge.crop if config.crop is None else config.crop
-        return cls(judge, config, crop, judge.threshold if config.threshold is None else config.threshold)
+        return cls(judge, config, crop)
 
     def head(self, recipe: Recipe) -> RunHead:
         """What run.json says of curves of features of this recipe."""
-        judge, clock = self.judge, self.config.clock
+        judge = self.judge
         return RunHead(
             checkpoint=readable(judge.path),
             checkpoint_sha256=judge.sha256,
@@ -88,9 +78,8 @@ class ScoringPlan:
             recipe=json.loads(recipe.to_json()),
             recipe_id=recipe.recipe_id,
             crop=self.crop,
-            threshold=self.threshold,
+            threshold=judge.threshold,
             calibrated=judge.calibrated,
-            clock=clock.to_json() if clock else None,
         )
 
     def work(self, store: EmbeddingStore, results: Results) -> DetectWork:
@@ -101,7 +90,7 @@ class ScoringPlan:
             checkpoint_sha256=judge.sha256,
             zero_shot=None if judge.calibrated else judge,
             crop=self.crop,
-            threshold=self.threshold,
+            threshold=judge.threshold,
             csv=config.csv,
             device=config.device,
             precision=config.precision,

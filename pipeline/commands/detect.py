@@ -22,16 +22,16 @@ from ..progress import report_left_out, report_missing, warn_of
 from .sections import SectionedCommand
 from .shared_options import (
     PRETRAINED_HELP,
-    THRESHOLD_HELP,
     Place,
     archive_options,
-    clock_of,
+    chosen_of,
     clock_options,
     executor_config,
     merge_gap_option,
     option,
     selection_config,
     store_option,
+    threshold_option,
 )
 
 
@@ -42,7 +42,7 @@ from .shared_options import (
 @click.option("--zero-shot", is_flag=True, help="Without a checkpoint, by the text of --categories; uncalibrated.")
 @option("--categories", help="With --zero-shot: YAML or CSV, the first is normal.")
 @option("--out", required=True, help="Results folder.")
-@option("--threshold", type=float, help=f"{THRESHOLD_HELP} (default: the checkpoint's).")
+@threshold_option
 @merge_gap_option
 @option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
 @option("--recipe", help="Score features of this recipe (default: the checkpoint's).")
@@ -73,9 +73,9 @@ def detect(
     if not src:
         wanted = {name: None for name in text_tower} if zero_shot else {"precision": _of_scores(footage["precision"])}
         _refuse_without_src(**{"pretrained": pretrained} | sources | footage | wanted)
-    clock = clock_of(values.pop("clock"), values.pop("timezone"))
+    chosen = chosen_of(values)
     scored_in = "bf16" if footage["precision"] == "bf16" else "fp32"
-    config = DetectConfig(**values, clock=clock, precision=scored_in, fail_fast=running.fail_fast)
+    config = DetectConfig(**values, chosen=chosen, precision=scored_in, fail_fast=running.fail_fast)
     if src and (zero_shot or config.recipe_id):
         raise click.UsageError(
             "--zero-shot scores what the store holds: extract SRC first, then leave it out here"
@@ -138,6 +138,7 @@ def _extract_and_score(
 def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], running: Running) -> RunSummary:
     """Score with progress what a selection leaves of the store, or these ids."""
     from ..results.folder import Results
+    from ..results.head import read_head, rule_of
 
     summary = RunSummary(limit=running.limit)
     with running.store(create=False) as opened:
@@ -159,7 +160,8 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
                 entries, plan, opened, results, executor=running.executor, report=report, summary=summary
             )
     if not running.quiet:
-        click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'}, curves in {results.curves}")
+        rule = rule_of(out, read_head(out))
+        click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'} at {rule}, curves in {results.curves}")
     if plan.config.report:
         _write_page(out, running)
     return summary

@@ -67,8 +67,9 @@ def plot(results: Path, videos: tuple[str, ...], out: Path | None, axis: str, wi
     target = out or _default(results, ids)
     for row in rows:
         if not row.events:
-            shown = readable(row.curve.video_id)
-            click.echo(f"note: {shown}: no events at threshold {settings.threshold:g}", err=True)
+            video_id = row.curve.video_id
+            threshold = settings.rule.threshold_of(video_id)
+            click.echo(f"note: {readable(video_id)}: no events at threshold {threshold:g}", err=True)
     write_plot(target, rows, settings=settings, axis=axis, width_inches=width_inches)
     click.echo(f"wrote {target}")
     return 0

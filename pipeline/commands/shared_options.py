@@ -16,6 +16,7 @@ from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from ..archive.selection import SelectionConfig
 from ..results.clock import Clock
+from ..results.event_rule import Chosen
 from ..workers.base import BACKENDS, ExecutorConfig
 
 RUNTIME_VARIABLE = "VAD_PIPELINE_RUNTIME"  # a machine's choice, so that no script has to name it
@@ -23,7 +24,6 @@ DEFAULT_STORE = "features"
 EXECUTOR_NAMES = ("workers", "backend", "address", "video_timeout")
 SELECTION_NAMES = ("list_file", "match", "exclude", "only", "split", "part")
 PRETRAINED_HELP = "open_clip tag, weights file, or random:SEED."
-THRESHOLD_HELP = "Score from which a frame belongs to an event"
 SLOWEST_FPS, FASTEST_FPS, MAX_RATE_DENOMINATOR = 1e-2, 1e5, 1001
 
 
@@ -166,14 +166,29 @@ merge_gap_option = click.option(
     "--merge-gap",
     "merge_gap_seconds",
     type=float,
-    default=MERGE_GAP_SECONDS,
     metavar="SECONDS",
-    help="Events closer than this are one.",
+    help=f"Events closer than this are one; kept (default: {MERGE_GAP_SECONDS:g}).",
+)
+threshold_option = option(
+    "--threshold",
+    multiple=True,
+    metavar="[CAMERA=]X",
+    help="Score from which a frame belongs to an event; kept ('default': the checkpoint's).",
 )
 clock_options = compose(
     click.option("--clock", metavar="PATTERN", help="Read start times off ids: '{camera}/%Y-%m-%d/%H-%M-%S'."),
     click.option("--timezone", metavar="ZONE", help="With --clock: what it shows, such as Europe/Berlin."),
 )
+
+
+def chosen_of(values: dict) -> Chosen:
+    """Take what a command says of events and clock out of its values.
+
+    Raises:
+        ConfigError: a threshold, the gap or the clock cannot be used.
+    """
+    clock = clock_of(values.pop("clock"), values.pop("timezone"))
+    return Chosen.of(values.pop("threshold"), values.pop("merge_gap_seconds"), clock)
 
 
 def clock_of(pattern: str | None, timezone: str | None) -> Clock | None:

@@ -71,7 +71,7 @@ def write_plot(path: Path, rows: Sequence[PlotRow], *, settings: RunSettings, ax
         FigureCanvasAgg(figure)
         handles = {}
         for row, axes in zip(rows, figure.subplots(len(rows), 1, squeeze=False)[:, 0], strict=True):
-            _draw(axes, row, settings.threshold, axis)
+            _draw(axes, row, settings.rule.threshold_of(row.curve.video_id), axis)
             title = _ending(readable(row.curve.video_id), round(width_inches * LETTERS_AN_INCH))
             axes.set_title(title.replace("$", r"\$"), fontsize=LETTERS_POINTS, loc="left", pad=3)
             axes.set_ylabel(settings.score_name)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.files import write_bytes
-from vad_pipeline.extract.names import is_plain_id
+from vad_pipeline.extract.names import is_plain_id, some
 from vad_pipeline.model.curve import Event, find_events
 
-from .clock import Clock, ClockReading
+from .clock import ClockReading
+from .event_rule import AS_KEPT, Chosen, EventRule
 from .folder import Results
-from .head import read_head, write_head
+from .head import read_head, rule_of, write_head
+
+logger = logging.getLogger(__name__)
 
 EVENTS_NAME = "events.jsonl"
 
@@ -54,14 +58,12 @@ class HeldEvent:
         return self.event.event_id
 
 
-def write_events(results: Results, *, threshold: float, merge_gap_seconds: float, clock: Clock | None = None) -> int:
-    """Write a results folder's events.jsonl anew from all its curves, and to run.json how that was done.
+def write_events(results: Results, chosen: Chosen = AS_KEPT) -> int:
+    """Write a results folder's events.jsonl anew from all its curves, and to run.json what was chosen for it.
 
     Args:
         results: the folder's curves.
-        threshold: score from which a frame belongs to an event.
-        merge_gap_seconds: see `find_events`.
-        clock: how ids are read for the wall clock, recorded from now on; None: as recorded.
+        chosen: thresholds, gap and clock, kept from now on; what it leaves out is as kept.
 
     Returns:
         How many events there are.
@@ -70,23 +72,32 @@ def write_events(results: Results, *, threshold: float, merge_gap_seconds: float
         StoreError: the folder cannot be read or written.
     """
     results.refresh()
-    head = read_head(results.path)
-    clock = clock or Clock.of_head(head)
-    if clock:
-        clock.tell_unread(results.video_ids())
+    head = chosen.put_into(read_head(results.path))
+    rule = rule_of(results.path, head)
+    if rule.clock:
+        rule.clock.tell_unread(results.video_ids())
+    _tell_unknown(rule, results.video_ids())
     mark = {} if head.get("calibrated", True) else {"calibrated": False}
     lines = []
-    for curve in results.reaching(threshold):
-        reading = clock.of(curve.video_id) if clock else None
-        for event in find_events(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds):
+    for curve in results.reaching(rule.threshold_of):
+        reading = rule.clock.of(curve.video_id) if rule.clock else None
+        threshold = rule.threshold_of(curve.video_id)
+        for event in find_events(curve, threshold=threshold, merge_gap_seconds=rule.merge_gap_seconds):
             lines.append(json.dumps(event_row(curve.video_id, event, reading) | mark))
     write_bytes(results.path / EVENTS_NAME, "".join(f"{line}\n" for line in lines).encode())
-    head |= {
-        "clock": clock.to_json() if clock else None,
-        "events": {"threshold": threshold, "merge_gap_seconds": merge_gap_seconds},
-    }
     write_head(results.path, head)
     return len(lines)
+
+
+def _tell_unknown(rule: EventRule, video_ids: Sequence[str]) -> None:
+    """Name, in one warning, the cameras that have a threshold and no video: a name may be mistyped."""
+    if not rule.by_camera:
+        return
+    cameras = {rule.camera_of(video_id) for video_id in video_ids} - {None}
+    unknown = sorted(set(rule.by_camera) - cameras)
+    if unknown:
+        there = f"cameras are {some(sorted(cameras))}" if cameras else "no id names a camera"
+        logger.warning("--threshold: no video is of %s; %s", some(unknown), there)
 
 
 def read_events(results: Path) -> Iterator[HeldEvent]:

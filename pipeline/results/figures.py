@@ -20,6 +20,7 @@ from .run_settings import settings_of
 
 EVALUATION_NAME = "evaluation.json"
 FIGURE_NAME = "evaluation.png"
+ONE_FOR_ALL = "the thresholds that cameras of their own have do not count here"
 UNCALIBRATED = "zero-shot scores, UNCALIBRATED: thresholds and false alarms mean little"
 
 
@@ -83,7 +84,7 @@ def evaluate_results(
     """
     results = Results.open(path)
     settings = settings_of(results)
-    curves = []
+    rule, curves = settings.rule, []
     for curve in results:
         curves.append(curve)
         on_video(curve.video_id)
@@ -96,15 +97,18 @@ def evaluate_results(
             curves,
             annotations,
             protocol=config.protocol,
-            threshold=settings.threshold if config.threshold is None else config.threshold,
-            merge_gap_seconds=settings.merge_gap_seconds,
+            threshold=rule.threshold if config.threshold is None else config.threshold,
+            merge_gap_seconds=rule.merge_gap_seconds,
             normal_is_segment=config.truth.format == "xd-violence",
             n_resamples=config.n_resamples,
         )
     except ConfigError as error:
         raise ConfigError(f"{path} with {config.truth.path}: {error}") from error
-    if not settings.calibrated:
-        result = replace(result, notes=(*result.notes, UNCALIBRATED))
+    notes = [UNCALIBRATED] if not settings.calibrated else []
+    if rule.by_camera and config.threshold is None:
+        notes.append(f"false alarms are those at threshold {rule.threshold:g}; {ONE_FOR_ALL}")
+    if notes:
+        result = replace(result, notes=(*result.notes, *notes))
     return Evaluated(path, settings.crop, result)
 
 

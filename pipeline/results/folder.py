@@ -7,7 +7,7 @@ What all curves were made with is in run.json (`head.py`), what was found in the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -89,12 +89,15 @@ class Results:
 
     def __iter__(self) -> Iterator[AnomalyCurve]:
         """All curves, by video id."""
-        return self.reaching(0.0)
+        return self.reaching(lambda video_id: 0.0)
 
-    def reaching(self, threshold: float) -> Iterator[AnomalyCurve]:
-        """The curves with a score of `threshold` or more, by video id; the others are not read."""
-        lowest = np.float32(threshold)  # as find_events
-        names = [name for name, held in self._index.items() if held.peak_score >= lowest]
+    def reaching(self, threshold_of: Callable[[str], float]) -> Iterator[AnomalyCurve]:
+        """The curves with a score of their id's threshold or more, by video id; the others are not read."""
+        names = [
+            name
+            for name, held in self._index.items()
+            if held.peak_score >= np.float32(threshold_of(held.video))  # as find_events
+        ]
         for name in sorted(names, key=lambda name: self._index[name].video):
             yield self._read_again(name)
 

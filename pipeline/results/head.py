@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.files import write_bytes
+
+from .event_rule import AS_KEPT, Chosen, EventRule
 
 HEAD_NAME = "run.json"
 RESULTS_SCHEMA = 1
@@ -27,6 +29,7 @@ class RunHead:
     recipe_id: str
     crop: int
     threshold: float
+    """The checkpoint's own; what a person sets is kept beside it: see `event_rule.py`."""
     calibrated: bool = True
     """Whether scores mean what a trained checkpoint's do; not so with --zero-shot."""
     clock: dict | None = None
@@ -83,13 +86,38 @@ def check_head(results: Path, head: RunHead) -> None:
             raise ConfigError(f"{results}: holds results of {clash}; give another --out or delete it")
 
 
-def begin_run(results: Path, head: RunHead) -> None:
-    """Make a folder one of this checkpoint, recipe and crop; a clock that it records is kept unless `head` has one.
+def begin_run(results: Path, head: RunHead, chosen: Chosen = AS_KEPT) -> EventRule:
+    """Make a folder one of this checkpoint, recipe and crop; what a person set for it before is kept.
+
+    Args:
+        results: the folder.
+        head: what its curves are made with.
+        chosen: thresholds, gap and clock that are set now.
+
+    Returns:
+        How its events are found from now on.
 
     Raises:
         ConfigError, StoreError: see `check_head`.
     """
     check_head(results, head)
-    if head.clock is None and (results / HEAD_NAME).exists():
-        head = replace(head, clock=read_head(results).get("clock"))
-    write_head(results, asdict(head))
+    values = asdict(head)
+    if (results / HEAD_NAME).exists():
+        before = AS_KEPT.put_into(read_head(results))
+        values |= {"kept": before["kept"], "clock": head.clock or before["clock"]}
+    values = chosen.put_into(values)
+    rule = rule_of(results, values)
+    write_head(results, values)
+    return rule
+
+
+def rule_of(results: Path, head: dict) -> EventRule:
+    """How events are found in a folder whose run.json says this.
+
+    Raises:
+        StoreError: it says something else than numbers.
+    """
+    try:
+        return EventRule.of_head(head)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{results / HEAD_NAME}: cannot be read ({error!r}); delete it and detect again") from error

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vad_pipeline.extract.errors import StoreError, VideoOpenError
-from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
+from vad_pipeline.model.curve import AnomalyCurve
 
-from .clock import Clock, ClockReading
+from .clock import ClockReading
 from .event_rows import HeldEvent
+from .event_rule import EventRule
 from .folder import Results
-from .head import HEAD_NAME, read_head
+from .head import HEAD_NAME, read_head, rule_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,10 @@ class RunSettings:
     """Of the features; empty in a folder that others wrote."""
     categories: tuple[str, ...]
     """The normal one first."""
-    threshold: float
-    """Of the events."""
-    clock: Clock | None
-    """How ids are read; None where the wall clock is not known."""
+    rule: EventRule
+    """How events are found."""
     calibrated: bool
     """Whether scores mean what a trained checkpoint's do."""
-    merge_gap_seconds: float = MERGE_GAP_SECONDS
-    """Of the events."""
     crop: int | None = None
     """Scored; None where it is not known."""
 
@@ -39,7 +36,7 @@ class RunSettings:
 
     def reading(self, video_id: str) -> ClockReading | None:
         """What a video's id says of camera and time; None where nothing is known."""
-        return self.clock.of(video_id) if self.clock else None
+        return self.rule.clock.of(video_id) if self.rule.clock else None
 
 
 def settings_of(results: Results) -> RunSettings:
@@ -50,14 +47,11 @@ def settings_of(results: Results) -> RunSettings:
     """
     head = read_head(results.path)
     try:
-        events = head.get("events") or {}
         return RunSettings(
             recipe_id=str(head.get("recipe_id", "")),
             crop=head.get("crop"),
             categories=tuple(map(str, head["categories"])),
-            threshold=float(events.get("threshold", head["threshold"])),
-            merge_gap_seconds=float(events.get("merge_gap_seconds", MERGE_GAP_SECONDS)),
-            clock=Clock.of_head(head),
+            rule=rule_of(results.path, head),
             calibrated=bool(head.get("calibrated", True)),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
 import jinja2
 
 from vad_pipeline.eval.annotation import VideoAnnotation
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, readable
 from vad_pipeline.extract.files import write_bytes
 
 from ..media.roots import MediaRoots
@@ -117,8 +118,11 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
     overview = {
         "report": _identity(results),
         "results": results.path.resolve().name,
-        "threshold": run.threshold,
-        "mergeGap": run.merge_gap_seconds,
+        "threshold": run.rule.threshold,
+        "ownThresholds": len(run.rule.by_camera),
+        "keep": f"vad-pipeline events {shlex.quote(readable(results.path.resolve()))} --threshold",
+        "show": f"vad-pipeline report {shlex.quote(readable(results.path.resolve()))}",
+        "mergeGap": run.rule.merge_gap_seconds,
         "calibrated": run.calibrated,
         "categories": run.categories,
         "verdicts": [asdict(verdict) for verdict in config.verdicts],
@@ -136,13 +140,11 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
 def _settings(results: Results, run: RunSettings, config: ReportConfig) -> Settings:
     return Settings(
         page=results.path.resolve() / FOLDER,
-        threshold=run.threshold,
-        merge_gap_seconds=run.merge_gap_seconds,
+        rule=replace(run.rule, clock=config.clock or run.rule.clock),
         truth=config.truth,
         media_roots=config.media_roots,
         pictures=config.pictures,
         previews=config.previews,
-        clock=config.clock or run.clock,
     )
 
 

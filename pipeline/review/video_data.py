@@ -18,14 +18,15 @@ from vad_pipeline.extract.errors import VideoError, readable
 from vad_pipeline.model.curve import AnomalyCurve, Event, find_events
 
 from ..media.roots import MediaRoots
-from ..results.clock import Clock, ClockReading
+from ..results.clock import ClockReading
+from ..results.event_rule import EventRule
 from ..results.file_names import key_of
 from .packing import packed_curve
 from .playback import Playback
 
 STRIP_PICTURES = 16  # evenly over a video
 PEAK_PICTURES = 24  # of its highest events
-LAYOUT = 1  # of a data file; another one makes all anew
+LAYOUT = 2  # of a data file; another one makes all anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,14 @@ class Settings:
 
     page: Path
     """Folder of the page."""
-    threshold: float
-    merge_gap_seconds: float
+    rule: EventRule
+    """How events are found, and ids read for the wall clock."""
     truth: Mapping[str, VideoAnnotation] = field(default_factory=dict)
     """By video id."""
     media_roots: MediaRoots = MediaRoots()
     pictures: bool = True
     previews: bool = False
     """Write previews of what browsers do not play."""
-    clock: Clock | None = None
 
 
 @dataclass(slots=True)
@@ -59,9 +59,14 @@ class VideoData:
 
     def __post_init__(self):
         curve, settings = self.curve, self.settings
-        self.events = find_events(curve, threshold=settings.threshold, merge_gap_seconds=settings.merge_gap_seconds)
+        self.events = find_events(curve, threshold=self.threshold, merge_gap_seconds=settings.rule.merge_gap_seconds)
         self.footage = Playback.of(curve.source, settings.media_roots)
-        self.reading = settings.clock.of(curve.video_id) if settings.clock else None
+        self.reading = settings.rule.clock.of(curve.video_id) if settings.rule.clock else None
+
+    @property
+    def threshold(self) -> float:
+        """Of its camera, or of all."""
+        return self.settings.rule.threshold_of(self.curve.video_id)
 
     @property
     def key(self) -> str:
@@ -78,7 +83,9 @@ class VideoData:
             "media": self._address(),
             "playable": self.footage.playable,
             "categories": list(curve.categories),
-            "curve": packed_curve(curve, merge_gap_seconds=settings.merge_gap_seconds),
+            "threshold": self.threshold,
+            "camera": settings.rule.camera_of(curve.video_id),
+            "curve": packed_curve(curve, merge_gap_seconds=settings.rule.merge_gap_seconds),
             "strip": strip,
             "pictures": self._pictures([*strip, *peaks]) if settings.pictures else {},
             "problems": self.problems,
@@ -124,7 +131,7 @@ class VideoData:
         if self.reading is None:
             return None
         start = self.reading.start
-        return {"camera": self.reading.camera, "start": start.timestamp(), "zone": self.settings.clock.timezone}
+        return {"camera": self.reading.camera, "start": start.timestamp(), "zone": self.settings.rule.clock.timezone}
 
     def stamp(self) -> str:
         """The same means that the data file would be the same; once a preview is made it is another."""
@@ -136,8 +143,9 @@ class VideoData:
         parts = [
             LAYOUT,
             version("vad-pipeline"),
-            settings.threshold,
-            settings.merge_gap_seconds,
+            self.threshold,
+            settings.rule.camera_of(curve.video_id),
+            settings.rule.merge_gap_seconds,
             self.truth,
             settings.pictures,
             settings.previews,

@@ -17,6 +17,7 @@ from vad_pipeline.model.published import clip_text_names
 from vad_pipeline.model.text import TextEncoder
 from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
 from vad_pipeline.pipeline.results.event_rows import write_events
+from vad_pipeline.pipeline.results.event_rule import Chosen
 from vad_pipeline.pipeline.results.folder import Results
 from vad_pipeline.pipeline.results.head import RunHead, begin_run
 
@@ -118,7 +119,7 @@ def draw_results(tmp_path):
         begin_run(results.path, RunHead(*fixed, clock=clock))
         for curve in curves:
             write_curve(results.curves, curve, CurveOrigin(recipe_id="recipe", made_from=curve.video_id, threshold=0.5))
-        write_events(results, threshold=0.5, merge_gap_seconds=0.0)
+        write_events(results, Chosen(merge_gap_seconds=0.0))
         return results.path
 
     return draw

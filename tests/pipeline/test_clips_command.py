@@ -20,6 +20,7 @@ from vad_pipeline.pipeline.media.footage import frame_index
 from vad_pipeline.pipeline.media.roots import MediaRoots
 from vad_pipeline.pipeline.results.clock import Clock
 from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
+from vad_pipeline.pipeline.results.event_rule import EventRule
 from vad_pipeline.pipeline.results.folder import Results
 from vad_pipeline.pipeline.results.run_settings import RunSettings
 
@@ -354,7 +355,7 @@ def test_a_contact_sheet_marks_the_peak(tmp_path, make_numbered, score, run_cli,
 
 def test_times_are_written_by_the_clock_of_the_moment(draw_curve):
     curve = draw_curve("c/2026-10-25_02-59-59", n_frames=40)  # ten a second; at three the clocks are put back
-    settings = RunSettings("r", (), 0.5, Clock.parse(CLOCK["pattern"], "Europe/Berlin"), True)
+    settings = RunSettings("r", (), EventRule(0.5, clock=Clock.parse(CLOCK["pattern"], "Europe/Berlin")), True)
     assert [time_at(curve, frame, settings)[11:] for frame in (0, 9, 10)] == ["02:59:59.0", "02:59:59.9", "02:00:00.0"]
     assert time_at(draw_curve("odd"), 15, settings) == "0:00:01.5"
 

@@ -140,7 +140,7 @@ def test_detecting_again_keeps_the_recorded_clock(draw_results, draw_curve):
         **{
             name: tuple(value) if name == "categories" else value
             for name, value in read_head(results.path).items()
-            if name != "events"
+            if name != "kept"
         }
     )
     begin_run(results.path, replace(head, clock=None))

@@ -118,7 +118,7 @@ def test_events_follow_the_threshold(archive, detect, tmp_path, run_cli):
     assert [(line["start_frame"], line["end_frame"]) for line in lines] == [(0, FRAMES[v]) for v in sorted(FRAMES)]
     code, out, _ = run_cli("events", tmp_path / "out", "--threshold", "1")
     assert code == 0 and (tmp_path / "out" / "events.jsonl").read_text() == "" and "0 events" in out
-    assert json.loads((tmp_path / "out" / "run.json").read_text())["events"]["threshold"] == 1
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["kept"]["threshold"] == 1
     assert run_cli("events", tmp_path / "out", "--threshold", "2")[0] == 2
     code, _, err = run_cli("events", tmp_path / "nowhere", "--threshold", "0.5")
     assert code == 2 and "no results" in err
@@ -402,7 +402,7 @@ def test_another_runs_curves_are_in_the_events(archive, detect, tmp_path):
     early = Results(tmp_path / "out")
     detect(archive, "--threshold", "0")
     early.merge()
-    assert write_events(early, threshold=0, merge_gap_seconds=1) == len(FRAMES)
+    assert write_events(early) == len(FRAMES)
 
 
 def test_results_taken_for_a_store_and_the_other_way_round(archive, detect, tmp_path):

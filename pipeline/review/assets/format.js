@@ -25,6 +25,9 @@ vad.clock = (seconds, digits = 0) => {
   return digits ? `${short}.${String(whole % scale).padStart(digits, "0")}` : short;
 };
 
+/** A word of a command line, as shells need it. */
+vad.quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
+
 /** How long something is: 36.8 s, 1:20 min, 1:02:03 h. */
 vad.length = (seconds) => {
   if (seconds < 60) return `${seconds.toFixed(1)} s`;

@@ -24,7 +24,7 @@
       { keys: ["r"], show: "r", what: "Mark the event as real", ...video((view) => view.mark("real")) },
       { keys: ["f"], show: "f", what: "Mark it as a false alarm", ...video((view) => view.mark("false_alarm")) },
       { keys: ["u"], show: "u", what: "Mark it as unsure", ...video((view) => view.mark("unsure")) },
-      { keys: ["e"], show: "e", what: "Write a note", ...video((view) => view.list.writeNote(view.list.current)) },
+      { keys: ["e"], show: "e", what: "Write a note", ...video((view) => view.writeNote()) },
       { keys: ["ArrowUp"], show: "↑", what: "Threshold up", ...video((view) => view.changeThreshold(0.01)) },
       { keys: ["ArrowDown"], show: "↓", what: "Threshold down", ...video((view) => view.changeThreshold(-0.01)) },
       { keys: ["m"], show: "m", what: "Near misses", ...video(() => $("near").click()) },

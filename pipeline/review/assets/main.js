@@ -73,6 +73,8 @@
     const events = rows.reduce((sum, row) => sum + (row.events || 0), 0);
     const videos = rows.length === all ? vad.count(all, "video") : `${rows.length.toLocaleString("en")} of ${vad.count(all, "video")}`;
     $("counts").textContent = `${videos}, ${vad.count(events, "event")} at threshold ${Number(overview.threshold.toPrecision(4))}`;
+    const own = overview.ownThresholds;
+    if (own) $("counts").textContent += ` (${vad.count(own, "camera")} with ${own === 1 ? "its" : "their"} own)`;
   }
 
   // ---- verdicts
@@ -148,7 +150,7 @@
       else $(id).removeAttribute("href"); // nothing to go to
     }
     try {
-      await view.open(key, Number(wanted.get("frame")) || 0);
+      await view.open(key, wanted.has("frame") ? Number(wanted.get("frame")) || 0 : null);
     } catch (error) {
       showOverview();
       vad.say(error.message);

@@ -3,6 +3,7 @@
 
 (function () {
   const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4, 8];
+  const NO_EVENTS = "There is no event at this threshold: lower it with the slider or ↓.";
   const { $ } = vad;
 
   class VideoView {
@@ -33,7 +34,9 @@
       click("zoom-in", () => this.chart.zoom(2));
       click("zoom-out", () => this.chart.zoom(0.5));
       click("zoom-fit", () => this.chart.fit());
-      click("threshold-reset", () => this.setThreshold(this.overview.threshold));
+      click("threshold-reset", () => this.setThreshold(this.data.threshold));
+      click("threshold-keep", () => this.showKeep($("keep").hidden));
+      $("keep-command").addEventListener("focus", () => $("keep-command").select());
       const find = vad.eachFrame(() => this.findEvents());
       $("threshold").addEventListener("input", () => this.setThreshold($("threshold").valueAsNumber, find));
       $("threshold-number").addEventListener("change", () => {
@@ -47,13 +50,13 @@
       $("video").addEventListener("click", () => this.player.toggle());
     }
 
-    /** Show the video whose data file this is; the promise ends once it stands. */
-    async open(key, frame = 0) {
+    /** Show the video whose data file this is, at a frame or at its strongest event; the promise ends once it stands. */
+    async open(key, frame = null) {
       this.key = key;
       const data = await vad.load(key);
       const curve = await vad.openCurve(data.curve);
       if (this.key !== key) return; // another one was asked for meanwhile
-      Object.assign(this, { data, curve, threshold: this.overview.threshold });
+      Object.assign(this, { data, curve, threshold: data.threshold });
       document.title = `${data.id}: review`;
       $("video-name").textContent = data.id;
       $("source").textContent = data.source;
@@ -68,10 +71,18 @@
       this.chart.open(curve, data.truth);
       this.seekbar.open(curve, data.truth);
       this.setLoop(false);
+      this.showKeep(false);
       this.player.open(curve, data.media, data.pictures);
       this.showStrip();
       this.setThreshold(this.threshold);
-      this.player.seek(frame);
+      if (frame === null) this.goTo(this.strongest());
+      if (frame !== null || !this.events.length) this.player.seek(frame ?? 0);
+    }
+
+    /** Number of the event with the highest peak, the first of equals; -1 where there is none. */
+    strongest() {
+      const highest = Math.max(...this.events.map((event) => event.peakScore));
+      return this.shown.findIndex((event) => event.peakScore === highest);
     }
 
     close() {
@@ -98,7 +109,19 @@
       this.threshold = threshold;
       $("threshold").value = threshold;
       $("threshold-number").value = threshold;
+      if (!$("keep").hidden) this.showKeep(true);
       find();
+    }
+
+    /** The command that makes this threshold the results' own, to be copied: a page on disk can write nothing. */
+    showKeep(shown) {
+      $("keep").hidden = !shown;
+      $("threshold-keep").setAttribute("aria-expanded", String(shown));
+      if (!shown) return;
+      const { keep, show } = this.overview;
+      const { camera } = this.data;
+      const one = camera === null ? [] : [`# or for ${camera} alone`, `${keep} ${vad.quote(`${camera}=${this.threshold}`)}`];
+      $("keep-command").value = [`${keep} ${this.threshold}`, ...one, "# then the page again", show].join("\n");
     }
 
     findEvents() {
@@ -130,6 +153,7 @@
 
     /** The cursor is at a frame now. */
     follow(frame) {
+      this.tell("");
       const event = this.shown?.[this.looped];
       if (this.looping && event && this.player.playing && (frame >= event.end || frame < event.start)) {
         return this.player.seek(event.start);
@@ -168,7 +192,25 @@
       const { frame } = this.player;
       const later = this.shown.findIndex((event) => event.start > frame);
       const earlier = this.shown.findLastIndex((event) => event.start < frame);
-      this.goTo(by > 0 ? later : earlier);
+      const index = by > 0 ? later : earlier;
+      if (index < 0) return this.tell(this.shown.length ? `There is no event ${by > 0 ? "after" : "before"} this one.` : NO_EVENTS);
+      this.goTo(index);
+    }
+
+    /** Why a key that is about an event can do nothing at this frame. */
+    noEventHere() {
+      return this.shown.length ? "The cursor is in no event: go to one with n or p, then mark it." : NO_EVENTS;
+    }
+
+    /** Write a note on the event at the cursor. */
+    writeNote() {
+      if (this.list.current < 0) return this.tell(this.noEventHere());
+      this.list.writeNote(this.list.current);
+    }
+
+    /** Say why a key or button did nothing; gone with the next that does something. */
+    tell(text) {
+      $("told").textContent = text;
     }
 
     /** Repeat the event at the cursor, or the next one. */
@@ -177,7 +219,7 @@
       const { frame } = this.player;
       let index = this.eventAt(frame);
       if (index < 0) index = this.shown.findIndex((event) => event.start > frame);
-      if (index < 0) return;
+      if (index < 0) return this.tell(this.shown.length ? "There is no event from here on to loop." : NO_EVENTS);
       this.looped = index;
       this.setLoop(true);
       this.player.seek(this.shown[index].start);
@@ -192,7 +234,7 @@
     /** Mark the event at the cursor; the same verdict again takes it back. */
     mark(verdict) {
       const event = this.shown[this.list.current];
-      if (!event) return;
+      if (!event) return this.tell(this.noEventHere());
       const same = vad.verdicts.get(event.id)?.verdict === verdict;
       this.list.mark(event, { verdict: same ? "" : verdict });
     }

@@ -14,6 +14,7 @@ from vad_pipeline.extract.errors import readable
 from vad_pipeline.model.curve import AnomalyCurve
 from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
 from vad_pipeline.pipeline.results.event_rows import write_events
+from vad_pipeline.pipeline.results.event_rule import AS_KEPT
 from vad_pipeline.pipeline.results.folder import Results
 from vad_pipeline.pipeline.results.head import RunHead, begin_run
 from vad_pipeline.pipeline.review.page import ReportConfig, write_report
@@ -77,13 +78,15 @@ def curves(tmp_path_factory, make_numbered) -> dict[str, AnomalyCurve]:
 def make_report():
     """make_report(folder, curves, **config) -> the page of a results folder of these curves."""
 
-    def make(folder: Path, curves: dict[str, AnomalyCurve], *, calibrated=True, clock=None, **config) -> Path:
+    def make(
+        folder: Path, curves: dict[str, AnomalyCurve], *, calibrated=True, clock=None, chosen=AS_KEPT, **config
+    ) -> Path:
         results = Results(folder)
         fixed = ("model.pth", "0" * 64, "ucf-crime", CATEGORIES, {}, "recipe", 0, 0.5, calibrated)
         begin_run(results.path, RunHead(*fixed, clock=clock))
         for curve in curves.values():
             write_curve(results.curves, curve, CurveOrigin(recipe_id="recipe", made_from=curve.video_id, threshold=0.5))
-        write_events(results, threshold=0.5, merge_gap_seconds=1.0)
+        write_events(results, chosen)
         return write_report(Results.open(folder), ReportConfig(**config), on_video=lambda video: None).page
 
     return make
@@ -121,10 +124,12 @@ class Opened:
         page.on("pageerror", lambda error: self.said.append(str(error)))
         page.on("dialog", lambda dialog: (self.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
 
-    def show(self, key: str | None = None, *, frame: int = 0) -> Opened:
-        """Show a video, or the overview."""
+    def show(self, key: str | None = None, *, frame: int | None = 0) -> Opened:
+        """Show a video at a frame (None: where it opens by itself), or the overview."""
         self.page.goto("about:blank")
-        self.page.goto(self.address + (f"#video={key}&frame={frame}" if key else ""))
+        self.page.goto(
+            self.address + (f"#video={key}" if key else "") + (f"&frame={frame}" if key and frame is not None else "")
+        )
         if key:
             self.until("vad.view.shown && document.getElementById('at-frame').textContent")
         else:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.model.curve import AnomalyCurve, find_events
+from vad_pipeline.pipeline.results.event_rule import Chosen
 from vad_pipeline.pipeline.results.file_names import key_of
 from vad_pipeline.pipeline.results.verdicts import read_verdicts
 
@@ -257,6 +258,57 @@ def test_keys(open_page, curves, ids):
     press("/")
     assert opened.page.evaluate("document.activeElement.id") == "search"
     assert opened.said == []
+
+
+def test_a_video_opens_at_its_strongest_event_which_takes_marks(open_page, curves, ids):
+    strongest = max(find_events(curves[ids["plain"]], threshold=0.5), key=lambda event: event.peak_score)
+    opened = open_page().show(key_of(ids["plain"]), frame=None).ready()
+    assert shown_frame(opened) == strongest.start_frame > 0
+    opened.page.keyboard.press("f")
+    assert opened.page.locator("[aria-current] [data-verdict=false_alarm]").get_attribute("aria-pressed") == "true"
+    assert opened.page.locator("#told").text_content() == ""
+
+
+def test_a_key_that_cannot_act_says_so(open_page, curves, ids):
+    opened = open_page().show(key_of(ids["plain"])).ready()
+    events = find_events(curves[ids["plain"]], threshold=0.5)
+    between = next(frame for frame in range(400) if not any(e.start_frame <= frame < e.end_frame for e in events))
+    told = opened.page.locator("#told")
+    for key in ("r", "f", "u", "e"):
+        opened.page.evaluate(f"vad.view.player.seek({between})")
+        assert told.text_content() == ""
+        opened.page.keyboard.press(key)
+        assert told.text_content().startswith("The cursor is in no event"), key
+    for key, words in (("Home", ""), ("p", "no event before"), ("End", ""), ("n", "no event after")):
+        opened.page.keyboard.press(key)
+        assert words in told.text_content(), key
+    opened.page.locator("#threshold").fill("1")
+    opened.until("vad.view.chart.threshold === 1")
+    for key in ("r", "n", "l"):
+        opened.page.keyboard.press(key)
+        assert "no event at this threshold" in told.text_content(), key
+
+
+def test_the_sliders_threshold_can_be_kept(open_page, curves, make_report, ids, tmp_path):
+    folder = tmp_path / "re sults"
+    opened = open_page(make_report(folder, {ids["plain"]: curves[ids["plain"]]})).show(key_of(ids["plain"]))
+    opened.page.get_by_role("button", name="Keep this").click()
+    opened.page.locator("#threshold").fill("0.7")
+    opened.until("document.getElementById('keep-command').value.includes('0.7')")
+    command = f"vad-pipeline events '{folder}' --threshold"
+    shown = opened.page.locator("#keep-command").input_value().splitlines()
+    assert shown[0] == f"{command} 0.7" and shown[2] == f"{command} cam=0.7"
+    assert shown[-1] == f"vad-pipeline report '{folder}'"
+
+
+def test_a_cameras_own_threshold_is_the_pages_too(open_page, curves, make_report, ids, tmp_path):
+    named = {ids["plain"]: curves[ids["plain"]], "b": replace(curves[ids["old"]], video_id="b")}
+    page = make_report(tmp_path / "results", named, chosen=Chosen({"cam": 0.725, None: 0.3}))
+    for video, threshold in ((ids["plain"], 0.725), ("b", 0.3)):
+        opened = open_page(page).show(key_of(video))
+        assert opened.page.evaluate(EVENTS) == expected_events(named[video], threshold)
+    opened.show()
+    assert opened.page.locator("#counts").text_content().endswith("at threshold 0.3 (1 camera with its own)")
 
 
 def test_a_loop_stays_inside_its_event(open_page, curves, ids):

@@ -1,0 +1,128 @@
+"""From which score on a frame belongs to an event: what a person set for a results folder, kept in its run.json.
+
+Until somebody sets one, the threshold is the checkpoint's. One for all videos, or one for a camera, whose name is the
+clock pattern's `{camera}` or else the first folder of an id; the same file keeps the gap below which events are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.model.curve import MERGE_GAP_SECONDS
+
+from .clock import Clock
+
+UNSET = "default"  # in a threshold's place: back to the checkpoint's
+
+
+@dataclass(frozen=True, slots=True)
+class EventRule:
+    """How events are found in the curves of a results folder."""
+
+    threshold: float
+    """Of all videos whose camera has none of its own."""
+    by_camera: Mapping[str, float] = field(default_factory=dict)
+    merge_gap_seconds: float = MERGE_GAP_SECONDS
+    clock: Clock | None = None
+    """How ids are read; None where the wall clock is not known."""
+    is_set: bool = False
+    """Whether a person set the threshold of all; else it is the checkpoint's."""
+
+    @classmethod
+    def of_head(cls, head: dict) -> EventRule:
+        """What run.json says.
+
+        Raises:
+            StoreError: its clock is none.
+            ValueError, TypeError, KeyError, AttributeError: a value is not what it should be.
+        """
+        kept = _kept(head)
+        return cls(
+            threshold=float(kept.get("threshold", head["threshold"])),
+            by_camera={str(camera): float(value) for camera, value in kept.get("threshold_by_camera", {}).items()},
+            merge_gap_seconds=float(kept.get("merge_gap_seconds", MERGE_GAP_SECONDS)),
+            clock=Clock.of_head(head),
+            is_set="threshold" in kept,
+        )
+
+    def camera_of(self, video_id: str) -> str | None:
+        """The camera that an id names; None where it names none."""
+        reading = self.clock.of(video_id) if self.clock else None
+        folder, slash, _ = video_id.partition("/")
+        return (reading and reading.camera) or (folder if slash else None)
+
+    def threshold_of(self, video_id: str) -> float:
+        """The threshold of one video."""
+        return self.by_camera.get(self.camera_of(video_id), self.threshold) if self.by_camera else self.threshold
+
+    def __str__(self) -> str:
+        own = [f"{camera} {value:g}" for camera, value in sorted(self.by_camera.items())]
+        return ", ".join([f"threshold {self.threshold:g}", *own]) + (" (as set)" if self.is_set or own else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a command line says of a folder's events and clock; what it leaves out stays as it is."""
+
+    thresholds: Mapping[str | None, float | None] = field(default_factory=dict)
+    """By camera, that of all others by None; a threshold of None is taken back."""
+    merge_gap_seconds: float | None = None
+    clock: Clock | None = None
+
+    def __post_init__(self):
+        for value in self.thresholds.values():
+            if value is not None and not 0 <= value <= 1:
+                raise ConfigError(f"--threshold must lie in 0 to 1, got {value}")
+        if self.merge_gap_seconds is not None and not self.merge_gap_seconds >= 0:  # nan is not
+            raise ConfigError(f"--merge-gap must not be negative, got {self.merge_gap_seconds}")
+
+    @classmethod
+    def of(cls, thresholds: Sequence[str], merge_gap_seconds: float | None, clock: Clock | None) -> Chosen:
+        """From options; each threshold is `0.9`, `CAMERA=0.9`, `default` or `CAMERA=default`.
+
+        Raises:
+            ConfigError: one is neither a number in 0 to 1 nor `default`, or the gap is negative.
+        """
+        found = {}
+        for text in thresholds:
+            camera, equals, value = text.rpartition("=")
+            try:
+                if equals and not camera:
+                    raise ValueError
+                found[camera if equals else None] = None if value == UNSET else float(value)
+            except ValueError:
+                raise ConfigError(
+                    f"--threshold {text!r}: expected a number in 0 to 1, CAMERA=NUMBER or {UNSET!r} (the checkpoint's)"
+                ) from None
+        return cls(found, merge_gap_seconds, clock)
+
+    def put_into(self, head: dict) -> dict:
+        """run.json with what was chosen in it. Taking back the threshold of all takes back those of cameras too."""
+        kept = _kept(head)
+        by_camera = dict(kept.get("threshold_by_camera", {}))
+        if None in self.thresholds:
+            kept["threshold"] = self.thresholds[None]
+            if kept["threshold"] is None:
+                del kept["threshold"]
+                by_camera.clear()
+        by_camera |= {camera: value for camera, value in self.thresholds.items() if camera is not None}
+        kept["threshold_by_camera"] = {camera: value for camera, value in by_camera.items() if value is not None}
+        if self.merge_gap_seconds is not None:
+            kept["merge_gap_seconds"] = self.merge_gap_seconds
+        clock = self.clock.to_json() if self.clock else head.get("clock")
+        return {**head, "clock": clock, "kept": {name: value for name, value in kept.items() if value != {}}}
+
+
+AS_KEPT = Chosen()
+
+
+def _kept(head: dict) -> dict:
+    """What a person set; folders of before this was kept say what their events were last found with."""
+    if "kept" in head:
+        return dict(head["kept"])
+    before = dict(head.get("events") or {})
+    if before.get("threshold") == head.get("threshold"):
+        before.pop("threshold", None)
+    return before
