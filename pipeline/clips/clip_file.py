@@ -18,6 +18,7 @@ from vad_pipeline.extract.errors import VideoError
 from vad_pipeline.extract.files import written_aside
 from vad_pipeline.model.curve import AnomalyCurve
 
+from ..media.failures import DISK_ERRORS, as_its_failure
 from ..media.footage import TIME_TOLERANCE_SECONDS, Footage, FrameIndex
 from ..media.h264 import FAST_START, MP4, FrameFile, even, frames_beside, mux, retimed
 from ..media.seeking import packets_from
@@ -57,14 +58,14 @@ def copy_clip(footage: Footage, cut: PacketCut, target: Path, curve: AnomalyCurv
         StoreError: the target cannot be written.
     """
     seconds = curve.frame_seconds[cut.first : cut.end]
-    until = end_seconds(curve, cut.end)
+    until = curve.end_of(cut.end - 1)
     with contextlib.suppress(_NotTheSame), written_aside(target) as aside:
         with sound_between(footage, float(seconds[0]), until) as (sound, told):
             try:
                 _copy(footage, cut, aside, sound)
                 same = _holds(aside, footage, cut, seconds)
             except (av.error.FFmpegError, VideoError, ValueError) as error:
-                if isinstance(error, OSError):
+                if isinstance(error, OSError) and error.errno in DISK_ERRORS:
                     raise
                 same = False
         if not same:
@@ -77,13 +78,13 @@ def encode_clip(footage: Footage, first: int, end: int, target: Path, curve: Ano
     """Write a clip of exactly the frames asked for as H.264.
 
     Raises:
-        VideoError: the footage does not give them.
+        VideoError: the footage does not give them, or FFmpeg refuses them.
         StoreError: the target cannot be written.
     """
     seconds = curve.frame_seconds[first:end]
-    until = end_seconds(curve, end)
+    until = curve.end_of(end - 1)
     with written_aside(target) as aside, sound_between(footage, float(seconds[0]), until) as (sound, told):
-        with frames_beside(aside) as path:
+        with frames_beside(aside) as path, as_its_failure(footage.path):
             with FrameFile(path) as file:
                 for frame in footage.frames(first, end):
                     file.add(frame, even(frame.size_px))
@@ -93,11 +94,6 @@ def encode_clip(footage: Footage, first: int, end: int, target: Path, curve: Ano
 
 class _NotTheSame(Exception):
     """A copy does not hold what it should."""
-
-
-def end_seconds(curve: AnomalyCurve, end: int) -> float:
-    """When the frames before `end` are over: as the next one begins, or the video ends."""
-    return float(curve.frame_seconds[end] if end < curve.n_frames else curve.frame_seconds[-1] + 1 / curve.fps)
 
 
 def _copy(footage: Footage, cut: PacketCut, target: Path, sound: Sound | None) -> None:

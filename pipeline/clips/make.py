@@ -14,6 +14,7 @@ from vad_pipeline.extract.files import remove_partial
 from vad_pipeline.model.categories import normal_form
 from vad_pipeline.model.curve import AnomalyCurve
 
+from ..media.failures import as_its_failure
 from ..media.footage import Footage, find_footage, open_footage
 from ..media.roots import MediaRoots
 from ..results.event_rows import HeldEvent
@@ -136,7 +137,8 @@ class _Cutting:
             file = find_footage(curve, self.config.roots)
             asked = asked_part(file, self.config.pre_seconds, self.config.post_seconds)
             events = [held for held in events if not self._keeps(held, asked)]
-            footage = open_footage(curve, file) if events else None
+            with as_its_failure(file.path):
+                footage = open_footage(curve, file) if events else None
             if footage:
                 self._note_other_content(footage, video_id)
         except VideoError as error:
@@ -144,7 +146,8 @@ class _Cutting:
             return
         for held in events:
             try:
-                self._event(held, footage, curve, asked)
+                with as_its_failure(footage.path):
+                    self._event(held, footage, curve, asked)
             except VideoError as error:
                 self._failed([held], error)
 

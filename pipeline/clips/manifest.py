@@ -15,7 +15,7 @@ from vad_pipeline.model.curve import AnomalyCurve
 from ..results.event_rows import HeldEvent
 from ..results.file_names import safe_stem
 from ..results.run_settings import RunSettings
-from .clip_file import Clip, end_seconds
+from .clip_file import Clip
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def clip_part(clip: Clip, curve: AnomalyCurve, *, sha256: str) -> dict[str, str]
         "clip_start_frame": str(clip.first),
         "clip_end_frame": str(clip.end),
         "clip_start_seconds": f"{curve.frame_seconds[clip.first]:.6f}",
-        "clip_end_seconds": f"{end_seconds(curve, clip.end):.6f}",
+        "clip_end_seconds": f"{curve.end_of(clip.end - 1):.6f}",
         "made": clip.how,
         "sound": clip.sound,
         "source_sha256": sha256,

@@ -13,6 +13,7 @@ from vad_pipeline.extract.errors import VideoError, VideoOpenError, readable
 from vad_pipeline.extract.files import written_aside
 from vad_pipeline.model.curve import AnomalyCurve
 
+from ..media.failures import as_its_failure
 from ..media.footage import Footage, find_footage, open_footage
 from ..media.h264 import FrameFile, frames_beside, retimed
 from ..media.lettering import strip
@@ -50,7 +51,7 @@ def write_recap(
         StoreError: the target cannot be written.
     """
     recap = _Recap(results, config)
-    with written_aside(target) as aside, frames_beside(aside) as path:
+    with written_aside(target) as aside, frames_beside(aside) as path, as_its_failure(target):
         with FrameFile(path) as file:
             for held in sorted(events, key=_in_time):
                 recap.show(held, file)
@@ -78,9 +79,10 @@ class _Recap:
             held_against(curve, held)
             first, end = wanted_frames(curve.frame_seconds, held.event, self._config.roll)
             times = curve.frame_seconds[first:end] - curve.frame_seconds[first]
-            for number, frame in enumerate(footage.frames(first, end), first):
-                file.add_pixels(self._picture(frame, held, curve, number))
-                self.seconds.append(self._end + float(times[number - first]))
+            with as_its_failure(footage.path):
+                for number, frame in enumerate(footage.frames(first, end), first):
+                    file.add_pixels(self._picture(frame, held, curve, number))
+                    self.seconds.append(self._end + float(times[number - first]))
             self._end = self.seconds[-1] + float(1 / curve.fps)
             self.n_shown += 1
         except VideoError as error:

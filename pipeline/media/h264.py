@@ -19,6 +19,8 @@ from .sound import Sound
 
 ENCODER = "libx264"
 CLOCK_HZ = 90_000  # ticks of a second in the files written: times are right to 6 us
+COARSE_CLOCK_HZ = 1_000  # where one frame is shown so long that it needs too many ticks: 6 hours, up to a gap's 24 days
+MOST_TICKS = 2**31 - 1  # that an mp4 file can hold of one frame
 NOMINAL_RATE = Fraction(25)  # until the frames get their times
 GOP_FRAMES = 16  # from one key frame to the next: seeking decodes no more than this
 QUALITY = 26  # x264's CRF
@@ -119,20 +121,24 @@ def retimed(
 
     Raises:
         OSError: the file cannot be written.
+        av.error.FFmpegError: FFmpeg refuses it.
     """
-    stamps = ticks(seconds)
-    ends = np.append(stamps[1:], stamps[-1] + max(1, round(last_seconds * CLOCK_HZ)))
-    with av.open(str(frames)) as source, av.open(str(target), "w", format=MP4, options=FAST_START) as out:
+    longest = float(np.diff(seconds, append=seconds[-1] + last_seconds).max())
+    clock_hz = CLOCK_HZ if longest * CLOCK_HZ < MOST_TICKS else COARSE_CLOCK_HZ
+    stamps = ticks(seconds, clock_hz)
+    ends = np.append(stamps[1:], stamps[-1] + max(1, round(last_seconds * clock_hz)))
+    options = FAST_START | {"video_track_timescale": str(clock_hz)}
+    with av.open(str(frames)) as source, av.open(str(target), "w", format=MP4, options=options) as out:
         template = source.streams.video[0]
         found = (packet for packet in source.demux(template) if packet.size)
         times = zip(stamps.tolist(), ends.tolist(), strict=True)
-        mux(out, template, _timed(found, times), sound, time_base=Fraction(1, CLOCK_HZ))
+        mux(out, template, _timed(found, times, clock_hz), sound, time_base=Fraction(1, clock_hz))
 
 
-def _timed(packets: Iterable[av.Packet], times: Iterable[tuple[int, int]]) -> Iterator[av.Packet]:
+def _timed(packets: Iterable[av.Packet], times: Iterable[tuple[int, int]], clock_hz: int) -> Iterator[av.Packet]:
     """Packets in order, each with its start and end in ticks of the clock."""
     for packet, (start, end) in zip(packets, times, strict=True):
-        packet.time_base = Fraction(1, CLOCK_HZ)
+        packet.time_base = Fraction(1, clock_hz)
         packet.pts = packet.dts = start
         packet.duration = end - start
         yield packet
@@ -161,9 +167,9 @@ def mux(
         out.mux(packet)
 
 
-def ticks(seconds: Iterable[float]) -> np.ndarray:
+def ticks(seconds: Iterable[float], clock_hz: int = CLOCK_HZ) -> np.ndarray:
     """Times in units of the clock, (F,) int64, strictly increasing: no two frames of a file may share one."""
-    stamps = np.rint(np.asarray(seconds, np.float64) * CLOCK_HZ).astype(np.int64)
+    stamps = np.rint(np.asarray(seconds, np.float64) * clock_hz).astype(np.int64)
     steps = np.arange(len(stamps))
     return np.maximum.accumulate(stamps - steps) + steps
 

@@ -15,6 +15,7 @@ from vad_pipeline.extract.decode.container import check_file, open_container, vi
 from vad_pipeline.extract.decode.reader import PyavFrame
 from vad_pipeline.extract.errors import VideoDecodeError, VideoOpenError
 
+from .failures import as_its_failure
 from .seeking import Walk, counted
 
 HEIGHT_PX = 180
@@ -35,8 +36,12 @@ def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray) -> dic
     Raises:
         VideoError: it is not there, or no video, or no frame of it can be decoded.
     """
+    with as_its_failure(path):
+        return _pictures(path, sorted(set(frames)), frame_seconds)
+
+
+def _pictures(path: str, wanted: list[int], frame_seconds: np.ndarray) -> dict[int, str]:
     check_file(path)
-    wanted = sorted(set(frames))
     found = dict(_pictured(_sought(path, wanted, frame_seconds)))
     left = [number for number in wanted if number > max(found, default=-1)]
     if left:

@@ -15,6 +15,7 @@ from vad_pipeline.extract.errors import VideoOpenError
 from vad_pipeline.extract.files import written_aside
 from vad_pipeline.extract.records import VideoInfo
 
+from .failures import as_its_failure
 from .h264 import FrameFile, frames_beside, retimed, scaled
 
 PROXY_HEIGHT_PX = 360
@@ -75,12 +76,12 @@ def write_proxy(source: str | os.PathLike, target: Path, *, height: int = PROXY_
         What the source turned out to be.
 
     Raises:
-        VideoError: the source cannot be read.
+        VideoError: the source cannot be read, or FFmpeg not make a preview of it.
         StoreError: the target cannot be written.
         ConfigError: this PyAV cannot write H.264.
     """
     opened = contextlib.closing(PyavReader(source))
-    with opened as reader, written_aside(target) as aside, frames_beside(aside) as path:
+    with opened as reader, written_aside(target) as aside, frames_beside(aside) as path, as_its_failure(source):
         with FrameFile(path) as file:
             for frame in reader:
                 file.add(frame, scaled(frame.size_px, height))

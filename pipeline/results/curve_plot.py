@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,17 +88,22 @@ def write_plot(path: Path, rows: Sequence[PlotRow], *, settings: RunSettings, ax
 
 def _draw(axes, row: PlotRow, threshold: float, axis: str) -> None:
     curve = row.curve
-    edges = np.append(curve.frame_seconds, curve.frame_seconds[-1] + float(1 / curve.fps))
-    edges = np.arange(curve.n_frames + 1) if axis == "frames" else edges
+    edges = over = np.arange(curve.n_frames + 1)
+    pieces = [0, curve.n_frames]
+    if axis != "frames":
+        edges = np.append(curve.frame_seconds, curve.end_of(curve.n_frames - 1))
+        over = np.append(edges[0], curve.frame_ends())  # of the frame before each edge: a gap may follow it
+        pieces[1:1] = [gap.frame for gap in curve.gaps]
     for start, end in row.truth or ():
         start, end = min(start, curve.n_frames), min(end, curve.n_frames)
-        axes.axvspan(edges[start], edges[end], color=TRUTH, alpha=0.4, lw=0, label="truth")
+        axes.axvspan(edges[start], over[end], color=TRUTH, alpha=0.4, lw=0, label="truth")
     for event in row.events:
-        span = (edges[event.start_frame], edges[event.end_frame])
+        span = (edges[event.start_frame], over[event.end_frame])
         axes.axvspan(*span, ymax=EVENT_HEIGHT, color=EVENT, lw=0, label="event")
     axes.axhline(threshold, color=THRESHOLD, lw=0.6, ls="--", label="threshold")
-    at, scores = steps(edges, curve.scores)
-    axes.plot(at, scores, color=SCORE, lw=0.8, label="score")
+    for start, end in itertools.pairwise(pieces):
+        at, scores = steps(np.append(edges[start:end], over[end]), curve.scores[start:end])
+        axes.plot(at, scores, color=SCORE, lw=0.8, label="score")
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.02))
 
 

@@ -1,9 +1,9 @@
 """What category each event has at any threshold at all, in one small table, so that the page needs no probabilities.
 
-A *cell* is a stretch of frames with one score: a snippet, or a frame where scores vary inside snippets. While the
-threshold falls, cells join the events one after the other, and an event only ever grows or joins another. So every
-event that any threshold can give is known by the last cell that joined it: the lowest one in it. The table says for
-each cell what the event was that it completed.
+A *cell* is a stretch of frames with one score: a snippet, or a frame where scores vary inside snippets. A gap in the
+footage cuts the cell that it lies in into two. While the threshold falls, cells join the events one after the other,
+and an event only ever grows or joins another. So every event that any threshold can give is known by the last cell that
+joined it: the lowest one in it. The table says for each cell what the event was that it completed.
 
 An example: five cells of one second, events closer than 1.5 s are one.
 
@@ -40,11 +40,14 @@ class Cells:
     scores: np.ndarray = field(repr=False)
     """(n,) float32."""
     length: int
-    """Frames of a cell; the last one lasts to the end of the video."""
+    """Frames of a cell that no gap cuts; the last one lasts to the end of the video."""
+    cuts: tuple[int, ...] = ()
+    """Frames that begin a cell only because a gap is before them."""
 
     def edges(self, n_frames: int) -> np.ndarray:
         """(n + 1,) int64: the frame each cell begins with, then the number of frames."""
-        return np.append(np.arange(len(self.scores)) * self.length, n_frames)
+        whole = np.arange(len(self.scores) - len(self.cuts)) * self.length
+        return np.append(np.sort(np.append(whole, self.cuts).astype(np.int64)), n_frames)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +67,10 @@ def cells_of(curve: AnomalyCurve) -> Cells:
     if len(scores) == n:
         snippet = np.minimum(np.arange(curve.n_frames) // length, n - 1)
         if np.array_equal(scores[snippet], curve.scores):
-            return Cells(scores, length)
+            starts = {index * length for index in range(n)}
+            cuts = tuple(gap.frame for gap in curve.gaps if gap.frame not in starts)
+            places = np.searchsorted(np.arange(n) * length, cuts)
+            return Cells(np.insert(scores, places, curve.scores[list(cuts)]), length, cuts)
     return Cells(curve.scores, 1)
 
 
@@ -77,7 +83,8 @@ def event_table(curve: AnomalyCurve, cells: Cells, *, merge_gap_seconds: float) 
         merge_gap_seconds: events closer than this are one.
     """
     edges = cells.edges(curve.n_frames)
-    first, last = completed_events(cells.scores, curve.frame_seconds, edges, merge_gap_seconds)
+    began, over = curve.frame_seconds[edges[:-1]], curve.frame_ends()[edges[1:] - 1]
+    first, last = completed_events(cells.scores, began, over, merge_gap_seconds)
     starts, ends = edges[first], edges[last + 1]
     mean = (_sums_before(curve, ends) - _sums_before(curve, starts))[:, 1:] / (ends - starts)[:, None]
     column = 1 + mean.argmax(axis=1)
@@ -100,28 +107,27 @@ def _sums_before(curve: AnomalyCurve, frames: np.ndarray) -> np.ndarray:
 
 
 def completed_events(
-    scores: np.ndarray, frame_seconds: np.ndarray, edges: np.ndarray, merge_gap_seconds: float
+    scores: np.ndarray, began: np.ndarray, over: np.ndarray, merge_gap_seconds: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """First and last cell of the event that each cell completes: the example at the head of this file.
 
     Args:
         scores: (n,) of the cells.
-        frame_seconds: (F,) when each frame is shown.
-        edges: (n + 1,) the frame each cell begins with, then F.
+        began: (n,) when each begins, seconds.
+        over: (n,) when it is over: as the next one begins, or a gap.
         merge_gap_seconds: events closer than this are one.
 
     Returns:
         (n,) int64, (n,) int64.
     """
     falling = np.argsort(-scores, kind="stable")
-    began = frame_seconds[edges[:-1]]
-    over = frame_seconds[np.minimum(edges[1:], edges[-1] - 1)]
     apart = merge_gap_seconds - TIME_TOLERANCE_SECONDS
     cells = np.arange(len(scores))
     left, right = _nearest_before(falling)
-    # a gap of lower cells between two keeps them apart if it is long enough
-    joins_left = (left >= 0) & ((cells - left == 1) | (began - over[left] < apart))
-    joins_right = (right >= 0) & ((right - cells == 1) | (began[right] - over < apart))
+    # lower cells between two keep them apart if they last long enough, and so does a gap, even between neighbours
+    before, after = began - over[left], began[right] - over
+    joins_left = (left >= 0) & ((before < apart) | ((cells - left == 1) & (before <= 0)))
+    joins_right = (right >= 0) & ((after < apart) | ((right - cells == 1) & (after <= 0)))
     left, right = np.where(joins_left, left, -1).tolist(), np.where(joins_right, right, -1).tolist()
     stretches = _Stretches(len(scores))
     first, last = np.empty(len(scores), np.int64), np.empty(len(scores), np.int64)

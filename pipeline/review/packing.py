@@ -41,6 +41,8 @@ def packed_curve(curve: AnomalyCurve, *, merge_gap_seconds: float) -> dict:
     return {
         "frames": curve.n_frames,
         "cellFrames": cells.length,
+        "cuts": cells.cuts,
+        "gaps": [[gap.frame, gap.start_seconds, gap.end_seconds] for gap in curve.gaps],
         "snippetFrames": curve.snippet_len,
         "fps": [curve.fps.numerator, curve.fps.denominator],
         "times": times,
@@ -61,21 +63,23 @@ def packed_times(curve: AnomalyCurve, merge_gap_seconds: float) -> tuple[dict, d
     ticks = np.rint(seconds * NANOSECONDS).astype(np.int64)
     steps = np.diff(ticks)
     long = np.flatnonzero(steps > LONGEST_STEP)
-    if _same_joins(seconds, ticks / NANOSECONDS, merge_gap_seconds):
+    if _same_joins(curve, ticks / NANOSECONDS, merge_gap_seconds):
         jumps = [[int(place), int(steps[place])] for place in long]
         steps[long] = 0
         return {"kind": "steps", "first": int(ticks[0]), "jumps": jumps}, {"steps": steps.astype("<u4")}
     return {"kind": "seconds"}, {"seconds": seconds.astype("<f8")}
 
 
-def _same_joins(seconds: np.ndarray, rounded: np.ndarray, merge_gap_seconds: float) -> bool:
+def _same_joins(curve: AnomalyCurve, rounded: np.ndarray, merge_gap_seconds: float) -> bool:
     """Whether any two runs are as far apart by the rounded times as by the true ones: only the frames next to the
-    merge gap's end can differ."""
+    merge gap's end can differ. The page knows to the bit where gaps begin."""
     apart = merge_gap_seconds - TIME_TOLERANCE_SECONDS
-    nearest = np.searchsorted(seconds, seconds + apart)
+    seconds, before_gaps = curve.frame_seconds, [gap.start_seconds for gap in curve.gaps]
+    over, over_rounded = np.append(seconds, before_gaps), np.append(rounded, before_gaps)
+    nearest = np.searchsorted(seconds, over + apart)
     for shift in (-1, 0, 1):
         later = np.clip(nearest + shift, 0, len(seconds) - 1)
-        if not np.array_equal(seconds[later] - seconds >= apart, rounded[later] - rounded >= apart):
+        if not np.array_equal(seconds[later] - over >= apart, rounded[later] - over_rounded >= apart):
             return False
     return True
 

@@ -29,7 +29,7 @@ def summary(data: VideoData) -> dict:
         "spark": spark(curve.scores),
         "category": strongest.category if strongest else None,
         "events": len(data.events),
-        "seconds": round(float(curve.frame_seconds[-1] + 1 / curve.fps), 3),
+        "seconds": round(curve.footage_seconds if curve.gaps else float(curve.frame_seconds[-1] + 1 / curve.fps), 3),
         "status": "ok",
         "camera": reading.camera if reading else None,
         "day": reading.start.date().isoformat() if reading else None,

@@ -139,3 +139,70 @@ def test_a_file_that_was_cut_off_still_is(tmp_path, make_numbered):
     (tmp_path / "f.mp4").write_bytes(data[: 2 * len(data) // 3])
     info = drained(PyavReader(tmp_path / "f.mp4"))
     assert info.n_frames < 100 and any("of the 100 frames its header promises" in told for told in info.warnings)
+
+
+@pytest.fixture
+def scored(draw_curve, draw_results):
+    """scored({path: ranges}) -> results whose curves have the files' own times."""
+
+    def make(videos):
+        curves = []
+        for path, ranges in videos.items():
+            info = drained(PyavReader(path))
+            times = dict(n_frames=info.n_frames, frame_seconds=info.frame_seconds, fps=info.fps)
+            curves.append(draw_curve(path.stem, ranges, source=path, **times))
+        return draw_results(*curves)
+
+    return make
+
+
+@pytest.fixture
+def day_apart(joined, make_numbered, scored, tmp_path):
+    """Results of three videos: the second one's clock leaps by 13 hours, through an event."""
+    plain = [make_numbered(tmp_path / "raw" / f"{name}.ts", 2 * N_FRAMES, bframes=0) for name in ("a", "c")]
+    gapped = joined("b.ts", later=2**32 / CLOCK_HZ)
+    around = [(N_FRAMES - 20, N_FRAMES + 30)]
+    return scored({plain[0]: around, gapped: around, plain[1]: around})
+
+
+def test_clips_end_at_a_gap(day_apart, run_cli, read_numbers):
+    code, out, err = run_cli("clips", day_apart, "--recap", day_apart / "all.mp4", "--sheet")
+    assert code == 0 and "4 events: " in out and "0 failed" in out, err
+    clips = sorted((day_apart / "clips").glob("b*.mp4"))
+    ranges = [read_numbers(clip)[0] for clip in clips]
+    assert [(each[0], each[-1]) for each in ranges] == [(50, 119), (0, 79)]  # numbers of each half, rolls of 2 s
+    assert max(drained(PyavReader(path)).frame_seconds[-1] for path in (clips[0], day_apart / "all.mp4")) < 30
+
+
+def test_previews_show_a_gap_and_no_run_ends_by_one_video(day_apart, run_cli):
+    code, _, err = run_cli("report", day_apart, "--proxy", "auto", "--no-pictures")
+    assert code == 0 and (day_apart / "report" / "index.html").exists(), err
+    infos = [drained(PyavReader(path)) for path in (day_apart / "report" / "media").glob("*.mp4")]
+    assert sorted(len(info.gaps) for info in infos) == [0, 0, 1] and all(info.n_frames == 240 for info in infos)
+    (gap,) = (gap for info in infos for gap in info.gaps)
+    assert gap.frame == N_FRAMES and gap.end_seconds == pytest.approx(47_721.86, abs=0.1)
+
+
+@pytest.mark.parametrize("command", [("clips", "--reencode"), ("clips", "--recap"), ("report", "--proxy", "auto")])
+def test_what_ffmpeg_refuses_is_one_videos_failure(day_apart, run_cli, monkeypatch, command):
+    """The muxer refuses every second file."""
+    from vad_pipeline.pipeline.media import h264
+
+    mux, calls = h264.mux, []
+
+    def refusing(*arguments, **options):
+        calls.append(None)
+        if len(calls) == 2:
+            raise av.error.ArgumentError(22, "Invalid argument")
+        return mux(*arguments, **options)
+
+    monkeypatch.setattr(h264, "mux", refusing)
+    if "--recap" in command:
+        calls.append(None)
+        command = ("clips", "--recap", day_apart / "all.mp4")
+    code, out, err = run_cli(command[0], day_apart, *command[1:])
+    assert code in (0, 1) and len(calls) >= 2, err
+    if command[0] == "report":
+        assert (day_apart / "report" / "index.html").exists() and "Invalid argument" in out + err
+    else:
+        assert code == 1 and "Invalid argument" in err and len(list((day_apart / "clips").glob("*.mp4"))) >= 3

@@ -171,9 +171,14 @@
           ctx.fillStyle = vad.colour(event.column);
           ctx.fillRect(left, bbox.top, width, 3 * devicePixelRatio);
         }
+        ctx.fillStyle = style("--line");
+        for (const gap of this.curve.gaps) {
+          const [left, width] = this.span(gap.start, gap.end);
+          ctx.fillRect(left, bbox.top, width, bbox.height);
+        }
         ctx.fillStyle = style("--truth");
         for (const [start, end] of this.truth) {
-          const [left, width] = this.span(this.curve.startOf(start), this.curve.startOf(end));
+          const [left, width] = this.span(this.curve.startOf(start), this.curve.endBefore(end));
           const height = TRUTH_PX * devicePixelRatio;
           ctx.fillRect(left, bbox.top + bbox.height - height, width, height);
         }

@@ -1,7 +1,8 @@
 "use strict";
 // A video's curve: unpacked from its data file, looked up by frame and by time, and thinned out for drawing.
 //
-// A cell is a stretch of frames with one score (a snippet, usually); the last one lasts to the end of the video.
+// A cell is a stretch of frames with one score (a snippet, usually); the last one lasts to the end of the video. A gap in
+// the footage cuts a cell into two.
 
 (function () {
   const ARRAYS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u4: Uint32Array };
@@ -44,6 +45,25 @@
     return seconds;
   }
 
+  /** The frame each cell begins with, then the number of frames. */
+  function edgesOf(packed, cells) {
+    const edges = [...packed.cuts, packed.frames];
+    for (let i = 0; i < cells - packed.cuts.length; i++) edges.push(i * packed.cellFrames);
+    return Uint32Array.from(edges).sort();
+  }
+
+  /** Where a number, or the next smaller one, stands among the first `n` of ascending numbers. */
+  function placeOf(numbers, n, number) {
+    let low = 0;
+    let high = n;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (numbers[middle] <= number) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+
   /** Lowest and highest score of every 8, 64, ... cells. */
   function pyramidOf(scores) {
     const levels = [{ size: 1, low: scores, high: scores }];
@@ -70,7 +90,6 @@
   class Curve {
     constructor(packed, arrays) {
       this.frames = packed.frames;
-      this.cellFrames = packed.cellFrames;
       this.snippetFrames = packed.snippetFrames;
       this.scores = arrays.scores; // of cells
       this.eventColumn = arrays.eventColumn; // of the event that a cell is the lowest of: see event_tree.py
@@ -78,6 +97,9 @@
       this.snippetColumn = arrays.snippetColumn;
       this.snippetPercent = arrays.snippetPercent;
       this.seconds = secondsOf(packed, arrays);
+      this.edges = edgesOf(packed, this.scores.length);
+      this.gaps = packed.gaps.map(([frame, start, end]) => ({ frame, start, end }));
+      this.overBefore = new Map(this.gaps.map((gap) => [gap.frame, gap.start])); // a gap, not the next frame, ends it
       this.frameSeconds = packed.fps[1] / packed.fps[0];
       this.end = this.seconds[this.frames - 1] + this.frameSeconds;
       this.levels = pyramidOf(this.scores);
@@ -86,29 +108,27 @@
 
     /** The cell that a frame lies in. */
     cellAt(frame) {
-      return Math.min(Math.floor(frame / this.cellFrames), this.scores.length - 1);
+      return placeOf(this.edges, this.scores.length, frame);
     }
 
     /** The frame a cell begins with; of the one past the last, the number of frames. */
     cellStart(cell) {
-      return cell < this.scores.length ? cell * this.cellFrames : this.frames;
+      return this.edges[cell];
     }
 
     /** The frame shown at a time. */
     frameAt(seconds) {
-      let low = 0;
-      let high = this.frames;
-      while (high - low > 1) {
-        const middle = (low + high) >> 1;
-        if (this.seconds[middle] <= seconds) low = middle;
-        else high = middle;
-      }
-      return low;
+      return placeOf(this.seconds, this.frames, seconds);
     }
 
     /** When a frame begins; of the one past the last, when that one ends. */
     startOf(frame) {
       return frame < this.frames ? this.seconds[frame] : this.end;
+    }
+
+    /** When the frames before one are over: as that one begins, unless a gap comes first. */
+    endBefore(frame) {
+      return this.overBefore.get(frame) ?? this.startOf(frame);
     }
 
     scoreAt(frame) {
@@ -132,8 +152,13 @@
       const x = [];
       const y = [];
       for (let cell = first; cell <= last; cell++) {
-        x.push(this.seconds[this.cellStart(cell)], this.startOf(this.cellStart(cell + 1)));
+        const end = this.cellStart(cell + 1);
+        x.push(this.seconds[this.cellStart(cell)], this.endBefore(end));
         y.push(this.scores[cell], this.scores[cell]);
+        if (this.overBefore.has(end)) {
+          x.push(this.endBefore(end));
+          y.push(null); // the line breaks
+        }
       }
       return [x, y];
     }

@@ -14,7 +14,7 @@
     for (let cell = 0; cell < n; cell++) {
       const score = curve.scores[cell];
       if (!(score >= level)) continue;
-      const goesOn = run && (run.last === cell - 1 || !isApart(curve, run.last, cell, mergeGap));
+      const goesOn = run && (isNext(curve, run.last, cell) || !isApart(curve, run.last, cell, mergeGap));
       if (!goesOn) {
         run = { first: cell, last: cell, lowest: cell, highest: cell };
         found.push(run);
@@ -27,8 +27,13 @@
     return found;
   }
 
+  /** Whether a cell follows another without a gap in the footage. */
+  function isNext(curve, before, after) {
+    return before === after - 1 && !curve.overBefore.has(curve.cellStart(after));
+  }
+
   function isApart(curve, before, after, mergeGap) {
-    const gap = curve.seconds[curve.cellStart(after)] - curve.seconds[curve.cellStart(before + 1)];
+    const gap = curve.seconds[curve.cellStart(after)] - curve.endBefore(curve.cellStart(before + 1));
     return gap >= mergeGap - TOLERANCE;
   }
 
@@ -43,7 +48,7 @@
         start,
         end,
         startSeconds: curve.startOf(start),
-        endSeconds: curve.startOf(end),
+        endSeconds: curve.endBefore(end),
         column: curve.eventColumn[run.lowest],
         percent: curve.eventPercent[run.lowest],
         peakScore: curve.scores[run.highest],

@@ -59,6 +59,8 @@
       const bar = (from, to, top, height) => context.fillRect(x(from), top, Math.max(2, x(to) - x(from)), height);
       context.fillStyle = style("--bar");
       context.fillRect(0, 6, width, 16);
+      context.fillStyle = style("--line");
+      for (const gap of this.curve.gaps) bar(gap.start, gap.end, 6, 16);
       for (const event of this.near) {
         context.strokeStyle = vad.colour(event.column);
         context.setLineDash([3, 2]);
@@ -70,7 +72,7 @@
         bar(event.startSeconds, event.endSeconds, 6, 16);
       }
       context.fillStyle = style("--truth");
-      for (const [start, end] of this.truth) bar(this.curve.startOf(start), this.curve.startOf(end), 24, 4);
+      for (const [start, end] of this.truth) bar(this.curve.startOf(start), this.curve.endBefore(end), 24, 4);
       const [from, to] = this.view;
       if (to - from < this.curve.end) {
         context.strokeStyle = style("--ink");

@@ -148,6 +148,12 @@
       if (this.data.truth?.length) {
         items.push(vad.make("li", {}, vad.make("span", { className: "swatch truth" }), " Ground truth"));
       }
+      const { gaps } = this.curve;
+      if (gaps.length) {
+        const seconds = gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
+        const text = ` No footage: ${vad.count(gaps.length, "gap")}, ${vad.clock(seconds)}`;
+        items.push(vad.make("li", {}, vad.make("span", { className: "swatch gap" }), text));
+      }
       $("legend").replaceChildren(...items);
     }
 

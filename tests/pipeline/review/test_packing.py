@@ -30,6 +30,8 @@ def some_curve(seed: int) -> AnomalyCurve:
     if rng.random() < 0.3:
         category = np.round(category, 1)  # ties
     seconds = np.cumsum(rng.choice([0.01, 0.04, 0.3], n_frames))
+    if rng.random() < 0.4:  # gaps, some of them inside snippets
+        seconds += np.cumsum(rng.choice([0, rng.choice([4, 5e4])], n_frames, p=[0.99, 0.01]))
     names = tuple("NABCDEF"[:n_categories])
     return AnomalyCurve(
         "v", (scores / levels).astype(np.float32), seconds, category, names, 16, Fraction(25), "nowhere.mp4"
@@ -56,7 +58,7 @@ def test_the_lowest_cell_of_an_event_says_its_category(gap):
 
 
 def test_the_example_of_the_table():
-    first, last = completed_events(np.array([0.2, 0.9, 0.5, 0.1, 0.7]), np.arange(5.0), np.arange(6), 1.5)
+    first, last = completed_events(np.array([0.2, 0.9, 0.5, 0.1, 0.7]), np.arange(5.0), np.arange(1.0, 6.0), 1.5)
     assert list(zip(first, last, strict=True)) == [(0, 4), (1, 1), (1, 4), (0, 4), (4, 4)]
 
 
