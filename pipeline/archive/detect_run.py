@@ -13,7 +13,7 @@ from vad_pipeline.extract.store.one_recipe import of_one_recipe
 
 from ..results.event_rows import write_events
 from ..results.folder import Results
-from ..results.head import begin_run
+from ..results.run_record import begin_run
 from ..workers.base import ExecutorConfig, Work
 from .detect_job import DetectJob
 from .loop import Recorder, Report, RunSummary, process_archive
@@ -92,8 +92,8 @@ def detect_archive(
         ConfigError: the results are of another checkpoint, recipe or crop.
         RunStopped: the run cannot go on; what is finished is kept.
     """
-    head = plan.head(Recipe.from_json(entries[0].recipe) if entries else plan.judge.recipe)
-    rule = begin_run(results.path, head, plan.config.chosen)
+    record = plan.record(Recipe.from_json(entries[0].recipe) if entries else plan.judge.recipe)
+    rule = begin_run(results.path, record, plan.config.chosen)
     executor = executor or ExecutorConfig()
     scoring = replace(plan.work(store, results), threshold=rule.threshold)
     work = scoring.here(plan.judge) if executor.in_process else Work(scoring.begin, scoring.do)

@@ -15,7 +15,7 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 from ..results.event_rule import Chosen
 from ..results.folder import Results
-from ..results.head import RunHead
+from ..results.run_record import RunRecord
 from .detect_video import DetectWork
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ class ScoringPlan:
         crop = judge.crop if config.crop is None else config.crop
         return cls(judge, config, crop)
 
-    def head(self, recipe: Recipe) -> RunHead:
+    def record(self, recipe: Recipe) -> RunRecord:
         """What run.json says of curves of features of this recipe."""
         judge = self.judge
-        return RunHead(
+        return RunRecord(
             checkpoint=readable(judge.path),
             checkpoint_sha256=judge.sha256,
             preset=judge.preset,

@@ -111,11 +111,11 @@ def _by_text(categories: Path, config: DetectConfig, running: Running, text_towe
 
 def _extractor_for(plan: ScoringPlan, options: ExtractConfig, out: Path, store: Path) -> Extractor:
     """An extractor of the features that a checkpoint scores; all that could go wrong is told before it works."""
-    from ..results.head import check_head
+    from ..results.run_record import check_record
 
     extractor = Extractor(options, store=store)
     plan.refuse_other(extractor.recipe, f"{plan.judge.path}: footage extracted like this does not fit it")
-    check_head(out, plan.head(extractor.recipe))
+    check_record(out, plan.record(extractor.recipe))
     return extractor
 
 
@@ -138,7 +138,7 @@ def _extract_and_score(
 def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], running: Running) -> RunSummary:
     """Score with progress what a selection leaves of the store, or these ids."""
     from ..results.folder import Results
-    from ..results.head import read_head, rule_of
+    from ..results.run_record import read_record, rule_of
 
     summary = RunSummary(limit=running.limit)
     with running.store(create=False) as opened:
@@ -160,7 +160,7 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
                 entries, plan, opened, results, executor=running.executor, report=report, summary=summary
             )
     if not running.quiet:
-        rule = rule_of(out, read_head(out))
+        rule = rule_of(out, read_record(out))
         click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'} at {rule}, curves in {results.curves}")
     if plan.config.report:
         _write_page(out, running)

@@ -23,9 +23,9 @@ def events(results: Path, **values) -> int:
     """
     from ..results.event_rows import write_events
     from ..results.folder import Results
-    from ..results.head import read_head, rule_of
+    from ..results.run_record import read_record, rule_of
 
     chosen = chosen_of(values)
     n_events = write_events(Results.open(results), chosen)
-    click.echo(f"{n_events} events in {results / 'events.jsonl'} at {rule_of(results, read_head(results))}")
+    click.echo(f"{n_events} events in {results / 'events.jsonl'} at {rule_of(results, read_record(results))}")
     return 0

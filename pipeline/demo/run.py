@@ -35,12 +35,12 @@ from ..results.figures import (
     write_evaluation,
 )
 from ..results.folder import Results
-from ..results.head import HEAD_NAME
+from ..results.run_record import RECORD_NAME
 from ..review.page import FOLDER as REPORT_FOLDER
 from ..review.page import ReportConfig, write_report
 from ..train.run_folder import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_NAME, TrainRun
 from .archive_plan import CATEGORIES, NORMAL, ArchiveConfig
-from .scenes import render_archive
+from .rendering import render_archive
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotation import VideoAnnotation
@@ -136,7 +136,7 @@ def claim(places: Places) -> None:
     if places.mark.exists():
         for name in (CONFIG_NAME, METRICS_NAME, CHART_NAME, BEST_NAME, LAST_NAME):
             (places.run / name).unlink(missing_ok=True)
-        for name in (HEAD_NAME, EVENTS_NAME, EVALUATION_NAME, FIGURE_NAME):
+        for name in (RECORD_NAME, EVENTS_NAME, EVALUATION_NAME, FIGURE_NAME):
             (places.results / name).unlink(missing_ok=True)
         for name in ("curves", "outcomes", REPORT_FOLDER):
             shutil.rmtree(places.results / name, ignore_errors=True)
@@ -206,8 +206,8 @@ def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingS
             figures = ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
             say(f"step {step.step} of {n_steps}: loss {step.losses['total']:.3f}, {figures}{' (best)' * step.is_best}")
 
-    head = {"options": {"demo": True}, **run_config(setup)}
-    return train_one(setup, store, run, config=head, report=report, say=say)
+    described = {"options": {"demo": True}, **run_config(setup)}
+    return train_one(setup, store, run, config=described, report=report, say=say)
 
 
 def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Say, *, quiet: bool) -> RunSummary:

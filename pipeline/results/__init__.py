@@ -1,1 +1,1 @@
-"""A results folder: its head, curves, events, verdicts, tables and figures."""
+"""A results folder: its run.json, curves, events, verdicts, tables and figures."""

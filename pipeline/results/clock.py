@@ -101,13 +101,13 @@ class Clock:
         return cls(pattern, timezone, form, directives, _zone(timezone))
 
     @classmethod
-    def of_head(cls, head: dict) -> Clock | None:
+    def of_record(cls, record: dict) -> Clock | None:
         """The clock that a results folder's run.json records; None where it records none.
 
         Raises:
             StoreError: what it records is no clock.
         """
-        recorded = head.get("clock")
+        recorded = record.get("clock")
         if recorded is None:
             return None
         try:

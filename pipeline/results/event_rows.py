@@ -17,7 +17,7 @@ from vad_pipeline.model.curve import Event, find_events
 from .clock import ClockReading
 from .event_rule import AS_KEPT, Chosen, EventRule
 from .folder import Results
-from .head import read_head, rule_of, write_head
+from .run_record import read_record, rule_of, write_record
 
 logger = logging.getLogger(__name__)
 
@@ -72,12 +72,12 @@ def write_events(results: Results, chosen: Chosen = AS_KEPT) -> int:
         StoreError: the folder cannot be read or written.
     """
     results.refresh()
-    head = chosen.put_into(read_head(results.path))
-    rule = rule_of(results.path, head)
+    record = chosen.put_into(read_record(results.path))
+    rule = rule_of(results.path, record)
     if rule.clock:
         rule.clock.tell_unread(results.video_ids())
     _tell_unknown(rule, results.video_ids())
-    mark = {} if head.get("calibrated", True) else {"calibrated": False}
+    mark = {} if record.get("calibrated", True) else {"calibrated": False}
     lines = []
     for curve in results.reaching(rule.threshold_of):
         reading = rule.clock.of(curve.video_id) if rule.clock else None
@@ -85,7 +85,7 @@ def write_events(results: Results, chosen: Chosen = AS_KEPT) -> int:
         for event in find_events(curve, threshold=threshold, merge_gap_seconds=rule.merge_gap_seconds):
             lines.append(json.dumps(event_row(curve.video_id, event, reading) | mark))
     write_bytes(results.path / EVENTS_NAME, "".join(f"{line}\n" for line in lines).encode())
-    write_head(results.path, head)
+    write_record(results.path, record)
     return len(lines)
 
 

@@ -31,19 +31,19 @@ class EventRule:
     """Whether a person set the threshold of all; else it is the checkpoint's."""
 
     @classmethod
-    def of_head(cls, head: dict) -> EventRule:
+    def of_record(cls, record: dict) -> EventRule:
         """What run.json says.
 
         Raises:
             StoreError: its clock is none.
             ValueError, TypeError, KeyError, AttributeError: a value is not what it should be.
         """
-        kept = _kept(head)
+        kept = _kept(record)
         return cls(
-            threshold=float(kept.get("threshold", head["threshold"])),
+            threshold=float(kept.get("threshold", record["threshold"])),
             by_camera={str(camera): float(value) for camera, value in kept.get("threshold_by_camera", {}).items()},
             merge_gap_seconds=float(kept.get("merge_gap_seconds", MERGE_GAP_SECONDS)),
-            clock=Clock.of_head(head),
+            clock=Clock.of_record(record),
             is_set="threshold" in kept,
         )
 
@@ -98,9 +98,9 @@ class Chosen:
                 ) from None
         return cls(found, merge_gap_seconds, clock)
 
-    def put_into(self, head: dict) -> dict:
+    def put_into(self, record: dict) -> dict:
         """run.json with what was chosen in it. Taking back the threshold of all takes back those of cameras too."""
-        kept = _kept(head)
+        kept = _kept(record)
         by_camera = dict(kept.get("threshold_by_camera", {}))
         if None in self.thresholds:
             kept["threshold"] = self.thresholds[None]
@@ -111,18 +111,18 @@ class Chosen:
         kept["threshold_by_camera"] = {camera: value for camera, value in by_camera.items() if value is not None}
         if self.merge_gap_seconds is not None:
             kept["merge_gap_seconds"] = self.merge_gap_seconds
-        clock = self.clock.to_json() if self.clock else head.get("clock")
-        return {**head, "clock": clock, "kept": {name: value for name, value in kept.items() if value != {}}}
+        clock = self.clock.to_json() if self.clock else record.get("clock")
+        return {**record, "clock": clock, "kept": {name: value for name, value in kept.items() if value != {}}}
 
 
 AS_KEPT = Chosen()
 
 
-def _kept(head: dict) -> dict:
+def _kept(record: dict) -> dict:
     """What a person set; folders of before this was kept say what their events were last found with."""
-    if "kept" in head:
-        return dict(head["kept"])
-    before = dict(head.get("events") or {})
-    if before.get("threshold") == head.get("threshold"):
+    if "kept" in record:
+        return dict(record["kept"])
+    before = dict(record.get("events") or {})
+    if before.get("threshold") == record.get("threshold"):
         before.pop("threshold", None)
     return before

@@ -1,7 +1,7 @@
-"""Results: the curves of a results folder, kept as the feature store keeps features: in shards that are complete as
-soon as they are there, so that a run that was killed goes on where it was.
+"""The curves of a results folder, kept in shards as the feature store keeps features.
 
-What all curves were made with is in run.json (`head.py`), what was found in them in events.jsonl (`event_rows.py`).
+A shard is complete as soon as it is there, so a run that was killed can be continued where it stopped. What all curves
+were made with is in run.json (`run_record.py`); the events found in them are in events.jsonl (`event_rows.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vad_pipeline.model.curve import AnomalyCurve
 
 from .curve_group import HeldCurve, held_curve, read_curve
 from .curve_table import csv_path
-from .head import HEAD_NAME
+from .run_record import RECORD_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,9 @@ class Results:
         Raises:
             ConfigError: there are none.
         """
-        if not (Path(path) / HEAD_NAME).exists():
-            raise ConfigError(f"{path}: no results (no {HEAD_NAME}); make them with `vad-pipeline detect --out {path}`")
+        if not (Path(path) / RECORD_NAME).exists():
+            missing = f"no results (no {RECORD_NAME})"
+            raise ConfigError(f"{path}: {missing}; make them with `vad-pipeline detect --out {path}`")
         return cls(path)
 
     def held(self, video_id: str, recipe_id: str) -> HeldCurve | None:

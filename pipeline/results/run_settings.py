@@ -11,7 +11,7 @@ from .clock import ClockReading
 from .event_rows import HeldEvent
 from .event_rule import EventRule
 from .folder import Results
-from .head import HEAD_NAME, read_head, rule_of
+from .run_record import RECORD_NAME, read_record, rule_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,17 @@ def settings_of(results: Results) -> RunSettings:
     Raises:
         StoreError: run.json is damaged.
     """
-    head = read_head(results.path)
+    record = read_record(results.path)
     try:
         return RunSettings(
-            recipe_id=str(head.get("recipe_id", "")),
-            crop=head.get("crop"),
-            categories=tuple(map(str, head["categories"])),
-            rule=rule_of(results.path, head),
-            calibrated=bool(head.get("calibrated", True)),
+            recipe_id=str(record.get("recipe_id", "")),
+            crop=record.get("crop"),
+            categories=tuple(map(str, record["categories"])),
+            rule=rule_of(results.path, record),
+            calibrated=bool(record.get("calibrated", True)),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        path = results.path / HEAD_NAME
+        path = results.path / RECORD_NAME
         raise StoreError(f"{path}: cannot be read ({error!r}); delete it and detect again") from error
 
 

@@ -24,7 +24,7 @@ from vad_pipeline.extract.files import write_bytes
 from ..media.roots import MediaRoots
 from ..results.clock import Clock
 from ..results.folder import Results
-from ..results.head import read_head
+from ..results.run_record import read_record
 from ..results.run_settings import RunSettings, settings_of
 from ..results.verdicts import Verdict, disagreements
 from .playback import PREVIEWS
@@ -150,8 +150,8 @@ def _settings(results: Results, run: RunSettings, config: ReportConfig) -> Setti
 
 def _identity(results: Results) -> str:
     """What verdicts are kept under in the browser: the same folder and checkpoint, the same verdicts."""
-    head = read_head(results.path)
-    parts = [str(head.get(name)) for name in ("checkpoint_sha256", "recipe_id", "crop")]
+    record = read_record(results.path)
+    parts = [str(record.get(name)) for name in ("checkpoint_sha256", "recipe_id", "crop")]
     return hashlib.sha256("\0".join([str(results.path.resolve()), *parts]).encode(errors="replace")).hexdigest()[:16]
 
 

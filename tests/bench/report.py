@@ -24,7 +24,7 @@ from vad_pipeline.extract.store.shards import Group, build, group_name, new_path
 from vad_pipeline.model.categories import UCF_CRIME, names
 from vad_pipeline.model.curve import AnomalyCurve
 from vad_pipeline.pipeline.results.folder import Results
-from vad_pipeline.pipeline.results.head import RunHead, begin_run
+from vad_pipeline.pipeline.results.run_record import RunRecord, begin_run
 from vad_pipeline.pipeline.review.page import ReportConfig, write_report
 
 CATEGORIES = names(UCF_CRIME)
@@ -49,7 +49,7 @@ def walk(video_id: str, n_frames: int, seed: int) -> AnomalyCurve:
 def results_of(folder: Path, curves) -> Results:
     """A results folder of these curves; one shard for all, where a run merges them."""
     results = Results(folder)
-    begin_run(results.path, RunHead("model.pth", "0" * 64, "ucf-crime", CATEGORIES, {}, "recipe", 0, 0.9))
+    begin_run(results.path, RunRecord("model.pth", "0" * 64, "ucf-crime", CATEGORIES, {}, "recipe", 0, 0.9))
     groups = []
     for curve in curves:
         attributes = {

@@ -13,7 +13,7 @@ from vad_pipeline.model.categories import XD_VIOLENCE
 from vad_pipeline.model.curve import AnomalyCurve
 from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
 from vad_pipeline.pipeline.results.folder import Results
-from vad_pipeline.pipeline.results.head import RunHead, begin_run
+from vad_pipeline.pipeline.results.run_record import RunRecord, begin_run
 
 TOLERANCE = 1e-9
 FORMATS = {"ucf": "csv", "xd": "xd-violence"}  # some drawn videos have several categories: no UCF-Crime line can
@@ -112,7 +112,7 @@ def test_the_protocols_differ_by_their_quirks(drawn):
 def test_the_command_gives_the_published_figures(drawn, run_cli, tmp_path):
     name, data, curves, path, options = drawn
     results = Results(tmp_path / "results")
-    begin_run(results.path, RunHead("model.pth", "0" * 64, FORMATS[name], curves[0].categories, {}, "recipe", 5, 0.5))
+    begin_run(results.path, RunRecord("model.pth", "0" * 64, FORMATS[name], curves[0].categories, {}, "recipe", 5, 0.5))
     for curve in curves:
         results.take_in(
             write_curve(results.curves, curve, CurveOrigin(recipe_id="recipe", made_from=curve.video_id, threshold=0.5))

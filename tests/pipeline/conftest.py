@@ -19,7 +19,7 @@ from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
 from vad_pipeline.pipeline.results.event_rows import write_events
 from vad_pipeline.pipeline.results.event_rule import Chosen
 from vad_pipeline.pipeline.results.folder import Results
-from vad_pipeline.pipeline.results.head import RunHead, begin_run
+from vad_pipeline.pipeline.results.run_record import RunRecord, begin_run
 
 N_NORMAL = N_ANOMALOUS = 10
 LABELS = ("Explosion", "Fighting")
@@ -116,7 +116,7 @@ def draw_results(tmp_path):
     def draw(*curves, clock=None, calibrated=True, name="results"):
         results = Results(tmp_path / name)
         fixed = ("model.pth", "0" * 64, "ucf-crime", CURVE_CATEGORIES, {}, "recipe", 0, 0.5, calibrated)
-        begin_run(results.path, RunHead(*fixed, clock=clock))
+        begin_run(results.path, RunRecord(*fixed, clock=clock))
         for curve in curves:
             write_curve(results.curves, curve, CurveOrigin(recipe_id="recipe", made_from=curve.video_id, threshold=0.5))
         write_events(results, Chosen(merge_gap_seconds=0.0))

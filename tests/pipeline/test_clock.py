@@ -9,7 +9,7 @@ import pytest
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.pipeline.results.clock import Clock
 from vad_pipeline.pipeline.results.folder import Results
-from vad_pipeline.pipeline.results.head import RunHead, begin_run, read_head
+from vad_pipeline.pipeline.results.run_record import RunRecord, begin_run, read_record
 
 EXAMPLE = "{camera}/%Y-%m-%d/%H-%M-%S"
 
@@ -115,8 +115,8 @@ def test_events_get_their_times_and_the_folder_remembers_the_clock(run_cli, draw
     assert list(timed)[6:8] == ["start_time", "end_time"]
     run_cli("events", results, "--threshold", "0.4")
     assert rows_of(results)[0]["start_time"] == timed["start_time"]
-    head = json.loads((results / "run.json").read_text())
-    assert head["clock"] == {"pattern": EXAMPLE, "timezone": "America/New_York"}
+    record = json.loads((results / "run.json").read_text())
+    assert record["clock"] == {"pattern": EXAMPLE, "timezone": "America/New_York"}
 
 
 def test_a_clock_is_refused_before_anything_is_done(run_cli, draw_results, draw_curve):
@@ -126,8 +126,8 @@ def test_a_clock_is_refused_before_anything_is_done(run_cli, draw_results, draw_
     for wrong in (("--clock", "%H"), ("--timezone", "UTC"), ("--clock", EXAMPLE)):
         code, _, err = run_cli(*options, *wrong)
         assert code == 2 and "Traceback" not in err and (results / "events.jsonl").read_bytes() == before
-    head = json.loads((results / "run.json").read_text()) | {"clock": {"pattern": "%H"}}
-    (results / "run.json").write_text(json.dumps(head))
+    record = json.loads((results / "run.json").read_text()) | {"clock": {"pattern": "%H"}}
+    (results / "run.json").write_text(json.dumps(record))
     code, _, err = run_cli(*options)
     assert code == 3 and "its clock cannot be read" in err
     assert run_cli(*options, "--clock", EXAMPLE, "--timezone", "UTC")[0] == 0
@@ -136,14 +136,14 @@ def test_a_clock_is_refused_before_anything_is_done(run_cli, draw_results, draw_
 def test_detecting_again_keeps_the_recorded_clock(draw_results, draw_curve):
     clock = {"pattern": EXAMPLE, "timezone": "UTC"}
     results = Results(draw_results(draw_curve("a"), clock=clock))
-    head = RunHead(
+    record = RunRecord(
         **{
             name: tuple(value) if name == "categories" else value
-            for name, value in read_head(results.path).items()
+            for name, value in read_record(results.path).items()
             if name != "kept"
         }
     )
-    begin_run(results.path, replace(head, clock=None))
-    assert read_head(results.path)["clock"] == clock
-    begin_run(results.path, replace(head, clock=clock | {"timezone": "Asia/Tokyo"}))
-    assert read_head(results.path)["clock"]["timezone"] == "Asia/Tokyo"
+    begin_run(results.path, replace(record, clock=None))
+    assert read_record(results.path)["clock"] == clock
+    begin_run(results.path, replace(record, clock=clock | {"timezone": "Asia/Tokyo"}))
+    assert read_record(results.path)["clock"]["timezone"] == "Asia/Tokyo"

@@ -76,11 +76,11 @@ def read_curves(out) -> dict[str, dict]:
 def test_from_footage_to_curves(archive, detect, tmp_path, checkpoint, recipe):
     code, out, err = detect(archive, "--csv")
     assert code == 0 and "3 ok, 0 cached, 0 failed" in out, err
-    head = json.loads((tmp_path / "out" / "run.json").read_text())
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert {"schema", "version", "preset", "categories", "recipe", "crop", "threshold", "checkpoint_sha256"} <= set(
-        head
+        record
     )
-    assert head["recipe_id"] == recipe.recipe_id and head["threshold"] == 0.5
+    assert record["recipe_id"] == recipe.recipe_id and record["threshold"] == 0.5
     curves = read_curves(tmp_path / "out")
     assert {name: len(curve["score"]) for name, curve in curves.items()} == FRAMES
     for name, curve in curves.items():
@@ -88,12 +88,12 @@ def test_from_footage_to_curves(archive, detect, tmp_path, checkpoint, recipe):
         assert (np.diff(curve["frame_seconds"]) > 0).all()
         assert curve["category"].shape == (-(-FRAMES[name] // 16), 14)
         np.testing.assert_allclose(curve["category"].sum(axis=1), 1, atol=1e-5)
-        assert list(curve["categories"]) == head["categories"] and curve["snippet_len"] == 16
+        assert list(curve["categories"]) == record["categories"] and curve["snippet_len"] == 16
         with (tmp_path / "out" / "curves" / f"{name}.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert [float(row["score"]) for row in rows] == pytest.approx(curve["score"].tolist(), abs=1e-6)
         assert rows[0].keys() == {"frame", "seconds", "score", "category", "category_probability"}
-        assert all(row["category"] in head["categories"][1:] for row in rows)
+        assert all(row["category"] in record["categories"][1:] for row in rows)
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "curves").glob("*.h5")}
     code, out, _ = detect(archive)
     assert code == 0 and "0 ok, 3 cached" in out
@@ -421,7 +421,7 @@ def test_a_clash_is_told_before_anything_is_extracted(archive, detect, tmp_path,
         assert "new" not in [entry.video for entry in store.entries()]
 
 
-def test_curves_of_another_checkpoint_are_not_taken_over_without_a_head(archive, detect, tmp_path, recipe):
+def test_curves_of_another_checkpoint_are_not_taken_over_without_a_run_json(archive, detect, tmp_path, recipe):
     detect(archive)
     (tmp_path / "out" / "run.json").unlink()
     seeded_checkpoint(tmp_path / "other.safetensors", preset="ucf-crime", recipe=recipe, crop=0, seed=1)

@@ -24,7 +24,7 @@ import pytest
 import torch
 
 from vad_pipeline.model.training import TRAINING_PRESETS
-from vad_pipeline.pipeline.demo.scenes import ArchiveConfig, render_archive
+from vad_pipeline.pipeline.demo.rendering import ArchiveConfig, render_archive
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/cameras.md", "docs/research.md")}

@@ -10,7 +10,7 @@ import pytest
 from vad_pipeline.model.curve import AnomalyCurve
 from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
 from vad_pipeline.pipeline.results.folder import Results
-from vad_pipeline.pipeline.results.head import RunHead, begin_run
+from vad_pipeline.pipeline.results.run_record import RunRecord, begin_run
 
 CATEGORIES = ("Normal", "Abuse", "RoadAccidents")
 LINES = "a.mp4  Abuse  32  64  -1  -1\nb  RoadAccidents  0  40  -1  -1\nn  Normal  -1  -1  -1  -1\n"
@@ -38,7 +38,7 @@ def make_results(tmp_path):
 
     def make(name, scores, *, threshold=0.5, categories=CATEGORIES):
         results = Results(tmp_path / name)
-        begin_run(results.path, RunHead("model.pth", "0" * 64, "ucf-crime", categories, {}, "recipe", 5, threshold))
+        begin_run(results.path, RunRecord("model.pth", "0" * 64, "ucf-crime", categories, {}, "recipe", 5, threshold))
         for seed, (video_id, values) in enumerate(scores.items()):
             made = curve(video_id, values, seed=seed, categories=categories)
             write_curve(results.curves, made, CurveOrigin(recipe_id="recipe", made_from=video_id, threshold=threshold))
@@ -208,7 +208,7 @@ def test_a_results_folder_without_curves_exits_2(run_cli, make_results, truth):
     assert code == 2 and "holds no curves" in err
 
 
-def test_a_damaged_head_exits_3(run_cli, results, truth):
+def test_a_damaged_run_json_exits_3(run_cli, results, truth):
     (results / "run.json").write_text("{")
     code, _, err = run_cli("evaluate", results, *arguments(truth))
     assert code == 3 and "cannot be read" in err

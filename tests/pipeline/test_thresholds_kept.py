@@ -8,7 +8,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.pipeline.results.event_rows import write_events
 from vad_pipeline.pipeline.results.event_rule import Chosen, EventRule
 from vad_pipeline.pipeline.results.folder import Results
-from vad_pipeline.pipeline.results.head import RunHead, begin_run, read_head
+from vad_pipeline.pipeline.results.run_record import RunRecord, begin_run, read_record
 
 PATTERN = "archive/{camera}_%Y%m%d"
 
@@ -19,8 +19,8 @@ def videos_in(results) -> list[str]:
 
 def detect_again(results, *thresholds) -> None:
     """What `detect` does to run.json and events.jsonl, given these --threshold."""
-    own = {name: value for name, value in read_head(results).items() if name in RunHead.__dataclass_fields__}
-    begin_run(results, RunHead(**{**own, "threshold": 0.5, "clock": None}), Chosen.of(thresholds, None, None))
+    own = {name: value for name, value in read_record(results).items() if name in RunRecord.__dataclass_fields__}
+    begin_run(results, RunRecord(**{**own, "threshold": 0.5, "clock": None}), Chosen.of(thresholds, None, None))
     write_events(Results.open(results))
 
 
@@ -41,7 +41,9 @@ def test_detect_keeps_to_what_events_was_told(three, run_cli):
     assert videos_in(three) == ["gate/b", "yard/a"]
     assert run_cli("events", three, "--threshold", "default")[0] == 0
     detect_again(three)
-    assert videos_in(three) == ["gate/a", "gate/b", "yard/a"] and read_head(three)["kept"] == {"merge_gap_seconds": 0.0}
+    assert videos_in(three) == ["gate/a", "gate/b", "yard/a"] and read_record(three)["kept"] == {
+        "merge_gap_seconds": 0.0
+    }
 
 
 def test_a_camera_has_a_threshold_of_its_own(three, run_cli):
@@ -84,9 +86,9 @@ def test_what_is_no_threshold_is_refused(three, run_cli, value):
 
 
 def test_folders_of_before_keep_what_their_events_were_found_with(three):
-    head = read_head(three)
-    del head["kept"]
-    (three / "run.json").write_text(json.dumps(head | {"events": {"threshold": 0.75, "merge_gap_seconds": 0.0}}))
+    record = read_record(three)
+    del record["kept"]
+    (three / "run.json").write_text(json.dumps(record | {"events": {"threshold": 0.75, "merge_gap_seconds": 0.0}}))
     detect_again(three)
     assert videos_in(three) == ["yard/a"]
 

@@ -66,8 +66,8 @@ def test_a_first_curve_from_text_alone(detect, run_cli, tmp_path, texts, workers
     ]
     with (tmp_path / "out" / "curves" / "v.csv").open() as file:
         assert next(csv.reader(file))[2] == "uncalibrated_score"
-    head = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert head["calibrated"] is False and head["preset"] == "zero-shot"
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["calibrated"] is False and record["preset"] == "zero-shot"
     assert "1 cached" in detect("--csv")[1]
     (tmp_path / "truth.csv").write_text("video,start_frame,end_frame,category\nv,160,240,Fighting\n")
     arguments = ("--annotations", tmp_path / "truth.csv", "--format", "csv", "--bootstrap", "0")

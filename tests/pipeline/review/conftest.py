@@ -16,7 +16,7 @@ from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
 from vad_pipeline.pipeline.results.event_rows import write_events
 from vad_pipeline.pipeline.results.event_rule import AS_KEPT
 from vad_pipeline.pipeline.results.folder import Results
-from vad_pipeline.pipeline.results.head import RunHead, begin_run
+from vad_pipeline.pipeline.results.run_record import RunRecord, begin_run
 from vad_pipeline.pipeline.review.page import ReportConfig, write_report
 
 CATEGORIES = ("Normal", "Fighting", "Explosion", "Robbery")
@@ -83,7 +83,7 @@ def make_report():
     ) -> Path:
         results = Results(folder)
         fixed = ("model.pth", "0" * 64, "ucf-crime", CATEGORIES, {}, "recipe", 0, 0.5, calibrated)
-        begin_run(results.path, RunHead(*fixed, clock=clock))
+        begin_run(results.path, RunRecord(*fixed, clock=clock))
         for curve in curves.values():
             write_curve(results.curves, curve, CurveOrigin(recipe_id="recipe", made_from=curve.video_id, threshold=0.5))
         write_events(results, chosen)

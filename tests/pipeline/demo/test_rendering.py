@@ -7,7 +7,7 @@ import pytest
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.pipeline.demo.archive_plan import CATEGORIES, NORMAL, ArchiveConfig, plan_archive
-from vad_pipeline.pipeline.demo.scenes import render_archive
+from vad_pipeline.pipeline.demo.rendering import render_archive
 from vad_pipeline.pipeline.demo.shot import Shot
 
 TINY = ArchiveConfig(n_videos=8, seconds=2, fps=Fraction(8), width=96, height=72, seed=3, anomalous_share=0.75)

@@ -12,12 +12,12 @@ from vad_pipeline.extract.files import write_bytes
 
 from .event_rule import AS_KEPT, Chosen, EventRule
 
-HEAD_NAME = "run.json"
+RECORD_NAME = "run.json"
 RESULTS_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class RunHead:
+class RunRecord:
     """run.json: what all curves of a folder were made with."""
 
     checkpoint: str
@@ -45,33 +45,33 @@ class RunHead:
         return None
 
 
-def read_head(results: Path) -> dict:
+def read_record(results: Path) -> dict:
     """run.json of a results folder, as it is.
 
     Raises:
         StoreError: it cannot be read, or is of a newer schema.
     """
-    path = results / HEAD_NAME
+    path = results / RECORD_NAME
     try:
-        head = json.loads(path.read_text())
-        schema = int(head["schema"])
+        record = json.loads(path.read_text())
+        schema = int(record["schema"])
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise StoreError(f"{path}: cannot be read ({error}); delete it and detect again") from error
     if schema > RESULTS_SCHEMA:
         raise StoreError(f"{results}: results of schema {schema}, this version knows {RESULTS_SCHEMA}; upgrade")
-    return head
+    return record
 
 
-def write_head(results: Path, head: dict) -> None:
+def write_record(results: Path, record: dict) -> None:
     """Write run.json anew.
 
     Raises:
         StoreError: the folder cannot be written.
     """
-    write_bytes(results / HEAD_NAME, json.dumps(head, indent=2).encode())
+    write_bytes(results / RECORD_NAME, json.dumps(record, indent=2).encode())
 
 
-def check_head(results: Path, head: RunHead) -> None:
+def check_record(results: Path, record: RunRecord) -> None:
     """See that a folder is free, or of this checkpoint, recipe and crop.
 
     Raises:
@@ -80,44 +80,44 @@ def check_head(results: Path, head: RunHead) -> None:
     """
     if (results / "store.json").exists():
         raise ConfigError(f"{results}: is a feature store; give --out another folder")
-    if (results / HEAD_NAME).exists():
-        clash = head.clashes(read_head(results))
+    if (results / RECORD_NAME).exists():
+        clash = record.clashes(read_record(results))
         if clash:
             raise ConfigError(f"{results}: holds results of {clash}; give another --out or delete it")
 
 
-def begin_run(results: Path, head: RunHead, chosen: Chosen = AS_KEPT) -> EventRule:
+def begin_run(results: Path, record: RunRecord, chosen: Chosen = AS_KEPT) -> EventRule:
     """Make a folder one of this checkpoint, recipe and crop; what a person set for it before is kept.
 
     Args:
         results: the folder.
-        head: what its curves are made with.
+        record: what its curves are made with.
         chosen: thresholds, gap and clock that are set now.
 
     Returns:
         How its events are found from now on.
 
     Raises:
-        ConfigError, StoreError: see `check_head`.
+        ConfigError, StoreError: see `check_record`.
     """
-    check_head(results, head)
-    values = asdict(head)
-    if (results / HEAD_NAME).exists():
-        before = AS_KEPT.put_into(read_head(results))
-        values |= {"kept": before["kept"], "clock": head.clock or before["clock"]}
+    check_record(results, record)
+    values = asdict(record)
+    if (results / RECORD_NAME).exists():
+        before = AS_KEPT.put_into(read_record(results))
+        values |= {"kept": before["kept"], "clock": record.clock or before["clock"]}
     values = chosen.put_into(values)
     rule = rule_of(results, values)
-    write_head(results, values)
+    write_record(results, values)
     return rule
 
 
-def rule_of(results: Path, head: dict) -> EventRule:
+def rule_of(results: Path, record: dict) -> EventRule:
     """How events are found in a folder whose run.json says this.
 
     Raises:
         StoreError: it says something else than numbers.
     """
     try:
-        return EventRule.of_head(head)
+        return EventRule.of_record(record)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{results / HEAD_NAME}: cannot be read ({error!r}); delete it and detect again") from error
+        raise StoreError(f"{results / RECORD_NAME}: cannot be read ({error!r}); delete it and detect again") from error
