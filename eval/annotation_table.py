@@ -1,4 +1,4 @@
-"""Annotations as CSV, in frames or in seconds: a row a range, or a normal video."""
+"""Annotations as CSV, in frames or in seconds: each row is one range, or one normal video without a range."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ CSV_HEADER = "video,start_frame,end_frame,category or video,start_seconds,end_se
 
 
 def read_csv(path: Path, numbers: FrameNumbers) -> list[VideoAnnotation]:
-    """The annotations of a CSV file, in its order.
+    """Read the annotations of a CSV file, one for each video, in the order in which the file first names them.
 
     Args:
-        path: the file.
-        numbers: how it counts its frames.
+        path: the CSV file.
+        numbers: how the file counts frames.
 
     Raises:
-        ConfigError: a row that cannot be understood; says which and what was expected.
+        ConfigError: a row cannot be understood; the message names its line and what was expected.
     """
     unit, records = _csv_records(path, numbers)
     found: dict[str, tuple[str, list[TrueRange], str]] = {}
@@ -56,7 +56,7 @@ def read_csv(path: Path, numbers: FrameNumbers) -> list[VideoAnnotation]:
         if earlier != record.where and not (new and ranges):
             earlier_line = earlier.rpartition(", ")[2]
             raise ConfigError(f"{record.where}: {name} is there already in {earlier_line}, as another kind of video")
-        ranges += new  # one given twice, as real files have it, is merged where overlapping ones are
+        ranges += new  # real files give some ranges twice: those are merged later, with the overlapping ones
     return [
         VideoAnnotation(
             name=name,
@@ -70,7 +70,7 @@ def read_csv(path: Path, numbers: FrameNumbers) -> list[VideoAnnotation]:
 
 
 def _csv_records(path: Path, numbers: FrameNumbers) -> tuple[str, list[Record]]:
-    """`frame` or `seconds`, and the rows, each with all columns that are needed."""
+    """Read the rows of the file, and tell from its header whether ranges are in `frame` or `seconds`."""
     try:
         rows = read_rows(path)
         columns, records = as_table(path, _renamed(rows), once=())
@@ -92,13 +92,17 @@ def _csv_records(path: Path, numbers: FrameNumbers) -> tuple[str, list[Record]]:
 
 
 def _renamed(rows: Sequence[Row]) -> list[Row]:
-    """The same rows, the first one with columns by the names they have here."""
+    """The same rows, with the header's column names replaced by those used here: `path` becomes `video`."""
     head = tuple(COLUMN_NAMES.get(cell.lower(), cell.lower()) for cell in rows[0].cells)
     return [replace(rows[0], cells=head), *rows[1:]]
 
 
 def _csv_ranges(record: Record, start: str, end: str, numbers: FrameNumbers) -> list[TrueRange]:
-    """What a row says: a range for each of its categories; none of a normal video, or else it is refused."""
+    """The ranges of one row: one for each category it names, none where it is a normal video.
+
+    Raises:
+        ConfigError: an anomalous video without a range, or a range without an anomaly category.
+    """
     names = [part.strip() for part in record.cells["category"].split("|")]
     names = [XD_NAMES.get(part, part) for part in names if part] or ([] if start else [NORMAL_NAME])
     if not start:
@@ -126,7 +130,7 @@ def _seconds(text: str, where: str) -> float:
 
 
 def seconds_of(text: str) -> float | None:
-    """`75.5`, `75,5`, `1:15.5` or `0:01:15,5` in seconds; None where it is no such time."""
+    """Turn `75.5`, `75,5`, `1:15.5` or `0:01:15,5` into seconds; None where the text is no such time."""
     match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:[.,]\d*)?)", text)
     hours, minutes, seconds = match.groups() if match else (None, None, "")
     if not match or (minutes and float(seconds.replace(",", ".")) >= 60) or (hours and int(minutes) >= 60):

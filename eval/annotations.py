@@ -1,6 +1,6 @@
 """Ground-truth files -> `VideoAnnotation`: UCF-Crime's, XD-Violence's (both variants) and CSV.
 
-What a file says is checked here, with its line; what that means for a result's frames is `truth.py`'s.
+Each line is checked here, and a message about it names the line. `truth.py` then finds the frames that are meant.
 """
 
 from __future__ import annotations
@@ -51,18 +51,20 @@ def read_annotations(
 
     Args:
         path: the file.
-        format: `ucf-crime`, `xd-violence` (its variant with a category for each range is told from the plain one line
-            by line) or `csv` (frames or seconds, by its header).
-        normals: list of normal videos that the file leaves out, as XD-Violence's does: a published `path,label` list,
-            of which the normal rows count, or names alone.
+        format: `ucf-crime`, `xd-violence` (each line may be in the plain variant or in the one that gives each range a
+            category) or `csv` (in frames or seconds; the header tells).
+        normals: list of the normal videos that the file leaves out, as XD-Violence's does: either a published
+            `path,label` list, of which only the normal rows are read, or names alone.
         ends: whether the end of a range is the first frame after it (`exclusive`) or its last one (`inclusive`).
         first_frame: number of a video's first frame, 0 or 1.
 
     Returns:
-        Annotations in the file's order, then the normal ones.
+        Annotations in the file's order, then those of `normals` that the file does not have.
 
     Raises:
-        ConfigError: not there, or a line that cannot be understood; says which and what was expected.
+        ConfigError: a file cannot be read, or a line cannot be understood; the message names the line and what was
+            expected.
+        ValueError: `format`, `ends` or `first_frame` has a value that is not listed here.
     """
     if format not in FORMATS or ends not in ENDS or first_frame not in (0, 1):
         raise ValueError(f"expected format of {FORMATS}, ends of {ENDS}, first frame 0 or 1, got {format, ends}")
@@ -85,7 +87,7 @@ def read_annotations(
 
 @dataclass(frozen=True, slots=True)
 class TruthFile:
-    """A ground-truth file and how it is written: see `read_annotations`."""
+    """A ground-truth file and how it is written; the fields are the arguments of `read_annotations`."""
 
     path: Path
     format: str
@@ -95,10 +97,19 @@ class TruthFile:
 
     @classmethod
     def of(cls, path: Path | None, form: str | None, normals: Path | None, **counted: str | int) -> TruthFile | None:
-        """Ground truth as a command's options name it; None where they name none.
+        """Take the ground truth from a command's options.
+
+        Args:
+            path: --annotations.
+            form: --format.
+            normals: --normals.
+            counted: `ends` and `first_frame`, where the command has these options.
+
+        Returns:
+            None where the options name no ground truth.
 
         Raises:
-            ConfigError: a file without its format, or the other way round.
+            ConfigError: a file without its format, or a format or `normals` without a file.
         """
         if not (path or form or normals):
             return None
@@ -107,17 +118,17 @@ class TruthFile:
         return cls(path, form, normals, **counted)
 
     def read(self) -> list[VideoAnnotation]:
-        """The annotations.
+        """Read the file's annotations.
 
         Raises:
-            ConfigError: they cannot be understood.
+            ConfigError: the file cannot be read or understood, see `read_annotations`.
         """
         form = {name: getattr(self, name) for name in ("format", "normals", "ends", "first_frame")}
         return read_annotations(self.path, **form)
 
 
 def _ucf_line(line: str, parts: UcfLine | None, numbers: FrameNumbers, where: str) -> VideoAnnotation:
-    """`Abuse028_x264.mp4  Abuse  165  240  -1  -1`."""
+    """Read a UCF-Crime line such as `Abuse028_x264.mp4  Abuse  165  240  -1  -1`."""
     if parts is None:
         raise ConfigError(
             f"{where}: expected `NAME  CATEGORY  START  END  -1  -1`, a frame count after the name or at the end, got "
@@ -131,7 +142,7 @@ def _ucf_line(line: str, parts: UcfLine | None, numbers: FrameNumbers, where: st
 
 
 def _xd_line(line: str, numbers: FrameNumbers, where: str) -> VideoAnnotation:
-    """`NAME s1 e1 s2 e2` or `NAME B4 s1 e1 B4 s2 e2`, the name ending in `label_B4-0-0`."""
+    """Read an XD-Violence line: a name ending in `label_B4-0-0`, then ranges `s1 e1 s2 e2` or `B4 s1 e1 B4 s2 e2`."""
     match = XD_LINE.fullmatch(line)
     if not match:
         raise ConfigError(f"{where}: expected a name that ends in label_CODES and ranges, got {line[:80]!r}")
@@ -188,7 +199,7 @@ def _read_normals(path: Path, annotations: list[VideoAnnotation]) -> list[VideoA
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """Lines that hold something, with their numbers from 1."""
+    """The lines of a file that are not blank, each with its number from 1."""
     lines = read_list_text(path).split("\n")
     return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 

@@ -28,7 +28,10 @@ def video_draws(n_videos: int, *, n_resamples: int) -> Iterator[np.ndarray]:
 
 
 def interval(values: np.ndarray | Sequence[float]) -> tuple[float, float] | None:
-    """The middle 95% of a figure over resamples; those where it is undefined (NaN) are left out, None if all are."""
+    """The middle 95% of a figure's values over all resamples, (low, high).
+
+    Resamples in which the figure is undefined (NaN) are left out. None where it is undefined in all of them.
+    """
     values = np.asarray(values, np.float64)
     values = values[~np.isnan(values)]
     if not len(values):

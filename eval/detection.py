@@ -17,7 +17,7 @@ its average the mean over thresholds: 0.6.
 Everything is held in flat arrays, for all videos and categories at once. A snippet's probability stands for its
 frames, so runs of frames are found as runs of snippets.
 
-Shapes: V videos, n snippets of one, C categories, S proposed segments, G true ones.
+Shapes: V videos, n snippets of one video, C categories, S proposed segments, G true segments.
 """
 
 from __future__ import annotations
@@ -36,16 +36,18 @@ TOP_SHARE = 16  # the video's score is the mean of its top 1/16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segments:
-    """Stretches of videos, each of one category; parallel arrays."""
+    """Stretches of videos, each of one category. Position i of all arrays is about segment i."""
 
     category: np.ndarray = field(repr=False)
+    """(S,) int: column of the segment's category."""
     video: np.ndarray = field(repr=False)
-    """(S,) int, indices."""
+    """(S,) int: index of the segment's video."""
     start: np.ndarray = field(repr=False)
+    """(S,) int: first frame, from 0."""
     end: np.ndarray = field(repr=False)
-    """(S,) int, half-open frames."""
+    """(S,) int: the frame after the last."""
     score: np.ndarray | None = field(default=None, repr=False)
-    """(S,) float64; None for true ones."""
+    """(S,) float64; None for true segments, which have no score."""
 
     def __post_init__(self):
         shapes = {each.shape for each in (self.category, self.video, self.start, self.end)}
@@ -59,19 +61,20 @@ class Segments:
 def propose_segments(
     probabilities: Sequence[np.ndarray], n_frames: Sequence[int], *, snippet_len: int | Sequence[int]
 ) -> Segments:
-    """Runs of at least 2 frames above `max - 0.6 (max - min)` of the video's probability of the category.
+    """Propose segments: runs of at least 2 frames whose probability of a category is high for their video.
 
-    A segment scores its highest probability + 0.7 x the video's score, the mean of the top 1/16 of its frames (one at
-    least). The published non-maximum suppression (IoU over 0.6, inside a video and category) is left out: runs over
-    one threshold never overlap, so it removes nothing. A constant curve proposes nothing.
+    High means above `max - 0.6 (max - min)` of that category's probabilities in the video. A segment's score is its
+    highest probability + 0.7 x the video's score, which is the mean of the top 1/16 of the video's frames (at least
+    one frame). The published non-maximum suppression (IoU over 0.6, inside a video and category) is left out: runs
+    over one threshold never overlap, so it removes nothing. A constant curve proposes nothing.
 
     Args:
-        probabilities: of each video (n, C).
-        n_frames: of each video; its last snippet stands for the frames that the others leave.
-        snippet_len: frames a snippet, for all or for each video.
+        probabilities: for each video (n, C).
+        n_frames: for each video; its last snippet stands for all frames that the other snippets leave.
+        snippet_len: frames of a snippet, one number for all videos or one for each.
 
     Returns:
-        By category, video and start; disjoint within a video and category.
+        Segments sorted by category, video and start; those of one video and category do not overlap.
     """
     n_snippets = np.array([len(each) for each in probabilities])
     n_frames, snippet_len = np.asarray(n_frames), np.broadcast_to(snippet_len, n_snippets.shape)
@@ -80,14 +83,14 @@ def propose_segments(
     highest, lowest = np.maximum.reduceat(values, first, axis=1), np.minimum.reduceat(values, first, axis=1)
     above = values > np.repeat(highest - SEGMENT_DEPTH * (highest - lowest), n_snippets, axis=1)
     goes_on = above[:, 1:] & above[:, :-1]
-    goes_on[:, first[1:] - 1] = False  # not from one video into the next
+    goes_on[:, first[1:] - 1] = False  # no run goes from one video into the next
     starts, ends = above.copy(), above.copy()
     starts[:, 1:] &= ~goes_on
     ends[:, :-1] &= ~goes_on
     flat_starts = np.flatnonzero(starts)
     category, start = np.divmod(flat_starts, values.shape[1])
     end = np.flatnonzero(ends) % values.shape[1] + 1
-    # what follows a run up to the next one is masked: the maximum is the run's own
+    # reduceat also takes in what lies between this run and the next: masked, the maximum is the run's own
     peak = np.maximum.reduceat(np.where(above, values, -np.inf).ravel(), flat_starts) if len(start) else np.empty(0)
     video = np.searchsorted(first, start, side="right") - 1
     is_last = end == first[video] + n_snippets[video]
@@ -101,16 +104,19 @@ def propose_segments(
 def match_segments(
     segments: Segments, truth: Segments, thresholds: Sequence[float] = IOU_THRESHOLDS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """By falling score, each segment takes the not yet taken true one of its video and category with the best IoU.
+    """Give true segments to proposed ones: a proposed segment that gets one is a hit.
+
+    Segments choose by falling score. Each takes, of its own video and category, the true segment with the highest IoU
+    that no earlier segment has taken.
 
     Args:
-        segments: as `propose_segments` gives them. Equal scores keep that order.
-        truth: true segments. Of equal IoUs the first in this order is taken.
-        thresholds: IoU that a segment must reach.
+        segments: as `propose_segments` gives them. Segments of equal score choose in that order.
+        truth: true segments. Of two with the same IoU the first in this order is taken.
+        thresholds: IoUs at which to match; a segment only takes a true segment with at least that IoU.
 
     Returns:
-        order (S,): segments by category, then falling score; hits (thresholds, S): which of them, in that order, take
-        a true segment.
+        order (S,): indices of the segments by category, then falling score; hits (thresholds, S) bool: which segments,
+        in that order, are hits.
     """
     order = np.lexsort((-segments.score, segments.category))
     rank = np.empty_like(order)
@@ -132,30 +138,33 @@ def match_segments(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Localisation:
-    """Matched segments of all videos: average precisions for any weighting of the videos."""
+    """Proposed segments of all videos, matched with the true ones; gives precisions for any weighting of the videos."""
 
     n_categories: int
-    """C, of the results; true categories that they lack are numbered from C on."""
+    """C, the categories of the results; true categories that the results lack are numbered from C on."""
     category: np.ndarray = field(repr=False)
+    """(S,) int: column of each segment's category; segments are sorted by category, then falling score."""
     video: np.ndarray = field(repr=False)
-    """(S,) by category, then falling score."""
+    """(S,) int: index of each segment's video, in the same order."""
     hits: np.ndarray = field(repr=False)
-    """(thresholds, S) bool."""
+    """(thresholds, S) bool: which segments take a true one, in the same order."""
     truth: Segments = field(repr=False)
     protocol: str
+    """`corrected` or `official`: how `mean_average_precision` takes its mean."""
 
     def average_precisions(self, video_weights: np.ndarray | None = None) -> np.ndarray:
-        """AP of each category at each IoU: sum over hits of the precision there / number of true segments.
+        """AP of each category at each IoU: the precisions at all hits, added, divided by the number of true segments.
 
-        Of five segments by falling score, of which the first and the fourth hit, and three true ones: precision is 1/1
-        and 2/4 at the hits, AP is (1 + 0.5) / 3 = 0.5. A video that is there twice (`video_weights` 2) is computed as
-        if each of its segments stood twice in that order.
+        For example five segments by falling score, of which the first and the fourth are hits, and three true ones:
+        precision is 1/1 and 2/4 at the hits, AP is (1 + 0.5) / 3 = 0.5. A video of weight 2 is computed as if each of
+        its segments stood twice in that order, one copy after the other.
 
         Args:
-            video_weights: (V,) int, how often each video is there; copies of a segment follow one another.
+            video_weights: (V,) int, how often each video counts; None: once.
 
         Returns:
-            (thresholds, categories) float64; NaN without true segments. Categories unknown to the results come last.
+            (thresholds, categories) float64; NaN for a category without true segments. Categories that the results do
+            not know come last.
         """
         n_categories = max(self.n_categories, int(self.truth.category.max(initial=-1)) + 1)
         n_copies = np.ones(len(self.video), np.int64) if video_weights is None else video_weights[self.video]
@@ -180,11 +189,15 @@ class Localisation:
             return np.where(n_true > 0, found / n_true, np.nan)
 
     def mean_average_precision(self, video_weights: np.ndarray | None = None) -> np.ndarray | None:
-        """mAP at each IoU (thresholds,), as the protocol has it.
+        """mAP at each IoU, (thresholds,) float64: the mean of the categories' APs, as the protocol takes it.
 
-        `corrected`: mean over the anomaly categories that have truth; one without proposals, or that the results do
-        not know, scores 0. None where there is no truth. `official`: mean over all C, those without truth (UCF-Crime's
-        normal one) score 0; all is 0 if any of them has no proposed segment.
+        `corrected`: mean over the anomaly categories that have true segments; one without proposed segments, or that
+        the results do not know, counts as 0. None where no category has true segments. `official`: mean over all C
+        categories, where those without true segments (UCF-Crime's normal one) count as 0; if any category has no
+        proposed segment, mAP is 0 at every IoU.
+
+        Args:
+            video_weights: (V,) int, how often each video counts; None: once.
         """
         precisions = self.average_precisions(video_weights)
         if self.protocol == "official":
@@ -212,11 +225,11 @@ def localise(
     """Propose segments and match them with the truth.
 
     Args:
-        probabilities: of each video (n, C), the normal category first.
-        n_frames: of each video.
-        truth: true segments (see `merge_segments` for `corrected`).
-        snippet_len: frames a snippet, for all or for each video.
-        protocol: `corrected` or `official`; how the mean is taken.
+        probabilities: for each video (n, C), the normal category first.
+        n_frames: for each video.
+        truth: true segments; `corrected` wants them as `merge_segments` gives them.
+        snippet_len: frames of a snippet, one number for all videos or one for each.
+        protocol: `corrected` or `official`: how `mean_average_precision` takes its mean.
     """
     segments = propose_segments(probabilities, n_frames, snippet_len=snippet_len)
     order, hits = match_segments(segments, truth)
@@ -241,7 +254,7 @@ def merge_segments(truth: Segments, n_frames: Sequence[int]) -> Segments:
 def _video_scores(
     values: np.ndarray, first: np.ndarray, n_snippets: np.ndarray, n_frames: np.ndarray, snippet_len: np.ndarray
 ) -> np.ndarray:
-    """Mean of the top 1/16 of each video's frames (C, V)."""
+    """The score of each video for each category: mean probability of its top 1/16 of frames, (C, V) float64."""
     scores = np.empty((len(values), len(first)))
     for video, (start, n, frames, length) in enumerate(
         zip(first.tolist(), n_snippets.tolist(), n_frames.tolist(), snippet_len.tolist(), strict=True)
@@ -264,7 +277,11 @@ def _video_scores(
 
 
 def _overlaps(segments: Segments, truth: Segments) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All pairs of one video and category that share frames: segment, true segment, IoU, each (pairs,)."""
+    """All pairs of a proposed and a true segment of one video and category that share frames.
+
+    Returns:
+        Index of the proposed segment, index of the true one, and their IoU, each (pairs,).
+    """
     far = 1 + int(max(segments.end.max(initial=0), truth.end.max(initial=0)))
     n_videos = 1 + int(max(segments.video.max(initial=0), truth.video.max(initial=0)))
     place, true_place = (far * (each.category * n_videos + each.video) for each in (segments, truth))

@@ -24,46 +24,50 @@ EVALUATION_SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvalResult:
-    """Figures of one set of curves. Rates and areas are fractions 0 to 1; None where a figure is undefined."""
+    """The figures of one set of curves. Shares and areas are fractions 0 to 1; None where a figure is undefined."""
 
     protocol: str
     n_videos: int
     n_frames: int
     n_anomalous_frames: int
     auc: float | None
-    """Frame ROC AUC, all videos' frames together."""
+    """Area under the ROC curve over the frames of all videos together."""
     ap: float | None
-    """Frame average precision, likewise."""
+    """Average precision over the frames of all videos together."""
     auc_anomalous: float | None
-    """AUC over the frames of anomalous videos only."""
+    """Area under the ROC curve over the frames of anomalous videos only."""
     recall_at_2_percent_fpr: float | None
+    """Share of anomalous frames found where at most 2% of the normal frames are taken for anomalous."""
     threshold: float
+    """Score from which a frame belongs to an event, for the false alarms."""
     false_alarms_per_hour: float | None
     """Events at `threshold` without an anomalous frame, per hour of normal footage."""
     category_accuracy: float | None
     """Share of anomalous videos whose likeliest anomaly category is one of the true ones."""
     map: dict[str, float] | None
-    """`average` and each IoU threshold."""
+    """mAP at each IoU threshold, as text (`0.1`), and their mean, `average`."""
     per_category: dict[str, dict]
-    """Name -> n_videos, n_anomalous_frames, auc (over that category's videos only), map (its AP, mean over IoU)."""
+    """Category -> n_videos, n_anomalous_frames, auc (over that category's videos only), map (its AP, mean over IoU)."""
     ci: dict[str, tuple[float, float] | None]
-    """95% bootstrap intervals of auc, ap, auc_anomalous and map; empty without bootstrap."""
+    """95% bootstrap intervals of auc, ap, auc_anomalous and map; empty where no resamples were asked for."""
     missing: dict[str, list[str]]
-    """without_result: annotated names; without_annotation: video ids."""
+    """`without_result`: annotated names without a result; `without_annotation`: ids of videos without annotation."""
     notes: tuple[str, ...]
-    """What a reader must know, one sentence each."""
+    """What a reader of the figures must know, one sentence each."""
     video_ids: tuple[str, ...] = field(repr=False)
+    """Ids of the videos that were compared."""
     resamples: dict[str, np.ndarray] = field(repr=False)
-    """Figure -> its value in each resample (NaN where undefined); pairs with another result of the same videos."""
+    """Figure -> its value in each resample (NaN where undefined). Resample i draws alike for all results of as many
+    videos, so that two results of the same videos can be compared resample by resample."""
     roc: tuple[np.ndarray, np.ndarray] = field(repr=False)
-    """True and false positives at each distinct score, falling (K,), (K,)."""
+    """True and false positive frames at or over each distinct score, from the highest score down: (K,), (K,)."""
 
     def __post_init__(self):
         if not 0 <= self.n_anomalous_frames <= self.n_frames:
             raise ValueError(f"expected anomalous frames within {self.n_frames}, got {self.n_anomalous_frames}")
 
     def to_json(self) -> dict:
-        """The fields of evaluation.json that evaluation knows."""
+        """The fields of evaluation.json that come from the figures; arrays and video ids are left out."""
         kept = ("video_ids", "resamples", "roc")
         values = {name: getattr(self, name) for name in self.__slots__ if name not in kept}
         return {"schema": EVALUATION_SCHEMA, **values, "notes": list(self.notes)}
@@ -79,20 +83,21 @@ def evaluate(
     normal_is_segment: bool = False,
     n_resamples: int = 0,
 ) -> EvalResult:
-    """Compare curves with the truth.
+    """Compare curves with the ground truth.
 
     Args:
-        curves: of the videos, all with the same categories, the normal one first.
-        annotations: of the videos.
+        curves: one for each video, all with the same categories, the normal one first.
+        annotations: one for each video; videos that only one side has are reported in `missing`.
         protocol: `corrected`, or `official`: frames of whole snippets only, mAP with the published quirks.
-        threshold: of the false alarms.
-        merge_gap_seconds: of the false alarms.
-        normal_is_segment: `official` only: a whole normal video is a true segment of the normal category, as in
-            XD-Violence's published truth; UCF-Crime's has none.
-        n_resamples: of the bootstrap over videos; 0: no intervals.
+        threshold: score from which a frame belongs to an event, for the false alarms.
+        merge_gap_seconds: events closer than this are one, for the false alarms.
+        normal_is_segment: read by `official` only: whether a whole normal video is a true segment of the normal
+            category, as in XD-Violence's published truth; UCF-Crime's has no such segments.
+        n_resamples: how many resamples of the videos the intervals are taken from; 0: no intervals.
 
     Raises:
-        ConfigError: nothing matches, curves of different categories, or a name that matches two videos.
+        ConfigError: no annotation matches a curve, a name matches two videos, or categories differ between curves.
+        ValueError: an unknown protocol.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"expected protocol of {PROTOCOLS}, got {protocol!r}")
@@ -137,7 +142,7 @@ def evaluate(
 def _compared(
     curves: Sequence[AnomalyCurve], annotations: Sequence[VideoAnnotation], protocol: str
 ) -> tuple[Matched, list[VideoTruth]]:
-    """Which annotation belongs to which curve, and each pair brought together, in the annotations' order."""
+    """Match annotations with curves, and lay each matched annotation over its curve, in the annotations' order."""
     by_id = {curve.video_id: curve for curve in curves}
     matched = match_annotations(annotations, [curve.video_id for curve in curves])
     if not matched.pairs:
@@ -153,16 +158,20 @@ def _compared(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Runs:
-    """Runs of frames of equal score and truth, by falling score: scores change once a snippet, so they are few."""
+    """Runs of consecutive frames of equal score and truth, sorted by falling score.
+
+    Scores change only once a snippet, so there are far fewer runs than frames.
+    """
 
     ranking: Ranking
     lengths: np.ndarray
+    """(N,) int64: frames of each run, in the ranking's order."""
     video: np.ndarray
-    """(N,) frames, and index of the video, in the ranking's order."""
+    """(N,) int64: index of each run's video, in the ranking's order."""
 
     @classmethod
     def of(cls, videos: Sequence[VideoTruth], truths: Sequence[np.ndarray], chosen: np.ndarray | None = None) -> _Runs:
-        """Of all videos, or of those chosen (V,) bool; the others keep their index."""
+        """Find the runs of all videos, or of the `chosen` (V,) bool; a video's index is the same in both cases."""
         scores, positive, lengths, indices = [[np.empty(0)] for _ in range(4)]
         for index in range(len(videos)) if chosen is None else np.flatnonzero(chosen):
             truth, values = truths[index], videos[index].curve.scores[: videos[index].n_frames]
@@ -176,7 +185,7 @@ class _Runs:
         return cls(ranking, lengths, indices)
 
     def counts(self, draw: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """True and false positive frames at each distinct score, each video as often as drawn (V,)."""
+        """True and false positive frames at or over each distinct score; `draw` (V,) says how often a video counts."""
         return self.ranking.counts(self.lengths if draw is None else self.lengths * draw[self.video])
 
 
@@ -196,7 +205,7 @@ def _figures(
 def _localise(
     videos: Sequence[VideoTruth], protocol: str, *, normal_is_segment: bool
 ) -> tuple[Localisation, list[str]]:
-    """Localisation, and the true categories that the results do not know."""
+    """Match proposed with true segments; also give the true categories that the results do not know."""
     categories = videos[0].curve.categories
     columns = {category_key(name): column for column, name in enumerate(categories)}
     columns.setdefault(category_key("Normal"), NORMAL)
@@ -228,7 +237,10 @@ def _localise(
 
 
 def _category_accuracy(videos: Sequence[VideoTruth]) -> float | None:
-    """Over anomalous videos: is the category with the largest mean of its top int(n/16 + 1) snippets a true one?"""
+    """Share of anomalous videos whose likeliest anomaly category is a true one; None where no video is anomalous.
+
+    Likeliest is the category whose top `int(n / 16 + 1)` snippet probabilities have the highest mean.
+    """
     right = []
     for video in videos:
         if video.annotation.is_normal:

@@ -1,4 +1,4 @@
-"""evaluation.png: ROC, precision-recall, AUC per category."""
+"""Draws evaluation.png: the ROC curve, precision over recall, and the AUC of each category."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ MAX_POINTS = 4000  # of a drawn line
 
 
 def write_figure(result: EvalResult, path: Path) -> None:
-    """Draw; the same figures give the same bytes.
+    """Draw evaluation.png; the same figures give the same bytes.
+
+    Args:
+        result: what to draw.
+        path: PNG file to write.
 
     Raises:
         StoreError: the file cannot be written.
@@ -54,7 +58,7 @@ def write_figure(result: EvalResult, path: Path) -> None:
 
 
 def _thinned(values: np.ndarray) -> np.ndarray:
-    """At most MAX_POINTS of them, first and last kept."""
+    """At most MAX_POINTS of the values, evenly chosen, the first and the last among them."""
     return values[np.unique(np.linspace(0, len(values) - 1, MAX_POINTS).astype(int))]
 
 
@@ -63,5 +67,5 @@ def _percent(value: float | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Dollar signs would be read as mathematics."""
+    """Escape dollar signs, which matplotlib would read as mathematics."""
     return text.replace("$", r"\$")

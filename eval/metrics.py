@@ -1,4 +1,4 @@
-"""Frame figures: ROC and precision-recall, ties handled as one step, with weights.
+"""ROC and precision-recall figures, with weights. Items of equal score are taken together, as one step of the curve.
 
 Shapes: N items (frames, or runs of equal frames with their lengths as weights), K distinct scores.
 """
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-FALSE_POSITIVE_RATE = 0.02  # at which recall is told
-ROUNDING = 1e-9  # of a rate times a count
+FALSE_POSITIVE_RATE = 0.02  # recall is reported at this rate
+ROUNDING = 1e-9  # added to a rate, so that rounding of rate times count excludes no threshold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,15 +18,15 @@ class Ranking:
     """Items by falling score, sorted once: figures for many weightings of the same items cost a sum each."""
 
     order: np.ndarray = field(repr=False)
-    """(N,) item indices."""
+    """(N,) int: indices of the items, from the highest score down."""
     positive: np.ndarray = field(repr=False)
-    """(N,) bool, in that order."""
+    """(N,) bool: which items are positive, in that order."""
     last: np.ndarray = field(repr=False)
-    """(K,) where each distinct score ends in that order."""
+    """(K,) int: position, in that order, of the last item of each distinct score."""
 
     @classmethod
     def of(cls, scores: np.ndarray, positive: np.ndarray) -> Ranking:
-        """Sort.
+        """Sort items by score.
 
         Args:
             scores: (N,).
@@ -44,10 +44,14 @@ class Ranking:
         return cls(order, positive[order], last)
 
     def counts(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """True and false positives when everything at or over each distinct score counts, falling: (K,), (K,).
+        """True and false positives if a distinct score were the threshold, from the highest score down.
 
         Args:
-            weights: (N,) >= 0 in the ranking's order (`weights[ranking.order]`), how often each item counts.
+            weights: (N,) >= 0, how often each item counts, in the ranking's order (`weights[ranking.order]`); None:
+                once.
+
+        Returns:
+            Weighted numbers of positive and of negative items at or over each distinct score, (K,), (K,) float64.
         """
         weights = np.ones(len(self.order)) if weights is None else weights
         true_positives = np.cumsum(weights * self.positive, dtype=np.float64)[self.last]
@@ -60,7 +64,7 @@ def _counts(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None
 
 
 def area_under_roc(true_positives: np.ndarray, false_positives: np.ndarray) -> float | None:
-    """Trapezoids under the ROC curve, from cumulative counts (K,); None without both classes."""
+    """Area under the ROC curve by trapezoids, from `Ranking.counts`; None without both positives and negatives."""
     if not len(true_positives) or not true_positives[-1] or not false_positives[-1]:
         return None
     widths = np.diff(false_positives, prepend=0)
@@ -69,7 +73,7 @@ def area_under_roc(true_positives: np.ndarray, false_positives: np.ndarray) -> f
 
 
 def precision_sum(true_positives: np.ndarray, false_positives: np.ndarray) -> float | None:
-    """Average precision from cumulative counts (K,): sum of recall step x precision there; None without positives."""
+    """Average precision from `Ranking.counts`: sum of (recall gained x precision); None without positives."""
     if not len(true_positives) or not true_positives[-1]:
         return None
     steps = np.diff(true_positives, prepend=0)
@@ -125,7 +129,7 @@ def recall_at_false_positive_rate(
 def recall_within(
     true_positives: np.ndarray, false_positives: np.ndarray, *, rate: float = FALSE_POSITIVE_RATE
 ) -> float | None:
-    """`recall_at_false_positive_rate` from cumulative counts (K,)."""
+    """The same as `recall_at_false_positive_rate`, computed from `Ranking.counts`."""
     if not len(true_positives) or not true_positives[-1] or not false_positives[-1]:
         return None
     allowed = false_positives <= (rate + ROUNDING) * false_positives[-1]

@@ -16,10 +16,10 @@ def evaluation_notes(
     lacking: list[str],
     matched: Matched,
 ) -> list[str]:
-    """What a reader of the figures must know, one sentence each.
+    """Write what a reader of the figures must know, one sentence each.
 
     Args:
-        videos: compared.
+        videos: those that were compared.
         protocol: `corrected` or `official`.
         figures: auc, ap, auc_anomalous; None where undefined.
         lacking: true categories that the results do not know.

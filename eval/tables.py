@@ -17,7 +17,7 @@ UNDEFINED = "undefined"
 DIFFERENCE = "difference"
 PERCENT, PER_HOUR = "%", "/h"
 FIGURES = {"AUC": "auc", "AP": "ap", "AUC, anomalous videos": "auc_anomalous", "mAP, average": "map"}
-"""Row -> the figure that has resamples."""
+"""Row's name -> the field of `EvalResult`, for the figures that have resamples and so intervals."""
 LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -27,22 +27,24 @@ LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure of every result."""
+    """One row of a table: one figure, with a value for every result."""
 
     name: str
     unit: str
-    """PERCENT: the values are fractions, shown times 100; PER_HOUR: as they are."""
+    """PERCENT: the values are fractions and are shown times 100; PER_HOUR: they are shown as they are."""
     values: tuple[float | None, ...]
+    """One for each column; None where the figure is undefined."""
     intervals: tuple[tuple[float, float] | None, ...]
+    """95% interval of each value; None where there is none."""
 
 
 def rows_of(results: Sequence[EvalResult], *, with_difference: bool) -> list[Row]:
-    """All figures.
+    """All rows of the table.
 
     Args:
         results: in column order.
-        with_difference: of exactly two results of the same videos: a last column, the second less the first, with the
-            interval of the paired differences over resamples.
+        with_difference: add a last column, the second result less the first, with the interval of the paired
+            differences over resamples; takes exactly two results of the same videos.
     """
     rows = [
         *(_row(results, name) for name in FIGURES),
@@ -59,7 +61,7 @@ def rows_of(results: Sequence[EvalResult], *, with_difference: bool) -> list[Row
 
 
 def as_text(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """Aligned columns."""
+    """Write the table as plain text with aligned columns."""
     cells = [["", *names], *([_titled(row), *_cells(row)] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
@@ -68,13 +70,13 @@ def as_text(rows: Sequence[Row], names: Sequence[str]) -> str:
 
 
 def as_markdown(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """A pipe table."""
+    """Write the table in Markdown."""
     lines = [["", *names], ["---"] + ["---:"] * len(names), *([_titled(row), *_cells(row)] for row in rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def as_latex(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """A tabular with plain rules."""
+    """Write the table as a LaTeX tabular with plain rules."""
     lines = [["", *names], *([_titled(row), *_cells(row)] for row in rows)]
     head, *body = (" & ".join(map(_latex, line)) + r" \\" for line in lines)
     rule = r"\hline"
@@ -83,7 +85,10 @@ def as_latex(rows: Sequence[Row], names: Sequence[str]) -> str:
 
 
 def as_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """One line a figure and result: figure,results,value,low,high; fractions and rates unrounded, empty: undefined."""
+    """Write CSV with one line for each figure of each result: figure,results,value,low,high.
+
+    Fractions and rates are not rounded; an empty cell means undefined.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["figure", "results", "value", "low", "high"])
@@ -95,7 +100,7 @@ def as_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
 
 
 TABLES = {"text": as_text, "md": as_markdown, "latex": as_latex, "csv": as_csv}
-"""Name -> how a table is written."""
+"""Name of a table format -> the function that writes it."""
 
 
 def _row(results: Sequence[EvalResult], name: str) -> Row:

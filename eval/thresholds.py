@@ -23,8 +23,9 @@ def false_alarms_per_hour(
     The hours are those of all frames that are not anomalous, in anomalous videos too; gaps are no footage.
 
     Args:
-        curves: of the videos.
-        truths: of each video (<= F,) bool, which frames are anomalous, the rest is not; None: all are normal.
+        curves: one for each video.
+        truths: for each video (<= F,) bool, which frames are anomalous; frames after its end are not. None: no frame
+            is anomalous.
         threshold: score from which a frame belongs to an event.
         merge_gap_seconds: events closer than this are one.
 
@@ -45,19 +46,25 @@ def false_alarms_per_hour(
 def calibrate_threshold(
     curves: Sequence[AnomalyCurve], *, false_alarms_per_hour: float, merge_gap_seconds: float
 ) -> tuple[float, float]:
-    """The lowest threshold from which on normal footage raises no more events an hour than the budget.
+    """The lowest threshold at and above which normal footage raises no more events an hour than the budget.
 
     The number of events does not fall steadily with the threshold (a low one makes one everlasting event of a whole
-    video), so the budget holds at this threshold and at every higher one. Found exactly: see `event_counts`.
+    video), so the budget holds at this threshold and at every higher one. `event_counts` counts the events.
+
+    For example two hours of normal footage with 1, 2 and 1 events at the thresholds .2, .5 and .8, its only scores:
+
+        budget 1 an hour      (.2, 0.5)         2 events are allowed: any threshold will do
+        budget 0.5 an hour    (.8, 0.5)         .2 would give 1 event too, but the higher .5 gives 2
+        budget 0.1 an hour    (above .8, 0)     only no event at all is few enough
 
     Args:
         curves: of normal videos, at least one.
-        false_alarms_per_hour: the budget.
+        false_alarms_per_hour: the budget, 0 or more.
         merge_gap_seconds: events closer than this are one.
 
     Returns:
-        Threshold and the rate it reaches. The threshold is a score, or the float just above the highest; it is never
-        above 1: where frames score 1 too often, it is 1 and the rate exceeds the budget.
+        The threshold, and the events an hour at it. The threshold is a score, or the float just above the highest one,
+        but never above 1: where frames score 1 too often, it is 1 and the rate exceeds the budget.
 
     Raises:
         ValueError: no curves, or a budget or gap below 0.
@@ -78,15 +85,24 @@ def calibrate_threshold(
 def event_counts(curves: Sequence[AnomalyCurve], *, merge_gap_seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """How many events `find_events` gives at each distinct score, without calling it for each.
 
-    Runs of equal scores are taken away from the lowest up, and each time only the neighbours that are left are looked
-    at: a run that goes leaves one event fewer, or as many, or one more where it held two together.
+    Runs of equal scores are taken away, from the lowest score up. Each time only the neighbours that are left are
+    looked at: without the run there is one event fewer, or as many, or one more where the run held two together.
 
-    Four frames that score .2, .8, .2 and .5, with no gap merged: from .2 on all four are one event. Without the first
-    frame there is still one; without the third, which held them together, there are two, the second and the fourth
-    frame: so many from .5 on. Without the fourth there is one, from .8 on. `[.2, .5, .8]`, `[1, 2, 1]`.
+    For example four frames that score .2, .8, .2 and .5, where no gap is merged:
+
+        threshold .2    [.2 .8 .2 .5]    1 event
+        threshold .5        .8    .5     2 events: the third frame, which held them together, is gone
+        threshold .8        .8           1 event
+
+    This gives `[.2, .5, .8]` and `[1, 2, 1]`.
+
+    Args:
+        curves: any videos.
+        merge_gap_seconds: events closer than this are one.
 
     Returns:
-        Distinct scores ascending (K,) float32, events over all curves with each as threshold (K,) int64.
+        The distinct scores ascending (K,) float32, and the number of events over all curves with each of them as
+        threshold (K,) int64.
     """
     all_scores, all_steps, n_whole = [], [], 0
     for curve in curves:
@@ -101,7 +117,10 @@ def event_counts(curves: Sequence[AnomalyCurve], *, merge_gap_seconds: float) ->
 
 
 def _event_steps(curve: AnomalyCurve, merge_gap_seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of equal scores ascending, and by how much the number of events changes as each is taken away."""
+    """The score of each run of equal scores, ascending, and how the number of events changes as the run is taken away.
+
+    Both are (runs,): float32 scores and float64 changes of -1, 0 or 1.
+    """
     begins = np.append(True, curve.scores[1:] != curve.scores[:-1])
     after_gap = [gap.frame for gap in curve.gaps]
     begins[after_gap] = True

@@ -1,4 +1,4 @@
-"""Annotations laid over curves: which belongs to which, and which frames of a curve are anomalous."""
+"""Lays annotations over curves: which annotation belongs to which curve, and which frames are anomalous."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ KNOWN_TRUTHS = {
     (1_114_320, None): "UCF-Crime with the published frame counts rounded up to whole snippets",
     (2_330_384, 537_805): "XD-Violence's published truth",
 }
-"""(frames, anomalous frames where the tail leaves them alone) -> what has this length."""
+"""(frames, anomalous frames) of a whole test set -> what it is. None: the frames alone tell which it is."""
 
 
 def known_truth(n_frames: int, n_anomalous_frames: int) -> str | None:
-    """Which known test truth has this length, in words; None where none has."""
+    """Say in words which published test set has this many frames; None where none has."""
     for (length, n_anomalous), what in KNOWN_TRUTHS.items():
         if length == n_frames:
             same = n_anomalous in (None, n_anomalous_frames)
@@ -37,23 +37,29 @@ def known_truth(n_frames: int, n_anomalous_frames: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Annotations and the results they belong to."""
+    """Which annotation belongs to which video of the results."""
 
     pairs: tuple[tuple[VideoAnnotation, str], ...]
-    """With the video id, in the annotations' order."""
+    """Each matched annotation with the id of its video, in the annotations' order."""
     without_result: tuple[str, ...]
-    """Annotated names that match no id."""
+    """Annotated names that match no video id."""
     without_annotation: tuple[str, ...]
-    """Ids that no name matches."""
+    """Video ids that no annotated name matches."""
 
     @property
     def video_ids(self) -> list[str]:
-        """Of all results."""
+        """The ids of all videos of the results: those with an annotation first."""
         return [*(video_id for _, video_id in self.pairs), *self.without_annotation]
 
 
 def match_annotations(annotations: Iterable[VideoAnnotation], video_ids: Sequence[str]) -> Matched:
-    """Find each annotation's result by the one rule for names.
+    """Find the video that each annotation is about.
+
+    A name means the id that equals it or ends with `/` and the name; `NameIndex` has the whole rule.
+
+    Args:
+        annotations: one for each annotated video.
+        video_ids: ids of the videos of the results.
 
     Raises:
         ConfigError: a name matches two ids, two names match one id, or an id is there twice.
@@ -78,24 +84,27 @@ def match_annotations(annotations: Iterable[VideoAnnotation], video_ids: Sequenc
 
 
 def names_without_folder(missing: Iterable[str], video_ids: Iterable[str]) -> int:
-    """How many missing names would match once their folder is dropped: worth a hint."""
+    """How many of the missing names would match an id if their folder were dropped; the notes hint at it."""
     index = {video_id.rsplit("/", 1)[-1] for video_id in video_ids}
     return sum("/" in name and strip_suffix(name).rsplit("/", 1)[-1] in index for name in missing)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoTruth:
-    """One video's curve and truth, on the frames that count."""
+    """One video's curve and ground truth.
+
+    The protocol decides which frames count: all F, or with `official` the first F' only (see `lay_over`).
+    """
 
     curve: AnomalyCurve = field(repr=False)
     annotation: VideoAnnotation
     n_frames: int
-    """Frames that count, F' <= F."""
+    """How many frames count, F' <= F."""
     ranges: tuple[tuple[int, int, str | None], ...]
     """(start, end, category), half-open frames as annotated: they may overlap and end past the last frame."""
 
     def frames(self) -> np.ndarray:
-        """(F',) bool: which frames are anomalous."""
+        """Which of the frames that count are anomalous, (F',) bool."""
         truth = np.zeros(self.n_frames, bool)
         for start, end, _ in self.ranges:
             truth[start:end] = True
@@ -103,12 +112,12 @@ class VideoTruth:
 
     @property
     def n_snippets(self) -> int:
-        """Snippets that count; the last one may stand for more or fewer frames than the others."""
+        """How many snippets count; the last one may stand for more or fewer frames than the others."""
         return min(len(self.curve.category), -(-self.n_frames // self.curve.snippet_len))
 
     @property
     def n_past_end(self) -> int:
-        """Ranges that end past the last frame that counts."""
+        """How many ranges end past the last frame that counts."""
         return sum(end > self.n_frames for _, end, _ in self.ranges)
 
 
@@ -116,10 +125,10 @@ def lay_over(annotation: VideoAnnotation, curve: AnomalyCurve, protocol: str) ->
     """Bring a video's annotation and curve together.
 
     Args:
-        annotation: of the video.
-        curve: its result; its frame_seconds turn annotated seconds into frames.
-        protocol: `official` counts the frames of whole snippets only, as the published features have them (all, where
-            a video is shorter than a snippet), `corrected` every frame.
+        annotation: what the ground truth says about the video.
+        curve: the video's result; its `frame_seconds` turn annotated seconds into frames.
+        protocol: `official` counts the frames of whole snippets only, as the published features have them (all frames
+            where a video is shorter than a snippet); `corrected` counts every frame.
     """
     n_frames = curve.n_frames
     if protocol == "official":
@@ -134,9 +143,11 @@ def lay_over(annotation: VideoAnnotation, curve: AnomalyCurve, protocol: str) ->
 
 
 def _frames_at(curve: AnomalyCurve, start: float, end: float, annotation: VideoAnnotation) -> tuple[int, int]:
-    """The frames shown from `start` on and before `end` (or at it): one more than there are where it ends later.
+    """Turn a range in seconds into half-open frames: those shown from `start` on and before `end`, at least one.
 
-    A range between two frames is the frame shown meanwhile.
+    A frame shown just at `end` is included where the annotation's ends are inclusive. A range between the starts of two
+    frames gives the frame shown meanwhile. A range past the video's end gives F + 1 as its end, so that it is counted
+    among the ranges that end too late.
     """
     seconds, side = curve.frame_seconds, "right" if annotation.ends_inclusive else "left"
     shift = TIME_TOLERANCE_SECONDS if annotation.ends_inclusive else -TIME_TOLERANCE_SECONDS

@@ -1,5 +1,5 @@
-"""UCF-Crime's lines of ground truth, as published and as others pass them on: with each video's frame count, with tabs,
-with single blanks."""
+"""Lines of UCF-Crime's ground truth, in the published form and in those that circulate: with each video's frame count,
+with tabs, or with single blanks between the fields."""
 
 from __future__ import annotations
 
@@ -12,42 +12,44 @@ from vad_pipeline.model.categories import UCF_CRIME, normal_form
 
 LINE = re.compile(r"(?P<head>.*?\S)(?P<numbers>(?:\s+-?\d+(?:\.0+)?){2,})")
 BETWEEN_FIELDS = re.compile(r"\s*\t\s*|\s{2,}")
-N_NUMBERS = 4  # of a published line: two ranges, -1 in the places of those that are not there
+N_NUMBERS = 4  # a published line has two ranges; -1 fills the places of a range that is not there
 KNOWN = frozenset(normal_form(category.name) for category in UCF_CRIME)
 
 
 @dataclass(frozen=True, slots=True)
 class UcfLine:
-    """What stands in a line."""
+    """What one line says about a video."""
 
     name: str
     category: str
     numbers: tuple[str, ...]
-    """Starts and ends, in turn."""
+    """The start and end of each range in turn, as written."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """A line taken apart; `count` is what may be the video's frame count."""
+    """A line split into its fields, before it is clear whether a number after the name belongs to the name."""
 
     name: str
     count: str | None
+    """What may be the video's frame count; None where the line has no such number."""
     category: str
     numbers: tuple[str, ...]
     is_certain: bool
-    """Whether `count` is none of the name's words."""
+    """Whether `count` is surely a frame count; otherwise it may be the last word of the name."""
 
     @property
     def count_is_plausible(self) -> bool:
-        """Every range starts before the video ends. They may end later: published ones do."""
+        """Whether every range starts before frame `count`. Ranges may end later, as some published ones do."""
         return self.count is not None and all(float(start) < int(self.count) for start in self.numbers[::2])
 
 
 def ucf_lines(lines: Sequence[str]) -> list[UcfLine | None]:
-    """What each line of a file says; None where that cannot be understood.
+    """What each line of a file says; None for a line that cannot be understood.
 
-    `NAME CATEGORY START END -1 -1`, fields separated by tabs or blanks; the video's frame count may stand after the
-    name, or at the end. Whether `cam 70 Abuse ...` is a frame count or a name is told by all lines together.
+    A line is `NAME CATEGORY START END -1 -1`, with tabs or blanks between the fields; the video's frame count may stand
+    after the name, or at the end. Whether the 70 of `cam 70 Abuse ...` is a frame count or part of the name is decided
+    from all lines together: it is a frame count if it can be one in every line and the names still differ.
     """
     parts = [_taken_apart(line) for line in lines]
     understood = [each for each in parts if each]
@@ -84,8 +86,10 @@ def _taken_apart(line: str) -> _Parts | None:
 
 
 def _name_and_category(words: list[str]) -> list[str]:
-    """A head whose fields single blanks separate: the category is one that is known, or all after a file's name, or the
-    last word."""
+    """Split words that single blanks separate into name and category.
+
+    The category is a known one, or else all words after a file's name, or else the last word.
+    """
     n_words = len(words)
     for first in range(1, n_words):
         if normal_form("".join(words[first:])) in KNOWN:
