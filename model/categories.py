@@ -14,14 +14,14 @@ NO_CODE = "0"  # fills the places of an XD-Violence label: B2-0-0
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """One category."""
+    """A class that a video or an event can have."""
 
     name: str
-    """As results show it."""
+    """The name that results show."""
     descriptions: tuple[str, ...]
-    """What the text tower reads, their features averaged; the published checkpoints were trained with these words."""
+    """Texts for CLIP's text tower; their features are averaged. Published checkpoints were trained with these."""
     code: str | None = None
-    """XD-Violence's label code."""
+    """XD-Violence's code for the category, such as `B2`; None where it has none."""
 
 
 def _one_each(*rows: tuple[str, ...]) -> tuple[Category, ...]:
@@ -60,7 +60,7 @@ CATEGORIES = {"ucf-crime": UCF_CRIME, "xd-violence": XD_VIOLENCE}
 
 
 def names(categories: Iterable[Category]) -> tuple[str, ...]:
-    """Their names, in column order (C)."""
+    """The names of categories, in column order (C)."""
     return tuple(category.name for category in categories)
 
 
@@ -80,7 +80,7 @@ def parse_label(label: str, categories: Sequence[Category]) -> tuple[int, ...]:
         Columns, ascending, each once.
 
     Raises:
-        ValueError: it names none of them; the message says which part.
+        ValueError: a part of the label names no category; the message is that part.
     """
     by_name = {normal_form(category.name): column for column, category in enumerate(categories)}
     by_code = {category.code: column for column, category in enumerate(categories) if category.code}

@@ -27,7 +27,7 @@ def read_categories(path: Path) -> tuple[Category, ...]:
     A name without a description describes itself.
 
     Raises:
-        ConfigError: unreadable, fewer than two categories, a name twice or empty.
+        ConfigError: the file cannot be read, has fewer than two categories, or has a name that is empty or there twice.
     """
     rows = _yaml_rows(path) if path.suffix.lower() in YAML_SUFFIXES else _csv_rows(path)
     if len(rows) < 2:
@@ -75,7 +75,7 @@ def _yaml_rows(path: Path) -> dict[str, list[str]]:
 
 
 def _refuse_what_yaml_changes(path: Path, root: yaml.Node | None) -> None:
-    """Words that YAML takes for a truth value, number or date, and keys of which it keeps the last, are refused."""
+    """Refuse words that YAML reads as a truth value, number or date, and keys given twice, of which YAML keeps one."""
     import yaml
 
     seen, waiting = set(), [] if root is None or isinstance(root, yaml.ScalarNode) else [root]

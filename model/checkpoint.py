@@ -1,7 +1,7 @@
-"""Checkpoints: published ones read, ours read and written, one converted into the other.
+"""Checkpoints: reads published ones, reads and writes ours, and converts published ones into ours.
 
-Ours is a safetensors file: DSANet's scoring weights and the category text features (C, 512), with the recipe, crop and
-threshold they belong to in its metadata, each value as JSON.
+Our format is a safetensors file with DSANet's scoring weights and the category text features (C, 512). Its metadata
+has the recipe, crop and threshold they belong to, each value as JSON.
 """
 
 from __future__ import annotations
@@ -26,41 +26,42 @@ from .published import Published, read_published
 from .tensorfile import CheckpointError, check_finite, check_shapes, read_tensors, write_tensors
 
 FORMAT_VERSION = 1
-FORMAT_KEY = "format_version"  # in our files' metadata, and in no one else's
+FORMAT_KEY = "format_version"  # our files have it in their metadata, and no other files do
 TEXT_FEATURES = "text_features"  # name of the one tensor that is no weight
-TRAINING_PREFIX = "training."  # before the names of what only fine-tuning reads
+TRAINING_PREFIX = "training."  # begins the names of tensors that only fine-tuning reads
 PUBLISHED_RECIPE = NAMED_RECIPES["vadclip"].recipe
 PUBLISHED_CROPS = {"ucf-crime": 5, "xd-violence": 0}
 DEFAULT_THRESHOLD = 0.5
-QUICK_GELU = "quick_gelu"  # as extract reads it: what the CLIP weights inside were trained with
+QUICK_GELU = "quick_gelu"  # activation that published CLIP weights were trained with, by the name `extract` reads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A network ready to score, and the features it is for."""
+    """A network ready to score, and which features it was trained for."""
 
     calibrated: ClassVar[bool] = True
-    """Its scores are those of a trained network."""
+    """True: the scores come from a trained network; `ZeroShot` has False."""
     preset: str
     """`ucf-crime` or `xd-violence`."""
     config: DSANetConfig
     model: DSANet
-    """float32, on the CPU, evaluation mode."""
+    """The network in float32 on the CPU, in evaluation mode."""
     text_features: Tensor
     """(C, 512) float32, L2-normalised."""
     categories: tuple[str, ...]
-    """In column order, the normal one first."""
+    """Names in column order, the normal one first."""
     recipe: Recipe
-    """Of the features it was trained on."""
+    """Recipe of the features that the network was trained on."""
     clip_sha256: str | None
-    """`sha256:...` of the CLIP image tower inside a published checkpoint."""
+    """`sha256:...` of the CLIP image tower inside the published checkpoint; None where there was none."""
     crop: int
-    """Which crop it scores."""
+    """Number of the crop that the network scores."""
     threshold: float
-    """Scores at or over it are events, unless the user says otherwise."""
+    """Score from which a frame belongs to an event, unless the user gives another threshold."""
     sha256: str
-    """Of the file, hex."""
+    """SHA-256 of the checkpoint file, hex."""
     path: Path
+    """The checkpoint file."""
 
     def __post_init__(self):
         expected = (len(self.categories), self.config.width)
@@ -78,22 +79,22 @@ class Checkpoint:
         )
 
     def accepts(self, recipe: Recipe) -> bool:
-        """Whether features of a recipe are what it was trained on, its own CLIP copy given as a file included."""
+        """Whether features of a recipe can be scored: the recipe trained on, or that with the checkpoint's own CLIP."""
         own = self.clip_sha256 and replace(self.recipe, weights=self.clip_sha256)
         return recipe in (self.recipe, own)
 
     def save(
         self, path: str | Path, *, source_sha256: str | None = None, training: Mapping[str, Tensor] | None = None
     ) -> None:
-        """Write our format, aside first: complete as soon as it is there.
+        """Write the checkpoint in our format. The file appears only once it is complete.
 
         Args:
-            path: `.safetensors` file.
-            source_sha256: of the file it was converted from, hex.
-            training: text adapters and normality branch by name, for whoever trains on from it.
+            path: `.safetensors` file to write.
+            source_sha256: SHA-256 of the file that this one is converted from, hex; None: it is not converted.
+            training: weights of the text adapters and the normality branch by name, which fine-tuning starts from.
 
         Raises:
-            StoreError: it cannot be written.
+            StoreError: the file cannot be written.
         """
         values = {
             FORMAT_KEY: FORMAT_VERSION,
@@ -115,7 +116,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a published `.pth` or our `.safetensors`.
 
     Raises:
-        CheckpointError: missing, damaged, another network's or incomplete; one sentence says which and what to do.
+        CheckpointError: the file is missing, damaged, incomplete or another network's; the message says which and what
+            to do.
     """
     path = Path(path)
     tensors, metadata = read_tensors(path)
@@ -125,7 +127,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def convert(published: str | Path, out: str | Path, *, clip_out: str | Path | None = None) -> None:
-    """Write a published checkpoint in our format: smaller, and no text tower is needed to score with it.
+    """Write a published checkpoint in our format, which is smaller and needs no text tower for scoring.
 
     Args:
         published: `.pth` file.
@@ -168,10 +170,10 @@ def _from_published(path: Path, content: Published) -> Checkpoint:
 
 
 def config_of_ours(path: Path, metadata: Mapping[str, str]) -> DSANetConfig:
-    """The network's shape, out of the metadata of one of our files.
+    """Read the network's configuration from the metadata of a file in our format.
 
     Raises:
-        CheckpointError: it is of a newer version, or lacks it.
+        CheckpointError: the file is of a newer version, or has no usable configuration.
     """
     with _metadata_of(path):
         version = int(json.loads(metadata[FORMAT_KEY]))
@@ -202,7 +204,7 @@ def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, st
 
 @contextlib.contextmanager
 def _metadata_of(path: Path) -> Iterator[None]:
-    """What is wrong with one of our files, told in a sentence."""
+    """Turn errors from reading a file's metadata into a CheckpointError that names the file."""
     try:
         yield
     except KeyError as error:

@@ -1,5 +1,15 @@
 """Scores per snippet -> a curve per frame -> events. numpy only: looking at results loads no torch.
 
+An example with snippets of 4 frames at 4 frames/s, so of 1 s each, a threshold of .5 and a merge gap of 1.5 s:
+
+    snippet       0     1     2     3     4     5     6       26 frames: 6 whole snippets, a dropped tail of 2
+    seconds       0     1     2     3     4     5     6
+    score        .1    .9    .2    .7    .1    .1   (.1)      the tail has the score of the last snippet
+    run                [--]        [--]                       frames 4 to 8 and 12 to 16
+    event              [--------------]                       1 s apart, less than 1.5 s: one event, frames 4 to 16
+
+With a merge gap of 1 s there are two events: runs just as far apart as the merge gap stay apart.
+
 Shapes: F frames, n snippets, C categories (normal first). Frames count from 0, ranges are half-open.
 """
 
@@ -17,7 +27,7 @@ if TYPE_CHECKING:
     from .scoring import SnippetScores
 
 MERGE_GAP_SECONDS = 1.0
-TIME_TOLERANCE_SECONDS = 1e-6  # rounding of timestamps: a gap of just the merge gap must not depend on it
+TIME_TOLERANCE_SECONDS = 1e-6  # rounding of timestamps; whether runs are a merge gap apart must not depend on it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,17 +38,17 @@ class AnomalyCurve:
     scores: np.ndarray = field(repr=False)
     """(F,) float32 in 0 to 1."""
     frame_seconds: np.ndarray = field(repr=False)
-    """(F,) float64, not decreasing."""
+    """(F,) float64: when each frame is shown, not decreasing."""
     category: np.ndarray = field(repr=False)
-    """(n, C) float32, probabilities per snippet."""
+    """(n, C) float32: probability of each category in each snippet."""
     categories: tuple[str, ...]
     """Names of the columns, the normal one first."""
     snippet_len: int
     """Frames a snippet stands for; the last one also stands for a dropped tail."""
     fps: Fraction
-    """Average rate."""
+    """Average frame rate, frames/s."""
     source: str
-    """The file, for people."""
+    """Path of the video file, as people are shown it."""
     gaps: tuple[Gap, ...] = field(init=False, repr=False)
     """Stretches of time without footage: no part of an event, nor of any count of hours."""
 
@@ -68,15 +78,15 @@ class AnomalyCurve:
 
     @property
     def n_frames(self) -> int:
-        """Frames of the video, F."""
+        """How many frames the video has, F."""
         return len(self.scores)
 
     def frame_ends(self) -> np.ndarray:
-        """When each frame is over, (F,) float64: as the next one begins, or a gap."""
+        """When each frame ends, (F,) float64 seconds: where the next frame or a gap begins."""
         return frame_ends(self.frame_seconds, self.gaps, last_seconds=float(1 / self.fps))
 
     def end_of(self, frame: int) -> float:
-        """When one frame is over, as `frame_ends` has it."""
+        """When one frame ends, in seconds: the value that `frame_ends` has for it."""
         for gap in self.gaps:
             if gap.frame == frame + 1:
                 return gap.start_seconds
@@ -85,7 +95,7 @@ class AnomalyCurve:
 
     @property
     def footage_seconds(self) -> float:
-        """How much footage there is, gaps left out."""
+        """How many seconds of footage there are, without gaps."""
         return float((self.frame_ends() - self.frame_seconds).sum())
 
 
@@ -94,20 +104,21 @@ class Event:
     """A stretch of a video that is likely anomalous."""
 
     event_id: str
-    """`VIDEO@START-END` in frames: the same stretch of the same video has the same id, no two events share one."""
+    """`VIDEO@START-END`, in frames: two events have the same id only if they are the same stretch of the same video."""
     start_frame: int
     end_frame: int
-    """Half-open."""
+    """The frame after the event's last one."""
     start_seconds: float
     end_seconds: float
-    """When its last frame is over: as `end_frame` begins, unless a gap or the video's end comes before."""
+    """When the event's last frame ends: where `end_frame` begins, unless a gap or the video's end comes before."""
     category: str
     """The likeliest anomaly category."""
     category_probability: float
-    """Its mean over the event's frames."""
+    """The mean probability of that category over the event's frames."""
     peak_score: float
+    """The highest score."""
     peak_frame: int
-    """The first frame of the highest score."""
+    """The first frame that has the highest score."""
 
     def __post_init__(self):
         if not 0 <= self.start_frame <= self.peak_frame < self.end_frame:
@@ -119,27 +130,27 @@ class Event:
 
 
 def snippet_of_frame(n_frames: int, *, n_snippets: int, snippet_len: int) -> np.ndarray:
-    """Which snippet stands for each frame, (F,) int64; the last one repeats over a dropped tail."""
+    """Which snippet's score each frame has, (F,) int64; frames of a dropped tail have the last snippet's."""
     return np.minimum(np.arange(n_frames) // snippet_len, n_snippets - 1)
 
 
 def curve_from_scores(
     scores: SnippetScores, *, video_id: str, frame_seconds: np.ndarray, fps: Fraction, source: str
 ) -> AnomalyCurve:
-    """Spread snippet scores over frames.
+    """Give each frame the score of its snippet.
 
     Args:
-        scores: of the video's n snippets.
-        video_id: its id.
-        frame_seconds: (F,), one value a frame.
-        fps: average rate.
-        source: the file.
+        scores: scores of the video's n snippets.
+        video_id: the video's id.
+        frame_seconds: (F,), when each frame is shown.
+        fps: average frame rate, frames/s.
+        source: path of the video file.
 
     Returns:
-        A curve of exactly F values.
+        A curve of F scores.
 
     Raises:
-        ValueError: the snippets do not fit the frames.
+        ValueError: F frames do not have n snippets.
     """
     frame_seconds = np.asarray(frame_seconds, np.float64)
     snippet = snippet_of_frame(len(frame_seconds), n_snippets=len(scores.anomaly), snippet_len=scores.snippet_len)
@@ -156,20 +167,20 @@ def curve_from_scores(
 
 
 def find_events(curve: AnomalyCurve, *, threshold: float, merge_gap_seconds: float = MERGE_GAP_SECONDS) -> list[Event]:
-    """Runs of frames at or over the threshold, those closer together than the merge gap joined.
+    """Find events: runs of frames at or over the threshold, joined where they are closer together than the merge gap.
 
-    A gap in the footage ends a run, and is bridged like any other distance: where it is shorter than the merge gap.
+    A gap in the footage ends a run too; the runs around it are joined if the gap is shorter than the merge gap.
 
     Args:
-        curve: of one video.
-        threshold: score, 0 to 1.
-        merge_gap_seconds: from the end of a run to the start of the next; just as far apart stays apart.
+        curve: scores of one video.
+        threshold: score from which a frame belongs to an event, 0 to 1.
+        merge_gap_seconds: time between the end of a run and the start of the next from which on they stay apart.
 
     Returns:
-        Events by time; none overlap.
+        Events in the order of time; none overlap.
 
     Raises:
-        ValueError: threshold or gap is not a number, or the gap negative.
+        ValueError: the threshold is not finite, or the merge gap is negative or not a number.
     """
     if not np.isfinite(threshold) or not merge_gap_seconds >= 0:
         raise ValueError(f"expected a threshold and a gap >= 0 s, got {threshold} and {merge_gap_seconds}")
@@ -187,7 +198,7 @@ def find_events(curve: AnomalyCurve, *, threshold: float, merge_gap_seconds: flo
 
 
 def event_between(curve: AnomalyCurve, start: int, end: int) -> Event:
-    """The event of the frames `start` to `end`, half-open: its times, category and peak."""
+    """Make the event of the half-open frames `start` to `end`: find its times, category and peak."""
     n_snippets = len(curve.category)
     snippet = np.minimum(np.arange(start, end) // curve.snippet_len, n_snippets - 1)
     first = snippet[0]

@@ -1,4 +1,4 @@
-"""Where training starts: CLIP's text tower as it was trained, and the rest drawn anew or from another checkpoint."""
+"""Where training starts: CLIP's text tower with its own weights, all else drawn at random or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def clip_text_tower(pretrained: str, model: str) -> dict[str, Tensor]:
         model: open_clip model name.
 
     Raises:
-        ConfigError: no such weights.
+        ConfigError: `pretrained` names no weights of that model.
     """
     if Path(pretrained).is_file():
         tensors, _ = read_state(Path(pretrained), expected=EXPECTED, torchscript=True)
@@ -51,12 +51,12 @@ def load_text_tower(network: TrainableDSANet, clip: Mapping[str, Tensor], *, sou
     """Give a network CLIP's frozen text tower.
 
     Args:
-        network: its adapters and projection stay as they are.
-        clip: in OpenAI's names.
-        source: for messages.
+        network: gets the weights; its adapters and projection stay as they are.
+        clip: the text tower's weights in OpenAI's names.
+        source: where they come from, for messages.
 
     Raises:
-        ConfigError: of another architecture; DSANet needs that of CLIP ViT-B.
+        ConfigError: the weights are of another architecture; DSANet needs that of CLIP ViT-B.
     """
     own = network.text.state_dict()
     wrong = []
@@ -75,17 +75,17 @@ def load_text_tower(network: TrainableDSANet, clip: Mapping[str, Tensor], *, sou
 
 
 def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
-    """Start from a checkpoint: fine-tuning.
+    """Give a network the weights of a checkpoint, to fine-tune from.
 
     Args:
-        network: drawn anew; what the checkpoint holds replaces it.
-        path: published, or ours.
+        network: with random weights, which the checkpoint's replace.
+        path: a published checkpoint or one in our format.
 
     Returns:
-        The parts (`text`, `normality`) that the checkpoint does not hold, or not in this shape: they start anew.
+        The parts (`text`, `normality`) that the checkpoint lacks or has in another shape; they keep random weights.
 
     Raises:
-        CheckpointError: its scoring network is of another shape, or it is no such file.
+        CheckpointError: the scoring network is of another shape, or the file is no DSANet checkpoint.
     """
     tensors, metadata = read_tensors(path)
     if metadata is not None and FORMAT_KEY in metadata:

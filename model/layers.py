@@ -1,4 +1,4 @@
-"""What DSANet is built of: transformer blocks with local attention, graph convolutions, adjacencies.
+"""The layers DSANet is built of: transformer blocks with local attention, graph convolutions, adjacencies.
 
 Shapes: B windows (or texts), T positions, D width, H heads, L positions of a local block.
 """
@@ -21,7 +21,7 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 class Mlp(nn.Module):
-    """D -> 4D -> QuickGELU -> D."""
+    """Two linear layers with QuickGELU between them: D -> 4D -> D."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -29,7 +29,7 @@ class Mlp(nn.Module):
         self.project = nn.Linear(MLP_RATIO * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
+        """Apply the layers to each vector: (..., D) -> (..., D)."""
         return self.project(quick_gelu(self.expand(x)))
 
 
@@ -51,7 +51,7 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, *, causal: bool = False) -> Tensor:
-        """(B, T, D) -> (B, T, D); with `causal`, a position sees itself and what comes before it."""
+        """Let positions attend to each other: (B, T, D) -> (B, T, D). With `causal`, none sees a later one."""
         query, key, value = (
             part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1)
         )
@@ -60,7 +60,7 @@ class SelfAttention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm transformer block.
+    """Transformer block: attention and an MLP, each added to its input and with a LayerNorm before it.
 
     Args:
         width: D.
@@ -75,12 +75,13 @@ class TransformerBlock(nn.Module):
         self.mlp = Mlp(width)
 
     def forward(self, x: Tensor, *, block_len: int | None = None, causal: bool = False) -> Tensor:
-        """(B, T, D) -> (B, T, D).
+        """Apply the block: (B, T, D) -> (B, T, D).
 
         Args:
-            block_len: L, a divisor of T: positions see only their own consecutive block of L. Cutting the sequence
-                equals a block-diagonal mask and is T / L times less work. None: they see all of the sequence.
-            causal: positions see no later ones.
+            x: (B, T, D).
+            block_len: L, a divisor of T: the sequence is cut into blocks of L, and a position sees only its own block.
+                This equals a block-diagonal mask and is T / L times less work. None: positions see the whole sequence.
+            causal: whether a position sees only itself and earlier ones.
         """
         h = self.norm1(x)
         blocks = h if block_len is None else h.reshape(-1, block_len, h.shape[-1])
@@ -89,7 +90,7 @@ class TransformerBlock(nn.Module):
 
 
 class GraphConvolution(nn.Module):
-    """`A (x W) + residual(x)`: the identity, or a convolution over time where widths differ.
+    """`A (x W) + residual(x)`. The residual is the identity, or a convolution over time where the widths differ.
 
     Args:
         width_in: D of the input.
@@ -107,7 +108,7 @@ class GraphConvolution(nn.Module):
         )
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """(B, T, width_in) and (B, T, T) or (T, T) -> (B, T, width_out)."""
+        """Mix positions by an adjacency (B, T, T) or (T, T): (B, T, width_in) -> (B, T, width_out)."""
         residual = x if self.residual is None else self.residual(x.transpose(1, 2)).transpose(1, 2)
         return adjacency @ (x @ self.weight) + residual
 
@@ -126,17 +127,17 @@ class GraphBranch(nn.Module):
         self.second = GraphConvolution(width_out, width_out)
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """(B, T, width_in) and (B, T, T) or (T, T) -> (B, T, width_out)."""
+        """Mix positions by an adjacency (B, T, T) or (T, T): (B, T, width_in) -> (B, T, width_out)."""
         return quick_gelu(self.second(quick_gelu(self.first(x, adjacency)), adjacency))
 
 
 def similarity_adjacency(x: Tensor, lengths: Tensor, *, threshold: float) -> Tensor:
-    """Who looks like whom among a window's real snippets.
+    """Adjacency by which a window's snippets mix with those that look like them: a softmax of their cosines.
 
     Args:
         x: (B, T, D).
-        lengths: (B,) real snippets; 0 gives an adjacency of zeros.
-        threshold: cosines not above it count as 0, and as such still take part in the softmax.
+        lengths: (B,) int, how many snippets of each window are no padding; 0 gives an adjacency of zeros.
+        threshold: cosines that are not above it become 0; they still take part in the softmax.
 
     Returns:
         (B, T, T); rows of real snippets sum to 1, rows and columns of padding are 0.
@@ -150,6 +151,6 @@ def similarity_adjacency(x: Tensor, lengths: Tensor, *, threshold: float) -> Ten
 
 
 def distance_adjacency(n_positions: int, *, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """`exp(-|i - j| / e)` over all positions, padding included, not normalised: (T, T)."""
+    """Adjacency by which near positions mix most: `exp(-|i - j| / e)`, (T, T), not normalised, padding included."""
     position = torch.arange(n_positions, device=device, dtype=dtype)
     return torch.exp(-(position[:, None] - position).abs() / torch.e)

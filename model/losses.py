@@ -1,4 +1,4 @@
-"""DSANet's losses, one named function each: `(DSANetOutput, TrainingBatch) -> scalar`.
+"""DSANet's losses. Each is a function of its own: `(DSANetOutput, TrainingBatch) -> scalar`.
 
 Shapes: B windows, T snippets of a window, C categories (normal first), D 512.
 Method: DSANet, section "training objective", as its published code computes it, vectorised over the batch.
@@ -16,7 +16,7 @@ from torch.nn import functional
 from .categories import NORMAL
 from .heads.dsanet import DSANetOutput
 
-TOP_K_SHARE = 16  # the top len / 16 + 1 snippets speak for a video
+TOP_K_SHARE = 16  # a video's score is the mean of its top len / 16 + 1 snippets
 SMOOTHING = 0.1  # share of a target spread over all categories
 BACKGROUND_REST = 0.01  # weight of every other category where the target is the normal one
 
@@ -26,11 +26,11 @@ class TrainingBatch:
     """Windows with video-level labels."""
 
     features: Tensor
-    """(B, T, D) float32, zeros where padded."""
+    """(B, T, D) float32, zeros where a window is padded."""
     lengths: Tensor
-    """(B,) int64, real snippets of each."""
+    """(B,) int64: how many snippets of each window are no padding."""
     labels: Tensor
-    """(B, C) float32, 1 for each category a video shows; several may be set."""
+    """(B, C) float32: 1 for each category that the video shows, which may be several."""
 
     def __post_init__(self):
         n = len(self.features)
@@ -42,25 +42,25 @@ class TrainingBatch:
 
     @property
     def anomalous(self) -> Tensor:
-        """(B,) float32, 1 where a video is not normal."""
+        """(B,) float32: 1 for an anomalous video, 0 for a normal one."""
         return 1 - self.labels[:, NORMAL]
 
     def to(self, device: torch.device) -> TrainingBatch:
-        """The same on a device."""
+        """This batch, copied to a device."""
         return TrainingBatch(self.features.to(device), self.lengths.to(device), self.labels.to(device))
 
     @property
     def valid(self) -> Tensor:
-        """(B, T) bool, the snippets that are no padding."""
+        """(B, T) bool: which snippets are no padding."""
         return torch.arange(self.features.shape[1], device=self.lengths.device) < self.lengths[:, None]
 
 
 def top_k_mean(values: Tensor, lengths: Tensor) -> Tensor:
-    """Mean of each video's largest `int(len / 16 + 1)` valid values.
+    """Mean of each video's largest `int(len / 16 + 1)` values, padding left out.
 
     Args:
-        values: (B, T) or (B, T, C), each category by itself.
-        lengths: (B,).
+        values: (B, T), or (B, T, C), where the mean is taken of each category by itself.
+        lengths: (B,) int, how many values of each video are no padding.
 
     Returns:
         (B,) or (B, C).
@@ -76,44 +76,44 @@ def top_k_mean(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 def mil(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
-    """Multiple-instance learning: the top scores of a video against whether it is anomalous."""
+    """Multiple-instance learning: the mean of a video's top scores should say whether the video is anomalous."""
     scores = top_k_mean(torch.sigmoid(output.anomaly_logits).squeeze(-1), batch.lengths)
     return functional.binary_cross_entropy(scores, batch.anomalous)
 
 
 def align(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
-    """The top category logits of a video against its labels, which share a weight of 1."""
+    """The means of a video's top category logits should give its labels; several labels count 1 together."""
     logits = top_k_mean(output.category_logits, batch.lengths)
     return functional.cross_entropy(logits, _shares(batch.labels))
 
 
 def text_separation(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
-    """The anomaly categories' text features turn away from the normal one's."""
+    """The text features of the anomaly categories should be orthogonal to those of the normal one."""
     text = functional.normalize(output.text_features, dim=-1)
     return (text[NORMAL + 1 :] @ text[NORMAL]).abs().mean()
 
 
 def event(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
-    """What is weighted by the scores is the labelled event."""
+    """The video's features weighted by its scores should look like the labelled categories."""
     return functional.cross_entropy(output.event_logits.squeeze(1), _smoothed(batch.labels))
 
 
 def background(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
-    """What is weighted by the scores' complement is normal."""
+    """The video's features weighted by 1 - score should look like the normal category."""
     target = torch.full_like(batch.labels, BACKGROUND_REST)
     target[:, NORMAL] = 1
     return functional.cross_entropy(output.background_logits.squeeze(1), _smoothed(target))
 
 
 def consistency(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
-    """What the normal patterns cannot rebuild has the high scores."""
+    """Scores should be high where the normality branch cannot rebuild a snippet, and low where it can."""
     cosine = functional.cosine_similarity(output.visual, output.reconstruction, dim=-1)
     error = (torch.sigmoid(output.anomaly_logits).squeeze(-1) - (1 - cosine) / 2).square()
     return error[batch.valid].mean()
 
 
 def gather(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
-    """Every normal snippet has a pattern near it."""
+    """Every normal snippet should have a pattern of the normality branch near it."""
     return output.gather_loss
 
 
@@ -128,10 +128,10 @@ LOSSES: dict[str, Loss] = {
     "consistency": consistency,
     "gather": gather,
 }
-"""The published losses by name; their weights are the training configuration's."""
+"""The published losses by name; `TrainConfig` has their weights."""
 
 NORMALITY_LOSSES = frozenset({"consistency", "gather"})
-"""Those that need the normality branch."""
+"""Names of the losses that need the normality branch."""
 
 
 def _shares(labels: Tensor) -> Tensor:

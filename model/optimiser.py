@@ -1,4 +1,4 @@
-"""How DSANet's two parts are optimised: StableAdamW and its warm-up for the normality branch, AdamW for the rest."""
+"""The optimiser of the normality branch, StableAdamW, and the learning rates of both branches over a training run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import nn
 
 
 class StableAdamW(torch.optim.Optimizer):
-    """AdamW with AMSGrad whose step shrinks where a gradient is large against its history.
+    """AdamW with AMSGrad that makes a smaller step where a gradient is large compared with earlier ones.
 
     Method: Wortsman et al., "Stable and low-precision training for large-scale vision-language models" (2023), with
     the RMS taken of gradient / denominator.
 
     Args:
-        params: what to train.
-        lr: rate; set anew before every step by whoever schedules it.
+        params: parameters to train.
+        lr: learning rate; `Training` sets it anew before every step.
         betas: decay of the first and second moment.
         eps: added to the denominator.
-        weight_decay: decoupled.
-        clip_threshold: RMS over which a step is shrunk.
+        weight_decay: decoupled from the gradient, as in AdamW.
+        clip_threshold: root mean square of gradient / denominator above which a step is shrunk.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class StableAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """One update of everything that has a gradient."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -66,14 +66,14 @@ class StableAdamW(torch.optim.Optimizer):
 
 
 def warm_cosine(iteration: int, *, base: float, warmup: int, total: int, final_share: float = 0.1) -> float:
-    """Rate at an iteration: linear from 0 to `base` over `warmup` iterations, then cosine to a share of it.
+    """Learning rate at an iteration: linear from 0 up to `base`, then along a cosine down to a share of `base`.
 
     Args:
-        iteration: from 0.
+        iteration: counted from 0.
         base: highest rate.
-        warmup: iterations of which the first has rate 0 and the last `base`.
-        total: iterations until the final rate is reached.
-        final_share: of `base`.
+        warmup: how many iterations rise; the first of them has rate 0 and the last `base`.
+        total: iteration at which the final rate is reached.
+        final_share: the final rate as a share of `base`.
     """
     if iteration < warmup:
         return base * iteration / (warmup - 1) if warmup > 1 else 0.0
@@ -82,5 +82,5 @@ def warm_cosine(iteration: int, *, base: float, warmup: int, total: int, final_s
 
 
 def epoch_cosine(epoch: int, *, base: float, n_epochs: int) -> float:
-    """Rate in an epoch: cosine from `base` in epoch 0 to 0 after the last."""
+    """Learning rate in an epoch, counted from 0: along a cosine from `base` in epoch 0 to 0 after the last one."""
     return base * (1 + math.cos(math.pi * epoch / n_epochs)) / 2
