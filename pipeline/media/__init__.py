@@ -1,1 +1,1 @@
-"""Footage found, sought in, and written out again: previews, sound, pictures, letters."""
+"""Finds the footage behind a curve, seeks in it, and writes parts of it: previews, sound, pictures, lettering."""

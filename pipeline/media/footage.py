@@ -1,4 +1,4 @@
-"""The footage behind a curve: found, held against the curve, and read from any frame on."""
+"""The footage behind a curve: finds the file, checks that it is still what was scored, reads it from any frame on."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .roots import MediaRoots
 from .seeking import counted, frames_from
 
 TIME_TOLERANCE_SECONDS = 1e-3
-PROBED_FRAMES = 48  # decoded to see that frames bear the timestamps of their packets
-SOUGHT_FROM_FRAMES = 1000  # between the first and the last of a few frames: from here on each is sought by itself
+PROBED_FRAMES = 48  # frames decoded to check that frames have the timestamps of their packets
+SOUGHT_FROM_FRAMES = 1000  # where a few wanted frames span more than this, each is sought, not all between decoded
 LEFT_OUT = "say where the footage lies now with --media-root OLD=NEW"
 
 
@@ -38,10 +38,10 @@ class FrameIndex:
     shown: np.ndarray = field(repr=False)
     """(F,) int64: the frame that each packet holds, packets in the order of the file."""
     is_key: np.ndarray = field(repr=False)
-    """(F,) bool: decoding can begin with that packet."""
+    """(F,) bool: whether decoding can begin with each packet."""
 
     def key_before(self, frame: int) -> int | None:
-        """The last key frame not after `frame`."""
+        """The number of the last key frame at or before `frame`; None where there is none."""
         keys = self.shown[self.is_key]
         keys = keys[keys <= frame]
         return int(keys.max()) if len(keys) else None
@@ -49,18 +49,18 @@ class FrameIndex:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Footage:
-    """One video's file, known to be what its curve was made from: as many frames, at the same times."""
+    """One video's file, checked to have as many frames as its curve, at the same times."""
 
     path: str
     file: SourceFile
     index: FrameIndex | None
-    """None: frames can only be counted by decoding from the start."""
+    """None where a frame can only be found by decoding from the start."""
 
     def sha256(self) -> str:
-        """Of the whole content; read once a run.
+        """SHA-256 of the file's content; the file is read once a run.
 
         Raises:
-            VideoOpenError: it cannot be read.
+            VideoOpenError: the file cannot be read.
         """
         try:
             return content_of(self.file)
@@ -68,10 +68,10 @@ class Footage:
             raise VideoOpenError(self.path, "unreadable", f"cannot be read ({error.strerror}); mend that") from error
 
     def frames(self, first: int, end: int) -> Iterator[PyavFrame]:
-        """Frames `first` to `end` - 1, in order.
+        """Decode frames `first` to `end` - 1, in order.
 
         Raises:
-            VideoDecodeError: it does not give them all.
+            VideoDecodeError: the file gives fewer frames.
         """
         given = 0
         for route in (self._sought(first, end), counted(self.path, first, end)):
@@ -85,10 +85,10 @@ class Footage:
             raise VideoDecodeError(self.path, "unreadable", reason)
 
     def frames_at(self, numbers: Sequence[int]) -> Iterator[PyavFrame]:
-        """The frames of these numbers, which ascend.
+        """Decode the frames of these numbers, which must ascend.
 
         Raises:
-            VideoDecodeError: it does not give them all.
+            VideoDecodeError: the file does not give them all.
         """
         if self.index and numbers[-1] - numbers[0] > SOUGHT_FROM_FRAMES:
             for number in numbers:
@@ -116,10 +116,10 @@ class Footage:
                     return
 
     def opened(self) -> av.container.InputContainer:
-        """The file, opened by FFmpeg.
+        """Open the file with FFmpeg.
 
         Raises:
-            VideoOpenError: it cannot be opened any more.
+            VideoOpenError: the file can no longer be opened.
         """
         try:
             return open_container(self.path)
@@ -129,10 +129,10 @@ class Footage:
 
 
 def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:
-    """The file that a curve was made from, as it lies on disk now.
+    """Find the file that a curve was made from, where it lies now.
 
     Raises:
-        VideoOpenError: it is not there, or cannot be read.
+        VideoOpenError: the file is missing or cannot be read, or the curve is of imported features.
     """
     if curve.source.endswith(FEATURE_SUFFIXES):
         reason = "is imported features: there is no footage to cut; extract the video itself and detect again"
@@ -145,10 +145,10 @@ def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:
 
 
 def open_footage(curve: AnomalyCurve, file: SourceFile) -> Footage:
-    """The footage of a curve, held against it.
+    """Open the footage of a curve and check that its frames are those that were scored.
 
     Raises:
-        VideoError: it cannot be read, or is another than was scored.
+        VideoError: the file cannot be read, or has other frames than the curve.
     """
     index = frame_index(file.path, curve.frame_seconds)
     if index is None:
@@ -157,11 +157,14 @@ def open_footage(curve: AnomalyCurve, file: SourceFile) -> Footage:
 
 
 def frame_index(path: str, frame_seconds: np.ndarray) -> FrameIndex | None:
-    """Which packet holds which frame; None where packets and frames, or their times, do not match one to one.
+    """Find out from the packets alone which of them holds which frame.
 
     Args:
         path: the file.
-        frame_seconds: (F,), as decoding found them.
+        frame_seconds: (F,) when each frame is shown, in seconds, as decoding found it.
+
+    Returns:
+        None where packets and frames, or their times, do not match one to one.
     """
     try:
         with open_container(path) as container:
@@ -203,7 +206,11 @@ def _stamps_of_first_frames(path: str) -> list[int | None]:
 
 
 def _refuse_another(path: str, curve: AnomalyCurve) -> None:
-    """Raise where decoding all of a file gives other frames than the curve has."""
+    """Decode a whole file and check its frames against a curve's.
+
+    Raises:
+        VideoDecodeError: number or times of the frames differ.
+    """
     try:
         info = drained(PyavReader(path))
     except VideoError as error:

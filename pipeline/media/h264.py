@@ -1,4 +1,4 @@
-"""H.264 files that every browser plays: how frames are encoded, and how their times are written."""
+"""Writes H.264 files that every browser plays: encodes frames, then gives them their times."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from vad_pipeline.extract.errors import ConfigError
 from .sound import Sound
 
 ENCODER = "libx264"
-CLOCK_HZ = 90_000  # ticks of a second in the files written: times are right to 6 us
+CLOCK_HZ = 90_000  # ticks a second in the files written: times are exact to 6 us
 COARSE_CLOCK_HZ = 1_000  # where one frame is shown so long that it needs too many ticks: 6 hours, up to a gap's 24 days
 MOST_TICKS = 2**31 - 1  # that an mp4 file can hold of one frame
-NOMINAL_RATE = Fraction(25)  # until the frames get their times
-GOP_FRAMES = 16  # from one key frame to the next: seeking decodes no more than this
+NOMINAL_RATE = Fraction(25)  # frames a second in the file before `retimed` gives frames their times
+GOP_FRAMES = 16  # frames from one key frame to the next: the most that a seek has to decode
 QUALITY = 26  # x264's CRF
 SPEED = "veryfast"
-BT601 = 6  # SMPTE 170M, as the matrix, primaries and transfer of what is written
+BT601 = 6  # FFmpeg's number of SMPTE 170M, written as matrix, primaries and transfer
 MP4 = "mp4"
-FRAMES_SUFFIX = ".frames"  # of a file beside the one that it becomes
-FAST_START = {"movflags": "+faststart"}  # the index first: a browser plays before it has read all of it
+FRAMES_SUFFIX = ".frames"  # added to the name of the final file while its frames have no times yet
+FAST_START = {"movflags": "+faststart"}  # index at the file's start: a browser can play before it has read it all
 
 
 class FrameFile:
-    """An mp4 file of frames without their times yet: `retimed` gives them. Its first frame says how large it is; it is
-    finished as the `with` block ends.
+    """An mp4 file of encoded frames that do not have their times yet; `retimed` adds those.
+
+    All frames get the size of the first one. The file is complete once the `with` block ends.
 
     Args:
         path: the file.
@@ -60,17 +61,17 @@ class FrameFile:
 
         Args:
             frame: as decoded.
-            size: width and height, even, px, to scale it to; what counts is that of the file's first frame.
+            size: even width and height in px to scale to; only that of the file's first frame counts.
 
         Raises:
-            VideoError: it cannot be shown.
+            VideoError: the frame cannot be converted to RGB.
             ConfigError: this build of PyAV cannot write H.264.
             OSError: the file cannot be written.
         """
         self.add_pixels(frame.rgb(self._size or size))
 
     def add_pixels(self, rgb: np.ndarray) -> None:
-        """Encode one more frame given as pixels, (H, W, 3) uint8 RGB: sides even, the same for all frames."""
+        """Encode one more frame given as pixels, (H, W, 3) uint8 RGB; H and W are even and the same for all frames."""
         if self._size is None:
             self._open(rgb.shape[1], rgb.shape[0])
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
@@ -99,7 +100,7 @@ class FrameFile:
 
 @contextlib.contextmanager
 def frames_beside(aside: Path) -> Iterator[Path]:
-    """A path for a `FrameFile` beside what is being written; removed in the end."""
+    """Yield a path for a `FrameFile` beside the file being written; the file there is removed in the end."""
     path = aside.with_name(aside.name + FRAMES_SUFFIX)
     try:
         yield path
@@ -110,14 +111,14 @@ def frames_beside(aside: Path) -> Iterator[Path]:
 def retimed(
     frames: Path, target: Path, *, seconds: np.ndarray, last_seconds: float, sound: Sound | None = None
 ) -> None:
-    """Copy a `FrameFile` with the times of its frames.
+    """Copy a `FrameFile` into the final mp4 file, giving each frame its time.
 
     Args:
         frames: the finished file, F frames.
         target: the file to write.
         seconds: (F,) when each frame begins, not decreasing, the first at 0.
-        last_seconds: how long the last one is shown.
-        sound: what is heard.
+        last_seconds: how long the last frame is shown, in seconds.
+        sound: the sound to add; None: none.
 
     Raises:
         OSError: the file cannot be written.
@@ -136,7 +137,7 @@ def retimed(
 
 
 def _timed(packets: Iterable[av.Packet], times: Iterable[tuple[int, int]], clock_hz: int) -> Iterator[av.Packet]:
-    """Packets in order, each with its start and end in ticks of the clock."""
+    """Give each packet its start and end, in ticks of CLOCK_HZ."""
     for packet, (start, end) in zip(packets, times, strict=True):
         packet.time_base = Fraction(1, clock_hz)
         packet.pts = packet.dts = start
@@ -152,7 +153,7 @@ def mux(
     *,
     time_base: Fraction,
 ) -> None:
-    """Write packets of one video stream, and sound between them as it is heard."""
+    """Write the packets of one video stream, and between them those of the sound, in order of decoding time."""
     stream = out.add_stream_from_template(template)
     stream.time_base = time_base
     heard = iter(sound.packets_for(out) if sound else ())
@@ -168,18 +169,18 @@ def mux(
 
 
 def ticks(seconds: Iterable[float], clock_hz: int = CLOCK_HZ) -> np.ndarray:
-    """Times in units of the clock, (F,) int64, strictly increasing: no two frames of a file may share one."""
+    """Convert seconds to ticks of CLOCK_HZ, (F,) int64, strictly increasing: no two frames of a file may share one."""
     stamps = np.rint(np.asarray(seconds, np.float64) * clock_hz).astype(np.int64)
     steps = np.arange(len(stamps))
     return np.maximum.accumulate(stamps - steps) + steps
 
 
 def even(size: tuple[float, float]) -> tuple[int, int]:
-    """A size that 4:2:0 can hold: even, 2 px at least."""
+    """Round a size to even sides of at least 2 px, as 4:2:0 chroma needs."""
     return tuple(max(2, 2 * round(side / 2)) for side in size)
 
 
 def scaled(size: tuple[int, int], height: int) -> tuple[int, int]:
-    """Width and height of a picture brought down to `height`, aspect kept; never enlarged, even."""
+    """Even width and height, in px, of a picture scaled down to `height` with its aspect kept; never enlarged."""
     factor = min(1.0, height / size[1])
     return even((size[0] * factor, size[1] * factor))

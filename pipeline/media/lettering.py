@@ -1,4 +1,4 @@
-"""Text in pictures: one typeface, shortened to fit, dark ground under light letters."""
+"""Draws text into pictures: in one typeface, light on dark, shortened where it does not fit."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from vad_pipeline.extract.errors import readable
 
 INK, GROUND = (255, 255, 255), (0, 0, 0)
 MARGIN_PX = 4
-LINE_HEIGHT = 1.35  # of the letters' size
+LINE_HEIGHT = 1.35  # in font sizes
 LEFT_OFF = "\N{HORIZONTAL ELLIPSIS}"
 
 
 @lru_cache(maxsize=8)
 def font(size_px: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: Latin, Greek, Cyrillic and Arabic letters on every machine."""
+    """DejaVu Sans at a size in px. It comes with matplotlib, so it is the same on every machine."""
     import matplotlib
 
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size_px)
 
 
 def strip(lines: list[str], *, width: int, size_px: int, ground: tuple[int, int, int] = GROUND) -> np.ndarray:
-    """Lines of text under each other, (H, width, 3) uint8; what is too long loses its beginning."""
+    """Draw lines of text under each other, (H, width, 3) uint8; a line that is too long loses its beginning."""
     height = strip_height(len(lines), size_px)
     image = Image.new("RGB", (width, height), ground)
     draw = ImageDraw.Draw(image)
@@ -37,12 +37,12 @@ def strip(lines: list[str], *, width: int, size_px: int, ground: tuple[int, int,
 
 
 def strip_height(n_lines: int, size_px: int) -> int:
-    """How high a strip of letters is, px; even."""
+    """The height of a `strip` of so many lines, in px; always even."""
     return 2 * round((MARGIN_PX + n_lines * LINE_HEIGHT * size_px) / 2)
 
 
 def fitted(text: str, width: int, size_px: int) -> str:
-    """As much of the end of a text as fits a width, px."""
+    """As much of the end of a text as fits a width in px, after an ellipsis where something was cut off."""
     letters = font(size_px)
     if letters.getlength(text) <= width:
         return text
@@ -53,7 +53,7 @@ def fitted(text: str, width: int, size_px: int) -> str:
 
 
 def clock_text(time: datetime | None, seconds: float) -> str:
-    """The wall clock where it is known, else `h:mm:ss.s` of the video."""
+    """A time as text: the wall clock where it is known, else the time in the video as `h:mm:ss.s`."""
     if time is not None:
         return time.strftime("%Y-%m-%d %H:%M:%S.") + f"{time.microsecond // 100_000}"
     tenths = round(seconds * 10)

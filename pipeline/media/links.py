@@ -1,4 +1,4 @@
-"""Where a video lies, and the link to it that a browser understands."""
+"""Paths of videos as whoever opens the page has them, and links that a browser understands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 def moved(path: str, roots: MediaRoots) -> str:
-    """`path` as whoever opens the page has it: below the new folder, whether that is there on this machine or not."""
+    """The path under which whoever opens the page finds a file: below the new folder of --media-root.
+
+    The new folder need not exist on this machine.
+    """
     for old, new in roots.moved:
         if path == old or path.startswith(old.rstrip("/") + "/"):
             return new.rstrip("/\\") + "/" + path[len(old) :].lstrip("/")
@@ -25,15 +28,15 @@ def moved(path: str, roots: MediaRoots) -> str:
 
 
 def is_video(path: str) -> bool:
-    """Whether a source is footage: imported features come from other files."""
+    """Whether a source is footage, by its suffix; imported features come from other kinds of files."""
     return PurePath(path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def as_bytes(source: str) -> str:
-    r"""The path behind a stored source: names that are no text are stored with `\xff` and the like for their bytes.
+    r"""The path behind a stored source, in which `\xff` and the like stand for bytes that are no UTF-8 text.
 
     Returns:
-        The path as it is where that exists, else with its bytes put back.
+        The source itself where a file of that name exists, else the path with its bytes put back.
     """
     return source if os.path.exists(source) else os.fsdecode(_bytes_of(source))
 
@@ -49,13 +52,14 @@ def _bytes_of(source: str) -> bytes:
 
 
 def link(path: str, page: Path, *, home: Path) -> str:
-    """The address of a file for the page: relative where both lie below `home` and so are moved together, else
-    absolute.
+    """The address under which a page links to a file.
+
+    It is relative where the file lies below `home`, as it is then copied together with the page, else absolute.
 
     Args:
-        path: of the file; bytes that are no UTF-8 as surrogates.
-        page: folder of the page.
-        home: what is copied as a whole.
+        path: the file; bytes that are no UTF-8 are surrogates.
+        page: the folder that the page is in.
+        home: the folder that is copied as a whole.
     """
     if DRIVE.match(path):
         return "file:///" + quote(path.replace("\\", "/"), safe="/:")

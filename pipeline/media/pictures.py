@@ -1,5 +1,4 @@
-"""Small pictures of chosen frames, for the page: by seeking where that is possible, so that a long video costs no more
-than a short one."""
+"""Small JPEG pictures of chosen frames, for pages. Frames are sought where possible, so long videos are no slower."""
 
 from __future__ import annotations
 
@@ -23,18 +22,21 @@ JPEG_QUALITY = 72
 
 
 def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray) -> dict[int, str]:
-    """JPEG pictures of frames as data: addresses; a frame that cannot be reached is left out.
+    """Make JPEG pictures of frames, as `data:` addresses; a frame that cannot be reached is left out.
 
-    Frames are sought by their times. Where a file's own are wrong, as in AVI with B-frames, the picture may be that of
-    a frame beside it. From the first frame on that seeking does not lead to, the others are counted.
+    Frames are sought by their times. Where a file states wrong times, as AVI with B-frames does, the picture may show
+    a neighbouring frame. Once seeking fails for a frame, it and all later ones are found by decoding from the start.
 
     Args:
         path: the video.
-        frames: their numbers.
-        frame_seconds: (F,) when each frame is shown.
+        frames: the numbers of the frames.
+        frame_seconds: (F,) when each frame of the video is shown, in seconds.
+
+    Returns:
+        Frame number -> picture.
 
     Raises:
-        VideoError: it is not there, or no video, or no frame of it can be decoded.
+        VideoError: the file is missing or no video, or none of the frames can be decoded.
     """
     with as_its_failure(path):
         return _pictures(path, sorted(set(frames)), frame_seconds)
@@ -54,7 +56,7 @@ def _pictures(path: str, wanted: list[int], frame_seconds: np.ndarray) -> dict[i
 
 
 def _sought(path: str, wanted: Sequence[int], frame_seconds: np.ndarray) -> Iterator[tuple[int, PyavFrame]]:
-    """Frames and their numbers, up to the first that seeking does not lead to."""
+    """Yield wanted frames with their numbers, found by seeking, until a seek fails."""
     try:
         container = open_container(path)
     except (av.error.FFmpegError, ValueError) as error:
@@ -72,7 +74,7 @@ def _sought(path: str, wanted: Sequence[int], frame_seconds: np.ndarray) -> Iter
 
 
 def _counted(path: str, wanted: Sequence[int]) -> Iterator[tuple[int, PyavFrame]]:
-    """Frames and their numbers, in one pass."""
+    """Yield wanted frames with their numbers, found by decoding the file from its start."""
     chosen = set(wanted)
     for number, frame in enumerate(counted(path, 0, wanted[-1] + 1)):
         if number in chosen:
@@ -89,7 +91,7 @@ def _pictured(frames: Iterable[tuple[int, PyavFrame]]) -> Iterator[tuple[int, st
 
 
 def _jpeg(pixels: np.ndarray) -> str:
-    """(H, W, 3) -> a data: address."""
+    """Turn pixels, (H, W, 3) uint8, into a `data:` address of a JPEG picture."""
     image = Image.fromarray(pixels)
     if image.height > HEIGHT_PX:
         image = image.resize((max(1, round(image.width * HEIGHT_PX / image.height)), HEIGHT_PX), Image.Resampling.BOX)

@@ -1,4 +1,4 @@
-"""A preview that browsers play in the place of footage that they do not, frame for frame with the same times."""
+"""Previews: mp4 files that browsers play in place of footage that they cannot, with the same frames and times."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ PLAYED = {
     ".mov": frozenset({"h264"}),
     ".webm": frozenset({"vp8", "vp9", "av1"}),
 }
-"""What Chromium and Firefox both play from disk and seek in to the frame, by the end of a file's name, which tells them
-what it is. Not .mkv: Firefox shows other frames than were sought. HEVC plays in some builds, MPEG-4 part 2, AVI and
-MPEG-TS in none; more than 8 bits or other chroma depend on the machine's decoder."""
+"""File suffix -> video codecs that Chromium and Firefox both play from disk, and seek in exactly to the frame.
 
-PLAYED_SOUND = frozenset({"aac", "mp3", "opus", "vorbis", "flac"})  # another kind can keep a file from playing at all
+.mkv is missing: Firefox shows other frames than were sought. HEVC plays in some builds only; MPEG-4 part 2, AVI and
+MPEG-TS play in none. More than 8 bits, or other chroma, depend on the machine's decoder."""
+
+PLAYED_SOUND = frozenset({"aac", "mp3", "opus", "vorbis", "flac"})  # other sound can keep a file from playing at all
 PLAYED_PIXELS = frozenset({"yuv420p", "yuvj420p"})  # 8 bit, 4:2:0
 
 
 def browser_plays(path: str | os.PathLike) -> bool:
     """Whether Chromium and Firefox both play a file's video from disk, at the times that we give its frames.
 
-    A file whose video does not begin at 0 is not played as we count: players differ in what they show before it. It is
-    judged by its header; what else the file holds is not decoded.
+    Only the header is read. A file whose video does not begin at 0 s counts as not playable: players differ in what
+    they show before its first frame.
     """
     codecs = PLAYED.get(Path(path).suffix.lower())
     if codecs is None:
@@ -64,8 +65,8 @@ def browser_plays(path: str | os.PathLike) -> bool:
 def write_proxy(source: str | os.PathLike, target: Path, *, height: int = PROXY_HEIGHT_PX) -> VideoInfo:
     """Write a small H.264 mp4 whose frame i is frame i of `source` as the reader decodes it.
 
-    It has the frames' times (`frame_seconds`, to the microsecond's order; variable rates are kept) but for the first
-    frame, which begins at 0. Every 16th frame is a key frame. No sound.
+    Frames keep their times (`frame_seconds`) to a few microseconds, also with a variable frame rate; only the first
+    frame always begins at 0. Every 16th frame is a key frame. The preview has no sound.
 
     Args:
         source: the footage.

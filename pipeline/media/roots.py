@@ -1,4 +1,4 @@
-"""Where footage lies now: paths as they were recorded, looked for below the folders that they were moved to."""
+"""--media-root OLD=NEW: finds footage that was moved after its path was recorded."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from vad_pipeline.extract.names import composed
 
 @dataclass(frozen=True, slots=True)
 class MediaRoots:
-    """Where footage lies now: paths below an old folder are looked for below a new one."""
+    """Which folders of footage were moved where."""
 
     moved: tuple[tuple[str, str], ...] = ()
+    """Pairs of an old folder and a new one; paths below the old one are looked for below the new one."""
 
     @classmethod
     def parse(cls, options: Sequence[str]) -> MediaRoots:
-        """From `OLD=NEW`, each.
+        """Parse options, each `OLD=NEW`.
 
         Raises:
-            ConfigError: no such thing.
+            ConfigError: an option has no `=`, or nothing before or after it.
         """
         pairs = [tuple(option.rpartition("=")[::2]) for option in options]
         for option, (old, new) in zip(options, pairs, strict=True):
@@ -31,7 +32,7 @@ class MediaRoots:
         return cls(tuple(pairs))
 
     def find(self, source: str) -> str | None:
-        """The file that a curve's `source` names, or None."""
+        """Find the file that a curve's `source` names, first below the new folders; None where there is none."""
         for old, new in self.moved:
             below = _below(source, old.rstrip("/"))
             if below is not None and (found := _found(os.path.join(new, below))):
@@ -40,7 +41,10 @@ class MediaRoots:
 
 
 def _below(path: str, folder: str) -> str | None:
-    """The rest of a path below a folder, of which people type the name; None where it does not lie below it."""
+    """The part of a path below a folder; None where the path does not lie below it.
+
+    People type the folder's name, so `é` may be composed in one of the two and not in the other.
+    """
     for form in (str, composed):
         if form(path).startswith(f"{form(folder)}/"):
             return form(path)[len(form(folder)) + 1 :]

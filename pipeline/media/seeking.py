@@ -1,7 +1,7 @@
-"""Frames out of the middle of a file: sought where that leads to them, else counted from its start.
+"""Finds frames in the middle of a file: by seeking where that works, else by counting frames from the file's start.
 
-A container with an index seeks to a key frame. Others are harder: MPEG-TS and MPEG-PS have none, so that a seek lands
-somewhere near, often behind the key frame that was meant; a raw stream has not even times, and cannot be sought in.
+A container with an index seeks to a key frame. MPEG-TS and MPEG-PS have no index: a seek lands somewhere near, often
+after the key frame that was meant. A raw stream has not even times and cannot be sought in at all.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ import av
 from vad_pipeline.extract.decode.container import prepare_decoder, video_stream
 from vad_pipeline.extract.decode.reader import PyavFrame, PyavReader
 
-SEEK_BACK_SECONDS = (0, 10)  # tried in turn, until a key frame no later than the frame that is wanted is found
-NEAR_SECONDS = 4.0  # reading on to a frame this near costs less than seeking
-MOST_FRAMES = 3000  # decoded for one frame: where key frames are farther apart, all are counted, once
-TOLERANCE_SECONDS = 1e-3  # of timestamps, between containers and floats
+SEEK_BACK_SECONDS = (0, 10)  # how far before the wanted frame to seek, tried in turn until a key frame is found there
+NEAR_SECONDS = 4.0  # decoding on to a frame this near is cheaper than seeking
+MOST_FRAMES = 3000  # the most frames decoded after a seek to reach one; beyond, the caller counts from the start
+TOLERANCE_SECONDS = 1e-3  # by which equal timestamps may differ between containers and floats
 
 
 def packets_from(container: av.container.InputContainer, stream: av.VideoStream, stamp: int) -> Iterator[av.Packet]:
-    """Packets of a stream from a key frame on that is shown at `stamp` or before; none where seeking goes astray."""
+    """Yield packets of a stream, beginning with a key frame that is shown at `stamp` or before.
+
+    Nothing is yielded where no seek lands on such a key frame. `stamp` is in units of the stream's time base.
+    """
     for seconds in SEEK_BACK_SECONDS:
         try:
             container.seek(stamp - round(seconds / stream.time_base), stream=stream, backward=True)
@@ -37,14 +40,14 @@ def packets_from(container: av.container.InputContainer, stream: av.VideoStream,
 
 
 def frames_from(container: av.container.InputContainer, stream: av.VideoStream, stamp: int) -> Iterator[av.VideoFrame]:
-    """What the packets from `stamp` on decode to; it ends early where the file cannot be read on."""
+    """Decode the packets of `packets_from`; the frames end early where the file cannot be read any further."""
     with contextlib.suppress(av.error.FFmpegError):
         for packet in packets_from(container, stream, stamp):
             yield from _decoded(stream, packet)
 
 
 def _decoded(stream: av.VideoStream, packet: av.Packet) -> list[av.VideoFrame]:
-    """What a packet gives; nothing where it is corrupt, or refers to frames before those that were read."""
+    """The frames in a packet; none where it is corrupt, or needs frames from before the seek."""
     try:
         return stream.decode(packet)
     except av.error.FFmpegError:
@@ -52,7 +55,7 @@ def _decoded(stream: av.VideoStream, packet: av.Packet) -> list[av.VideoFrame]:
 
 
 def counted(path: str, first: int, end: int) -> Iterator[PyavFrame]:
-    """Frames `first` to `end` - 1, found by decoding all that come before; fewer where the file ends before.
+    """Yield frames `first` to `end` - 1, found by decoding the file from its start; fewer where the file ends before.
 
     Raises:
         VideoError: the file cannot be opened or decoded.
@@ -62,10 +65,10 @@ def counted(path: str, first: int, end: int) -> Iterator[PyavFrame]:
 
 
 class Walk:
-    """Goes forward through a video to the frames shown at given times, by reading on or by seeking.
+    """Finds the frames shown at given times, by decoding on where the next time is near and by seeking where not.
 
     Args:
-        container: the file; it has a video stream.
+        container: the opened file; it must have a video stream.
     """
 
     def __init__(self, container: av.container.InputContainer):
@@ -73,11 +76,11 @@ class Walk:
         prepare_decoder(self._stream)
         self._start = (container.start_time or 0) / av.time_base
         self._frames: Iterator[av.VideoFrame] = iter(())
-        self._shown: av.VideoFrame | None = None  # the last one that was asked for
-        self._next: av.VideoFrame | None = None  # the one after it, decoded already
+        self._shown: av.VideoFrame | None = None  # the frame that `at` returned last
+        self._next: av.VideoFrame | None = None  # the frame after it, already decoded
 
     def at(self, seconds: float) -> av.VideoFrame | None:
-        """The last frame shown no later than `seconds`; None where seeking leads to none, or not near it."""
+        """The last frame shown at or before `seconds`; None where no seek lands near enough to it."""
         if self._shown is None or not 0 <= seconds - self._seconds(self._shown) <= NEAR_SECONDS:
             stamp = round((seconds + TOLERANCE_SECONDS + self._start) / self._stream.time_base)
             self._frames = (f for f in frames_from(self._container, self._stream, stamp) if f.pts is not None)

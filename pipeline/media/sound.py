@@ -1,4 +1,4 @@
-"""The sound of a stretch of footage, copied as it is into an mp4 file."""
+"""Copies the sound of a part of the footage into an mp4 file, without encoding it anew."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import av
 
 from .footage import Footage
 
-COPIED_SOUND = frozenset({"aac", "mp3"})  # what every player of mp4 knows
+COPIED_SOUND = frozenset({"aac", "mp3"})  # codecs that every mp4 player knows
 
 
 @dataclass(slots=True)
 class Sound:
-    """Packets of one stream, their times counted from the stretch's start."""
+    """Packets of one audio stream, with times counted from the start of the part that is copied."""
 
     stream: av.AudioStream
     packets: list[av.Packet] = field(repr=False)
 
     def packets_for(self, out: av.container.OutputContainer) -> Iterator[av.Packet]:
-        """The packets, as of a stream that is added to `out`."""
+        """Add an audio stream to `out`, and yield the packets assigned to it."""
         copy = out.add_stream_from_template(self.stream)
         for packet in self.packets:
             packet.stream = copy
@@ -30,14 +30,14 @@ class Sound:
 
 @contextlib.contextmanager
 def sound_between(footage: Footage, start: float, end: float) -> Iterator[tuple[Sound | None, str]]:
-    """The sound from `start` to `end` seconds of footage, where it can be copied.
+    """Read the sound from `start` to `end` seconds of footage, where it can be copied.
 
     Yields:
-        The sound or None, and what became of it: `copied`, `dropped` (of a kind that is not copied), or empty where
-        there is none.
+        The sound or None; and what became of it: `copied`, `dropped` (its codec cannot be copied), or an empty text
+        where there is no sound.
 
     Raises:
-        VideoOpenError: the file cannot be opened any more.
+        VideoOpenError: the file can no longer be opened.
     """
     with footage.opened() as container:
         stream = next(iter(container.streams.audio), None)

@@ -1,4 +1,4 @@
-"""Wall clock: the camera and the start time that stand in a video's id."""
+"""Wall clock: reads the camera and the start time of a video from its id, by a pattern that the user gives."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 SHOWN_IDS = 3
 EXAMPLE = "{camera}/%Y-%m-%d/%H-%M-%S"
 CAMERA = "{camera}"
-BETWEEN = " "  # parts on their way to strptime
-FIRST_YEAR, LAST_YEAR = 1900, 2999  # no camera has recorded outside, and arithmetic at the calendar's ends fails
+BETWEEN = " "  # joins the parts of an id, and the directives, for strptime
+FIRST_YEAR, LAST_YEAR = 1900, 2999  # no footage is older or newer, and arithmetic at the calendar's ends overflows
 
 DIRECTIVES = {
     "Y": ("year", r"\d{4}"),
@@ -36,7 +36,7 @@ DIRECTIVES = {
     "f": ("fraction", r"\d{1,6}"),
     "z": ("offset", r"Z|[+-]\d{2}:?\d{2}"),
 }
-"""strptime's directives that are understood: what each says, and what it looks like in an id."""
+"""The strptime directives that a pattern may hold: what each one stands for, and the regular expression of its text."""
 
 TOKEN = re.compile(
     r"%(?P<directive>.?)|(?P<braces>\{[^{}]*\})|(?P<star>\*+)|(?P<brace>[{}])|(?P<text>[^%{}*]+)", re.DOTALL
@@ -45,16 +45,18 @@ TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """What an id says of camera and time."""
+    """The camera and the start time that a video id states."""
 
     camera: str | None
-    """None where the pattern names none."""
+    """None where the pattern has no `{camera}`."""
     start: datetime
-    """Aware: when second 0 of the video was, in the cameras' zone."""
+    """The moment of second 0 of the video, time-zone aware, in the cameras' zone."""
 
     def at(self, seconds: float) -> datetime | None:
-        """Wall clock at a second of the video, to the millisecond, with the offset that holds then; None beyond the
-        calendar."""
+        """The wall-clock time at a second of the video, to the millisecond, with the UTC offset that holds then.
+
+        None where that lies beyond the years that datetime can hold.
+        """
         # in UTC: between two aware times of one zone Python reckons by the clock's face, wrong across a change of it
         try:
             moment = self.start.astimezone(UTC) + timedelta(milliseconds=round(seconds * 1000))
@@ -63,18 +65,18 @@ class ClockReading:
             return None
 
     def text_at(self, seconds: float) -> str | None:
-        """The same in ISO 8601, such as `2026-11-02T08:14:30.250+01:00`."""
+        """`at(seconds)` as ISO 8601 text, such as `2026-11-02T08:14:30.250+01:00`; None where that is None."""
         time = self.at(seconds)
         return time and time.isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How ids are read; made by `Clock.parse`."""
+    """Reads camera and start time from video ids by a pattern; made by `Clock.parse`."""
 
     pattern: str
     timezone: str
-    """IANA name."""
+    """IANA name of the zone that the cameras' clocks show."""
     _form: re.Pattern = field(repr=False, compare=False)
     _directives: tuple[str, ...] = field(repr=False, compare=False)
     _zone: ZoneInfo = field(repr=False, compare=False)
@@ -84,14 +86,15 @@ class Clock:
         """A clock for a pattern such as `{camera}/%Y-%m-%d/%H-%M-%S`.
 
         Args:
-            pattern: strptime's directives; `{camera}`: one character or more, `/` included, as few as fit; `*`: any
-                characters, `/` included, or none; all else is itself. It matches a whole id, or where it does not, the
-                end of one from a `/` on. A known video suffix at its end is dropped, as from ids.
+            pattern: text to be matched against an id. strptime's directives stand for parts of the time; `{camera}`
+                for one character or more, `/` included, as few as fit; `*` for any characters, `/` included, or none;
+                everything else for itself. The pattern may match the whole id, or its end after a `/`. A known video
+                suffix at the pattern's end is dropped, as it is from ids.
             timezone: the zone that the cameras' clocks show. There is no default: footage is seldom worked on where it
                 was taken, and servers run in UTC.
 
         Raises:
-            ConfigError: the pattern cannot be read or says no day, or there is no such zone.
+            ConfigError: the pattern cannot be understood, does not state a day, or the zone does not exist.
         """
         if timezone is None:
             raise ConfigError(
@@ -105,7 +108,7 @@ class Clock:
         """The clock that a results folder's run.json records; None where it records none.
 
         Raises:
-            StoreError: what it records is no clock.
+            StoreError: the recorded pattern or zone cannot be used.
         """
         recorded = record.get("clock")
         if recorded is None:
@@ -118,15 +121,18 @@ class Clock:
             ) from error
 
     def to_json(self) -> dict[str, str]:
-        """As run.json holds it."""
+        """Pattern and zone as run.json keeps them."""
         return {"pattern": self.pattern, "timezone": self.timezone}
 
     def of(self, video_id: str) -> ClockReading | None:
-        """Camera and start; None where the id does not match, or names a day or time that does not exist.
+        """Read camera and start time from a video id.
 
-        A time that the clocks show twice, when they are put back, is the first of the two; one that they skip, when
-        they are put forward, is read as if they had not been yet (02:30 is then 03:30). An offset in the id (`%z`)
-        decides instead.
+        A time that occurs twice, as clocks are put back, is taken as the first of the two. A time that is skipped, as
+        clocks are put forward, counts as if they had not been (02:30 becomes 03:30). An offset in the id (`%z`) leaves
+        neither case.
+
+        Returns:
+            None where the id does not match the pattern, or names a day or time that does not exist.
         """
         found = self._form.fullmatch(composed(video_id))
         if found is None:
@@ -142,7 +148,7 @@ class Clock:
         return ClockReading(found["camera"] if CAMERA in self.pattern else None, _settled(start, self._zone))
 
     def tell_unread(self, video_ids: Sequence[str]) -> None:
-        """Count and name, in one warning, the ids that say no time as the pattern has it."""
+        """Log one warning that counts and names the ids that do not match the pattern."""
         unread = [video_id for video_id in video_ids if self.of(video_id) is None]
         if unread:
             logger.warning(
@@ -155,12 +161,23 @@ class Clock:
 
 
 def _settled(time: datetime, zone: ZoneInfo) -> datetime:
-    """The same moment as the zone's clocks show it: one that they skip is moved on."""
+    """The same moment as clocks in `zone` show it; a time that they skip is moved forward."""
     return time.astimezone(UTC).astimezone(zone)
 
 
 def _compile(pattern: str, shown: str) -> tuple[re.Pattern, tuple[str, ...]]:
-    """The regular expression of ids, with a group `dN` for each directive, and the directives."""
+    """Turn a pattern into a regular expression over ids, with a group `dN` for its N-th directive.
+
+    Args:
+        pattern: without its video suffix, in composed Unicode.
+        shown: the pattern as the user wrote it, for error messages.
+
+    Returns:
+        The expression, and the directives' letters in order.
+
+    Raises:
+        ConfigError: the pattern cannot be understood.
+    """
     form, directives, said = [], [], []
     for token in TOKEN.finditer(pattern):
         if token["braces"]:
@@ -190,7 +207,12 @@ def _compile(pattern: str, shown: str) -> tuple[re.Pattern, tuple[str, ...]]:
 
 
 def _contradiction(said: list[str], directives: list[str]) -> str | None:
-    """What keeps the directives from saying one moment."""
+    """Why the directives do not state exactly one moment, in words; None where they do.
+
+    Args:
+        said: what each directive stands for, such as `year`.
+        directives: their letters.
+    """
     twice = next((what for what in said if said.count(what) > 1), None)
     if twice:
         return f"it says the {twice} twice"

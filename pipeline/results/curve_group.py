@@ -1,4 +1,4 @@
-"""One curve's group in a shard: written, and read back. Needs no `Results`, so that workers can write."""
+"""Writes one curve as an HDF5 group in a shard, and reads it back. Needs no `Results`, so that workers can write."""
 
 from __future__ import annotations
 
@@ -23,42 +23,43 @@ class CurveOrigin:
     """What a curve was made with."""
 
     recipe_id: str
-    """Of its features."""
+    """The recipe of the features that were scored."""
     made_from: str
-    """Checksum of the features, crop and checkpoint: the same means the same curve."""
+    """Names the features (by checksum), the crop and the checkpoint: curves with the same text are the same."""
     threshold: float
-    """Of its events, at first."""
+    """The threshold of its events when the curve was written."""
     calibrated: bool = True
-    """Whether scores mean what a trained checkpoint's do; not so with --zero-shot."""
+    """Whether the scores mean what those of a trained checkpoint mean; False with --zero-shot."""
     source_sha256: str = ""
-    """Of the file that it comes from, as it was when it was extracted; empty where that is not known."""
+    """SHA-256 of the video file when its features were extracted; empty where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldCurve:
-    """What is known of a curve without reading its scores."""
+    """What the attributes of a stored curve say; its scores are not read for this."""
 
     version: Version
     video: str
     made_from: str
     """See `CurveOrigin`."""
     peak_score: float
-    """What no frame's score exceeds: a curve below a threshold need not be read for its events."""
+    """The highest score of any frame: a curve whose peak is below a threshold has no events and need not be read."""
     source_sha256: str
     """See `CurveOrigin`."""
 
 
 def write_curve(curves: Path, curve: AnomalyCurve, origin: CurveOrigin, *, later_than: int = 0) -> Path:
-    """Write a curve as a shard of its own; once this returns, it is in place.
+    """Write a curve as a shard of its own, which is complete on disk once this returns.
 
     Args:
         curves: the folder of shards.
         curve: of one video.
         origin: what it was made with.
-        later_than: `written_ns` of the curve that this one is to supersede, whatever the clock says.
+        later_than: `written_ns` of the curve that this one replaces; the new one gets a later stamp even where the
+            machine's clock is behind.
 
     Returns:
-        The shard.
+        The path of the shard.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -85,7 +86,11 @@ def write_curve(curves: Path, curve: AnomalyCurve, origin: CurveOrigin, *, later
 
 
 def held_curve(shard: str, node: h5py.Group) -> HeldCurve:
-    """What a group of the file `shard` says of its curve.
+    """Read the attributes of a curve's group.
+
+    Args:
+        shard: name of the file that holds the group.
+        node: the group.
 
     Raises:
         One of DAMAGE: an attribute is missing or cannot be used.
@@ -106,8 +111,8 @@ def read_curve(shard: Path, name: str) -> AnomalyCurve:
     """The curve in the group `name` of a shard.
 
     Raises:
-        FileNotFoundError: the shard is gone.
-        StoreError: damaged.
+        FileNotFoundError: the shard is gone, merged into another by another run.
+        StoreError: the shard or the group is damaged.
     """
     try:
         with opened(shard) as root:

@@ -1,4 +1,4 @@
-"""The curves of some videos as a figure for print: score, threshold, events, and the truth where it is given."""
+"""Draws curves of some videos as a figure for print: score, threshold, events, and the truth where it is given."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vad_pipeline.model.curve import AnomalyCurve, Event
 
 from .run_settings import RunSettings
 
-COLUMN_INCHES = 3.4  # of a paper set in two columns
+COLUMN_INCHES = 3.4  # width of a column in a paper set in two columns
 ROW_INCHES, EDGES_INCHES = 1.15, 0.55
 DOTS_PER_INCH = 300
 LETTERS_POINTS, LETTERS_AN_INCH = 7, 17
 SUFFIXES = (".png", ".svg", ".pdf")
 AXES = ("seconds", "frames")
 SCORE, EVENT, TRUTH, THRESHOLD = "#1f4e79", "#c0392b", "#f2b134", "#555555"  # apart in grey too, with the marks below
-EVENT_HEIGHT = 0.05  # of the axis: events are a bar at its foot, the truth a shade behind all
+EVENT_HEIGHT = 0.05  # share of the axis: events are a bar at its foot, the truth is shaded over its whole height
 STYLE = {
     "font.size": LETTERS_POINTS,
     "axes.linewidth": 0.6,
@@ -41,7 +41,7 @@ NO_DATE = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlotRow:
-    """One video of a figure."""
+    """One video of a figure: it becomes a row of its own."""
 
     curve: AnomalyCurve
     events: tuple[Event, ...]
@@ -50,14 +50,14 @@ class PlotRow:
 
 
 def write_plot(path: Path, rows: Sequence[PlotRow], *, settings: RunSettings, axis: str, width_inches: float) -> None:
-    """Draw, a row a video; the same rows give the same bytes.
+    """Draw a figure with one row for each video and write it; the same rows give the same bytes.
 
     Args:
-        path: ends in one of SUFFIXES, which says the kind.
-        rows: one or more.
-        settings: of their results.
-        axis: `seconds` or `frames`.
-        width_inches: of the figure.
+        path: the file; its suffix, one of SUFFIXES, decides the format.
+        rows: the videos, one or more.
+        settings: those of the results folder that the curves are from.
+        axis: unit of the horizontal axis, `seconds` or `frames`.
+        width_inches: width of the figure.
 
     Raises:
         StoreError: the file cannot be written.
@@ -108,7 +108,7 @@ def _draw(axes, row: PlotRow, threshold: float, axis: str) -> None:
 
 
 def _ending(text: str, n: int) -> str:
-    """The last `n` characters of a text."""
+    """The last `n` characters of a text, the first of them an ellipsis where something was cut off."""
     return text if len(text) <= n else "\N{HORIZONTAL ELLIPSIS}" + text[1 - n :]
 
 

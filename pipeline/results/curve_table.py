@@ -12,18 +12,27 @@ from vad_pipeline.model.curve import AnomalyCurve, snippet_of_frame
 
 
 def csv_path(curves: Path, video_id: str) -> Path:
-    """Where a curve's table lies."""
+    """The path of the CSV file of a video's curve."""
     return curves / f"{video_id}.csv"
 
 
 def remove_csv(curves: Path, video_id: str) -> None:
-    """Away with the table of a curve that is superseded."""
-    with contextlib.suppress(OSError):  # none there, or no name that a file can have
+    """Remove the CSV file of a video, if there is one: its curve is about to be replaced."""
+    with contextlib.suppress(OSError):  # there is none, or the id is no possible file name
         csv_path(curves, video_id).unlink()
 
 
 def write_csv(curves: Path, curve: AnomalyCurve, *, calibrated: bool = True) -> None:
-    """Write a curve's table, one row a frame."""
+    """Write a curve as CSV, one row a frame.
+
+    Args:
+        curves: the folder that the file goes into.
+        curve: of one video.
+        calibrated: False names the column `uncalibrated_score`.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
     best = curve.category[:, 1:].argmax(axis=1) + 1  # column 0 is the normal category
     snippet = snippet_of_frame(curve.n_frames, n_snippets=len(best), snippet_len=curve.snippet_len)
     text = io.StringIO()

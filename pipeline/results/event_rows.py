@@ -1,4 +1,4 @@
-"""events.jsonl: one event a line, written from curves, read by all that shows events."""
+"""events.jsonl: one event a line. `write_events` makes it from the curves; report, clips and plot read it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ EVENTS_NAME = "events.jsonl"
 
 
 def event_row(video_id: str, event: Event, reading: ClockReading | None) -> dict:
-    """A line of events.jsonl, its names in the contract's order.
+    """Make a line of events.jsonl of an event, with its names in the order that readers rely on.
 
     Args:
-        video_id: of the event's video.
+        video_id: the video that the event is in.
         event: the event.
-        reading: what the id says of the time; None: the wall clock is not known.
+        reading: camera and start time from the id; None where the wall clock is not known.
     """
     values = asdict(event)
     row = {"event_id": values.pop("event_id"), "video": video_id}
@@ -44,26 +44,26 @@ def event_row(video_id: str, event: Event, reading: ClockReading | None) -> dict
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldEvent:
-    """A line of events.jsonl."""
+    """One event of a results folder: a line of events.jsonl, read back."""
 
     video: str
     event: Event
     start_time: datetime | None
-    """Wall clock, aware; None where it is not known."""
+    """Wall-clock time of the event's start, time-zone aware; None where it is not known."""
     end_time: datetime | None
 
     @property
     def event_id(self) -> str:
-        """Of the event."""
+        """The event's id, such as `north/a@320-480`."""
         return self.event.event_id
 
 
 def write_events(results: Results, chosen: Chosen = AS_KEPT) -> int:
-    """Write a results folder's events.jsonl anew from all its curves, and to run.json what was chosen for it.
+    """Find the events of all curves of a results folder; write events.jsonl, and what was chosen into run.json.
 
     Args:
         results: the folder's curves.
-        chosen: thresholds, gap and clock, kept from now on; what it leaves out is as kept.
+        chosen: thresholds, merge gap and clock, kept from now on; what it leaves out stays as run.json has it.
 
     Returns:
         How many events there are.
@@ -101,11 +101,11 @@ def _tell_unknown(rule: EventRule, video_ids: Sequence[str]) -> None:
 
 
 def read_events(results: Path) -> Iterator[HeldEvent]:
-    """The events of a results folder, as they lie there.
+    """Read the events of a results folder, in the order of events.jsonl.
 
     Raises:
-        ConfigError: it has none.
-        StoreError: they cannot be read.
+        ConfigError: the folder has no events.jsonl.
+        StoreError: events.jsonl cannot be read.
     """
     path = results / EVENTS_NAME
     anew = f"write it anew with `vad-pipeline events {results} --threshold T`"

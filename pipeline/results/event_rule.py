@@ -14,7 +14,7 @@ from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from .clock import Clock
 
-UNSET = "default"  # in a threshold's place: back to the checkpoint's
+UNSET = "default"  # given in place of a threshold: use the checkpoint's again
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +22,21 @@ class EventRule:
     """How events are found in the curves of a results folder."""
 
     threshold: float
-    """Of all videos whose camera has none of its own."""
+    """The threshold of every video whose camera has none of its own."""
     by_camera: Mapping[str, float] = field(default_factory=dict)
     merge_gap_seconds: float = MERGE_GAP_SECONDS
     clock: Clock | None = None
-    """How ids are read; None where the wall clock is not known."""
+    """Reads camera and start time from video ids; None where the wall clock is not known."""
     is_set: bool = False
-    """Whether a person set the threshold of all; else it is the checkpoint's."""
+    """Whether a person set `threshold`; False where it is the checkpoint's."""
 
     @classmethod
     def of_record(cls, record: dict) -> EventRule:
-        """What run.json says.
+        """Read the rule from the content of run.json.
 
         Raises:
-            StoreError: its clock is none.
-            ValueError, TypeError, KeyError, AttributeError: a value is not what it should be.
+            StoreError: the clock in it cannot be read.
+            ValueError, TypeError, KeyError, AttributeError: another value is missing or of the wrong kind.
         """
         kept = _kept(record)
         return cls(
@@ -48,13 +48,13 @@ class EventRule:
         )
 
     def camera_of(self, video_id: str) -> str | None:
-        """The camera that an id names; None where it names none."""
+        """The camera that a video id names: the clock pattern's `{camera}`, else the id's first folder, else None."""
         reading = self.clock.of(video_id) if self.clock else None
         folder, slash, _ = video_id.partition("/")
         return (reading and reading.camera) or (folder if slash else None)
 
     def threshold_of(self, video_id: str) -> float:
-        """The threshold of one video."""
+        """The threshold that holds for one video: that of its camera, else `threshold`."""
         return self.by_camera.get(self.camera_of(video_id), self.threshold) if self.by_camera else self.threshold
 
     def __str__(self) -> str:
@@ -64,10 +64,11 @@ class EventRule:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a command line says of a folder's events and clock; what it leaves out stays as it is."""
+    """What a command line sets for a results folder; what it leaves out stays as the folder's run.json has it."""
 
     thresholds: Mapping[str | None, float | None] = field(default_factory=dict)
-    """By camera, that of all others by None; a threshold of None is taken back."""
+    """Camera -> threshold. The key None stands for all cameras without their own; the value None means: the
+    checkpoint's again."""
     merge_gap_seconds: float | None = None
     clock: Clock | None = None
 
@@ -80,10 +81,10 @@ class Chosen:
 
     @classmethod
     def of(cls, thresholds: Sequence[str], merge_gap_seconds: float | None, clock: Clock | None) -> Chosen:
-        """From options; each threshold is `0.9`, `CAMERA=0.9`, `default` or `CAMERA=default`.
+        """Parse options; each of `thresholds` is `0.9`, `CAMERA=0.9`, `default` or `CAMERA=default`.
 
         Raises:
-            ConfigError: one is neither a number in 0 to 1 nor `default`, or the gap is negative.
+            ConfigError: a threshold is neither a number in 0 to 1 nor `default`, or the merge gap is negative.
         """
         found = {}
         for text in thresholds:
@@ -99,7 +100,10 @@ class Chosen:
         return cls(found, merge_gap_seconds, clock)
 
     def put_into(self, record: dict) -> dict:
-        """run.json with what was chosen in it. Taking back the threshold of all takes back those of cameras too."""
+        """Return the content of run.json with these choices in it.
+
+        `default` for all cameras also removes the thresholds of single cameras.
+        """
         kept = _kept(record)
         by_camera = dict(kept.get("threshold_by_camera", {}))
         if None in self.thresholds:
@@ -119,7 +123,10 @@ AS_KEPT = Chosen()
 
 
 def _kept(record: dict) -> dict:
-    """What a person set; folders of before this was kept say what their events were last found with."""
+    """What a person set for a folder, from its run.json.
+
+    Folders written before such settings were kept have only what their events were last found with; that counts then.
+    """
     if "kept" in record:
         return dict(record["kept"])
     before = dict(record.get("events") or {})

@@ -1,4 +1,4 @@
-"""Results folders + an annotation file -> figures, evaluation.json and evaluation.png in each folder."""
+"""Evaluates results folders against an annotation file; writes evaluation.json and evaluation.png into each folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class EvaluateConfig:
     truth: TruthFile
     protocol: str = PROTOCOLS[0]
     threshold: float | None = None
-    """Of the false alarms; None: the results' own."""
+    """Threshold at which false alarms are counted; None: that of the results."""
     n_resamples: int = N_RESAMPLES
 
     def __post_init__(self):
@@ -45,14 +45,14 @@ class EvaluateConfig:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """One results folder and its figures."""
+    """The figures of one results folder; `crop` is the one that was scored, None where it is not known."""
 
     path: Path
     crop: int | None
     result: EvalResult
 
     def compared(self) -> str:
-        """What was compared, in a line or two."""
+        """What was compared with what, as text of two lines for the screen."""
         result = self.result
         truth = known_truth(result.n_frames, result.n_anomalous_frames)
         return (
@@ -70,7 +70,7 @@ def evaluate_results(
     *,
     on_video: Callable[[str], None] = lambda video_id: None,
 ) -> Evaluated:
-    """Compare one results folder with the truth; writes nothing.
+    """Compare one results folder with the truth. Nothing is written.
 
     Args:
         path: the folder.
@@ -79,7 +79,7 @@ def evaluate_results(
         on_video: called with each id whose curve has been read.
 
     Raises:
-        ConfigError: no results there, nothing matches, or names that match two videos.
+        ConfigError: the folder holds no results, no annotation matches a video, or a name matches two videos.
         StoreError: the folder is damaged.
     """
     results = Results.open(path)
@@ -116,7 +116,7 @@ def write_evaluation(evaluated: Evaluated, config: EvaluateConfig) -> None:
     """Write evaluation.json and evaluation.png into the results folder.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: the folder cannot be written.
     """
     from vad_pipeline.eval.figure import write_figure
 

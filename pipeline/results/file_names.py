@@ -1,4 +1,4 @@
-"""File names made from video ids: in no folder of their own, safe on every disk, no two ids with one name."""
+"""File names made from video ids: without folders, valid on every file system, and different for different ids."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 
 from vad_pipeline.extract.names import flat
 
-MAX_STEM_BYTES = 200  # systems allow 255, and more is put behind it
+MAX_STEM_BYTES = 200  # file systems allow 255, and frame numbers and a suffix are added
 KEPT_OF_LONG = 160
 HASH_DIGITS = 16
 
 
 def safe_stem(video_id: str) -> str:
-    """A name that people can read: the id percent-encoded; a long one is cut and ends in a hash of all of it."""
+    """A readable file name without suffix: the id percent-encoded; a long id is cut and a hash of the whole added."""
     stem = flat(video_id)
     return stem if len(stem) <= MAX_STEM_BYTES else f"{stem[:KEPT_OF_LONG]}~{key_of(video_id)}"
 

@@ -28,13 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 class Results:
-    """The curves in a folder, by video id and recipe.
+    """The curves of a results folder, found by video id and recipe id.
 
     Args:
-        path: OUT.
+        path: the results folder; it need not exist yet.
 
     Raises:
-        StoreError: it cannot be read.
+        StoreError: the folder cannot be read.
     """
 
     def __init__(self, path: str | Path):
@@ -42,19 +42,19 @@ class Results:
         self.curves = self.path / "curves"
         self.outcomes = self.path / "outcomes"
         self._index: dict[str, HeldCurve] = {}
-        """The curve that counts, by group name."""
+        """Group name -> the curve that counts: the newest version."""
         self._names: dict[str, list[str]] = {}
-        """The groups of each shard, by its file name."""
+        """File name of a shard -> names of its groups."""
         self._versions: dict[str, set[Version]] = {}
-        """All versions of each group, by its name."""
+        """Group name -> all its versions in all shards."""
         self._scan()
 
     @classmethod
     def open(cls, path: str | Path) -> Results:
-        """Results that are there.
+        """Open a results folder that must exist.
 
         Raises:
-            ConfigError: there are none.
+            ConfigError: the folder has no run.json.
         """
         if not (Path(path) / RECORD_NAME).exists():
             missing = f"no results (no {RECORD_NAME})"
@@ -62,29 +62,29 @@ class Results:
         return cls(path)
 
     def held(self, video_id: str, recipe_id: str) -> HeldCurve | None:
-        """What is known of a curve without reading it; None where there is none."""
+        """What the attributes of a curve say; None where the folder has no curve of this video and recipe."""
         return self._index.get(group_name(video_id, recipe_id))
 
     def holds(self, video_id: str, recipe_id: str, made_from: str) -> bool:
-        """Whether the curve of exactly these features is there."""
+        """Whether the folder holds the curve made from exactly this (`CurveOrigin.made_from`)."""
         held = self.held(video_id, recipe_id)
         return held is not None and held.made_from == made_from
 
     def written_ns(self, video_id: str, recipe_id: str) -> int:
-        """When the curve held was written; 0 where none is."""
+        """When the curve was written, in ns since 1970; 0 where the folder has none of this video and recipe."""
         held = self.held(video_id, recipe_id)
         return held.version.written_ns if held else 0
 
     def csv_path(self, video_id: str) -> Path:
-        """Where a curve's table lies."""
+        """The path of the CSV file of a video's curve, whether it exists or not."""
         return csv_path(self.curves, video_id)
 
     def get(self, video_id: str, recipe_id: str) -> AnomalyCurve:
-        """One curve.
+        """Read one curve.
 
         Raises:
-            KeyError: not held.
-            StoreError: damaged.
+            KeyError: the folder has no curve of this video and recipe.
+            StoreError: the curve's shard is damaged.
         """
         return self._read_again(group_name(video_id, recipe_id))
 
@@ -103,22 +103,26 @@ class Results:
             yield self._read_again(name)
 
     def video_ids(self) -> list[str]:
-        """Of all curves, in order."""
+        """The video ids of all curves, sorted."""
         return sorted(held.video for held in self._index.values())
 
     def __len__(self) -> int:
         return len(self._index)
 
     def take_in(self, shard: Path) -> None:
-        """Index a curve that was written, by this process or by a worker."""
+        """Add a newly written curve to the index, whether this process or a worker wrote its shard."""
         self._take_in(self.curves / shard.name)
 
     def refresh(self) -> None:
-        """Look for curves anew: another run may have added some."""
+        """Read the index from disk again: another run may have added curves."""
         self._scan()
 
     def merge(self) -> int:
-        """Join small curve shards and drop superseded curves, unless another run is at it."""
+        """Join small shards and drop superseded curves, unless another run is doing so.
+
+        Returns:
+            How many shards were joined.
+        """
         remove_partial(self.curves)
         if not self.curves.is_dir():
             return 0
@@ -159,7 +163,7 @@ class Results:
                 self._index[name] = held
 
     def _read_again(self, name: str) -> AnomalyCurve:
-        """Read; once more where another run has merged the shard away meanwhile."""
+        """Read a curve; where another run has just merged its shard into another one, look it up again and retry."""
         try:
             return self._read(name)
         except FileNotFoundError:

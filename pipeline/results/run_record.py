@@ -18,10 +18,10 @@ RESULTS_SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """run.json: what all curves of a folder were made with."""
+    """The content of run.json: what all curves of a results folder were made with."""
 
     checkpoint: str
-    """Path, for people."""
+    """Path of the checkpoint, for people to read; `checkpoint_sha256` is what is compared."""
     checkpoint_sha256: str
     preset: str
     categories: tuple[str, ...]
@@ -31,14 +31,21 @@ class RunRecord:
     threshold: float
     """The checkpoint's own; what a person sets is kept beside it: see `event_rule.py`."""
     calibrated: bool = True
-    """Whether scores mean what a trained checkpoint's do; not so with --zero-shot."""
+    """Whether the scores mean what those of a trained checkpoint mean; False with --zero-shot."""
     clock: dict | None = None
-    """How ids are read for the wall clock: `pattern` and `timezone`."""
+    """`pattern` and `timezone` by which camera and start time are read from video ids; None where nobody gave them."""
     schema: int = RESULTS_SCHEMA
     version: str = version("vad-pipeline")
 
     def clashes(self, other: dict) -> str | None:
-        """What keeps curves of `other` and these from lying in one folder."""
+        """Say why curves made with `other` must not lie in the same folder as these.
+
+        Args:
+            other: the run.json of a results folder.
+
+        Returns:
+            What differs, in words; None where both are of the same checkpoint, recipe and crop.
+        """
         for name, what in (("checkpoint_sha256", "checkpoint"), ("recipe_id", "recipe"), ("crop", "crop")):
             if other.get(name) != getattr(self, name):
                 return f"another {what} ({other.get('checkpoint' if what == 'checkpoint' else name)})"
@@ -46,10 +53,10 @@ class RunRecord:
 
 
 def read_record(results: Path) -> dict:
-    """run.json of a results folder, as it is.
+    """Read run.json of a results folder; its values are not checked.
 
     Raises:
-        StoreError: it cannot be read, or is of a newer schema.
+        StoreError: the file cannot be read, or has a newer schema than this version knows.
     """
     path = results / RECORD_NAME
     try:
@@ -63,7 +70,7 @@ def read_record(results: Path) -> dict:
 
 
 def write_record(results: Path, record: dict) -> None:
-    """Write run.json anew.
+    """Replace run.json of a results folder.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -72,10 +79,10 @@ def write_record(results: Path, record: dict) -> None:
 
 
 def check_record(results: Path, record: RunRecord) -> None:
-    """See that a folder is free, or of this checkpoint, recipe and crop.
+    """Check that a folder is empty, or holds results of this checkpoint, recipe and crop.
 
     Raises:
-        ConfigError: it holds curves of others, or a feature store.
+        ConfigError: the folder holds results of another checkpoint, recipe or crop, or a feature store.
         StoreError: its run.json cannot be read.
     """
     if (results / "store.json").exists():
@@ -87,15 +94,17 @@ def check_record(results: Path, record: RunRecord) -> None:
 
 
 def begin_run(results: Path, record: RunRecord, chosen: Chosen = AS_KEPT) -> EventRule:
-    """Make a folder one of this checkpoint, recipe and crop; what a person set for it before is kept.
+    """Begin or continue the results folder of this checkpoint, recipe and crop: write its run.json.
+
+    Thresholds, merge gap and clock that a person set for the folder before are kept.
 
     Args:
         results: the folder.
-        record: what its curves are made with.
-        chosen: thresholds, gap and clock that are set now.
+        record: what the folder's curves are made with.
+        chosen: thresholds, merge gap and clock that are set now.
 
     Returns:
-        How its events are found from now on.
+        How events are found in the folder from now on.
 
     Raises:
         ConfigError, StoreError: see `check_record`.
@@ -112,10 +121,14 @@ def begin_run(results: Path, record: RunRecord, chosen: Chosen = AS_KEPT) -> Eve
 
 
 def rule_of(results: Path, record: dict) -> EventRule:
-    """How events are found in a folder whose run.json says this.
+    """Read from a run.json how events are found.
+
+    Args:
+        results: the folder, for the error's words.
+        record: the content of its run.json.
 
     Raises:
-        StoreError: it says something else than numbers.
+        StoreError: a threshold or the merge gap in it is not a number.
     """
     try:
         return EventRule.of_record(record)

@@ -1,4 +1,4 @@
-"""What those who read a results folder need of it: its settings, the curve of an event."""
+"""What readers of a results folder (report, clips, evaluate, plot) need: its settings, and the curve of an event."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from .run_record import RECORD_NAME, read_record, rule_of
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """Of run.json."""
+    """The settings of a results folder, from its run.json, in the types that the code works with."""
 
     recipe_id: str
-    """Of the features; empty in a folder that others wrote."""
+    """The recipe of the features that were scored; empty where run.json does not say it."""
     categories: tuple[str, ...]
-    """The normal one first."""
+    """Names of the categories, the normal one first."""
     rule: EventRule
-    """How events are found."""
+    """How events are found in the curves."""
     calibrated: bool
-    """Whether scores mean what a trained checkpoint's do."""
+    """Whether the scores mean what those of a trained checkpoint mean; False with --zero-shot."""
     crop: int | None = None
-    """Scored; None where it is not known."""
+    """The number of the crop that was scored; None where it is not known."""
 
     @property
     def score_name(self) -> str:
-        """What a score is called where it is shown."""
+        """The name under which scores are shown: `score`, or `uncalibrated score` with --zero-shot."""
         return "score" if self.calibrated else "uncalibrated score"
 
     def reading(self, video_id: str) -> ClockReading | None:
-        """What a video's id says of camera and time; None where nothing is known."""
+        """Camera and start time that a video id states; None without a clock, or where the id does not match it."""
         return self.rule.clock.of(video_id) if self.rule.clock else None
 
 
 def settings_of(results: Results) -> RunSettings:
-    """The settings of a results folder.
+    """Read the settings of a results folder from its run.json.
 
     Raises:
         StoreError: run.json is damaged.
@@ -60,10 +60,10 @@ def settings_of(results: Results) -> RunSettings:
 
 
 def curve_behind(results: Results, video_id: str, recipe_id: str) -> AnomalyCurve:
-    """The curve that an event was found in.
+    """The curve that a video's events were found in.
 
     Raises:
-        VideoOpenError: there is none.
+        VideoOpenError: the results hold no curve of this video and recipe.
     """
     try:
         return results.get(video_id, recipe_id)
@@ -73,10 +73,10 @@ def curve_behind(results: Results, video_id: str, recipe_id: str) -> AnomalyCurv
 
 
 def held_against(curve: AnomalyCurve, held: HeldEvent) -> None:
-    """See that an event lies in its curve.
+    """Check that an event of events.jsonl lies inside its video's curve.
 
     Raises:
-        VideoOpenError: the events are of another run.
+        VideoOpenError: the event ends beyond the curve, so it was found in another one.
     """
     if held.event.end_frame > curve.n_frames:
         reason = f"event {held.event_id} lies beyond its curve of {curve.n_frames} frames; run `vad-pipeline events`"

@@ -1,4 +1,4 @@
-"""What reviewers said of events in the review page: exports read, brought together, compared, made into labels."""
+"""Reviewers' verdicts on events: reads the review page's exports, joins and compares them, makes labels of them."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ WHOLE = re.compile(r"\.0*$")  # pandas makes 10.0 of 10 in a column with empty c
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One row of an export."""
+    """One row of an export from the review page: what one reviewer said of one event."""
 
     video: str
     start_frame: int
     end_frame: int
-    """Half-open."""
+    """The first frame after the event."""
     event_id: str
     verdict: str
-    """`real`, `false_alarm`, `unsure`; empty for an event that was left open beside others that were not."""
+    """`real`, `false_alarm` or `unsure`; empty for an event without a verdict in a video where others have one."""
     category: str = ""
-    """What the reviewer took it for; at first what detection did."""
+    """The category that the reviewer chose; where nobody changed it, the one that detection gave."""
     reviewer: str = ""
     note: str = ""
     time: str = ""
-    """ISO 8601, UTC."""
+    """When the verdict was given: ISO 8601 in UTC."""
 
     def overlaps(self, other: Verdict) -> bool:
-        """Whether both are about the same frames of the same video: reviewers may have had other thresholds."""
+        """Whether both verdicts share frames of one video; with another threshold an event has other ends."""
         shares = self.start_frame < other.end_frame and other.start_frame < self.end_frame
         return self.video == other.video and shares
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A stretch of which reviewers said different things."""
+    """A range of frames on which reviewers gave different verdicts; `end_frame` is exclusive."""
 
     video: str
     start_frame: int
     end_frame: int
     said: tuple[Verdict, ...]
-    """By reviewer."""
+    """The verdicts in the range, sorted by reviewer."""
 
     def __str__(self) -> str:
         said = "; ".join(f"{readable(each.reviewer) or 'unnamed'}: {each.verdict}" for each in self.said)
@@ -65,7 +65,7 @@ def is_export(path: Path) -> bool:
     try:
         with path.open(encoding="utf-8-sig") as file:
             head = file.readline(HEAD_CHARACTERS)
-    except (OSError, UnicodeDecodeError):  # whoever reads it will say so
+    except (OSError, UnicodeDecodeError):  # whoever reads the file next reports this
         return False
     return head.startswith("{") or _has_columns(head.strip().split(delimiter_of(head)))
 
@@ -75,10 +75,10 @@ def _has_columns(columns: Iterable[str]) -> bool:
 
 
 def read_verdicts(path: Path) -> list[Verdict]:
-    """An export of the review page, JSON or CSV.
+    """Read the verdicts of one export of the review page, JSON or CSV.
 
     Raises:
-        ConfigError: it cannot be read as one.
+        ConfigError: the file cannot be read, or is no such export.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -89,8 +89,10 @@ def read_verdicts(path: Path) -> list[Verdict]:
 
 
 def brought_together(exports: Sequence[Sequence[Verdict]]) -> list[Verdict]:
-    """All verdicts of several exports, the later one where a reviewer has two on one event; events left open by one
-    and judged by nobody are dropped."""
+    """Join several exports: one verdict for each event and reviewer, the latest, sorted by video and frame.
+
+    Rows without a verdict are dropped.
+    """
     latest: dict[tuple[str, str], Verdict] = {}
     for verdict in (each for export in exports for each in export if each.verdict != OPEN):
         key = verdict.event_id, verdict.reviewer
@@ -100,14 +102,14 @@ def brought_together(exports: Sequence[Sequence[Verdict]]) -> list[Verdict]:
 
 
 def disagreements(verdicts: Sequence[Verdict]) -> list[Disagreement]:
-    """The stretches of which different reviewers said different things.
+    """The ranges of frames on which different reviewers gave different verdicts.
 
     Args:
-        verdicts: brought together, by video and start.
+        verdicts: as `brought_together` returns them, sorted by video and start.
     """
     found = []
     for stretch in _stretches(verdicts):
-        # a reviewer who says both of one stretch, with two thresholds, disagrees with nobody
+        # two different verdicts by one reviewer, given at two thresholds, are no disagreement
         clash = any(
             one.reviewer != other.reviewer and one.verdict != other.verdict and one.overlaps(other)
             for one in stretch
@@ -121,13 +123,13 @@ def disagreements(verdicts: Sequence[Verdict]) -> list[Disagreement]:
 
 
 def labels_of(verdicts: Sequence[Verdict]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """What an export says of whole videos.
+    """Make video-level labels of verdicts.
 
-    A video with a real event shows the categories of its real events. A video all of whose events are false alarms is
-    normal. Any other one, with an event that is unsure, left open or judged both ways, says nothing: it is left out.
+    A video with a real event gets the categories of its real events. A video whose events are all false alarms is
+    normal. Any other video has an event that is unsure, without a verdict, or judged both ways: it is left out.
 
     Returns:
-        Video -> categories, none for a normal one; and the videos left out.
+        Video id -> categories, an empty tuple for a normal video; and the ids of the videos left out.
     """
     by_video: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
@@ -149,7 +151,7 @@ def labels_of(verdicts: Sequence[Verdict]) -> tuple[dict[str, tuple[str, ...]], 
 
 
 def _stretches(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
-    """Verdicts that hang together by overlapping."""
+    """Group verdicts of one video whose frame ranges overlap, directly or through others."""
     stretches: list[list[Verdict]] = []
     end = -1
     for verdict in verdicts:

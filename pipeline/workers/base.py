@@ -1,5 +1,6 @@
-"""What all backends share: the work that is sent to workers, what becomes of an item, the options that say where
-workers are, and how items are handed out. `dispatch.py` picks the backend.
+"""What all backends share: `Work` sent to workers, the `Attempt` at an item, the options, and how items are given out.
+
+`dispatch.py` picks the backend.
 """
 
 from __future__ import annotations
@@ -18,59 +19,60 @@ LONGEST_TIMEOUT_SECONDS = 30 * 86400
 
 
 class ExecutorUnavailable(RunStopped):
-    """The workers cannot be had: the cluster is not there, or processes die before they begin."""
+    """No worker can be used: the cluster does not answer, or worker processes die before they begin."""
 
 
 class WorkerDied(Exception):
-    """The process that worked on an item ended: `str()` says how, for example SIGSEGV."""
+    """The process that worked on an item ended unexpectedly; `str()` says how, for example SIGSEGV."""
 
 
 class TimedOut(Exception):
-    """The item took longer than it may; `args[0]` in seconds."""
+    """An item took longer than the limit, which is `args[0]` in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What became of one item: a value or an error."""
+    """The result of one try at an item: a value, or the error that was raised."""
 
     value: Any = None
     error: BaseException | None = None
     trace: str = ""
-    """Of the error, where it was raised."""
+    """Traceback of the error, as text from the process that raised it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What workers do: sent to them with every item, so both must be small and picklable.
+    """What workers do with items. It is sent along with every item, so both functions must be small and picklable.
 
-    `begin` makes a worker ready (loads weights) and is not held against any item's time; `do` does one item.
+    `begin` makes a worker ready (loads weights); its time counts towards no item's limit. `do` works on one item.
     """
 
     begin: Callable[[], object]
     do: Callable[[Any], Any]
 
     def get_ready(self, _: object = None) -> None:
-        """`begin`, whose product stays where the worker is."""
+        """Call `begin` and drop what it returns, so that nothing large is sent back from the worker."""
         self.begin()
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorConfig:
-    """How work is spread.
+    """Where work is done, and how many items at a time.
 
     Raises:
-        ConfigError: options that contradict each other.
+        ConfigError: an option is out of range, or two contradict each other.
     """
 
     workers: int | None = None
-    """Processes of this machine, or items in flight on a cluster; None: this process, or as many as the cluster has."""
+    """Processes on this machine, or items at work at once on a cluster. None: in this process, or one item for each
+    worker of the cluster."""
     backend: str = "loky"
     address: str | None = None
-    """Of the cluster; None: the Ray cluster of this machine, Dask needs one."""
+    """Address of the cluster. None: the Ray cluster of this machine; Dask needs an address."""
     gpu: bool = False
-    """Whether every worker needs a GPU of its own; Ray alone has to be told."""
+    """Whether every worker needs a GPU of its own; only Ray uses this."""
     video_timeout: float | None = None
-    """Seconds an item may take."""
+    """Seconds that an item may take; None: no limit."""
 
     def __post_init__(self):
         if self.backend not in BACKENDS:
@@ -88,12 +90,12 @@ class ExecutorConfig:
 
     @property
     def in_process(self) -> bool:
-        """Whether work is done in this very process."""
+        """Whether work is done in this process, without any workers."""
         return self.backend == "loky" and self.workers is None and self.video_timeout is None
 
 
 def attempt(do: Callable[[Item], Any], item: Item) -> Attempt:
-    """Do one item wherever this runs; its error travels home as a value."""
+    """Call `do` on one item; an error is returned as a value, so that it can be sent back from another process."""
     try:
         return Attempt(do(item))
     except Exception as error:
@@ -101,7 +103,7 @@ def attempt(do: Callable[[Item], Any], item: Item) -> Attempt:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error, or where it would not survive the way home, its words."""
+    """The error itself where it can be pickled, else a RuntimeError with its text."""
     try:
         pickle.loads(pickle.dumps(error))
         return error
@@ -110,13 +112,16 @@ def _portable(error: Exception) -> Exception:
 
 
 def fill(at_work: dict[Any, Item], room: int, waiting: Iterator[Item], submit: Callable[[Item], Any]) -> bool:
-    """Submit waiting items until `room` of them are at work; False once nothing is at work and nothing waits.
+    """Submit waiting items until `room` of them are at work.
 
     Args:
-        at_work: what `submit` returned for each item at work; new ones are added.
-        room: how many may be at work at once.
-        waiting: drawn from only where there is room.
-        submit: sends an item off, and returns what its result is known by.
+        at_work: future -> item, for all items at work; new ones are added.
+        room: how many items may be at work at once.
+        waiting: the items still to be submitted; taken from only while there is room.
+        submit: sends an item to a worker and returns the future of its result.
+
+    Returns:
+        False once nothing is at work and nothing is waiting.
     """
     while len(at_work) < room:
         for item in waiting:
@@ -130,9 +135,15 @@ def fill(at_work: dict[Any, Item], room: int, waiting: Iterator[Item], submit: C
 def with_second_chance(
     run_pass: Callable[[Iterable[Item], int], Iterator[tuple[Item, Attempt]]], items: Iterable[Item], room: int
 ) -> Iterator[tuple[Item, Attempt]]:
-    """All items, `room` at a time; those whose worker died once more at the end, one at a time.
+    """Work on all items, then once more, one at a time, on those whose worker died.
 
-    They may have been victims of another's memory or of somebody's `kill`. Dying alone makes an item the culprit.
+    A worker may die through no fault of its item: another item used up the memory, or somebody killed the process. If
+    it dies again while its item is the only one at work, the item is to blame.
+
+    Args:
+        run_pass: works on items, at most so many at once, and yields each with its result.
+        items: what to work on.
+        room: how many items may be at work at once in the first pass.
     """
     suspects: list[Item] = []
     for item, result in run_pass(items, room):

@@ -1,4 +1,4 @@
-"""Work on an existing Dask cluster: as many items in flight as it has worker processes."""
+"""Work on an existing Dask cluster, with as many items at work at once as it has worker processes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 CONNECT_SECONDS = 20
-LOOK_SECONDS = 2  # between looks at a cluster on which nothing ends
-ALL_WORKERS = 0  # however many there are at the time
-WORKERLESS_SECONDS = 60  # a cluster may be without workers, for example while they restart
+LOOK_SECONDS = 2  # how often to count the workers while no item ends
+ALL_WORKERS = 0  # as `room`: as many items at once as there are workers at the time
+WORKERLESS_SECONDS = 60  # how long a cluster may be without workers, for example while they restart
 
 
 def run_on_dask(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
-    """See `dispatch.run`.
+    """Work on all items on a Dask cluster; the backend `dask` of `dispatch.run`.
 
     Raises:
-        ConfigError: `distributed` is not installed.
-        ExecutorUnavailable: no scheduler there, or no workers for a minute.
+        ConfigError: the package `distributed` is not installed.
+        ExecutorUnavailable: no scheduler answers, or the cluster has had no workers for a minute.
     """
     try:
         from distributed import Client
@@ -38,7 +38,7 @@ def run_on_dask(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> It
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said by our own errors
     try:
         client = Client(config.address, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError) as error:  # also its timeouts
+    except (OSError, ValueError) as error:  # a timeout is an OSError
         raise ExecutorUnavailable(f"--address {config.address}: no Dask scheduler answers ({error})") from error
     try:
         yield from with_second_chance(
@@ -79,7 +79,7 @@ def _run_pass(
                     "the same command again"
                 )
             for future in done:
-                if future.status != "lost":  # that one's result died with its worker: Dask is doing it again
+                if future.status != "lost":  # lost: its result died with its worker, and Dask is doing it again
                     yield at_work.pop(future), _result(future)
     finally:
         with contextlib.suppress(CancelledError, OSError):
@@ -91,7 +91,7 @@ def _result(future: Future) -> Attempt:
 
     if future.status == "finished":
         return future.result()
-    error = future.exception()  # raises CancelledError where the scheduler has let go of it
-    if isinstance(error, KilledWorker):  # several of them: Dask has tried it on others
+    error = future.exception()  # raises CancelledError where the scheduler has dropped the item
+    if isinstance(error, KilledWorker):  # Dask has tried the item on several workers, and all died
         return Attempt(error=WorkerDied("Dask workers died with it"))
     return Attempt(error=error)

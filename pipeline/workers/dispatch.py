@@ -1,8 +1,8 @@
 """Sends work to where the options say: this process, worker processes of this machine, a Dask or a Ray cluster.
 
-Every backend is a function of the same shape, `run(config, work, items) -> iterator of (item, Attempt)`: items are
-drawn only as there is room for them, results come as they are ready, and whatever becomes of one item is its Attempt.
-What cannot go on at all (no cluster, no worker that starts) is raised.
+Every backend is a function with the same signature, `run(config, work, items) -> iterator of (item, Attempt)`. It takes
+items only as there is room for them and yields results as they are ready. An error of one item is in its Attempt; an
+error that stops everything (no cluster, no worker that starts) is raised.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from .base import Attempt, ExecutorConfig, Item, Work, attempt
 
 
 def run(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
-    """Do all items as the config says; close the iterator to stop at once.
+    """Work on all items where the config says, and yield each with its result; close the iterator to stop at once.
 
     Raises:
-        ConfigError: a backend that is not installed.
-        ExecutorUnavailable: workers that cannot be had.
+        ConfigError: the backend's package is not installed.
+        ExecutorUnavailable: no worker can be used.
     """
     if config.in_process:
         for item in items:

@@ -1,4 +1,5 @@
-"""Worker processes of this machine: one loky process a lane, so that a death or a hang is one known item's."""
+"""Worker processes of this machine. Each lane is a loky pool of one process, so that it is known which item a process
+was working on when it died or hung."""
 
 from __future__ import annotations
 
@@ -22,14 +23,18 @@ from .base import Attempt, ExecutorConfig, ExecutorUnavailable, TimedOut, Work, 
 
 Item = TypeVar("Item")
 PARENT_CHECK_SECONDS = 1.0
-MAX_FAILED_STARTS = 3  # in a row: no worker lives long enough to begin
+MAX_FAILED_STARTS = 3  # after so many in a row the run stops: no worker lives long enough to begin
 HANDOVER_SECONDS = 1.0
-NO_FAULT_DUMPS = {"PYTHONFAULTHANDLER": ""}  # a crash is told as an outcome, in one sentence
+NO_FAULT_DUMPS = {"PYTHONFAULTHANDLER": ""}  # a crash becomes an outcome of one sentence instead of a dump
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def run_in_processes(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
-    """See `dispatch.run`."""
+    """Work on all items in processes of this machine; the backend `loky` of `dispatch.run`.
+
+    Raises:
+        ExecutorUnavailable: worker processes die before they begin.
+    """
     n_workers = config.workers or 1
     threads = max(1, len(os.sched_getaffinity(0)) // n_workers)
 
@@ -46,7 +51,7 @@ def _run_lanes(
     finished: list[tuple[Item, Attempt]] = []
     try:
         while True:
-            for lane in lanes:  # before what is finished is handed out: nobody idles meanwhile
+            for lane in lanes:  # before finished results are yielded, so that no worker idles meanwhile
                 if lane.idle:
                     for item in waiting:
                         lane.take(item)
@@ -63,7 +68,7 @@ def _run_lanes(
 
 
 def _patience(lanes: list[_Lane], video_timeout: float | None) -> float | None:
-    """Seconds until the first item has been at work too long."""
+    """Seconds until the first item reaches the time limit; None without a limit, or while no item has begun."""
     started = [lane.started for lane in lanes if lane.started is not None]
     if video_timeout is None or not started:
         return None
@@ -71,7 +76,7 @@ def _patience(lanes: list[_Lane], video_timeout: float | None) -> float | None:
 
 
 class _Lane:
-    """One worker process and the item that it works on; the process is made anew after each death."""
+    """One worker process and the item that it works on; a process that died is replaced by a new one."""
 
     def __init__(self, work: Work, threads: int, number: int):
         self._work = work
@@ -82,20 +87,20 @@ class _Lane:
         self._failed_starts = 0
         self.item: object = None
         self.started: float | None = None
-        """When the item's time began to run: once the worker was ready."""
+        """When the item's time began to count (`time.monotonic`), which is once the worker was ready; else None."""
 
     @property
     def idle(self) -> bool:
-        """Whether it has room for an item."""
+        """Whether the lane has no item at work."""
         return self._done is None
 
     @property
     def next_event(self) -> Future:
-        """What to wait for: the worker's readiness, then the item."""
+        """The future to wait for: first that the worker is ready, then that the item is done."""
         return self._ready if self.started is None else self._done
 
     def take(self, item: object) -> None:
-        """Begin on an item."""
+        """Send an item to the worker, starting a process if there is none."""
         self.item, self.started = item, None
         try:
             self._submit()
@@ -111,11 +116,11 @@ class _Lane:
         self._done = self._pool.submit(attempt, self._work.do, self.item)
 
     def result(self, video_timeout: float | None) -> Attempt | None:
-        """What became of the item, or None while that is open.
+        """The item's result, or None while it is at work.
 
         Raises:
-            ExecutorUnavailable: no worker comes as far as beginning.
-            Exception: what `begin` raised.
+            ExecutorUnavailable: the worker died before it began, several times in a row.
+            Exception: what `Work.begin` raised.
         """
         try:
             if self.started is None and self._ready.done():
@@ -133,7 +138,7 @@ class _Lane:
         return None
 
     def end(self) -> None:
-        """Kill the worker, whatever it is doing."""
+        """Kill the worker process, whatever it is doing."""
         if self._pool is not None:
             if self._done is not None:
                 _until_handed_over(self._done)
@@ -159,7 +164,7 @@ class _Lane:
 
 
 def _until_handed_over(future: Future) -> None:
-    """Loky's own thread trips over what it has not passed to the worker yet when the pool is killed."""
+    """Wait until loky has passed a task to its worker: its own thread fails if the pool is killed before that."""
     deadline = time.monotonic() + HANDOVER_SECONDS
     while not (future.running() or future.done()) and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -175,7 +180,7 @@ def _manner(death: BrokenExecutor) -> str:
 
 @contextlib.contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """A worker inherits this until it can ignore Ctrl-C; else it would die of it with a traceback."""
+    """Block SIGINT while a worker starts. It inherits this until it ignores Ctrl-C, and so shows no traceback."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -184,10 +189,10 @@ def _interrupts_held_back() -> Iterator[None]:
 
 
 def _come_alive(parent: int) -> None:
-    """In the worker: Ctrl-C is the parent's to answer, and without a parent there is nobody to work for."""
+    """Set up a new worker process: ignore Ctrl-C, which the parent answers, and end once the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    # loky would replace a worker that has grown, with its encoder to load anew in the middle of a video's time
+    # else loky would replace a worker whose memory has grown, and loading the encoder would count as an item's time
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
 
     def watch() -> None:

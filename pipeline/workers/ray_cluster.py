@@ -1,4 +1,4 @@
-"""Work on an existing Ray cluster: one CPU a task, and one GPU where every worker needs one."""
+"""Work on an existing Ray cluster: each task takes one CPU, and one GPU where workers need one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MAX_RETRIES = 2
 
 
 def run_on_ray(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
-    """See `dispatch.run`.
+    """Work on all items on a Ray cluster; the backend `ray` of `dispatch.run`.
 
     Raises:
-        ConfigError: `ray` is not installed.
-        ExecutorUnavailable: no cluster there.
+        ConfigError: the package `ray` is not installed.
+        ExecutorUnavailable: no cluster answers, or it lacks the CPUs or GPUs needed.
     """
     try:
         import ray
@@ -51,7 +51,7 @@ def run_on_ray(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Ite
 def _run_pass(config: ExecutorConfig, work: Work, items: Iterable[Item], room: int) -> Iterator[tuple[Item, Attempt]]:
     import ray
 
-    # tried again by Ray itself: a process that has to go takes with it whatever it was given last
+    # Ray itself tries these again: a process that ends takes along the task that it was given last
     remote = ray.remote(num_cpus=1, num_gpus=int(config.gpu), max_retries=MAX_RETRIES)(do_remotely)
 
     def submit(item: Item) -> ray.ObjectRef:

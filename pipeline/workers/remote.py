@@ -1,4 +1,4 @@
-"""What a cluster's worker does with one item: one at a time in a process, never longer than it may."""
+"""What a worker of a cluster does with one item: one item at a time in a process, within the time limit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from .base import Attempt, TimedOut, Work, attempt
 
-FAREWELL_SECONDS = 1.0  # for a result to leave before its process ends
-_one_at_a_time = threading.Lock()  # one encoder a process, whatever the worker's number of threads
+FAREWELL_SECONDS = 1.0  # time for a result to be sent before its process ends
+_one_at_a_time = threading.Lock()  # a process has one encoder, however many threads the worker has
 
 
 def do_remotely(work: Work, item: Any, video_timeout: float | None) -> Attempt:
-    """Do an item; what takes too long is left behind with the process, which ends.
+    """Work on one item; if it takes too long, report that and end this process, as a thread cannot be stopped.
 
-    Whatever the cluster has given to that process meanwhile, it gives to another one.
+    The cluster gives other items that this process was holding to another one.
     """
     with _one_at_a_time:
         begun = attempt(work.get_ready, None)
