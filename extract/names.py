@@ -46,9 +46,20 @@ def reading_form(name: str) -> str:
 
 def is_plain_id(video_id: object) -> bool:
     """Whether an id is text that can become a path below a folder: files are named after ids."""
-    if not isinstance(video_id, str) or not video_id or "\0" in video_id:
+    if (
+        not isinstance(video_id, str)
+        or not video_id
+        or "\0" in video_id
+        or not video_id.isascii()
+        and _is_torn(video_id)
+    ):
         return False
     return not video_id.startswith("/") and not {"", ".", ".."} & set(video_id.split("/"))
+
+
+def _is_torn(text: str) -> bool:
+    """Whether a text holds halves of characters (lone surrogates), which no file and no index can hold."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def flat(video_id: str) -> str:

@@ -302,11 +302,14 @@ class Catalogue:
                 for name in root:
                     try:
                         entries.append(entry_of(name, path.name, group_in(root, name)))
-                    except StoreError as error:
+                    except DamagedShard as error:
                         problems.append(error)
+                    except DAMAGE as error:
+                        refuse_unreadable(path, error)
+                        problems.append(_damaged(path, error))
         except DAMAGE as error:
             refuse_unreadable(path, error)
-            raise DamagedShard(f"{path}: damaged ({error}); run `vad-pipeline store verify`") from error
+            raise _damaged(path, error) from error
         return entries, problems
 
     @staticmethod
@@ -316,3 +319,7 @@ class Catalogue:
             f"INSERT OR REPLACE INTO videos VALUES ({marks})",
             [tuple(getattr(entry, column) for column in COLUMNS) for entry in entries],
         )
+
+
+def _damaged(path: Path, error: Exception) -> DamagedShard:
+    return DamagedShard(f"{path}: damaged ({error}); run `vad-pipeline store verify`")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
 
 import h5py
 
-from ..errors import ConfigError, StoreError
-from ..names import is_plain_id
+from ..errors import ConfigError, DamagedShard, readable
 from ..recipe import Recipe
+from .attributes import plain_id, text, whole, wholes, written_ns
+from .shards import group_name, refuse_unreadable
+
+TEXTS = ("recipe", "recipe_id", "fingerprint", "precision", "runtime", "source", "label", "checksum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,6 @@ class Entry:
 
 
 COLUMNS = tuple(f.name for f in fields(Entry))
-NUMBERS = ("n_frames", "size", "mtime_ns", "written_ns")
 # what reading a damaged or foreign group can raise
 DAMAGE = (OSError, RuntimeError, KeyError, IndexError, ValueError, TypeError, AttributeError, ArithmeticError)
 
@@ -64,21 +68,40 @@ def entry_of(name: str, shard: str, node: h5py.Group) -> Entry:
     """What a group says of itself.
 
     Raises:
-        StoreError: an attribute is missing.
+        DamagedShard: an attribute is missing, cannot be used, or contradicts another.
+        StoreError: the disk cannot be read.
     """
     try:
-        values = {column: node.attrs[column] for column in COLUMNS if column in node.attrs}
-        crops = [int(crop) for crop in node.attrs["crops"]]
-        n_crops, n_snippets, _ = node["features"].shape
-        for column in NUMBERS:
-            values[column] = int(values[column])
-            if abs(values[column]) >= 2**63:
-                raise ValueError(f"{column} is out of range")
-        values |= {"name": name, "shard": shard, "n_snippets": int(n_snippets), "crops": json.dumps(crops)}
-        wrong = [column for column in COLUMNS if column not in NUMBERS and not isinstance(values[column], str | int)]
-        if wrong or n_crops != len(crops) or not is_plain_id(values["video"]):
-            raise ValueError(f"{', '.join(wrong) or 'crops or id'} cannot be used")
-        Recipe.from_json(values["recipe"])
-        return Entry(**values)
+        return _entry(name, shard, node)
     except (*DAMAGE, ConfigError) as error:
-        raise StoreError(f"{shard}: group {name} is damaged ({error}); run `vad-pipeline store verify`") from error
+        refuse_unreadable(Path(node.file.filename), error)
+        raise DamagedShard(
+            f"{shard}: group {readable(name)} is damaged ({error}); run `vad-pipeline store verify`"
+        ) from error
+
+
+def _entry(name: str, shard: str, node: h5py.Group) -> Entry:
+    crops = wholes(node, "crops")
+    n_crops, n_snippets, _ = node["features"].shape
+    entry = Entry(
+        name=name,
+        shard=shard,
+        video=plain_id(node),
+        crops=json.dumps(crops),
+        n_frames=whole(node, "n_frames", least=1),
+        n_snippets=int(n_snippets),
+        size=whole(node, "size", least=-1),
+        mtime_ns=whole(node, "mtime_ns"),
+        written_ns=written_ns(node),
+        **{column: text(node, column) for column in TEXTS},
+    )
+    if n_crops != len(crops):
+        raise ValueError(f"features of {n_crops} crops, {len(crops)} are named")
+    if _id_of_recipe(entry.recipe) != entry.recipe_id or group_name(entry.video, entry.recipe_id) != name:
+        raise ValueError("its name, id and recipe disagree")
+    return entry
+
+
+@lru_cache(maxsize=64)  # a store holds many videos of few recipes
+def _id_of_recipe(recipe: str) -> str:
+    return Recipe.from_json(recipe).recipe_id

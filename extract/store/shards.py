@@ -13,6 +13,7 @@ import io
 import logging
 import math
 import os
+import re
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 ROOT_GROUP = "videos"
 SHARD_BYTES = 128 << 20  # merged shards grow to about this
 SMALL_BYTES = SHARD_BYTES // 2  # and are left alone from this size on
+ASKED_WRONGLY = (errno.EINVAL, errno.EFAULT, errno.EOVERFLOW, errno.EFBIG)  # addresses and sizes that cannot be
 LISTINGS = 50  # of a folder that others merge meanwhile
 COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESSED_FROM_BYTES = 1024  # chunking costs more than it saves below
@@ -97,21 +99,36 @@ def new_path(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[h5py.Group]:
+def opened(path: Path, *, in_memory: bool = False) -> Iterator[h5py.Group]:
     """The group of all videos in a shard, for reading.
+
+    Args:
+        path: of the shard.
+        in_memory: read all of it first, so that nothing that is found wrong in it afterwards is a read that failed.
 
     Raises:
         StoreError: it is no shard, or damaged where it is first read.
     """
     try:
-        file = h5py.File(path, "r", locking=False)  # complete files never change, and locks fail on network disks
+        how = {"driver": "core", "backing_store": False} if in_memory else {}
+        file = h5py.File(path, "r", locking=False, **how)  # complete files never change, locks fail on network disks
     except OSError as error:
         refuse_unreadable(path, error)
         raise DamagedShard(f"{path}: no readable HDF5 file; run `vad-pipeline store verify`") from error
     with file:
-        if not isinstance(file.get(ROOT_GROUP), h5py.Group):
-            raise DamagedShard(f"{path}: not written by vad-pipeline (no `{ROOT_GROUP}` group); move it elsewhere")
-        yield file[ROOT_GROUP]
+        yield _root_of(file, path)
+
+
+def _root_of(file: h5py.File, path: Path) -> h5py.Group:
+    try:
+        root = file[ROOT_GROUP]  # not `get`, which takes a read that fails for absence
+        if isinstance(root, h5py.Group):
+            return root
+        why = None
+    except (OSError, RuntimeError, KeyError) as error:
+        refuse_unreadable(path, error)
+        why = error
+    raise DamagedShard(f"{path}: not written by vad-pipeline (no `{ROOT_GROUP}` group); move it elsewhere") from why
 
 
 def group_in(root: h5py.Group, name: str) -> h5py.Group:
@@ -131,7 +148,8 @@ def group_in(root: h5py.Group, name: str) -> h5py.Group:
 
 def _why_not(parent: h5py.Group, key: str, kind: type) -> str | None:
     """Why a member of a group is not to be read, or None."""
-    if not isinstance(parent.get(key, getlink=True), h5py.HardLink):
+    link = parent.id.links.get_info(key.encode("utf-8", "surrogateescape"))  # `get` takes a failed read for absence
+    if link.type != h5py.h5l.TYPE_HARD:
         return f"{key} links to another place"
     node = parent[key]
     if not isinstance(node, kind):
@@ -157,11 +175,19 @@ def refuse_unreadable(path: Path, error: Exception) -> None:
         FileNotFoundError: it is gone.
         StoreError: anything else that the system says.
     """
-    number = getattr(error, "errno", None)
-    if number in (errno.ENOENT, errno.ESTALE):
+    number = getattr(error, "errno", None) or _errno_told(error)
+    if number == errno.ENOENT or (number == errno.ESTALE and not os.path.lexists(path)):
         raise FileNotFoundError(number, os.strerror(number), str(path)) from error
     if number:
         raise StoreError(f"{path}: cannot be read ({os.strerror(number)}); mend that, then go on") from error
+
+
+def _errno_told(error: Exception) -> int | None:
+    """The system's number for a read that failed, which HDF5 has only in its text; None for what is asked of a disk
+    because the content is wrong."""
+    told = re.search(r"\berrno = (\d+)", str(error))
+    number = int(told[1]) if told else 0
+    return number if number not in (0, *ASKED_WRONGLY) else None
 
 
 def each_shard(folder: Path) -> Iterator[Path]:

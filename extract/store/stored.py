@@ -16,10 +16,10 @@ from typing import TypeVar
 import h5py
 import numpy as np
 
-from ..errors import ConfigError, DamagedShard, GoneFromStore, VadError, VideoDecodeError, readable
+from ..errors import ConfigError, DamagedShard, GoneFromStore, VideoDecodeError, readable
 from ..files import SourceFile, write_bytes
-from ..recipe import Recipe
 from ..records import VideoEmbeddings
+from .attributes import copied, rate, whole
 from .entry import DAMAGE, Entry, entry_of
 from .shards import (
     ROOT_GROUP,
@@ -142,7 +142,7 @@ def write_copy(shards: Path, entry: Entry, video_id: str, source: SourceFile, *,
         DamagedShard: they are not what was written.
         StoreError: they cannot be read, or the copy not be written.
     """
-    attributes, datasets = read_entry(shards, entry, lambda node: (dict(node.attrs), intact_datasets(entry, node)))
+    attributes, datasets = read_entry(shards, entry, lambda node: (copied(node), intact_datasets(entry, node)))
     attributes |= {"video": video_id, **_of_source(source, later_than)}
     return _write(shards, Group(group_name(video_id, entry.recipe_id), attributes, datasets))
 
@@ -174,18 +174,24 @@ def read_entry(shards: Path, entry: Entry, read: Callable[[h5py.Group], Read]) -
         try:
             with opened(shard) as root:
                 if own or entry.name in root:
-                    return read(group_in(root, entry.name))
+                    return _read_from(root, shard, entry, read)
         except FileNotFoundError:
             continue
         except DamagedShard:
             if own:
                 raise
-        except DAMAGE as error:
-            raise DamagedShard(
-                f"{shard}: {entry.video} cannot be read ({error}); run `vad-pipeline store verify --repair` and "
-                "extract again"
-            ) from error
     raise GoneFromStore(f"{shards / entry.shard}: gone while it was in use; run the same command again")
+
+
+def _read_from(root: h5py.Group, shard: Path, entry: Entry, read: Callable[[h5py.Group], Read]) -> Read:
+    try:
+        return read(group_in(root, entry.name))
+    except DAMAGE as error:
+        refuse_unreadable(shard, error)
+        raise DamagedShard(
+            f"{shard}: {entry.video} cannot be read ({error}); run `vad-pipeline store verify --repair` and extract "
+            "again"
+        ) from error
 
 
 def _newest_first(shards: Path) -> Iterator[Path]:
@@ -229,8 +235,8 @@ def stored_video(entry: Entry, node: h5py.Group, *, crop: int | None = None) -> 
         node["features"][which],
         node["snippet_seconds"][()],
         node["frame_seconds"][()],
-        Fraction(*(int(part) for part in node.attrs["fps"])),
-        int(node.attrs["snippet_len"]),
+        rate(node),
+        whole(node, "snippet_len", least=1),
     )
 
 
@@ -238,9 +244,9 @@ def group_problem(name: str, shard: str, root: h5py.Group) -> str | None:
     """What is wrong with a group of a shard, everything read and compared; None where nothing is."""
     try:
         return _disagreement(name, shard, group_in(root, name))
-    except (VadError, *DAMAGE) as error:
+    except (DamagedShard, *DAMAGE) as error:
         refuse_unreadable(Path(root.file.filename), error)
-        return f"{name}: cannot be read ({error})"
+        return f"{readable(name)}: cannot be read ({error})"
 
 
 def _disagreement(name: str, shard: str, node: h5py.Group) -> str | None:
@@ -248,7 +254,6 @@ def _disagreement(name: str, shard: str, node: h5py.Group) -> str | None:
     datasets = {key: node[key][()] for key in node}
     if checksum(datasets) != entry.checksum:
         return f"{entry.video}: checksum differs: the data are not what was written"
-    if group_name(entry.video, entry.recipe_id) != name or Recipe.from_json(entry.recipe).recipe_id != entry.recipe_id:
-        return f"{entry.video}: name and recipe disagree with its attributes"
     stored_video(entry, node)  # raises where shapes, times or rate cannot be
+    copied(node)  # those that nothing is chosen by, too
     return None

@@ -9,9 +9,9 @@ from pathlib import Path
 from ..errors import DamagedShard, StoreError
 from ..files import remove_partial, write_bytes
 from .embedding_store import EmbeddingStore
-from .entry import Entry
+from .entry import Entry, entry_of
 from .merge_lock import merging
-from .shards import build_copy, each_shard, merge_shards, new_path, opened, refuse_unreadable, unlink
+from .shards import build_copy, each_shard, group_in, merge_shards, new_path, opened, refuse_unreadable, unlink
 from .stored import group_problem
 
 DAMAGED_FOLDER = "damaged"
@@ -83,18 +83,53 @@ def repair(store: EmbeddingStore, *, on_shards: OnShards = lambda n: None) -> It
                 continue
             if whole:
                 write_bytes(new_path(store.shards), build_copy([(path, whole)]))
-            _set_aside(path, store.path / DAMAGED_FOLDER)
+            _move(path, store.path / DAMAGED_FOLDER)
             for problem in problems:
                 yield path.name, problem
     store.catalogue.sync()
 
 
-def _set_aside(path: Path, folder: Path) -> None:
+def _move(path: Path, folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
         path.replace(folder / path.name)
     except OSError as error:
         raise StoreError(f"{path}: cannot be moved to {folder} ({error.strerror}); give rights") from error
+
+
+def restore(store: EmbeddingStore, *, on_shards: OnShards = lambda n: None) -> tuple[int, list[tuple[str, str]]]:
+    """Bring back what `repair` has moved to STORE/damaged, as far as it can be read: a shard that is whole goes back to
+    its place; of others, what the store does not hold goes to a new shard, and they stay where they are.
+
+    Returns:
+        How many videos came back; name of a shard that stays, what is wrong with it.
+
+    Raises:
+        StoreError: a shard cannot be read, or the store not be written.
+    """
+    with _alone(store):
+        store.catalogue.sync()
+        n_back, stay = 0, []
+        for path in each_shard(store.path / DAMAGED_FOLDER):
+            on_shards(1)
+            whole, problems = _examined(path)
+            stay += [(path.name, problem) for problem in problems]
+            missing = _not_held(store, path, whole)
+            if not problems:
+                _move(path, store.shards)
+            elif missing:
+                write_bytes(new_path(store.shards), build_copy([(path, missing)]))
+            n_back += len(missing)
+    store.catalogue.sync()
+    return n_back, stay
+
+
+def _not_held(store: EmbeddingStore, path: Path, names: list[str]) -> list[str]:
+    """The groups of a shard that count once they are back: the store holds none of their name, or older ones."""
+    with opened(path) as root:
+        own = {name: entry_of(name, path.name, group_in(root, name)) for name in names}
+    held = {name: store.catalogue.newest([name]).get(name) for name in names}
+    return [name for name in names if held[name] is None or held[name].written_ns < own[name].written_ns]
 
 
 def remove(store: EmbeddingStore, entries: Collection[Entry]) -> None:
@@ -125,20 +160,30 @@ def _without(path: Path, left: list[str]) -> bytes:
 def _examined(path: Path) -> tuple[list[str], list[str]]:
     """The whole groups of a shard, and what is wrong with the others or with all of it.
 
+    Damage is what reads well and is wrong, twice: what is found wrong is looked for once more in memory.
+
     Raises:
         StoreError: it cannot be read, though nothing says that it is damaged.
     """
+    try:
+        whole, problems = _content(path, in_memory=False)
+        return _content(path, in_memory=True) if problems else (whole, problems)
+    except FileNotFoundError:  # another run has merged it away
+        return [], []
+
+
+def _content(path: Path, *, in_memory: bool) -> tuple[list[str], list[str]]:
     whole, problems = [], []
     try:
-        with opened(path) as root:
+        with opened(path, in_memory=in_memory) as root:
             for name in root:
                 problem = group_problem(name, path.name, root)
                 if problem:
                     problems.append(problem)
                 else:
                     whole.append(name)
-    except FileNotFoundError:  # another run has merged it away
-        return [], []
+    except FileNotFoundError:
+        raise
     except (DamagedShard, OSError, RuntimeError) as error:
         refuse_unreadable(path, error)
         problems.append(str(error))

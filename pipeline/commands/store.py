@@ -60,36 +60,44 @@ def ls(store: Path, catalogue: Path | None, limit: int | None, recipes: bool, as
 @store.command("verify", short_help="Read everything, compare checksums.", cls=SectionedCommand)
 @store_option
 @click.option("--repair", is_flag=True, help="Move what is damaged aside; its whole videos are kept.")
+@click.option("--restore", is_flag=True, help="Bring back what --repair moved aside, as far as it can be read.")
 @quiet_option
-def verify(store: Path, catalogue: Path | None, repair: bool, quiet: bool) -> int:
+def verify(store: Path, catalogue: Path | None, repair: bool, restore: bool, quiet: bool) -> int:
     """Read every data set of every shard and compare checksums, names and attributes.
 
     With --repair, shards with damage in them go to STORE/damaged, and what is whole in them to a new shard; the next
-    `extract` makes the rest again.
+    `extract` makes the rest again. --restore undoes it.
     """
     from vad_pipeline.extract.store import upkeep
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
+    if repair and restore:
+        raise click.UsageError("--repair moves aside, --restore brings back: give one of them")
     with EmbeddingStore(store, catalogue=catalogue) as opened:
-        examine, n_shards = (upkeep.repair if repair else upkeep.verify), len(opened.catalogue.shards())
+        n_shards = None if restore else len(opened.catalogue.shards())
         with counting("verify", quiet=quiet, total=n_shards, unit="shard") as on_shards:
-            problems = list(examine(opened, on_shards=on_shards))
+            if restore:
+                n_back, problems = upkeep.restore(opened, on_shards=on_shards)
+            else:
+                problems = list((upkeep.repair if repair else upkeep.verify)(opened, on_shards=on_shards))
         for shard, problem in problems[:SHOWN_PROBLEMS]:
             click.echo(f"{shard}: {problem}", err=True)
         n_videos = len(opened.entries())
-    if not problems:
-        if not quiet:
-            click.echo(f"{n_videos} videos verified")
-        return 0
-    if repair:
-        shards = len({shard for shard, _ in problems})
+    n_shards, aside = len({shard for shard, _ in problems}), store / upkeep.DAMAGED_FOLDER
+    if restore:
+        click.echo(f"{n_back} videos brought back, {n_videos} held; {n_shards} damaged shards stay in {aside}")
+    elif problems and repair:
         click.echo(
-            f"{len(problems)} problems; {shards} shards moved to {store / upkeep.DAMAGED_FOLDER}, {n_videos} videos "
-            "left; extract again what is missing"
+            f"{len(problems)} problems; {n_shards} shards moved to {aside}, {n_videos} videos left; extract again what "
+            "is missing"
         )
-        return 0
-    click.echo(f"{len(problems)} problems; `vad-pipeline store verify --repair` moves them aside, then extract again")
-    return 1
+    elif problems:
+        click.echo(
+            f"{len(problems)} problems; `vad-pipeline store verify --repair` moves them aside, then extract again"
+        )
+    elif not quiet:
+        click.echo(f"{n_videos} videos verified")
+    return int(bool(problems) and not repair)
 
 
 @store.command("import", short_help="Take in published features.", cls=SectionedCommand)

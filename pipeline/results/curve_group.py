@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import h5py
@@ -11,7 +10,7 @@ import numpy as np
 
 from vad_pipeline.extract.errors import StoreError
 from vad_pipeline.extract.files import write_bytes
-from vad_pipeline.extract.names import is_plain_id
+from vad_pipeline.extract.store.attributes import number, plain_id, rate, text, texts, whole, written_ns
 from vad_pipeline.extract.store.entry import DAMAGE
 from vad_pipeline.extract.store.shards import Group, build, group_in, group_name, new_path, opened
 from vad_pipeline.extract.store.versions import Version, time_after
@@ -95,15 +94,12 @@ def held_curve(shard: str, node: h5py.Group) -> HeldCurve:
     Raises:
         One of DAMAGE: an attribute is missing or cannot be used.
     """
-    attributes = node.attrs
-    if not is_plain_id(attributes["video"]):
-        raise ValueError("its video id cannot be used")
     return HeldCurve(
-        Version(int(attributes["written_ns"]), shard),
-        attributes["video"],
-        attributes["made_from"],
-        peak_score=float(attributes.get("peak_score", 1.0)),
-        source_sha256=str(attributes.get("source_sha256", "")),
+        Version(written_ns(node), shard),
+        plain_id(node),
+        text(node, "made_from"),
+        peak_score=number(node, "peak_score") if "peak_score" in node.attrs else 1.0,
+        source_sha256=text(node, "source_sha256") if "source_sha256" in node.attrs else "",
     )
 
 
@@ -118,14 +114,14 @@ def read_curve(shard: Path, name: str) -> AnomalyCurve:
         with opened(shard) as root:
             node = group_in(root, name)
             return AnomalyCurve(
-                video_id=node.attrs["video"],
+                video_id=plain_id(node),
                 scores=node["score"][()],
                 frame_seconds=node["frame_seconds"][()],
                 category=node["category"][()],
-                categories=tuple(node.attrs["categories"]),
-                snippet_len=int(node.attrs["snippet_len"]),
-                fps=Fraction(*(int(part) for part in node.attrs["fps"])),
-                source=node.attrs["source"],
+                categories=texts(node, "categories"),
+                snippet_len=whole(node, "snippet_len", least=1),
+                fps=rate(node),
+                source=text(node, "source"),
             )
     except FileNotFoundError:
         raise
