@@ -18,7 +18,7 @@ from .stopping import never_dropped
 
 EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70, 130, 143
 
-COMMANDS = {  # module, and what `--help` says of it: read from here, so that it loads no command
+COMMANDS = {  # command -> its module, and its line in `--help`, which can so be shown without loading any command
     "extract": ("extract", "Decode, sample, embed into the store."),
     "detect": ("detect", "Score: curves and events into a results folder."),
     "events": ("events", "Events anew from curves, without scoring."),
@@ -38,23 +38,23 @@ COMMANDS = {  # module, and what `--help` says of it: read from here, so that it
 
 
 class Terminated(BaseException):
-    """SIGTERM, raised where the program stands so that everything is left in order."""
+    """Raised when SIGTERM arrives, so that `with` and `finally` blocks leave everything in order."""
 
 
 class LazyGroup(click.Group):
-    """Loads a command's module when the command is asked for: `--help` stays quick."""
+    """A group of commands that imports a command's module only when that command is used, so that `--help` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the work."""
+        """The commands' names, in the order in which one uses them."""
         return list(COMMANDS)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Name and purpose of each, without loading any."""
+        """Write name and purpose of each command without importing its module."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, purpose) for name, (_, purpose) in COMMANDS.items()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name."""
+        """Import and return the command of that name; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"vad_pipeline.pipeline.commands.{COMMANDS[cmd_name][0]}")
@@ -79,13 +79,13 @@ def cli(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line; the exit code says how it went."""
+    """Run the command line and exit with a code that says how it ended (docs/reference.md lists them)."""
     signal.signal(signal.SIGTERM, _terminate)
-    for stream in (sys.stdout, sys.stderr):  # file names need not be printable here
+    for stream in (sys.stdout, sys.stderr):  # a file name may hold characters that the terminal cannot show
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in sys.argv
-    if debug:  # understood after the command too
+    if debug:  # --debug may also stand after the command's name
         sys.argv = [sys.argv[0], "--debug", *(a for a in sys.argv[1:] if a != "--debug")]
     with never_dropped({KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM}):
         sys.exit(_run(debug))
@@ -108,7 +108,7 @@ def _run(debug: bool) -> int:
             traceback.print_exc()
         click.echo(f"Error: {error}", err=True)
         return EXIT_STOPPED if isinstance(error, RunStopped) else EXIT_USAGE
-    except BrokenPipeError:  # `| head`: nobody listens any more
+    except BrokenPipeError:  # the reader of our output has ended, as in `| head`
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

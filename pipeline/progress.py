@@ -1,4 +1,4 @@
-"""What a run shows while it works: a bar on a terminal, plain lines elsewhere, nothing with --quiet but failures."""
+"""What a command shows while it works: a bar on a terminal, plain lines elsewhere; with --quiet only failures."""
 
 from __future__ import annotations
 
@@ -19,8 +19,17 @@ PLAIN_EVERY_SECONDS = 10
 def counting(
     doing: str, *, quiet: bool, total: int | None = None, unit: str = "video"
 ) -> Iterator[Callable[..., None]]:
-    """A callable that is told each video id as work on it begins, or how many units are done: a bar on a terminal,
-    plain lines elsewhere."""
+    """Show how many units are done: a bar on a terminal, a plain line every few seconds elsewhere.
+
+    Args:
+        doing: the verb that is shown, for example `extract`.
+        quiet: show nothing.
+        total: how many units there are; None where that is not known.
+        unit: what is counted.
+
+    Yields:
+        A callable to be told of progress: each video id as its turn comes, or a number of units done.
+    """
     count, last_line = 0, time.monotonic()
 
     def on_unit(done: str | int) -> None:
@@ -44,7 +53,7 @@ def counting(
 
 
 def in_words(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`, `4.2 days`."""
+    """A duration in words, such as `40 s`, `12 min`, `3.5 h` or `4.2 days`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
@@ -55,19 +64,23 @@ def in_words(seconds: float) -> str:
 
 
 def report_missing(names: list[str]) -> int:
-    """Name what lists ask for and nobody has; returns how many."""
+    """Print which names of lists match no video; return how many these are."""
     if names:
         click.echo(f"missing: {len(names)} listed names match no video: {some(names)}", err=True)
     return len(names)
 
 
 def report_left_out(n_videos: int, crop: int) -> None:
-    """Say how many of a store's videos cannot be compared."""
+    """Print how many videos of a store are left out because they have another recipe or lack the crop."""
     if n_videos:
         click.echo(f"note: {n_videos} videos of other recipes or without crop {crop} are left out", err=True)
 
 
 def warn_of(problems: list) -> None:
-    """Name shards that could not be read."""
+    """Print a warning for each shard that could not be read.
+
+    Args:
+        problems: one for each shard; printed as it is.
+    """
     for problem in problems:
         click.echo(f"warning: {problem}; its videos count as not held", err=True)

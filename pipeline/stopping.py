@@ -1,4 +1,4 @@
-"""Signals: none is lost, and during long steps the one in hand is finished and saved before the run stops."""
+"""SIGINT and SIGTERM: no signal is lost, and `stopping_between_steps` lets a run finish and save the current step."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import threading
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-CALLBACK_SECONDS = 0.01  # in which the callback that a signal landed in has ended
+CALLBACK_SECONDS = 0.01  # after this long, the callback that a signal interrupted has ended
 
 
 class Stop:
-    """Whether a signal has come.
+    """Remembers whether SIGINT or SIGTERM has arrived inside `stopping_between_steps`.
 
     Attributes:
-        asked: one has.
+        asked: whether one has arrived.
     """
 
     def __init__(self):
@@ -26,7 +26,7 @@ class Stop:
         self._signal: int | None = None
 
     def obey(self) -> None:
-        """Do what the signal does elsewhere, where one has come."""
+        """If a signal has arrived, do now what it does elsewhere: usually, raise the exception of its handler."""
         if self._signal is not None:
             self._act(self._signal)
 
@@ -38,14 +38,17 @@ class Stop:
             raise KeyboardInterrupt
 
     def _hear(self, signum: int, frame: object) -> None:
-        if self.asked:  # asked twice: at once
+        if self.asked:  # the second signal stops at once
             self._act(signum)
         self.asked, self._signal = True, signum
 
 
 @contextlib.contextmanager
 def stopping_between_steps() -> Iterator[Stop]:
-    """Inside, a first SIGINT or SIGTERM is only noted; outside the main thread nothing changes."""
+    """Inside this block the first SIGINT or SIGTERM is only noted; the caller checks `Stop.asked` between steps.
+
+    In a thread other than the main one nothing changes, as only the main thread receives signals.
+    """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -61,11 +64,12 @@ def stopping_between_steps() -> Iterator[Stop]:
 
 @contextlib.contextmanager
 def never_dropped(signals: dict[type[BaseException], int]) -> Iterator[None]:
-    """Inside, a signal whose exception Python drops comes again: it does so with what is raised in the callback of a
-    weak reference, and h5py has many of them.
+    """Inside this block a signal is sent again if Python dropped the exception that its handler raised.
+
+    Python drops exceptions that are raised in the callback of a weak reference, and h5py has many of those.
 
     Args:
-        signals: by the exception that their handlers raise.
+        signals: exception class -> the signal whose handler raises it.
     """
     previous = sys.unraisablehook
 

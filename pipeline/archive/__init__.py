@@ -1,1 +1,1 @@
-"""What is done to each video of an archive, once: which ones, in which order, what becomes of failures."""
+"""`extract` and `detect` over an archive: which videos, one loop over them, and what becomes of failures."""

@@ -1,4 +1,4 @@
-"""Where text meets cached embeddings: features of one recipe, and the text tower that belongs to their image tower."""
+"""For scoring and searching by text: features of one recipe, and CLIP's text tower that belongs to them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 
 def with_crop(store: EmbeddingStore, recipe_id: str | None, crop: int) -> tuple[Recipe, list[Entry]]:
-    """The features of one recipe that have a crop.
+    """The features in a store that are of one recipe and have a crop.
+
+    Args:
+        store: the feature store.
+        recipe_id: the recipe; None: the only one in the store.
+        crop: the crop that an entry must have.
 
     Raises:
-        ConfigError: there are none, or of several recipes.
+        ConfigError: there are no such features, or `recipe_id` is None and the store has several recipes.
     """
     recipe, entries = of_one_recipe(store.entries(), recipe_id, store=store.path)
     usable = [entry for entry in entries if crop in entry.crop_numbers]
@@ -33,10 +38,13 @@ def with_crop(store: EmbeddingStore, recipe_id: str | None, crop: int) -> tuple[
 
 
 def text_tower(recipe: Recipe, *, pretrained: str | None, model: str | None) -> dict[str, str]:
-    """`pretrained` and `model` of the text tower for features of a recipe: as given, else as the recipe says.
+    """Which text tower belongs to features of a recipe: as given, else as the recipe says.
+
+    Returns:
+        The arguments `pretrained` and `model` of the tower.
 
     Raises:
-        ConfigError: the recipe does not say enough, or another model is given.
+        ConfigError: the recipe does not name weights that can be loaded, or `model` is not the recipe's model.
     """
     if model is None and recipe.model.startswith(LOCAL_DIR):
         raise ConfigError(f"the features are of a model folder ({recipe.model}); give it with --model local-dir:FOLDER")
@@ -50,10 +58,10 @@ def text_tower(recipe: Recipe, *, pretrained: str | None, model: str | None) -> 
 def read_zero_shot(
     categories: Path, store: EmbeddingStore, config: DetectConfig, *, pretrained: str | None, model: str | None
 ) -> ZeroShot:
-    """What scores the store's features by the text of a category file alone.
+    """Make what scores a store's features by the texts of a category file, without a trained checkpoint.
 
     Raises:
-        ConfigError: features of several recipes, no text tower for them, or no such categories.
+        ConfigError: the store has several recipes, their text tower cannot be had, or the file cannot be used.
     """
     from vad_pipeline.model.category_file import read_categories
     from vad_pipeline.model.zero_shot import zero_shot

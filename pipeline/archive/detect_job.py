@@ -1,4 +1,4 @@
-"""What `detect` does about each video: its curve is there already, or it is a task."""
+"""Decides for `detect` what to do with each video: nothing, where its curve is there, or send it to a worker."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from .outcomes import VideoOutcome
 
 
 def is_scored(entry: Entry, work: DetectWork, results: Results) -> bool:
-    """Whether the curve of exactly these features is there, and its table where one is asked for."""
+    """Whether the results hold the curve of exactly these features, and with --csv also its CSV file."""
     held = results.holds(entry.video, entry.recipe_id, work.made_from(entry))
     return held and (not work.csv or results.csv_path(entry.video).exists())
 
 
 @dataclass(frozen=True, slots=True)
 class DetectJob:
-    """What `detect` does to each video. Items are entries of the store."""
+    """The `Job` of `detect`; its items are entries of the feature store."""
 
     scoring: DetectWork
     work: Work
     results: Results
     recipe_id: None = None
-    """A failure to score says nothing of a recipe."""
+    """None: outcomes of `detect` are not looked up by recipe."""
 
     def decide(self, entry: Entry) -> VideoOutcome | DetectTask:
-        """See `Job`."""
+        """Return the outcome `cached` where the video is scored already, else the task of scoring it."""
         if is_scored(entry, self.scoring, self.results):
             return self.scoring.outcome(entry, "cached")
         return DetectTask(entry, self.results.written_ns(entry.video, entry.recipe_id))
 
     def settle(self, detected: Detected) -> VideoOutcome:
-        """See `Job`."""
+        """Add the curve that a worker wrote to the results' index, and return the video's outcome."""
         self.results.take_in(detected.shard)
         return detected.outcome
 
     def identify(self, item: Entry | DetectTask) -> tuple[str, str]:
-        """See `Job`."""
+        """The video id and the source path of an entry or a task."""
         entry = item.entry if isinstance(item, DetectTask) else item
         return entry.video, entry.source

@@ -1,4 +1,4 @@
-"""A run of `detect`: features in a store -> curves, events and outcomes in a results folder."""
+"""Runs `detect`: scores features of a store; curves, events and outcomes go into a results folder."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .loop import Recorder, Report, RunSummary, process_archive
 from .outcomes import OutcomeLog
 from .scoring_plan import ScoringPlan
 
-SHOWN = 3  # recipes whose differences a message tells
+SHOWN = 3  # how many recipes an error message compares
 
 
 def choose_entries(store: EmbeddingStore, plan: ScoringPlan) -> list[Entry]:
-    """The features that a plan may score, all of one recipe.
+    """The store's features that a plan may score, all of one recipe.
 
     Raises:
-        ConfigError: the store lacks them; the message holds the command that makes them.
+        ConfigError: the store has none; the message holds the command that makes them.
     """
     config, own = plan.config, plan.judge.recipe
     entries = store.entries()
@@ -60,7 +60,7 @@ def _lacks(store: EmbeddingStore, plan: ScoringPlan, recipes: dict[str, Recipe])
 
 
 def extract_command(store: EmbeddingStore, recipe: Recipe, crop: int) -> str:
-    """The command that makes features of a recipe and crop."""
+    """The command line that extracts features of a recipe and crop into a store."""
     return " ".join(["vad-pipeline extract SRC --store", str(store.path), *extract_options(asdict(recipe), crop)])
 
 
@@ -74,16 +74,16 @@ def detect_archive(
     report: Report,
     summary: RunSummary,
 ) -> int:
-    """Score what has no curve yet, then write events from all curves.
+    """Score the videos that have no curve yet, then find the events of all curves.
 
     Args:
-        entries: features, all of one recipe.
+        entries: features to score, all of one recipe.
         plan: what scores them, and how.
         store: where the features are.
-        results: where curves and events go; begun here, unless it holds those of another checkpoint.
-        executor: where workers are; None: this process.
-        report: told of each outcome.
-        summary: counted up.
+        results: where curves and events go; its run.json is written here.
+        executor: where workers are; None: in this process.
+        report: called with each outcome.
+        summary: the counts of the run, which are added to.
 
     Returns:
         How many events there are.

@@ -1,4 +1,4 @@
-"""One video of `detect`, wherever a worker does it: features -> scores -> curve, written to a shard."""
+"""What a worker does for `detect` with one video: read its features, score them, write the curve into a shard."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """What a worker sends back."""
+    """What a worker sends back of one video."""
 
     outcome: VideoOutcome
     shard: Path
-    """The curve's."""
+    """The shard that the curve was written to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,43 +42,43 @@ class DetectTask:
 
     entry: Entry
     later_than: int = 0
-    """`written_ns` of the curve that is held of it."""
+    """`written_ns` of the curve that the results hold of the video; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectWork:
-    """The work of one run, to be sent to workers."""
+    """The work of one `detect` run, as it is sent to workers."""
 
     checkpoint: Path
     checkpoint_sha256: str
     zero_shot: ZeroShot | None
-    """What scores in the checkpoint's place: text alone."""
+    """With --zero-shot what scores, by texts, in place of the checkpoint; else None."""
     crop: int
     threshold: float
-    """The checkpoint's; once the results are begun, that of all their videos."""
+    """The checkpoint's threshold; once the results folder is begun, the threshold that holds there."""
     csv: bool
     device: str
     precision: str
-    """Of the scores: `fp32` or `bf16`."""
+    """Precision of the computation: `fp32` or `bf16`."""
     shards: Path
-    """Of the feature store."""
+    """The folder of the feature store's shards."""
     curves: Path
-    """Where curves are written: the same folder for every worker."""
+    """The folder that curves are written to, the same for every worker."""
 
     def begin(self) -> Scorer | ZeroShot:
-        """Make this process ready; the same scorer however often it is asked for.
+        """Load the checkpoint in this process; every further call returns the same scorer.
 
         Raises:
-            ConfigError: the checkpoint is another one here.
+            ConfigError: the checkpoint file on this machine has another content.
         """
         return self.zero_shot or _scorer(self.checkpoint, self.checkpoint_sha256, self.device, self.precision)
 
     def do(self, task: DetectTask) -> Detected:
-        """See `detect_video`."""
+        """Score one video in a worker, as `detect_video` does."""
         return detect_video(task, self, self.begin())
 
     def here(self, checkpoint: Checkpoint | ZeroShot) -> Work:
-        """The same in this process, with the checkpoint that is loaded."""
+        """The same work for this process, using a checkpoint that is loaded already."""
         from vad_pipeline.extract.device import stopping_where_the_device_fails
         from vad_pipeline.model.scoring import Scorer
 
@@ -87,12 +87,12 @@ class DetectWork:
         return Work(lambda: None, partial(detect_video, work=self, scorer=scorer))
 
     def made_from(self, entry: Entry) -> str:
-        """What a curve is made from: the same means the same curve."""
+        """A text that names features, crop, checkpoint and precision: curves with the same text are the same."""
         exact = f"{entry.checksum}/{self.crop}/{self.checkpoint_sha256}"
         return exact if self.precision == "fp32" else f"{exact}/{self.precision}"
 
     def origin(self, entry: Entry) -> CurveOrigin:
-        """What its curve is kept with."""
+        """What is stored beside the curve of these features."""
         return CurveOrigin(
             recipe_id=entry.recipe_id,
             made_from=self.made_from(entry),
@@ -102,7 +102,7 @@ class DetectWork:
         )
 
     def outcome(self, entry: Entry, status: str = "ok") -> VideoOutcome:
-        """An outcome to be filled in."""
+        """Begin the outcome of a video; `detect_video` fills in the rest."""
         return VideoOutcome(entry.video, entry.source, status, n_frames=entry.n_frames, recipe_id=entry.recipe_id)
 
 
@@ -120,11 +120,13 @@ def _scorer(path: Path, sha256: str, device: str, precision: str) -> Scorer:
 
 
 def detect_video(task: DetectTask, work: DetectWork, scorer: Scorer | ZeroShot) -> Detected:
-    """One video; its table is written before its curve, whose presence says that it is done.
+    """Score one video and write its curve.
+
+    The CSV file is written before the curve: once a curve is there, all that belongs to it is.
 
     Raises:
-        VideoError: its features lack the crop, or are not to be scored.
-        StoreError: the store cannot be read, or results not be written.
+        VideoError: the video's features lack the crop, are damaged, or cannot be scored.
+        StoreError: the store cannot be read, or the results cannot be written.
         DeviceFailed: the GPU is out of memory or gone.
     """
     entry = task.entry
@@ -149,7 +151,7 @@ def detect_video(task: DetectTask, work: DetectWork, scorer: Scorer | ZeroShot) 
 
 
 def curve_of(entry: Entry, video: StoredVideo, scores: SnippetScores) -> AnomalyCurve:
-    """The curve of a video's scores."""
+    """Make the per-frame curve of a video from the scores of its snippets."""
     return curve_from_scores(
         scores,
         video_id=entry.video,
@@ -160,7 +162,11 @@ def curve_of(entry: Entry, video: StoredVideo, scores: SnippetScores) -> Anomaly
 
 
 def _read(entry: Entry, work: DetectWork) -> StoredVideo:
-    """The crop that is scored, float16 as it is held: a day of footage is 138 MB. Damage is that video's failure."""
+    """Read the features of the scored crop, as float16 (138 MB for a day of footage).
+
+    Raises:
+        VideoError: the features are damaged or gone; other videos may still be scored.
+    """
     try:
         return read_entry(work.shards, entry, partial(stored_video, entry, crop=work.crop))
     except (DamagedShard, GoneFromStore) as error:

@@ -1,4 +1,4 @@
-"""How long extraction will take here: header lengths times this machine's own measured rates."""
+"""Estimates how long extraction takes on this machine: lengths from file headers, divided by rates measured here."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from vad_pipeline.extract.extractor import Extractor
 from vad_pipeline.extract.files import Source
 from vad_pipeline.extract.recipe import Recipe
 
-PROBED_AT_MOST = 200  # headers read; a larger archive is extrapolated from that many
+PROBED_AT_MOST = 200  # file headers read; a larger archive is extrapolated from these
 DECODE_SAMPLE_FRAMES = 300
-WORTH_MEASURING_IMAGES = 500  # below, measuring the rate would take longer than the work is worth
-SLOW_SECONDS = 3600  # from here on a CPU run is told of the quick recipe
+WORTH_MEASURING_IMAGES = 500  # with fewer images, measuring the rate would take too long beside the work itself
+SLOW_SECONDS = 3600  # a run on a CPU that takes longer than this gets a note about the quick recipe
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is to be decoded and embedded, by the files' headers."""
+    """How much is to be decoded and embedded, as the files' headers say."""
 
     n_videos: int
     n_frames: int
     hours: float
-    """Of footage."""
+    """Hours of footage."""
     n_images: int
-    """Through the encoder."""
+    """Images that the encoder has to embed: sampled frames times crops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Measured here, just now."""
+    """How fast this machine embeds and decodes, measured just now."""
 
     images_per_second: float
     frames_per_second: float
 
     def seconds(self, work: Workload) -> float:
-        """Time for the work, decoding and encoding one after the other."""
+        """Seconds that the work takes if decoding and embedding run one after the other."""
         return work.n_images / self.images_per_second + work.n_frames / self.frames_per_second
 
 
 def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int, *, scale: float = 1) -> Workload:
-    """Add up headers; over PROBED_AT_MOST files, an even sample stands for all.
+    """Add up the lengths in the files' headers; of more than PROBED_AT_MOST files, an even sample is read.
 
     Args:
         sources: the files.
         recipe: how they would be embedded.
-        n_crops: how many crops of each frame.
-        scale: how many files each of these stands for.
+        n_crops: how many crops of each frame would be embedded.
+        scale: how many files of the archive each source stands for.
     """
     step = max(1, -(-len(sources) // PROBED_AT_MOST))
     probed = [probe_length(source.path) for source in sources[::step]]
@@ -67,7 +67,11 @@ def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int, *, scale: 
 
 
 def measure(extractor: Extractor, sources: Sequence[Source]) -> Rates:
-    """Run the encoder, with random weights so that nothing is downloaded, and decode the start of a real file."""
+    """Measure this machine: run the encoder with random weights (none are downloaded), and decode the start of a file.
+
+    Raises:
+        DeviceFailed: the GPU is out of memory or gone.
+    """
     from vad_pipeline.extract.device import stopping_where_the_device_fails
     from vad_pipeline.extract.embed.encoder import ClipEncoder
     from vad_pipeline.extract.embed.encoder_config import RANDOM

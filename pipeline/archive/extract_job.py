@@ -1,4 +1,4 @@
-"""What `extract` does to each video: decides whether it needs work, and has the store index what a worker made."""
+"""Decides for `extract` what to do with each video, and adds what a worker made to the store's index."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Candidate = tuple[Source, Entry | None]
 
 @dataclass(slots=True)
 class ExtractJob:
-    """What `extract` does to each video, and what says whether it is needed. Items are candidates."""
+    """The `Job` of `extract`; its items are candidates: a source, and what the store holds of its id."""
 
     extractor: Extractor
     store: EmbeddingStore
@@ -32,27 +32,27 @@ class ExtractJob:
 
     @classmethod
     def of(cls, extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig | None = None) -> ExtractJob:
-        """Failures count as remembered unless they are to be tried again."""
+        """Make the job; with --retry-failed or --force, no failures are remembered from earlier runs."""
         remember = not (extractor.config.retry_failed or extractor.config.force)
         failures = remembered_failures(store.outcomes, extractor.recipe.recipe_id) if remember else {}
         return cls(extractor, store, _work(extractor, store, executor or ExecutorConfig()), failures)
 
     @property
     def recipe_id(self) -> str:
-        """Of what is made."""
+        """The recipe of the features that are extracted."""
         return self.extractor.recipe.recipe_id
 
     def looked_up(self, sources: Sequence[Source]) -> Iterator[Candidate]:
-        """Every source with the newest features of its id; the catalogue is asked for many at once."""
+        """Yield every source with the newest features that the store has of its id; many are looked up at once."""
         for start in range(0, len(sources), LOOKED_UP_AT_ONCE):
             batch = sources[start : start + LOOKED_UP_AT_ONCE]
             yield from zip(batch, self.store.entries_of([s.video_id for s in batch], self.recipe_id), strict=True)
 
     def needed(self, candidate: Candidate) -> Entry | ExtractTask:
-        """The entry that makes work needless by the file's size and time alone, or the work.
+        """Return the store's entry where it is of this very file, by size and mtime, else the task of extracting it.
 
         Raises:
-            VideoError: it failed before and has not changed, cannot be read, or its id holds imported features.
+            VideoError: the file failed before and has not changed, cannot be read, or its id has imported features.
         """
         source, entry = candidate
         file = stat_source(source)
@@ -61,28 +61,28 @@ class ExtractJob:
         failure = self.failures.get(absolute(source.path))
         if failure and failure.holds(file):
             raise VideoError(source.path, failure.code, f"{failure.reason} {REMEMBERED}")
-        return task_for(source, file, self.extractor, self.store)  # another run may have made it meanwhile
+        return task_for(source, file, self.extractor, self.store)  # the worker looks again: another run may be faster
 
     def decide(self, candidate: Candidate) -> VideoOutcome | ExtractTask:
-        """See `Job`."""
+        """Return the outcome `cached` where the store holds the video, else the task of extracting it."""
         found = self.needed(candidate)
         if isinstance(found, ExtractTask):
             return found
         return VideoOutcome(*self.identify(candidate), "cached", n_frames=found.n_frames, recipe_id=found.recipe_id)
 
     def settle(self, worked_on: WorkedOn) -> VideoOutcome:
-        """See `Job`."""
+        """Add the features that a worker wrote to the store's index, and return the video's outcome."""
         worked_on.extracted.taken_into(self.store)
         return worked_on.outcome
 
     def identify(self, item: Candidate | ExtractTask) -> tuple[str, str]:
-        """See `Job`."""
+        """The video id and the absolute path of a candidate or a task."""
         source = item.source if isinstance(item, ExtractTask) else item[0]
         return source.video_id, absolute(source.path)
 
 
 def _work(extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig) -> Work:
-    """For workers elsewhere the recipe to make an extractor, here the one that is loaded."""
+    """The work for workers: in this process it uses the extractor given, elsewhere each worker makes its own."""
     if executor.in_process:
         return Work(lambda: None, lambda task: work_on(task, extractor, store.shards))
     work = ExtractWork(extractor.config.anywhere(), extractor.recipe.recipe_id, store.shards.absolute())
@@ -90,7 +90,7 @@ def _work(extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig)
 
 
 def missing_sources(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> list[Source]:
-    """What would have to be looked at: neither held nor known to fail. For --dry-run and the estimate."""
+    """The sources that a run would try to extract: neither in the store nor known to fail. For estimates."""
     job = ExtractJob.of(extractor, store)
 
     def is_missing(candidate: Candidate) -> bool:

@@ -1,4 +1,4 @@
-"""`extract` over an archive: sources -> features in the store, skipping what is held."""
+"""Runs `extract` over an archive: features of the sources go into the store; what the store holds is skipped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,18 @@ def extract_archive(
     limit: FailureLimit | None = None,
     report: Report,
 ) -> RunSummary:
-    """Extract all that the store lacks; then join small shards.
+    """Extract all videos that the store lacks, then join small shards.
+
+    Args:
+        selection: the videos, and failures to record for those that cannot be tried.
+        extractor: how they are extracted.
+        store: where features and outcomes go.
+        executor: where workers are; None: in this process.
+        limit: how many videos may fail; None: none.
+        report: called with each outcome.
+
+    Returns:
+        The counts of the run.
 
     Raises:
         RunStopped: the run cannot go on; what is finished is kept.

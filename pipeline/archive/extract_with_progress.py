@@ -1,4 +1,4 @@
-"""`extract` over an archive as a user sees it: notes before, progress, a line after; or the estimate of a dry run."""
+"""Runs `extract` over an archive and shows it: notes before, progress, one line after; or a dry run's estimate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 
 def run_extraction(selection: Selection, extractor: Extractor, running: Running) -> RunSummary | None:
-    """Extract with progress; None after a dry run."""
+    """Extract what the store lacks, showing progress.
+
+    Args:
+        selection: the videos.
+        extractor: how they are extracted.
+        running: the store, the workers and what is shown; with `dry_run` nothing is extracted.
+
+    Returns:
+        The counts of the run; None after a dry run.
+    """
     from .extract_job import missing_sources
     from .extract_run import extract_archive
 
@@ -33,7 +42,7 @@ def run_extraction(selection: Selection, extractor: Extractor, running: Running)
         warn_of(opened.problems)
         if running.dry_run:
             return _dry_run(selection, missing_sources(selection, extractor, opened), extractor)
-        if running.executor.in_process:  # workers may be faster, and files are opened here
+        if running.executor.in_process:  # else workers may be faster than this machine, which the estimate measures
             _warn_of_hours(selection, extractor, opened)
         with running.progress(len(selection.sources) + len(selection.failures), "extract") as report:
             summary = extract_archive(
@@ -71,7 +80,7 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
 
 
 def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> None:
-    """On a CPU, say at once where a run will take hours."""
+    """Print a note if extraction will take an hour or more on this CPU."""
     from ..progress import in_words
     from .estimate import PROBED_AT_MOST, SLOW_SECONDS, WORTH_MEASURING_IMAGES, workload
     from .extract_job import missing_sources
@@ -83,7 +92,7 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
     work = workload(missing_sources(some, extractor, store), extractor.recipe, len(extractor.crops), scale=every)
     if work.n_images < WORTH_MEASURING_IMAGES:
         return
-    from vad_pipeline.extract.device import resolve_device  # only now: it loads torch
+    from vad_pipeline.extract.device import resolve_device  # imported only here, as it loads torch
 
     if resolve_device(extractor.config.device).type != "cpu":
         return
@@ -98,5 +107,5 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
 
 
 def _less_if_still(extractor: Extractor) -> str:
-    """Nobody knows how much of an archive is still before it is decoded."""
+    """What to add to an estimate with --skip-still: how much is still is not known before decoding."""
     return "" if extractor.recipe.still_bound is None else ", less where scenes are still"

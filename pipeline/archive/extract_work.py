@@ -1,4 +1,4 @@
-"""One video of `extract` as a worker does it: the extract room's verb, and the outcome line that is sent back."""
+"""What a worker does for `extract` with one video: extract it, and send its outcome back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .outcomes import VideoOutcome
 
 @dataclass(frozen=True, slots=True)
 class WorkedOn:
-    """What a worker sends back."""
+    """What a worker sends back of one video: its outcome, and where its features were written."""
 
     outcome: VideoOutcome
     extracted: Extracted
@@ -25,18 +25,18 @@ class WorkedOn:
 
 @dataclass(frozen=True, slots=True)
 class ExtractWork:
-    """The work of one run, to be sent to workers."""
+    """The work of one `extract` run, as it is sent to workers."""
 
     config: ExtractConfig
     recipe_id: str
     shards: Path
-    """Where shards are written: the same folder for every worker."""
+    """The folder that shards are written to, the same for every worker."""
 
     def begin(self) -> Extractor:
-        """Make this process ready; the same extractor however often it is asked for.
+        """Load the encoder in this process; every further call returns the same extractor.
 
         Raises:
-            ConfigError: an option is wrong here, or the weights are not those of the coordinator.
+            ConfigError: an option cannot be used on this machine, or its weights are not those of the coordinator.
         """
         extractor = _extractor(self.config, self.recipe_id, self.shards.parent)
         if extractor.recipe.recipe_id != self.recipe_id:
@@ -47,23 +47,26 @@ class ExtractWork:
         return extractor
 
     def do(self, task: ExtractTask) -> WorkedOn:
-        """See `work_on`."""
+        """Extract one video in a worker, as `work_on` does."""
         return work_on(task, self.begin(), self.shards)
 
 
 @lru_cache(maxsize=1)
 def _extractor(config: ExtractConfig, recipe_id: str, store: Path) -> Extractor:
-    """Kept by recipe too: a worker that lives long may find other weights in the same place."""
+    """Make an extractor with its encoder loaded, and keep it.
+
+    The recipe id is a key too: while a worker lives, the weights in a file may be replaced by others.
+    """
     extractor = Extractor(config, store=store)
-    _ = extractor.encoder  # what cannot be loaded is told before any video's time runs
+    _ = extractor.encoder  # loaded now, so that it counts towards no video's time limit
     return extractor
 
 
 def work_on(task: ExtractTask, extractor: Extractor, shards: Path) -> WorkedOn:
-    """Extract one video, and say what became of it.
+    """Extract one video and make its outcome.
 
     Raises:
-        VideoError: it cannot be used.
+        VideoError: the video cannot be read or decoded.
         StoreError: the store cannot be written.
     """
     done = extract_task(task, extractor, shards)

@@ -1,4 +1,4 @@
-"""What outcome files tell of past runs: what was done, what failed and why, how long each stage took."""
+"""Reads from outcome files what past runs did, what failed and why, and how long each stage took; for `status`."""
 
 from __future__ import annotations
 
@@ -14,36 +14,39 @@ from .outcomes import RUN_ID_TIME, outcome_lines
 
 @dataclass(slots=True)
 class RunStory:
-    """One run."""
+    """The figures of one run, added up from its outcome lines."""
 
     run_id: str
     started: str
-    """ISO time, UTC."""
+    """When the run began: ISO 8601 in UTC."""
     last: str = ""
-    """Of the last outcome."""
+    """When the run's last outcome was written: ISO 8601 in UTC."""
     hosts: set[str] = field(default_factory=set)
     counts: Counter = field(default_factory=Counter)
-    """Videos by status."""
+    """Status (`ok`, `cached`, `failed`) -> number of videos."""
     codes: Counter = field(default_factory=Counter)
-    """Failures by code."""
+    """Failure code -> number of videos."""
     n_frames: int = 0
-    """Of videos worked on."""
+    """Frames of the videos with status `ok`."""
     stage_seconds: Counter = field(default_factory=Counter)
-    """Stages overlap, and workers work side by side."""
-    _still: Counter = field(default_factory=Counter)  # frames of videos whose still share is known, and that share
+    """Stage -> seconds, added over all videos. Stages overlap and workers work in parallel, so that the sum may exceed
+    `wall_seconds`."""
+    _still: Counter = field(
+        default_factory=Counter
+    )  # `frames` of videos whose still share is known, and `skipped` ones
 
     @property
     def wall_seconds(self) -> float:
-        """From its start to its last outcome."""
+        """Seconds from the run's start to its last outcome."""
         return (datetime.fromisoformat(self.last) - datetime.fromisoformat(self.started)).total_seconds()
 
     @property
     def still_share(self) -> float | None:
-        """Of the frames of videos extracted with --skip-still; None where there are none."""
+        """The share of frames that --skip-still did not embed; None where no video was extracted with it."""
         return self._still["skipped"] / self._still["frames"] if self._still["frames"] else None
 
     def add(self, line: dict) -> None:
-        """Count an outcome line."""
+        """Count one line of the run's outcome file."""
         self.last = max(self.last, line["time"])
         self.hosts.add(line["host"])
         self.counts[line["status"]] += 1
@@ -58,19 +61,19 @@ class RunStory:
 
 @dataclass(slots=True)
 class Story:
-    """All runs of a store or results folder."""
+    """All runs of a feature store or results folder."""
 
     runs: list[RunStory]
-    """Oldest first."""
+    """The runs, oldest first."""
     failing: dict[str, dict]
-    """Outcome lines of the videos whose last outcome is a failure, by path."""
+    """Path of the video -> its last outcome line, for videos whose last outcome is a failure."""
 
 
 def read_story(folder: Path) -> Story:
-    """Read FOLDER/outcomes; lines that a kill cut off are passed over.
+    """Read the outcome files of a feature store or results folder; lines cut off by a kill are skipped.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: the folder has no outcome files.
     """
     paths = sorted((folder / "outcomes").glob("*.jsonl"))
     if not paths:
@@ -94,7 +97,7 @@ def read_story(folder: Path) -> Story:
 def _started(run_id: str) -> str:
     try:
         return datetime.strptime(run_id.split("-")[0] + "+0000", RUN_ID_TIME + "%z").isoformat()
-    except ValueError:  # a file of another name: its first outcome has to do
+    except ValueError:  # the file's name holds no time: the time of its first outcome is used
         return ""
 
 

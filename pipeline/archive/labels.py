@@ -1,4 +1,4 @@
-"""LABELS files: which video shows what, and which split it is in."""
+"""LABELS files: which categories each video shows, and which split it is in."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from vad_pipeline.model.categories import NORMAL, Category, parse_label
 from ..results.verdicts import is_export, labels_of, read_verdicts
 
 NAME_COLUMNS, LABEL_COLUMNS = ("video", "path"), ("label", "split")
-SHOWN = 5  # names an error message lists
-REVIEWED, UNDECIDED = "train", "undecided"  # splits of an export of verdicts: what it says something of, and the rest
+SHOWN = 5  # how many names an error message lists
+REVIEWED, UNDECIDED = "train", "undecided"  # splits made from verdicts: videos that they label, and all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +24,22 @@ class LabelRow:
     """One row of a LABELS file, as written."""
 
     name: str
-    """Of the video; a published list's `__k.npy` is taken off."""
+    """The video's name; the `__k.npy` (crop number) of published lists is removed."""
     label: str
-    """Empty where the file has no such column."""
+    """The label; empty where the file has no column for it."""
     split: str | None
-    """Lower case; None where the file has no such column."""
+    """The split in lower case; None where the file has no column for it."""
     normal: bool = False
-    """The first category, whatever it is called: reviewers found nothing but false alarms."""
+    """Whether reviewers found only false alarms: the video shows the first category, whatever that is called."""
     where: str = ""
-    """File and line."""
+    """File and line of the row, for error messages."""
 
 
 def read_label_rows(path: Path) -> list[LabelRow]:
-    """The rows of a LABELS file, or of the review page's export of verdicts.
+    """Read the rows of a LABELS file, or make rows of the review page's export of verdicts.
 
     Raises:
-        ConfigError: it cannot be read, or lacks its columns.
+        ConfigError: the file cannot be read, or lacks columns that it needs.
     """
     if is_export(path):
         return _reviewed(path)
@@ -48,7 +48,7 @@ def read_label_rows(path: Path) -> list[LabelRow]:
     columns, records = as_table(path, halves or rows, once=NAME_COLUMNS + LABEL_COLUMNS)
     name = next((column for column in NAME_COLUMNS if column in columns), None)
     if name is None:
-        if halves:  # a name and a label a line can mean nothing else
+        if halves:  # each line is a name and a label, so that no header is needed
             videos = _videos(row.cells[0] for row in halves)
             return [
                 LabelRow(videos[row.cells[0]], row.cells[1], None, where=f"{path}, line {row.line}") for row in halves
@@ -72,9 +72,12 @@ def read_label_rows(path: Path) -> list[LabelRow]:
 
 
 def _videos(names: Iterable[str]) -> dict[str, str]:
-    """What listed names call their videos: `.../Abuse/Abuse028_x264__5.npy` is of Abuse028_x264.
+    """Find the video's name in each listed name: `.../Abuse/Abuse028_x264__5.npy` is of the video Abuse028_x264.
 
-    Where a list has such a file in several folders, they are of several videos, and the folder stays.
+    Where a list has files of one such name in several folders, these are several videos, and the folder stays.
+
+    Returns:
+        Listed name -> video name.
     """
     names = list(dict.fromkeys(names))
     features = [name for name in names if name.strip().endswith(FEATURE_SUFFIXES)]
@@ -88,7 +91,7 @@ def _videos(names: Iterable[str]) -> dict[str, str]:
 
 
 def _reviewed(path: Path) -> list[LabelRow]:
-    """One row a video that was reviewed; those that verdicts leave undecided are of a split of their own."""
+    """Make one row for each reviewed video; videos that the verdicts do not decide get the split UNDECIDED."""
     labels, undecided = labels_of(read_verdicts(path))
     rows = [
         LabelRow(video, "|".join(names), REVIEWED, normal=not names, where=str(path)) for video, names in labels.items()
@@ -97,10 +100,10 @@ def _reviewed(path: Path) -> list[LabelRow]:
 
 
 def of_split(rows: Sequence[LabelRow], split: str, path: Path) -> list[LabelRow]:
-    """The rows of one split.
+    """The rows that are in one split.
 
     Raises:
-        ConfigError: the file knows no splits, or not this one.
+        ConfigError: the file has no column `split`, or no row of this split.
     """
     if any(row.split is None for row in rows):
         raise ConfigError(f"{path}: has no column `split`, so --split {split} cannot be asked of it")
@@ -112,10 +115,13 @@ def of_split(rows: Sequence[LabelRow], split: str, path: Path) -> list[LabelRow]
 
 
 def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: Path) -> dict[str, tuple[int, ...]]:
-    """What each video shows: name -> category columns.
+    """Read from the labels which categories each video shows.
+
+    Returns:
+        Name of the video -> positions in `categories`.
 
     Raises:
-        ConfigError: a label names no category, a video has two different labels, or is normal and not at once.
+        ConfigError: a label names no category, a video has two different labels, or is normal and anomalous at once.
     """
     unknown: dict[str, int] = {}
     found: dict[str, tuple[int, ...]] = {}

@@ -12,15 +12,15 @@ class FailureLimit:
     """How many videos may fail before a run counts as failed."""
 
     most: float = 0
-    """Videos, or a percentage of all that were worked on or held."""
+    """A number of videos, or with `percent` a percentage of all videos of the run, cached ones included."""
     percent: bool = False
 
     @classmethod
     def parse(cls, text: str) -> FailureLimit:
-        """`5` or `2.5%`.
+        """Parse `--max-failed`: `5` or `2.5%`.
 
         Raises:
-            ConfigError: neither.
+            ConfigError: the text is neither a number of videos nor a percentage.
         """
         try:
             limit = cls(float(text.removesuffix("%")), text.endswith("%"))

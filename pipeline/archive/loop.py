@@ -1,5 +1,8 @@
-"""One loop over videos for every command: what is work goes to workers, every outcome is recorded, one failure costs
-one video, ten bugs stop the run."""
+"""The loop over videos that `extract` and `detect` share.
+
+Videos that need work go to workers, and every outcome is recorded. A failure costs only its own video; ten unexpected
+errors in a row stop the run.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +28,20 @@ Report = Callable[[VideoOutcome], None]
 
 @dataclass(slots=True)
 class RunSummary:
-    """What a run came to."""
+    """The counts of a run, and the exit code that follows from them."""
 
     counts: Counter = field(default_factory=Counter)
-    """Videos by status."""
+    """Status (`ok`, `cached`, `failed`) -> number of videos."""
     done: set[str] = field(default_factory=set)
-    """Ids that ended well."""
+    """Ids of the videos with status `ok` or `cached`."""
     stopped_early: bool = False
-    """By --fail-fast."""
+    """Whether --fail-fast stopped the run."""
     limit: FailureLimit = FailureLimit()
-    """How many may fail."""
+    """How many videos may fail."""
 
     @property
     def exit_code(self) -> int:
-        """1 where more videos failed than may."""
+        """1 where more videos failed than the limit allows, or --fail-fast stopped the run; else 0."""
         return int(self.stopped_early or self.limit.exceeded(self.counts["failed"], self.counts.total()))
 
     def __str__(self) -> str:
@@ -47,7 +50,7 @@ class RunSummary:
 
 @dataclass(slots=True)
 class Recorder:
-    """Writes, counts and shows outcomes."""
+    """Writes each outcome to the outcome file, counts it, and reports it for the screen."""
 
     log: OutcomeLog
     report: Report
@@ -56,10 +59,10 @@ class Recorder:
     """Stop at the first failure."""
 
     def record(self, outcome: VideoOutcome) -> None:
-        """One outcome.
+        """Write, count and report one outcome.
 
         Raises:
-            StoreError: it cannot be written.
+            StoreError: the outcome file cannot be written.
         """
         self.log.append(outcome)
         self.summary.counts[outcome.status] += 1
@@ -71,31 +74,31 @@ class Recorder:
 
 
 class Job(Protocol):
-    """What is done to each video: decided here, done by workers, settled here."""
+    """What a command does to each video: `decide` and `settle` run in this process, `work` in workers."""
 
     recipe_id: str | None
-    """For the outcome of a failure."""
+    """Recorded in the outcome of a failed video."""
     work: Work
     """What workers do with a task."""
 
     def decide(self, item: Any) -> VideoOutcome | Any:
-        """Quickly: the outcome where nothing is to be done, else the task for a worker."""
+        """Return the outcome where nothing needs doing, else the task for a worker. This must be quick."""
 
     def settle(self, done: Any) -> VideoOutcome:
-        """Take in what a worker sent back, and give the outcome."""
+        """Take in what a worker sent back, and return the video's outcome."""
 
     def identify(self, item: Any) -> tuple[str, str]:
-        """Id and path of an item, or of the task that it became."""
+        """The video id and the path of an item, or of a task made from one."""
 
 
 def process_archive(job: Job, items: Iterable[Any], *, executor: ExecutorConfig, recorder: Recorder) -> None:
-    """Work through videos.
+    """Do a job on all videos.
 
     Args:
-        job: what is done to each.
-        items: what to work on, as the job decides on it.
+        job: what is done to each video.
+        items: what the job's `decide` takes, one for each video.
         executor: where workers are.
-        recorder: of outcomes.
+        recorder: takes each outcome.
 
     Raises:
         VadError: the run cannot go on.
@@ -128,17 +131,18 @@ def process_archive(job: Job, items: Iterable[Any], *, executor: ExecutorConfig,
 
 
 class _Failures:
-    """Turns an item's error into its outcome; what is nobody's own error is raised."""
+    """Records an error of one video as that video's outcome; an error that concerns the whole run is raised."""
 
     def __init__(self, recorder: Recorder, job: Job):
         self._recorder, self._job = recorder, job
         self.unexpected_in_a_row = 0
 
     def record(self, item: object, failed: Attempt) -> None:
-        """Record the failed outcome.
+        """Record that a video failed.
 
         Raises:
-            VadError: the store's, the weights', the options'; or after the last of many bugs.
+            VadError: the error concerns the store, the weights or the options, not this video alone.
+            RunStopped: this was the last of MAX_UNEXPECTED_IN_A_ROW unexpected errors.
         """
         video_id, path = self._job.identify(item)
         error = failed.error
@@ -156,7 +160,7 @@ class _Failures:
 
 
 def as_video_error(path: str, error: BaseException) -> VideoError | None:
-    """What can be said of an error as one video's; None where it is a bug."""
+    """The error as a VideoError, where a failing video can explain it; None where only a bug can."""
     if isinstance(error, VideoError):
         return error
     if isinstance(error, WorkerDied):

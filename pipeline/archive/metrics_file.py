@@ -1,4 +1,4 @@
-"""`--metrics FILE`: the run's figures as Prometheus text, for a node exporter's textfile collector."""
+"""`--metrics FILE`: a run's figures as Prometheus text, to be read by node exporter's textfile collector."""
 
 from __future__ import annotations
 
@@ -27,10 +27,13 @@ HELP = {
 
 
 class MetricsFile:
-    """`with MetricsFile(path) as metrics`: told of each outcome, written every few seconds.
+    """Counts outcomes and writes the counts to a file every few seconds, and a last time as its `with` block ends.
+
+    Args:
+        path: the file.
 
     Raises:
-        ConfigError: the file cannot be written at the start; later a failure is a warning, for the work goes on.
+        ConfigError: the file cannot be written at the start. If it cannot later, that is only logged.
     """
 
     def __init__(self, path: Path):
@@ -53,13 +56,13 @@ class MetricsFile:
         self._write_or_warn()
 
     def begin(self, stage: str) -> None:
-        """Show a stage (`extract`, `detect`) before its first outcome: a rate needs a zero to start from."""
+        """Set the counts of a stage (`extract`, `detect`) to 0, from which Prometheus can compute rates."""
         for status in ("ok", "cached", "failed"):
             self._values["videos_total", f'command="{stage}",status="{status}"'] += 0
         self._values["frames_total", f'command="{stage}"'] += 0
 
     def count(self, stage: str, outcome: VideoOutcome) -> None:
-        """Count an outcome of a stage."""
+        """Count one outcome of a stage (`extract`, `detect`)."""
         of = f'command="{stage}"'
         self._values["videos_total", f'{of},status="{outcome.status}"'] += 1
         self._values["last_outcome_time_seconds", ""] = time.time()

@@ -1,4 +1,4 @@
-"""What became of each video in a run: one line of JSON a video, and what is remembered of failures."""
+"""Outcome files: what became of each video in a run, one line of JSON a video; and the failures that they tell of."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vad_pipeline.extract.files import SourceFile
 
 logger = logging.getLogger(__name__)
 
-# these do not lie in the file's content: trying again is worth it
+# failure codes whose cause is not the file's content, so that trying again may help
 NOT_REMEMBERED = frozenset({"unreadable", "id_clash", "timeout", "worker_died", "unexpected"})
 RUN_ID_TIME = "%Y%m%dT%H%M%S.%fZ"
 WORDS_OF_A_LINE = ("video", "path", "status", "time", "host")
@@ -28,7 +28,7 @@ REMEMBERED = "(failed before and has not changed since; --retry-failed tries it 
 
 @dataclass(slots=True)
 class VideoOutcome:
-    """The outcome line of the contract, plus what tells whether a remembered failure still holds."""
+    """What became of one video in a run: the fields of its line in the outcome file."""
 
     video: str
     path: str
@@ -41,15 +41,15 @@ class VideoOutcome:
     n_frames: int | None = None
     recipe_id: str | None = None
     route: str | None = None
-    """Decoder and device."""
+    """Which decoder and device were used."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time by stage."""
+    """Stage -> wall time in seconds."""
     still_share: float | None = None
-    """Of its sampled frames, those that were not embedded; None without --skip-still."""
+    """The share of sampled frames that were not embedded as they were still; None without --skip-still."""
     gaps: list[tuple[float, float]] = field(default_factory=list)
-    """From and to, seconds, where it has no footage."""
+    """Where the video has no footage: start and end of each gap, in seconds."""
     size: int | None = None
-    """Bytes of the file when it failed."""
+    """Size of the file in bytes when it failed; with `mtime_ns` it tells whether the file is still the same."""
     mtime_ns: int | None = None
     run_id: str = ""
     time: str = ""
@@ -57,13 +57,13 @@ class VideoOutcome:
 
     @classmethod
     def failure(cls, video: str, path: str, error: VideoError, recipe_id: str | None = None) -> VideoOutcome:
-        """The outcome of a video that raised `error`."""
+        """Make the outcome of a video that failed with `error`."""
         outcome = cls(video, path, "failed", error.code, error.reason, recipe_id=recipe_id)
         try:
             file = SourceFile.of(path)
             outcome.size, outcome.mtime_ns = file.size, file.mtime_ns
         except OSError:
-            pass  # it is the file's absence that failed: nothing to remember
+            pass  # the file is not there, so that there is nothing to remember about it
         return outcome
 
 
@@ -71,14 +71,15 @@ OUTCOME_FIELDS = tuple(f.name for f in fields(VideoOutcome))
 
 
 def new_run_id() -> str:
-    """Sortable by time, unique over hosts."""
+    """Make a run id: run ids sort by time, and no two hosts make the same."""
     return f"{datetime.now(UTC).strftime(RUN_ID_TIME)}-{uuid.uuid4().hex[:6]}"
 
 
 class OutcomeLog:
-    """`with OutcomeLog(FOLDER) as log`: FOLDER/RUN.jsonl, appended to as videos end.
+    """The outcome file of a new run, FOLDER/RUN_ID.jsonl; used as `with OutcomeLog(FOLDER) as log`.
 
-    What was done or failed is in the file once `append` returns; of what was held already, the last second may be lost.
+    An outcome `ok` or `failed` is in the file once `append` returns. Of outcomes `cached`, a kill may lose those of the
+    last second.
     """
 
     def __init__(self, folder: Path):
@@ -97,7 +98,7 @@ class OutcomeLog:
                 self._file.close()
 
     def append(self, outcome: VideoOutcome) -> None:
-        """Stamp and write one line.
+        """Set run id, host and time of an outcome, and write its line.
 
         Raises:
             StoreError: the folder cannot be written.
@@ -123,11 +124,11 @@ class OutcomeLog:
 
 
 def outcome_lines(path: Path, *, cached: bool = True) -> Iterator[dict]:
-    """The lines of one run; what a kill cut off is passed over.
+    """Read the lines of one outcome file; a line that a kill cut off is skipped.
 
     Args:
-        path: RUN.jsonl.
-        cached: also those of what was held already: by far the most.
+        path: the outcome file.
+        cached: whether to yield lines of status `cached` too, which are usually by far the most.
     """
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
@@ -140,13 +141,13 @@ def outcome_lines(path: Path, *, cached: bool = True) -> Iterator[dict]:
                     continue
                 if isinstance(record, dict) and all(isinstance(record.get(name), str) for name in WORDS_OF_A_LINE):
                     yield record
-    except OSError as error:  # another user's, say: what it remembers is found out again
+    except OSError as error:  # for example another user's file: the failures in it are then tried again
         logger.warning("%s: passed over, cannot be read (%s)", path, error.strerror)
 
 
 @dataclass(frozen=True, slots=True)
 class RememberedFailure:
-    """A failure that will happen again as long as the file is the same."""
+    """A failure of an earlier run that will happen again unless the file changes."""
 
     code: str
     reason: str
@@ -159,7 +160,15 @@ class RememberedFailure:
 
 
 def remembered_failures(folder: Path, recipe_id: str) -> dict[str, RememberedFailure]:
-    """By path, the failures under a recipe that lie in the file's content."""
+    """Read the failures of earlier runs that need not be tried again.
+
+    Args:
+        folder: the folder of outcome files.
+        recipe_id: only failures to extract with this recipe count.
+
+    Returns:
+        Path of the video -> its failure.
+    """
     failures: dict[str, RememberedFailure] = {}
     for line in (line for path in sorted(folder.glob("*.jsonl")) for line in outcome_lines(path, cached=False)):
         if line.get("recipe_id") != recipe_id:

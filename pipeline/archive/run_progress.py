@@ -1,4 +1,4 @@
-"""What a run over videos shows while it works: count, frame rate, time left, failures."""
+"""What `extract` and `detect` show while they work: videos done, frames a second, time left, failures."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .outcomes import VideoOutcome
 
 
 class Progress:
-    """Told of each outcome; keeps the count, the frame rate and the time left.
+    """Shows the progress of a run over videos; it is called with each outcome.
 
     Args:
-        total: videos to work on.
-        doing: the verb, for example `extract`.
-        quiet: show failures only.
+        total: how many videos there are.
+        doing: the verb that is shown, for example `extract`.
+        quiet: show only failures.
     """
 
     def __init__(self, total: int, *, doing: str, quiet: bool):
@@ -41,7 +41,7 @@ class Progress:
             self._line()
 
     def __call__(self, outcome: VideoOutcome) -> None:
-        """Show it; where nobody can be shown anything (closed pipe, full log disk) the work goes on."""
+        """Show an outcome. If nothing can be written (closed pipe, full disk), the work still goes on."""
         with contextlib.suppress(OSError):
             self._show(outcome)
 

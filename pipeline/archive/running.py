@@ -1,4 +1,4 @@
-"""How a run over many videos is to go, apart from what it computes: what `extract` and `detect` have in common."""
+"""The options that `extract` and `detect` share: store, workers, failure limit, metrics, what is shown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Running:
-    """Where the store is, where workers are, what is shown, how much may fail."""
+    """Where the store and the workers are, how many videos may fail, and what is shown of a run."""
 
     store_path: Path
     catalogue: Path | None
@@ -35,10 +35,14 @@ class Running:
 
     @classmethod
     def taken_from(cls, values: dict, executor: ExecutorConfig) -> Running:
-        """Take what it needs out of a command's values.
+        """Take the shared options out of a command's values.
+
+        Args:
+            values: option -> value; the shared options are removed from it.
+            executor: where workers are.
 
         Raises:
-            ConfigError: one of them is wrong.
+            ConfigError: --max-failed cannot be read.
         """
         return cls(
             values.pop("store"),
@@ -52,14 +56,14 @@ class Running:
         )
 
     def store(self, *, create: bool) -> EmbeddingStore:
-        """The feature store, opened."""
+        """Open the feature store; `create` makes it where there is none."""
         from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
         return EmbeddingStore(self.store_path, create=create, catalogue=self.catalogue)
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
-        """Keep --metrics up to date inside."""
+        """Keep the --metrics file up to date inside this block; without --metrics do nothing."""
         if self.metrics_path is None or self.dry_run:
             yield
             return
@@ -68,7 +72,7 @@ class Running:
 
     @contextlib.contextmanager
     def progress(self, total: int, doing: str) -> Iterator[Report]:
-        """What is told of each outcome: the bar or the lines, and the metrics."""
+        """Yield what is to be called with each outcome: it updates the progress shown and the metrics."""
         if self._metrics is not None:
             self._metrics.begin(doing)
         with Progress(total, doing=doing, quiet=self.quiet) as progress:

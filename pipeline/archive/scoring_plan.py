@@ -1,4 +1,4 @@
-"""`detect`'s options and a checkpoint -> how it scores: every default resolved, once."""
+"""Combines `detect`'s options with a checkpoint into a plan in which no default is left open."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DetectConfig:
-    """detect's own options."""
+    """The options of `detect` that concern scoring."""
 
     chosen: Chosen = Chosen()
-    """Thresholds, gap and clock that are set for the results; what it leaves out is as kept there."""
+    """Thresholds, merge gap and clock to set for the results; what it leaves out stays as the folder has it."""
     crop: int | None = None
-    """None: the checkpoint's own."""
+    """Number of the crop to score; None: the checkpoint's."""
     recipe_id: str | None = None
     any_recipe: bool = False
     csv: bool = False
     report: bool = False
-    """Write the review page once all is scored."""
+    """Whether to write the review page after scoring."""
     device: str = "auto"
     precision: str = "fp32"
-    """Of the scores: `fp32` or `bf16`."""
+    """Precision of the computation: `fp32` or `bf16`."""
     fail_fast: bool = False
 
     def __post_init__(self):
@@ -48,27 +48,27 @@ class DetectConfig:
 
 @dataclass(frozen=True, slots=True)
 class ScoringPlan:
-    """What scores, and how.
+    """What scores the features, and how.
 
-    The device stays a word such as `auto`: each worker resolves it where it works, its machine may have a GPU that
+    The device is kept as the word given, such as `auto`: each worker resolves it, as its machine may have a GPU that
     this one lacks.
     """
 
     judge: Checkpoint | ZeroShot
-    """What scores: a trained network, or text alone."""
+    """What scores: a trained network, or with --zero-shot only texts."""
     config: DetectConfig
-    """As given."""
+    """The options as given."""
     crop: int
-    """Which crop is scored."""
+    """Number of the crop that is scored."""
 
     @classmethod
     def of(cls, judge: Checkpoint | ZeroShot, config: DetectConfig) -> ScoringPlan:
-        """The plan: what the options leave open is the checkpoint's."""
+        """Make the plan; what the options leave open is taken from the checkpoint."""
         crop = judge.crop if config.crop is None else config.crop
         return cls(judge, config, crop)
 
     def record(self, recipe: Recipe) -> RunRecord:
-        """What run.json says of curves of features of this recipe."""
+        """The content of run.json for curves of features of this recipe."""
         judge = self.judge
         return RunRecord(
             checkpoint=readable(judge.path),
@@ -83,7 +83,7 @@ class ScoringPlan:
         )
 
     def work(self, store: EmbeddingStore, results: Results) -> DetectWork:
-        """The work of a run, as workers get it."""
+        """The work that is sent to workers, for features of this store and curves into these results."""
         judge, config = self.judge, self.config
         return DetectWork(
             checkpoint=Path(absolute(judge.path)),
@@ -99,10 +99,14 @@ class ScoringPlan:
         )
 
     def extraction(self, options: ExtractConfig, pretrained: str | None) -> ExtractConfig:
-        """How footage has to be extracted to be scored: the checkpoint's recipe, and the crop alone.
+        """How footage has to be extracted so that it can be scored: by the checkpoint's recipe, with the scored crop.
+
+        Args:
+            options: extract's options as given; those that the checkpoint decides are replaced.
+            pretrained: CLIP weights as given; None: those of the checkpoint's recipe.
 
         Raises:
-            ConfigError: its weights are known by their sha256 only and no file is given.
+            ConfigError: the recipe names its weights only by SHA-256, and no file is given.
         """
         recipe = self.judge.recipe
         return replace(
@@ -118,10 +122,14 @@ class ScoringPlan:
         )
 
     def refuse_other(self, recipe: Recipe, what: str) -> None:
-        """See that features of a recipe are what the checkpoint was trained on, unless --any-recipe says they need not.
+        """Check that the checkpoint was trained on features of this recipe; with --any-recipe nothing is checked.
+
+        Args:
+            recipe: that of the features.
+            what: how the error's sentence begins.
 
         Raises:
-            ConfigError: they are not; `what` opens the sentence.
+            ConfigError: the checkpoint was trained on another recipe.
         """
         if not (self.config.any_recipe or self.judge.accepts(recipe)):
             differences = self.judge.recipe.differences(recipe)

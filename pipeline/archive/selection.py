@@ -1,4 +1,4 @@
-"""Which videos: folders and files -> (id, path), narrowed by lists, globs and labels; clashes and gaps named."""
+"""Chooses videos: finds them in folders, gives them ids, and narrows them by lists, globs, labels and parts."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ BYTE_ORDER_MARK = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class SelectionConfig:
-    """The selection options, the same wherever videos are chosen."""
+    """The options that choose videos; every command that chooses videos has the same ones."""
 
     list_file: str | None = None
-    """One path or id a line; `-` is standard input."""
+    """File with one path or id a line; `-` is standard input."""
     match: tuple[str, ...] = ()
     """Globs over ids, any of which must match."""
     exclude: tuple[str, ...] = ()
     """Globs over ids, none of which may match."""
     only: str | None = None
-    """LABELS file whose videos count."""
+    """LABELS file; only its videos are chosen."""
     split: str | None = None
-    """With `only`: rows of this split."""
+    """With `only`: only the rows of this split count."""
     part: str | None = None
-    """`I/N`: the I-th of N parts of an archive, the same on every machine whatever else is chosen."""
+    """`I/N`: the I-th of N parts. The part of a video depends on its id alone, so it is the same on every machine."""
 
     def __post_init__(self):
         _ = self.part_numbers
@@ -49,10 +49,10 @@ class SelectionConfig:
 
     @property
     def part_numbers(self) -> tuple[int, int] | None:
-        """I and N.
+        """I and N of `part`; None without it.
 
         Raises:
-            ConfigError: no such thing.
+            ConfigError: `part` is not I/N with I from 1 to N.
         """
         if self.part is None:
             return None
@@ -64,30 +64,30 @@ class SelectionConfig:
 
 @dataclass(slots=True)
 class Selection:
-    """What was found."""
+    """The videos chosen, and what is to be said of the others."""
 
     sources: list[Source] = field(default_factory=list)
     failures: list[tuple[str, VideoError]] = field(default_factory=list)
-    """Id and error of what cannot even be tried."""
+    """Id and error of each file or folder that cannot be tried at all."""
     missing: list[str] = field(default_factory=list)
-    """Names in lists that no video answers to."""
+    """Names in lists that match no video."""
     notes: list[str] = field(default_factory=list)
-    """What a user should hear besides."""
+    """Sentences that the user should read before the run."""
 
 
 def find_sources(
     paths: Sequence[str], config: SelectionConfig, *, id_root: str | None = None, settle_seconds: float | None = None
 ) -> Selection:
-    """Expand files and folders, then narrow.
+    """Find the videos in files and folders, and narrow them as the options say.
 
     Args:
         paths: files and folders.
         config: how to narrow.
-        id_root: ids are paths below it.
-        settle_seconds: files that changed more lately than this are passed over: somebody may be writing them.
+        id_root: the folder below which a file's path becomes its id; None: the folder given.
+        settle_seconds: files that changed within so many seconds are left out, as somebody may still write them.
 
     Raises:
-        ConfigError: there is nothing at all to work on, or an option is wrong.
+        ConfigError: no video is left to work on, or an option is wrong.
     """
     found = Selection()
     for path in paths:
@@ -110,10 +110,10 @@ def find_sources(
         found.sources = [source for source in found.sources if _fits(source.video_id, config)]
         if not found.sources:
             found.notes.append(f"no video falls into part {config.part}")
-            return found  # nothing wrong with that
+            return found  # an empty part is no error
     _drop_clashes(found)
     if settle_seconds is not None and _pass_over_growing(found, settle_seconds):
-        return found  # nothing left is nothing wrong
+        return found  # if all files are still being written, that is no error
     if not found.sources and not found.failures:
         nobody = f"; nothing answers to {some(found.missing)}" if found.missing else ""
         left = f"no video is left after --list, --match, --exclude, --only{nobody}"
@@ -124,10 +124,14 @@ def find_sources(
 
 
 def _pass_over_growing(found: Selection, settle_seconds: float) -> int:
-    """How many files were left for another run."""
+    """Leave out files that changed in the last `settle_seconds`; return how many these are.
+
+    Raises:
+        ConfigError: `settle_seconds` is negative.
+    """
     if not settle_seconds >= 0:
         raise ConfigError(f"--settle must not be negative, got {settle_seconds:g}")
-    now = time.time()  # a clock that runs ahead must not keep its files from ever being settled
+    now = time.time()  # abs below: a camera's clock that runs ahead must not keep its files from ever being taken
     settled = [source for source in found.sources if abs(now - _changed(source)) >= settle_seconds]
     growing = len(found.sources) - len(settled)
     if growing:
@@ -142,16 +146,22 @@ def _changed(source: Source) -> float:
     try:
         return os.stat(source.path).st_mtime
     except OSError:
-        return 0.0  # what is wrong with it is said when it is its turn
+        return 0.0  # the file cannot be read: that is reported when it is its turn
 
 
 def select_held(
     items: Iterable[Item], config: SelectionConfig, video_of: Callable[[Item], str]
 ) -> tuple[Iterable[Item], list[str]]:
-    """Narrow what a store or results hold.
+    """Narrow the videos that a feature store or a results folder holds.
+
+    Args:
+        items: one for each video.
+        config: how to narrow.
+        video_of: gives the video id of an item.
 
     Returns:
-        The items chosen, drawn one by one where no list of names is asked for; and names in lists that none answers to.
+        The items chosen (an iterator that takes them one by one, unless --list or --only is given); and the names in
+        lists that match no item.
     """
     found = Selection()
     if config.list_file is not None:
@@ -164,10 +174,10 @@ def select_held(
 def select_some(
     items: Sequence[Item], config: SelectionConfig, video_of: Callable[[Item], str]
 ) -> tuple[list[Item], list[str]]:
-    """As `select_held`, for what makes no sense with none of them.
+    """Narrow as `select_held` does, for commands that need at least one video.
 
     Raises:
-        ConfigError: the options leave nothing of what is there.
+        ConfigError: there are videos, and the options leave none of them.
     """
     chosen, missing = select_held(items, config, video_of)
     chosen = list(chosen)
@@ -177,10 +187,10 @@ def select_some(
 
 
 def read_lines(path: str, *, option: str = "--list") -> list[str]:
-    """Non-empty lines of a file or of standard input, blanks at their ends included: names may have some.
+    """Read the non-empty lines of a file, or for `-` of standard input; blanks at a line's ends are kept.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: the file cannot be read; the message begins with `option`.
     """
     try:
         text = sys.stdin.read() if path == "-" else read_list_text(Path(path))
@@ -213,7 +223,7 @@ def _expand(path: str, found: Selection, id_root: str | None) -> None:
 
 
 def _walk(folder: str, found: Selection) -> Iterable[str]:
-    """Videos below a folder by their suffix, in order; hidden files are not footage."""
+    """Yield the paths of all videos below a folder, known by their suffix, sorted; hidden files are left out."""
 
     def unreadable(error: OSError) -> None:
         name = error.filename or folder
@@ -223,7 +233,7 @@ def _walk(folder: str, found: Selection) -> Iterable[str]:
     seen: set[str] = set()
     for top, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
         real = os.path.realpath(top)
-        if real in seen:  # a link back up
+        if real in seen:  # a link to a folder that was walked already
             folders.clear()
             continue
         seen.add(real)
@@ -248,7 +258,15 @@ def _by_name(
     *,
     deeper: bool = True,
 ) -> list:
-    """The items that names mean; those of a list which fits not at all may have more folders than the ids."""
+    """The items whose ids match names; names that match none are added to `found.missing`.
+
+    Args:
+        items: one for each video.
+        names: from a list.
+        video_of: gives the video id of an item.
+        found: the selection, for its `missing`.
+        deeper: if no name matches, try whether names match that have more folders than the ids.
+    """
     by_id: dict[str, list[Item]] = {}
     for item in items:
         by_id.setdefault(video_of(item), []).append(item)
@@ -266,7 +284,7 @@ def _by_name(
 def _narrow(
     items: Iterable[Item], config: SelectionConfig, found: Selection, video_of: Callable[[Item], str] = _id
 ) -> Iterable[Item]:
-    if config.only is not None:  # first: its names are held against all videos, not against those left
+    if config.only is not None:  # done first, so that names match against all videos and not only those left
         names = _labelled(Path(config.only), config.split)
         items = list(items)
         chosen = {id(item) for item in _by_name(items, names, video_of, found)}
@@ -283,17 +301,17 @@ def _fits(video_id: str, config: SelectionConfig) -> bool:
 
 
 def _matches(video_id: str, glob: str) -> bool:
-    """Whether an id fits a glob as it is, or both as they read."""
+    """Whether an id matches a glob, as both are written or with both in composed Unicode."""
     return fnmatchcase(video_id, glob) or fnmatchcase(composed(video_id), composed(glob))
 
 
 def _part_of(video_id: str, n_parts: int) -> int:
-    """Which of N parts a video belongs to, from 1: by its id alone, so that machines need not talk."""
+    """Which of `n_parts` parts a video belongs to, counted from 1; it depends on the id alone."""
     return int.from_bytes(hashlib.sha256(video_id.encode()).digest()[:8]) % n_parts + 1
 
 
 def _labelled(path: Path, split: str | None) -> list[str]:
-    """The video names of a LABELS file, of one split where named."""
+    """The names in a LABELS file, only those of one split where `split` is given, each once."""
     rows = read_label_rows(path)
     if split:
         rows = of_split(rows, split, path)
@@ -301,7 +319,7 @@ def _labelled(path: Path, split: str | None) -> list[str]:
 
 
 def _drop_clashes(found: Selection) -> None:
-    """Files with one id fail together; the same file named twice is one."""
+    """Make all files that share an id failures; a file that was found twice counts once."""
     by_id: dict[str, list[Source]] = {}
     for source in found.sources:
         by_id.setdefault(source.video_id, []).append(source)

@@ -70,14 +70,14 @@ def write_proxy(source: str | os.PathLike, target: Path, *, height: int = PROXY_
 
     Args:
         source: the footage.
-        target: the mp4; complete as soon as it is there.
-        height: of the preview, px; smaller footage is not enlarged.
+        target: the mp4 file; it is complete as soon as it exists.
+        height: height of the preview in px; smaller footage is not enlarged.
 
     Returns:
-        What the source turned out to be.
+        Size, frame count, rate and frame times of the source.
 
     Raises:
-        VideoError: the source cannot be read, or FFmpeg not make a preview of it.
+        VideoError: the source cannot be read, or FFmpeg cannot make a preview of it.
         StoreError: the target cannot be written.
         ConfigError: this PyAV cannot write H.264.
     """
