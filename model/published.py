@@ -1,7 +1,7 @@
-"""Published checkpoints: their names and shapes, derived from ours by rule, and what scoring takes from them.
+"""Published checkpoints: the names and shapes of their tensors, derived from ours by rule, and how they are read.
 
-They hold DSANet's scoring weights, its normality branch (read by training's losses only), text adapters, and CLIP
-ViT-B/16 twice under OpenAI's names.
+A published checkpoint holds DSANet's scoring weights, its normality branch (which only training's losses use), text
+adapters, and CLIP ViT-B/16 twice under OpenAI's names.
 """
 
 from __future__ import annotations
@@ -62,26 +62,28 @@ _NORMALITY_PARTS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Published:
-    """What a published checkpoint holds for scoring."""
+    """The part of a published checkpoint that scoring needs."""
 
     preset: str
+    """`ucf-crime` or `xd-violence`."""
     model: dict[str, Tensor]
-    """DSANet's weights in our names, float32, in memory."""
+    """DSANet's weights by our names, float32, in memory."""
     text_features: Tensor
-    """(C, 512) float32, L2-normalised."""
+    """(C, 512) float32, L2-normalised: one row for each category."""
     clip: dict[str, Tensor]
-    """CLIP in OpenAI's names."""
+    """The weights of CLIP ViT-B/16 by OpenAI's names."""
 
 
 def read_published(path: Path, tensors: Mapping[str, Tensor]) -> Published:
-    """Take scoring's part from a published state dict.
+    """Take what scoring needs from a published state dict.
 
     Args:
-        path: for messages.
+        path: the file it comes from, for messages.
         tensors: the state dict.
 
     Raises:
-        CheckpointError: another network's, or not complete; it lists what is missing, unknown or misshapen.
+        CheckpointError: it is another network's, or not complete; the message lists what is missing, unknown or of
+            another shape.
     """
     preset, shapes = _closest(path, tensors)
     check_shapes(path, tensors, shapes)
@@ -104,7 +106,7 @@ def read_published(path: Path, tensors: Mapping[str, Tensor]) -> Published:
 
 
 def published_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
-    """Every name and shape in a published checkpoint of this configuration."""
+    """Name and shape of every tensor in a published checkpoint of this configuration."""
     ours = _shapes(_on_meta(lambda: DSANet(config)))
     shapes = {theirs: ours[name] for name, theirs in model_names(config).items()} | UNUSED
     for copy in CLIP_COPIES:
@@ -121,7 +123,7 @@ def model_names(config: DSANetConfig) -> dict[str, str]:
 
 
 def is_published(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict is DSANet's as published, going by what only it has."""
+    """Whether a state dict is a published DSANet checkpoint: it has names that no other network has."""
     return {TEXT_ADAPTER.format(0), *UNUSED} <= tensors.keys()
 
 
@@ -150,7 +152,7 @@ def normality_names(config: DSANetConfig) -> dict[str, str]:
 
 
 def clip_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
-    """Every name and shape of CLIP ViT-B/16, in OpenAI's names."""
+    """Name, as OpenAI has it, and shape of every tensor of CLIP ViT-B/16."""
     width = config.width
     text = _shapes(_on_meta(lambda: _text_encoder(config)))
     shapes = {theirs: text[ours] for ours, theirs in clip_text_names(config).items()}

@@ -24,8 +24,8 @@ from .windows import from_windows, to_windows
 logger = logging.getLogger(__name__)
 
 BATCH_WINDOWS = 16  # windows scored at once: 65,536 frames, about 100 MB of intermediate values
-ROWS_AT_ONCE = 4096  # where there is no need for more: a day of footage has 135,000
-SUM_TOLERANCE = 1e-4  # of a row of probabilities
+ROWS_AT_ONCE = 4096  # snippets looked at together, to bound memory: a day of footage has 135,000
+SUM_TOLERANCE = 1e-4  # how far the sum of a row of probabilities may be from 1
 
 
 class EmbeddingsError(VadError):
@@ -34,10 +34,10 @@ class EmbeddingsError(VadError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SnippetScores:
-    """What DSANet says about each snippet of a video."""
+    """The anomaly score and the category probabilities of each snippet of a video."""
 
     anomaly: np.ndarray = field(repr=False)
-    """(n,) float32 in 0 to 1: sigmoid of the anomaly logit."""
+    """(n,) float32: the anomaly score, 0 to 1."""
     category: np.ndarray = field(repr=False)
     """(n, C) float32, rows sum to 1, column 0 is the normal category."""
     categories: tuple[str, ...]
@@ -64,14 +64,14 @@ class SnippetScores:
 
 
 def checked_embeddings(embeddings: np.ndarray, width: int) -> np.ndarray:
-    """One video's embeddings, once it is clear that they can be scored.
+    """Check that the embeddings of a video can be scored, and return them as an array.
 
     Args:
         embeddings: (n, D) float, n at least 1.
         width: D.
 
     Raises:
-        EmbeddingsError: of another shape, or not finite.
+        EmbeddingsError: they have another shape or type, or hold values that are not finite.
     """
     embeddings = np.asarray(embeddings)
     if embeddings.ndim != 2 or embeddings.shape[1] != width or not len(embeddings):
@@ -91,20 +91,20 @@ def checked_embeddings(embeddings: np.ndarray, width: int) -> np.ndarray:
 
 
 class Scorer:
-    """Runs a checkpoint's network.
+    """Scores videos with a checkpoint's network.
 
-    A batch holds windows of one video only, and their number follows from its length alone: on one machine a video's
-    scores are the same bits whatever else is scored.
+    A batch holds windows of one video only, and how many follows from the video's length alone. So on one machine a
+    video's scores are the same bits whatever else is scored.
 
     Args:
-        checkpoint: not changed.
+        checkpoint: the network and its text features; it is not changed.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        precision: `fp32`, or `bf16`: faster on a processor or GPU that multiplies it in hardware, scores move by up to
-            0.01.
+        precision: `fp32`, or `bf16`, which is faster on a processor or GPU that multiplies bf16 in hardware and moves
+            scores by up to 0.01.
         batch_windows: windows scored at once; bounds memory, and changes scores by rounding only.
 
     Raises:
-        ConfigError: no such device here.
+        ConfigError: this machine has no such device.
     """
 
     def __init__(
@@ -135,10 +135,10 @@ class Scorer:
             embeddings: (n, D) float, not L2-normalised, n at least 1.
 
         Returns:
-            Scores of its n snippets.
+            Scores of the video's n snippets.
 
         Raises:
-            EmbeddingsError: of another shape, or not finite.
+            EmbeddingsError: the embeddings have another shape or type, or hold values that are not finite.
         """
         embeddings = checked_embeddings(embeddings, self.config.width)
         step = self.batch_windows * self.config.window_len

@@ -1,4 +1,4 @@
-"""Files of named tensors, state dicts and safetensors: read without running code, written whole or not at all."""
+"""Reads files of named tensors without running code in them, and writes safetensors files whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class CheckpointError(VadError):
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | None]:
-    """All tensors of a checkpoint: see `read_state`.
+    """Read all tensors of a checkpoint, as `read_state` does.
 
     Returns:
-        Tensors on the CPU by name, and the metadata of a safetensors file, None for others.
+        Tensors on the CPU by name, and the metadata of a safetensors file; None for files of another format.
 
     Raises:
-        CheckpointError: missing, unreadable, or no file of tensors.
+        CheckpointError: the file is missing, cannot be read, or holds no tensors.
     """
     try:
         return read_state(path, expected=EXPECTED)
@@ -38,25 +38,25 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | None]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file: complete as soon as it is there.
+    """Write a safetensors file. It appears only once it is complete.
 
     Args:
-        path: missing folders are made.
-        tensors: by name.
-        metadata: goes into the header.
+        path: the file; missing folders are made.
+        tensors: the tensors by name.
+        metadata: names and texts for the file's header.
 
     Raises:
-        StoreError: it cannot be written; nothing is left behind.
+        StoreError: the file cannot be written; nothing is left behind.
     """
     data = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, dict(metadata))
     write_bytes(path, _with_sorted_metadata(data))
 
 
 def check_shapes(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Hold names and shapes to what they should be.
+    """Check that the tensors of a checkpoint have the expected names and shapes.
 
     Raises:
-        CheckpointError: some are missing, unknown or of another shape; it lists them by name.
+        CheckpointError: some are missing, unknown or of another shape; the message lists them by name.
     """
     wrong_shape = [
         f"{name} {tuple(tensors[name].shape)} instead of {shape}"
@@ -74,10 +74,10 @@ def check_shapes(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[st
 
 
 def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse weights that would make every score NaN.
+    """Refuse weights that are not finite, which would make every score NaN.
 
     Raises:
-        CheckpointError: it lists them by name.
+        CheckpointError: some weights are not finite; the message lists their tensors by name.
     """
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:

@@ -1,7 +1,7 @@
 """CLIP's text tower with DSANet's adapters: descriptions -> category text features (C, 512).
 
-Scoring with a converted checkpoint needs none of this: the features are constant, and kept in it.
-Shapes: C categories, N descriptions, one or more a category, K tokens (77), D 512.
+Scoring with a converted checkpoint needs none of this: the features do not change, and the checkpoint holds them.
+Shapes: C categories, N descriptions (each category has one or more), D 512. A text has 77 tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .layers import TransformerBlock
 
 VOCABULARY = 49408  # CLIP's byte pair encoding
 CONTEXT_LEN = 77  # tokens
-LONGEST_TEXT = 4096  # tokens that are counted before a text is refused
+LONGEST_TEXT = 4096  # tokens; a message can say how many a text has up to here
 TEXT_LAYERS = 12
 TEXT_HEADS = 8
 LEAKY_SLOPE = 0.01
@@ -27,11 +27,11 @@ NORM_EPS = 1e-6
 
 
 def tokenize(categories: Sequence[Category]) -> tuple[Tensor, Tensor]:
-    """What the text tower reads of categories.
+    """Turn the descriptions of categories into what the text tower reads.
 
     Returns:
-        CLIP's tokens (N, 77) int64: the end-of-text token is the largest id of a row, zeros follow it.
-        Which category each row describes, (N,) int64, ascending.
+        CLIP's tokens, (N, 77) int64: the end-of-text token is the largest number of a row, and zeros follow it.
+        The column of the category that each row describes, (N,) int64, ascending.
     """
     texts = [text for category in categories for text in category.descriptions]
     columns = [column for column, category in enumerate(categories) for _ in category.descriptions]
@@ -39,10 +39,10 @@ def tokenize(categories: Sequence[Category]) -> tuple[Tensor, Tensor]:
 
 
 def clip_tokens(texts: Sequence[str]) -> Tensor:
-    """CLIP's tokens (N, 77) int64.
+    """Turn texts into CLIP's tokens, (N, 77) int64.
 
     Raises:
-        ConfigError: a text is longer than CLIP reads; it would be cut without a word.
+        ConfigError: a text has more tokens than CLIP reads, and would be cut silently.
     """
     import open_clip  # late: 3 seconds
 
@@ -54,12 +54,12 @@ def clip_tokens(texts: Sequence[str]) -> Tensor:
 
 
 class TextEncoder(nn.Module):
-    """CLIP's text tower, its own projection left out, with trained adapters after the first blocks.
+    """CLIP's text tower without its own projection, and with trained adapters after its first blocks.
 
     Args:
         width: D.
-        n_adapters: how many blocks are followed by an adapter.
-        adapter_weight: the adapter's share in the blend, 0 to 1.
+        n_adapters: how many of the first blocks are followed by an adapter.
+        adapter_weight: share of an adapter's output when it is blended with its input, 0 to 1.
     """
 
     def __init__(self, width: int, *, n_adapters: int, adapter_weight: float):
@@ -75,11 +75,11 @@ class TextEncoder(nn.Module):
             nn.init.xavier_uniform_(linear.weight)
 
     def forward(self, tokens: Tensor, columns: Tensor) -> Tensor:
-        """Text features, one a category: the mean over its descriptions.
+        """Compute the text features of each category: the mean over its descriptions, then L2-normalised.
 
         Args:
-            tokens: (N, 77) int64.
-            columns: (N,) int64, the category each row describes.
+            tokens: (N, 77) int64, as `tokenize` gives them.
+            columns: (N,) int64, column of the category that each row describes.
 
         Returns:
             (C, D), L2-normalised.

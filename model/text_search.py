@@ -1,4 +1,4 @@
-"""Moments of an archive that are most like a text or another moment: cosine over all snippets, exact.
+"""Finds the moments of an archive that are most like a text or another moment, by the cosine to every snippet.
 
 Shapes: N snippets, Q questions, D 512.
 """
@@ -25,31 +25,34 @@ ROWS_AT_ONCE = 4096  # in float32 they stay in a processor's cache
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Adjacent snippets of one video."""
+    """Adjacent snippets of one video. Snippets count from 0 in their video."""
 
     video: int
-    """Which of the matrix's videos."""
+    """Index of the video in the matrix's `entries`."""
     first: int
-    """Snippet."""
+    """The first snippet."""
     end: int
-    """Snippet after the last."""
+    """The snippet after the last one."""
     peak: int
-    """The snippet of the highest score."""
+    """The snippet that has the highest score."""
     score: float
-    """Its cosine, less that to what it should not be like."""
+    """Score of that snippet: its cosine to the question, less its cosine to what it should not be like."""
 
 
 def text_embeddings(texts: Sequence[str], *, pretrained: str, model: str, identity: str) -> np.ndarray:
-    """(len(texts), D) float32, L2-normalised: CLIP's text tower.
+    """Embed texts with CLIP's text tower.
 
     Args:
         texts: what to look for.
         pretrained: open_clip tag, weights file or `random:SEED`.
         model: open_clip model name.
-        identity: the weights that the image embeddings were made with.
+        identity: the weights that the image embeddings were made with, as their recipe names them.
+
+    Returns:
+        (len(texts), D) float32, L2-normalised.
 
     Raises:
-        ConfigError: other weights, or no text tower in them.
+        ConfigError: `pretrained` are other weights than `identity`, are not of that model, or lack the text tower.
     """
     weights = load_weights(pretrained, model)
     if weights.identity != identity:
@@ -75,7 +78,16 @@ def text_embeddings(texts: Sequence[str], *, pretrained: str, model: str, identi
 
 
 def scores(matrix: SnippetMatrix, like: np.ndarray, unlike: np.ndarray | None = None) -> np.ndarray:
-    """(Q, N) float32: cosine of every snippet to each of `like` (Q, D), less that to `unlike` (D,)."""
+    """Score every snippet for each question.
+
+    Args:
+        matrix: the snippets.
+        like: (Q, D), L2-normalised: what snippets should be like, one row for each question.
+        unlike: (D,), L2-normalised: what they should not be like; None: nothing.
+
+    Returns:
+        (Q, N) float32: cosine to the row of `like`, less the cosine to `unlike`.
+    """
     queries = torch.from_numpy((like if unlike is None else like - unlike).astype(np.float32))
     found = torch.empty((len(queries), len(matrix.rows)))
     block = torch.empty((ROWS_AT_ONCE, matrix.rows.shape[1]))
@@ -87,13 +99,16 @@ def scores(matrix: SnippetMatrix, like: np.ndarray, unlike: np.ndarray | None = 
 
 
 def top_moments(matrix: SnippetMatrix, found: np.ndarray, *, n: int, per_video: int) -> list[Moment]:
-    """The best moments, best first: a snippet and its neighbours that score more than half-way to it from the median.
+    """The best moments, best first.
+
+    A moment is a snippet with a high score and the neighbours whose scores are more than half-way from the median of
+    all scores to its own.
 
     Args:
-        matrix: what was searched.
-        found: (N,) scores; -inf is not looked at.
-        n: how many moments.
-        per_video: of one video at most.
+        matrix: the snippets that were scored.
+        found: (N,) scores; snippets of score -inf are left out.
+        n: how many moments at most.
+        per_video: how many moments of one video at most.
     """
     looked_at = np.isfinite(found)
     if not looked_at.any():
@@ -104,7 +119,7 @@ def top_moments(matrix: SnippetMatrix, found: np.ndarray, *, n: int, per_video: 
         video = int(np.searchsorted(matrix.starts, peak, side="right")) - 1
         start, stop = int(matrix.starts[video]), int(matrix.starts[video + 1])
         first, end = _extent(found, peak, start, stop, middle)
-        known = (left[first:end] != found[first:end]).any()  # the slope of a better moment
+        known = (left[first:end] != found[first:end]).any()  # part of a better moment, found before
         left[first:end] = -np.inf
         if known:
             continue
@@ -116,7 +131,7 @@ def top_moments(matrix: SnippetMatrix, found: np.ndarray, *, n: int, per_video: 
 
 
 def _extent(found: np.ndarray, peak: int, low: int, high: int, middle: float) -> tuple[int, int]:
-    """The rows around a peak, inside low to high, that score more than half-way to it from the middle."""
+    """The rows around a peak, between `low` and `high`, that score more than half-way from `middle` to the peak."""
     enough = (float(found[peak]) + middle) / 2
     first, end = peak, peak + 1
     while first > low and found[first - 1] > enough:

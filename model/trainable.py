@@ -1,6 +1,6 @@
-"""DSANet with all that training needs around it: the text tower with its adapters, and the normality branch.
+"""DSANet with the other networks that training needs: the text tower with its adapters, and the normality branch.
 
-Shapes: B windows, T snippets of a window, C categories, N descriptions, D 512.
+Shapes: B windows, T snippets of a window, C categories, D 512.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .text import TextEncoder, tokenize
 
 
 class TrainableDSANet(nn.Module):
-    """The whole of it; CLIP's text tower is frozen, its adapters and projection are not.
+    """All networks of a training run. CLIP's text tower is frozen; its adapters and projection are trained.
 
     Args:
         config: shape of the scoring network.
@@ -41,12 +41,12 @@ class TrainableDSANet(nn.Module):
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, features: Tensor, lengths: Tensor, *, normality: bool = True) -> DSANetOutput:
-        """Everything the losses read.
+        """Compute everything that the losses read.
 
         Args:
-            features: (B, T, D) float, zeros where padded.
-            lengths: (B,) int.
-            normality: also the reconstruction and the gather loss, by far the larger part of the work.
+            features: (B, T, D) float, zeros where a window is padded.
+            lengths: (B,) int, how many snippets of each window are no padding.
+            normality: whether to compute the reconstruction and the gather loss too, by far the most work.
         """
         output = self.scoring(features, lengths, self.text_features())
         if not normality:
@@ -55,19 +55,19 @@ class TrainableDSANet(nn.Module):
         return replace(output, reconstruction=reconstruction, gather_loss=gather_loss)
 
     def text_features(self) -> Tensor:
-        """(C, D), L2-normalised, by the adapters as they are now."""
+        """Text features of the categories with the adapters as they are now: (C, D), L2-normalised."""
         return self.text(self.tokens, self.columns)
 
     def trained_state(self) -> dict[str, Tensor]:
-        """All that training changes, by name: CLIP's frozen text tower is left out."""
+        """All weights that training changes, by name; CLIP's frozen text tower is left out."""
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         return {name: value for name, value in self.state_dict().items() if name in trained}
 
     def load_trained_state(self, state: dict[str, Tensor]) -> None:
-        """Undo `trained_state`, whole or in part.
+        """Load weights that `trained_state` gave, all or some of them.
 
         Raises:
-            KeyError: it holds a name that is not trained.
+            KeyError: a name is that of no parameter.
         """
         own = dict(self.named_parameters())
         with torch.no_grad():

@@ -1,6 +1,6 @@
-"""Training DSANet: configuration, one step, and the loop that counts epochs, evaluates and keeps the best.
+"""Training DSANet: configuration, one step, and the loop that counts epochs, evaluates and keeps the best weights.
 
-Method: DSANet, "implementation details", as its published code trains. What a run reads and writes is the caller's.
+Method: DSANet, "implementation details", as its published code trains. Files are read and written by the caller.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .losses import LOSSES, NORMALITY_LOSSES, Loss, TrainingBatch
 from .optimiser import StableAdamW, epoch_cosine, warm_cosine
 from .trainable import TrainableDSANet
 
-WARMUP_SHARE = 0.1  # of all steps, where there are too few for the configured warm-up
+WARMUP_SHARE = 0.1  # the warm-up as a share of all steps, where there are too few for the configured one
 WEIGHT_DECAY = 0.01  # AdamW's; StableAdamW has its own
 
 
 class TrainingDiverged(RunStopped):
-    """A loss or a gradient is not finite any more."""
+    """A loss or a gradient has become infinite or NaN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +39,20 @@ class TrainConfig:
 
     learning_rate: float
     batch_size: int
-    """Videos of a step; of each kind where paired."""
+    """Videos of a step; where `paired`, that many normal and that many anomalous ones."""
     paired: bool
-    """Half of each batch normal, half anomalous, from two shuffled lists; else one shuffled list."""
+    """Whether each batch is half normal, half anomalous, from two shuffled lists; otherwise from one shuffled list."""
     align_weight: float
-    """Of the `align` loss; the others' is 1 unless `loss_weights` says otherwise."""
+    """Weight of the `align` loss; the other losses have 1, unless `loss_weights` says otherwise."""
     test_every_samples: int | None
-    """How often the published run looks at the test set, None: once an epoch."""
+    """After how many videos the published code looks at the test set again; None: once an epoch."""
     epochs: int = 10
     max_steps: int | None = None
-    """Ends the run in the middle of an epoch, if need be."""
+    """Steps after which training ends, even in the middle of an epoch; None: after `epochs`."""
     warmup_iterations: int = 100
-    """Of the normality branch's rate."""
+    """Steps in which the learning rate of the normality branch rises."""
     loss_weights: Mapping[str, float] = field(default_factory=dict)
-    """By name; 0 switches a loss off. Names that are not in LOSSES are a caller's own."""
+    """Weights of losses by name; 0 switches a loss off. Names that are not in LOSSES are a caller's own losses."""
     seed: int = 234
     precision: str = "fp32"
     """`bf16`: matrix products in bf16, weights and losses in float32."""
@@ -74,7 +74,7 @@ class TrainConfig:
             raise ConfigError(f"loss weights must be 0 or more, {wrong[0]} has {self.loss_weights[wrong[0]]}")
 
     def weights(self, names: Mapping[str, Loss]) -> dict[str, float]:
-        """The weight of each loss that takes part."""
+        """The weights of those of these losses that are not switched off, by name."""
         own = {name: self.align_weight if name == "align" else 1.0 for name in LOSSES} | dict(self.loss_weights)
         return {name: own[name] for name in names if own[name] > 0}
 
@@ -90,26 +90,28 @@ TRAINING_PRESETS = {
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long a run is, and how its two rates move."""
+    """How many steps a training run has, and how its two learning rates change."""
 
     n_epochs: int
     steps_per_epoch: int
     n_steps: int
-    """In all: less than n_epochs * steps_per_epoch where a number of steps was asked for."""
+    """Steps in all: less than n_epochs * steps_per_epoch where a number of steps was asked for."""
     total_iterations: int
-    """Where the normality branch's cosine would end: the published run counts both loaders of a paired epoch."""
+    """Step at which the normality branch's rate would be lowest. As the published code counts both lists of a paired
+    epoch, it lies beyond the last step there."""
     warmup: int
+    """Steps in which the normality branch's rate rises."""
     scaled_from: int | None = None
-    """The warm-up that was configured, where it could not have been finished."""
+    """The configured warm-up, where it is longer than the training run and `warmup` is shorter; else None."""
 
 
 def schedule_of(config: TrainConfig, *, steps_per_epoch: int, loader_lengths: int) -> Schedule:
-    """Lay a run out.
+    """Plan the steps of a training run.
 
     Args:
-        config: epochs or steps, and the warm-up.
-        steps_per_epoch: batches that an epoch has.
-        loader_lengths: batches of all loaders of an epoch, added.
+        config: gives the epochs or steps, and the warm-up.
+        steps_per_epoch: batches of an epoch.
+        loader_lengths: batches of an epoch, those of both lists added up where they are paired.
     """
     n_steps = config.max_steps or config.epochs * steps_per_epoch
     n_epochs = -(-n_steps // steps_per_epoch)
@@ -126,13 +128,16 @@ def schedule_of(config: TrainConfig, *, steps_per_epoch: int, loader_lengths: in
 
 
 class Training:
-    """A training run as it stands: network, optimisers, how far it has come, the best so far.
+    """The state of a training run: network, optimisers, steps done, the best weights so far.
 
     Args:
         network: on the device where it is to be trained.
-        config: how.
-        schedule: how long.
-        losses: by name; those of weight 0 are left out.
+        config: how to train.
+        schedule: how many steps, and at which rates.
+        losses: the losses by name; those of weight 0 are left out.
+
+    Raises:
+        ConfigError: every loss is switched off.
     """
 
     def __init__(
@@ -148,7 +153,7 @@ class Training:
         self.step = 0
         """Steps done."""
         self.best: tuple[float, ...] | None = None
-        """The best measure so far; larger is better, later numbers settle ties."""
+        """The best measure so far; larger is better, and later numbers of it decide where earlier ones are equal."""
         normality = list(network.normality.parameters())
         held = {id(parameter) for parameter in normality}
         rest = [p for p in network.parameters() if p.requires_grad and id(p) not in held]
@@ -163,7 +168,7 @@ class Training:
 
     @property
     def step_in_epoch(self) -> int:
-        """Steps of it already done."""
+        """How many steps of that epoch are done."""
         return self.step % self.schedule.steps_per_epoch
 
     @property
@@ -173,26 +178,27 @@ class Training:
 
     @property
     def at_epoch_end(self) -> bool:
-        """Whether an epoch has just ended, the last one cut short included."""
+        """Whether an epoch has just ended, be it the last one, which may be cut short."""
         return self.finished or self.step_in_epoch == 0
 
     def rates(self) -> tuple[float, float]:
-        """Learning rates of the next step: of the normality branch, and of the rest."""
+        """Learning rates of the next step: that of the normality branch, and that of all else."""
         base, schedule = self.config.learning_rate, self.schedule
         normality = warm_cosine(self.step, base=base, warmup=schedule.warmup, total=schedule.total_iterations)
         return normality, epoch_cosine(self.epoch, base=base, n_epochs=schedule.n_epochs)
 
     def train_step(self, batch: TrainingBatch) -> dict[str, float]:
-        """One update.
+        """Update the weights once.
 
         Args:
             batch: on the network's device.
 
         Returns:
-            Each loss before the update, unweighted, and `total`, the weighted sum.
+            Each loss before the update, unweighted, by name, and `total`, their weighted sum.
 
         Raises:
-            TrainingDiverged: a loss or a gradient is not finite; weights are as they were.
+            TrainingDiverged: a loss or a gradient is not finite; the weights have not been changed.
+            ConfigError: the losses cannot be differentiated.
         """
         for optimiser, rate in zip((self._normality_optimiser, self._optimiser), self.rates(), strict=True):
             optimiser.zero_grad(set_to_none=True)
@@ -240,11 +246,11 @@ class Training:
         )
 
     def take(self, measure: tuple[float, ...], *, keep_weights: bool) -> bool:
-        """Whether a measure is the best so far; ties keep the earlier one.
+        """Note a measure if it is better than all before; say whether it is.
 
         Args:
-            measure: of the network as it is now.
-            keep_weights: remember them for `return_to_best`.
+            measure: how good the network is now; larger is better.
+            keep_weights: whether to remember the weights of the best for `return_to_best`.
         """
         if self.best is not None and measure <= self.best:
             return False
@@ -254,12 +260,12 @@ class Training:
         return True
 
     def return_to_best(self) -> None:
-        """Go back to the best weights, as the published run does after each epoch; optimisers stay as they are."""
+        """Go back to the best weights, as the published code does after each epoch; optimisers stay as they are."""
         if self._best_state is not None:
             self.network.load_trained_state(self._best_state)
 
     def state(self) -> dict:
-        """All that going on needs, as torch.save takes it."""
+        """Everything needed to continue the training run later, for torch.save."""
         return {
             "network": self.network.trained_state(),
             "normality_optimiser": self._normality_optimiser.state_dict(),
@@ -271,7 +277,7 @@ class Training:
         }
 
     def load_state(self, state: dict) -> None:
-        """Undo `state`."""
+        """Continue from what `state` gave."""
         self.network.load_trained_state(state["network"])
         self._normality_optimiser.load_state_dict(state["normality_optimiser"])
         self._optimiser.load_state_dict(state["optimiser"])
@@ -281,18 +287,20 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one step gave."""
+    """What happened in one step."""
 
     step: int
-    """From 1."""
+    """Number of the step, from 1."""
     epoch: int
-    """From 1."""
+    """Number of the epoch, from 1."""
     rates: tuple[float, float]
-    """Of the normality branch, of the rest."""
+    """Learning rates: that of the normality branch, and that of all else."""
     losses: dict[str, float]
+    """What `Training.train_step` returned."""
     measure: tuple[float, ...] | None
-    """Where the network was evaluated after it."""
+    """How good the network was after the step; None where it was not evaluated."""
     is_best: bool
+    """Whether that was the best measure so far."""
 
 
 def fit(
@@ -308,13 +316,13 @@ def fit(
     """Train until the schedule ends.
 
     Args:
-        training: new, or loaded from where it was.
-        batches: (epoch, steps of it to leave out) -> its batches.
-        due: whether to evaluate after the step just done.
-        evaluate: measures the network as it is; larger is better.
-        reload_best: go back to the best weights after each epoch.
-        on_best: called when the network as it is is the best so far.
-        on_step: told of each step once all that it changes has changed; the place to save.
+        training: a new training run, or one continued with `load_state`.
+        batches: (epoch, number of its first batches to leave out) -> the other batches of the epoch.
+        due: tells whether to evaluate after the step just done.
+        evaluate: measures how good the network is now; larger is better.
+        reload_best: whether to go back to the best weights after each epoch.
+        on_best: called when the network is better than ever before.
+        on_step: called at the very end of each step, when the state can be saved.
 
     Raises:
         TrainingDiverged: see `Training.train_step`.

@@ -1,5 +1,11 @@
 """A video's snippets <-> windows of fixed length.
 
+An example of 6 snippets in windows of 4 (in truth 256), and of the same video pooled into one row for training:
+
+    snippets        s0  s1  s2  s3  s4  s5
+    to_windows    [ s0  s1  s2  s3 ]  [ s4  s5  0  0 ]      lengths 4 and 2
+    pool          [ s0  (s1 + s2) / 2  s3  (s4 + s5) / 2 ]   edges 0, 1, 3, 4, 6: 6 i / 4, truncated
+
 Shapes: n snippets of a video, B windows, T snippets of a window, D 512.
 """
 
@@ -9,7 +15,7 @@ import numpy as np
 
 
 def count_windows(n_snippets: int, *, window_len: int) -> int:
-    """How many windows n snippets fill; none of them is all padding."""
+    """How many windows n snippets need; the last one has at least one snippet."""
     return -(-n_snippets // window_len)
 
 
@@ -21,10 +27,10 @@ def to_windows(snippets: np.ndarray, *, window_len: int) -> tuple[np.ndarray, np
         window_len: T.
 
     Returns:
-        Windows (B, T, D) and how many snippets of each are real, (B,) int64, all at least 1.
+        Windows (B, T, D), and how many snippets of each window are no padding, (B,) int64, all at least 1.
 
     Raises:
-        ValueError: not 2-dimensional, or no snippet.
+        ValueError: `snippets` is not 2-dimensional, or is empty.
     """
     if snippets.ndim != 2 or not len(snippets):
         raise ValueError(f"expected snippets of shape (n >= 1, D), got {snippets.shape}")
@@ -38,17 +44,17 @@ def to_windows(snippets: np.ndarray, *, window_len: int) -> tuple[np.ndarray, np
 
 
 def from_windows(windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Undo `to_windows`: padding is dropped, windows follow each other.
+    """Put the windows of a video one after the other again, without their padding.
 
     Args:
-        windows: (B, T, ...) values per snippet.
-        lengths: (B,).
+        windows: (B, T, ...), values of snippets.
+        lengths: (B,) int, how many snippets of each window are no padding.
 
     Returns:
-        (n, ...), n the sum of the lengths.
+        (n, ...), where n is the sum of the lengths.
 
     Raises:
-        ValueError: lengths do not fit the windows.
+        ValueError: there are not B lengths, or one is below 0 or above T.
     """
     if lengths.shape != windows.shape[:1] or (lengths > windows.shape[1]).any() or (lengths < 0).any():
         raise ValueError(f"expected {len(windows)} lengths of 0 to {windows.shape[1]}, got {lengths}")
@@ -56,15 +62,15 @@ def from_windows(windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def pool(snippets: np.ndarray, *, window_len: int) -> np.ndarray:
-    """A training row: a video longer than a window averaged down to exactly one.
+    """Make a row for training: a video of more snippets than a window is averaged down to exactly one window.
 
     Args:
         snippets: (n, D) float.
         window_len: T.
 
     Returns:
-        (n, D) as it is where n <= T, else (T, D): position i is the mean of the snippets from `n i / T` to
-        `n (i + 1) / T`, both truncated.
+        `snippets` themselves, (n, D), where n <= T; else (T, D), where position i is the mean of the snippets from
+        `n i / T` to `n (i + 1) / T` (half-open), both truncated.
     """
     n = len(snippets)
     if n <= window_len:

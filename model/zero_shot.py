@@ -1,4 +1,4 @@
-"""A first curve from text alone, without any checkpoint: the anomaly descriptions' share over the normal ones.
+"""Scores from text alone, without any checkpoint: how much better a snippet fits anomaly than normal descriptions.
 
 Shapes: n snippets, N descriptions, C categories, D 512.
 """
@@ -26,7 +26,7 @@ NORM_FLOOR = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ZeroShot:
-    """Scores snippets by CLIP's text embeddings of the categories; stands where a checkpoint and its scorer do.
+    """Scores snippets by CLIP's text embeddings of the categories; used in place of a checkpoint and its scorer.
 
     Nothing is trained, so nothing is calibrated: a score of 0.5 means that the anomaly descriptions together fit a
     snippet as well as the normal ones do.
@@ -34,22 +34,23 @@ class ZeroShot:
 
     calibrated: ClassVar[bool] = False
     path: Path
-    """Of the categories."""
+    """The file of categories."""
     categories: tuple[str, ...]
+    """Names in column order, the normal one first."""
     columns: tuple[int, ...]
-    """Which category each description is of, N of them."""
+    """(N,): column of the category that each description belongs to."""
     text: np.ndarray = field(repr=False)
-    """(N, D) float32, L2-normalised."""
+    """(N, D) float32, L2-normalised: embedding of each description."""
     recipe: Recipe
-    """Of the features whose weights read the text."""
+    """Recipe of the features; the text was embedded with the same CLIP weights."""
     sha256: str
-    """Of the categories and the weights."""
+    """SHA-256 over the categories and the weights' identity, hex."""
     crop: int = 0
     threshold: float = THRESHOLD
     preset: str = "zero-shot"
 
     def accepts(self, recipe: Recipe) -> bool:
-        """Whether features went through the same CLIP; how frames were cut is another matter."""
+        """Whether features of a recipe can be scored: they must come from the same CLIP; geometry does not matter."""
         return (recipe.model, recipe.weights) == (self.recipe.model, self.recipe.weights)
 
     def score(self, embeddings: np.ndarray) -> SnippetScores:
@@ -59,7 +60,7 @@ class ZeroShot:
             embeddings: (n, D) float, not L2-normalised, n at least 1.
 
         Raises:
-            EmbeddingsError: of another shape, or not finite.
+            EmbeddingsError: the embeddings have another shape or type, or hold values that are not finite.
         """
         embeddings = checked_embeddings(embeddings, self.text.shape[1])
         parts = [self._categories_of(embeddings[i : i + ROWS_AT_ONCE]) for i in range(0, len(embeddings), ROWS_AT_ONCE)]
@@ -68,7 +69,7 @@ class ZeroShot:
         return SnippetScores(anomaly.astype(np.float32), category.astype(np.float32), self.categories, SNIPPET_LEN)
 
     def _categories_of(self, embeddings: np.ndarray) -> np.ndarray:
-        """(n, C) float64, each category's share of the descriptions."""
+        """Probability of each category, (n, C) float64: a softmax over all descriptions, added up by category."""
         rows = embeddings.astype(np.float64)
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), NORM_FLOOR)
         logits = LOGIT_SCALE * rows @ self.text.T
@@ -83,18 +84,18 @@ class ZeroShot:
 def zero_shot(
     path: Path, categories: Sequence[Category], recipe: Recipe, *, pretrained: str, model: str, crop: int = 0
 ) -> ZeroShot:
-    """Read the descriptions with the text tower of the features' own CLIP.
+    """Embed the categories' descriptions with the text tower of the CLIP that made the features.
 
     Args:
-        path: of the categories, for people.
-        categories: the first one normal.
-        recipe: of the features.
-        pretrained: open_clip tag, weights file or `random:SEED`; the recipe's weights.
+        path: file of the categories, which results name.
+        categories: the categories, the normal one first.
+        recipe: recipe of the features.
+        pretrained: open_clip tag, weights file or `random:SEED`; must be the recipe's weights.
         model: open_clip model name.
-        crop: which crop to score.
+        crop: number of the crop to score.
 
     Raises:
-        ConfigError: other weights than the recipe's, or a description that is too long.
+        ConfigError: the weights are not the recipe's, or a description is too long.
     """
     texts = [text for category in categories for text in category.descriptions]
     columns = tuple(i for i, category in enumerate(categories) for _ in category.descriptions)

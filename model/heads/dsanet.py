@@ -1,8 +1,14 @@
 """DSANet: snippet embeddings -> anomaly and category logits.
 
+    features (B, T, D)  --blocks, two graphs, merge-->  visual (B, T, D)  --classifier-->  anomaly logits (B, T, 1)
+    text features (C, D), bent towards a summary of the window, (B, C, D)
+    visual . text, as cosines / 0.07  -->  category logits (B, T, C)  --probabilities-->  (B, T, C), rows sum to 1
+    visual, averaged with weights by score  -->  event logits (B, 1, C)
+    visual, averaged with weights by 1 - score  -->  background logits (B, 1, C)
+
 Shapes: B windows, T snippets of a window (256), C categories (normal first), D 512.
 Method: "Learning to Tell Apart: Weakly Supervised Video Anomaly Detection via Disentangled Semantic Alignment"
-(AAAI 2026, arXiv 2511.10334), as its published code computes it. Padding positions are real inputs except to the
+(AAAI 2026, arXiv 2511.10334), as its published code computes it. Padding takes part like any snippet, except in the
 similarity adjacency: that is how the checkpoints were trained.
 """
 
@@ -21,7 +27,7 @@ from ..layers import GraphBranch, Mlp, TransformerBlock, distance_adjacency, sim
 
 @dataclass(frozen=True, slots=True)
 class DSANetConfig:
-    """Everything that shapes the network and its reading.
+    """All that determines the network's shape, and how its logits become probabilities.
 
     Raises:
         ValueError: on a value outside its range.
@@ -30,17 +36,17 @@ class DSANetConfig:
     categories: tuple[str, ...]
     """Names in column order, the normal one first."""
     layers: int
-    """Temporal transformer blocks."""
+    """How many transformer blocks there are."""
     attention_block: int
-    """Snippets that see each other in them; a divisor of window_len."""
+    """How many consecutive snippets see each other in these blocks; a divisor of window_len."""
     text_adapter_layers: int
-    """Blocks of the text tower followed by an adapter."""
+    """How many blocks of the text tower are followed by an adapter."""
     text_adapter_weight: float
-    """The adapter's share in the blend."""
+    """Share of an adapter's output when it is blended with its input, 0 to 1."""
     probability_temperature: float
-    """Divides both logits before they become probabilities."""
+    """Divides the anomaly and category logits before they become probabilities."""
     logit_temperature: float = 0.07
-    """Divides cosines, which makes them category, event and background logits."""
+    """Divides cosines to make category, event and background logits of them."""
     similarity_threshold: float = 0.7
     """Cosines not above it are no edge of the similarity graph."""
     alignment_sharpness: float = 10.0
@@ -48,7 +54,7 @@ class DSANetConfig:
     window_len: int = 256
     """Snippets of a window."""
     width: int = 512
-    """Of embeddings and features."""
+    """D: length of an embedding, and of a visual or text feature."""
 
     def __post_init__(self):
         if len(self.categories) < 2:
@@ -62,15 +68,15 @@ class DSANetConfig:
             raise ValueError(f"expected text_adapter_weight in 0 to 1, got {self.text_adapter_weight}")
 
     def to_json(self) -> str:
-        """Canonical JSON, keys sorted."""
+        """The configuration as JSON with sorted keys: equal configurations give equal text."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> DSANetConfig:
-        """Read `to_json`'s text back.
+        """Read a configuration that `to_json` wrote.
 
         Raises:
-            ValueError: not such text, a value out of range, or fields this version does not know.
+            ValueError: the text is no configuration, has a value out of range, or a field this version does not know.
         """
         values = json.loads(text)
         if not isinstance(values, dict) or "categories" not in values:
@@ -107,24 +113,24 @@ PRESETS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DSANetOutput:
-    """What a forward pass gives; `reconstruction` and `gather_loss` are None without the normality branch."""
+    """The network's output; `reconstruction` and `gather_loss` are None without the normality branch."""
 
     anomaly_logits: Tensor
     """(B, T, 1); their sigmoid is the anomaly score."""
     category_logits: Tensor
-    """(B, T, C)."""
+    """(B, T, C): how well each snippet fits each category."""
     event_logits: Tensor | None
-    """(B, 1, C), None where not asked for."""
+    """(B, 1, C): how well the high-scoring part of a window fits each category; None where not asked for."""
     background_logits: Tensor | None
-    """(B, 1, C), None where not asked for."""
+    """(B, 1, C): how well the low-scoring part of a window fits each category; None where not asked for."""
     text_features: Tensor
-    """(C, D), L2-normalised."""
+    """(C, D), L2-normalised: the text features that came in."""
     visual: Tensor
-    """(B, T, D), what the logits are made of."""
+    """(B, T, D): visual features, from which the logits are computed."""
     reconstruction: Tensor | None = None
-    """(B, T, D)."""
+    """(B, T, D): the visual features as the normality branch rebuilds them."""
     gather_loss: Tensor | None = None
-    """Scalar."""
+    """Scalar: how far normal snippets are from the nearest pattern of the normality branch."""
 
     def __post_init__(self):
         windows, n_categories = self.category_logits.shape[:2], len(self.text_features)
@@ -141,10 +147,10 @@ class DSANetOutput:
 
 
 class DSANet(nn.Module):
-    """The network without its text tower: category text features come in.
+    """The scoring network. It has no text tower: the categories' text features are an input.
 
     Args:
-        config: its shape.
+        config: the network's shape.
     """
 
     def __init__(self, config: DSANetConfig):
@@ -163,16 +169,16 @@ class DSANet(nn.Module):
     def forward(
         self, features: Tensor, lengths: Tensor, text_features: Tensor, *, alignment: bool = True
     ) -> DSANetOutput:
-        """Logits of a batch of windows.
+        """Compute the logits of a batch of windows.
 
         Args:
-            features: (B, T, D) float, not L2-normalised, zeros where padded.
-            lengths: (B,) int, real snippets of each window.
+            features: (B, T, D) float, not L2-normalised, zeros where a window is padded.
+            lengths: (B,) int, how many snippets of each window are no padding.
             text_features: (C, D), L2-normalised.
-            alignment: also event and background logits, which only the loss needs.
+            alignment: whether to compute event and background logits too, which only the losses need.
 
         Returns:
-            Logits; those of padding positions mean nothing.
+            The logits; at padding positions their values mean nothing.
         """
         visual = self.encode(features, lengths)
         anomaly = self.classifier(visual + self.anomaly_mlp(visual))
@@ -185,14 +191,14 @@ class DSANet(nn.Module):
         return DSANetOutput(anomaly, category, event, background, text_features, visual)
 
     def encode(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Visual features: local attention, then the similarity and the distance graph.
+        """Compute visual features: local attention, then the similarity and the distance graph.
 
         Args:
             features: (B, T, D).
-            lengths: (B,).
+            lengths: (B,) int, how many snippets of each window are no padding.
 
         Returns:
-            (B, T, D).
+            Visual features, (B, T, D).
         """
         x = features + self.position_embedding
         for block in self.blocks:
@@ -220,11 +226,13 @@ class DSANet(nn.Module):
 
 
 def probabilities(output: DSANetOutput, config: DSANetConfig) -> Tensor:
-    """Refined category probabilities: the anomaly score says how much, the category logits say of what.
+    """Category probabilities: the anomaly logit divides 1 between normal and anomalous, category logits share it out.
+
+    For example an anomaly logit of 0 and two anomaly categories of equal logits give .5, .25, .25.
 
     Args:
-        output: of the network that `config` shapes.
-        config: gives the temperature.
+        output: output of the network.
+        config: the network's configuration, which has the temperature.
 
     Returns:
         (B, T, C), rows sum to 1, column 0 is 1 - sigmoid(anomaly logit / temperature).

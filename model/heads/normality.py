@@ -1,7 +1,12 @@
-"""Self-guided normality modelling: prototypes read a window's normal snippets, and rebuild all of it from them.
+"""Self-guided normality modelling: patterns are read from a window's normal snippets, the window is rebuilt from them.
 
-What they cannot rebuild is anomalous. Only the losses need it; nothing at inference depends on it.
-Shapes: B windows, T snippets of a window, N normal snippets, P prototypes, D width, H heads, d = D / H.
+    visual (B, T, D)  --the 80% of lowest score-->  normal snippets (B, N, D)
+    prototypes (P, D), reading the normal snippets  --extractor-->  patterns (B, P, D)
+    visual, through the bottleneck, reading the patterns  --decoder-->  reconstruction (B, T, D)
+
+What the patterns cannot rebuild is anomalous. Only the losses need this branch; scoring does not use it.
+Shapes: B windows, T snippets of a window, N normal snippets, P prototypes (and patterns), D width, H heads.
+In attention L positions read M others.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ INIT_STD, INIT_CUT = 0.01, 0.03
 
 @dataclass(frozen=True, slots=True)
 class NormalityConfig:
-    """The published shape.
+    """Shape of the normality branch; the defaults are the published one.
 
     Raises:
         ValueError: on a value outside its range.
@@ -30,7 +35,7 @@ class NormalityConfig:
     heads: int = 8
     decoder_blocks: int = 8
     normal_share: float = 0.8
-    """Of a window's positions, those of lowest anomaly score, padding included, count as normal."""
+    """Share of a window's positions, padding included, that count as normal: those of lowest anomaly score."""
 
     def __post_init__(self):
         for name in ("n_prototypes", "heads", "decoder_blocks"):
@@ -41,12 +46,12 @@ class NormalityConfig:
 
 
 class CrossAttention(nn.Module):
-    """Queries read patterns.
+    """Attention of one sequence to another: positions of the first read the second.
 
     Args:
         width: D.
         n_heads: H.
-        rectified: weights are `relu(cosine * learned head scale)` instead of a softmax.
+        rectified: whether weights are `relu(cosine * learned head scale)` instead of a softmax.
     """
 
     def __init__(self, width: int, *, n_heads: int, rectified: bool):
@@ -58,7 +63,7 @@ class CrossAttention(nn.Module):
         self.learn_scale = nn.Parameter(torch.ones(n_heads, 1, 1)) if rectified else None
 
     def forward(self, x: Tensor, patterns: Tensor) -> Tensor:
-        """(B, L, D) reading (B, M, D) -> (B, L, D)."""
+        """Let `x` (B, L, D) read `patterns` (B, M, D): (B, L, D)."""
         query, key, value = (
             part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
             for part in (self.q(x), *self.kv(patterns).chunk(2, dim=-1))
@@ -72,13 +77,13 @@ class CrossAttention(nn.Module):
 
 
 class NormalityBlock(nn.Module):
-    """Pre-norm cross-attention block, one LayerNorm for both sides.
+    """Cross-attention and an MLP, each with a LayerNorm before it; both sequences share the first LayerNorm.
 
     Args:
         width: D.
         n_heads: H.
-        rebuilds: attention's answer takes the place of the input instead of being added to it, so that nothing but
-            the patterns gets through.
+        rebuilds: whether what attention reads replaces the input instead of being added to it, so that the output is
+            made of the patterns alone.
     """
 
     def __init__(self, width: int, *, n_heads: int, rebuilds: bool):
@@ -90,18 +95,18 @@ class NormalityBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, MLP_RATIO * width), nn.GELU(), nn.Linear(MLP_RATIO * width, width))
 
     def forward(self, x: Tensor, patterns: Tensor) -> Tensor:
-        """(B, L, D) reading (B, M, D) -> (B, L, D)."""
+        """Let `x` (B, L, D) read `patterns` (B, M, D): (B, L, D)."""
         read = self.attn(self.norm1(x), self.norm1(patterns))
         x = read if self.rebuilds else x + read
         return x + self.mlp(self.norm2(x))
 
 
 class NormalityBranch(nn.Module):
-    """Prototypes, the block by which they read normal snippets, and the decoder.
+    """The normality branch: prototypes, the block by which they read normal snippets, and the decoder.
 
     Args:
         width: D.
-        config: its shape.
+        config: the branch's shape.
     """
 
     def __init__(self, width: int, config: NormalityConfig):
@@ -139,7 +144,7 @@ class NormalityBranch(nn.Module):
         return x, gather_loss
 
     def _normal_snippets(self, visual: Tensor, anomaly_logits: Tensor) -> Tensor:
-        """(B, N, D), detached: those of lowest score."""
+        """The snippets of lowest score, (B, N, D), detached from the gradient."""
         n_normal = int(self.config.normal_share * visual.shape[1])
         chosen = anomaly_logits.detach().squeeze(-1).topk(n_normal, dim=1, largest=False, sorted=False).indices
         return visual.detach().gather(1, chosen.unsqueeze(-1).expand(-1, -1, visual.shape[2]))
