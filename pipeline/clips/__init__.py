@@ -1,1 +1,1 @@
-"""Events as files: which frames, copied or encoded, contact sheets, a recap, a manifest."""
+"""`clips`: writes each event as an mp4 file, contact sheets, one recap of all events, and a manifest."""

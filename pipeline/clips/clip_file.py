@@ -1,4 +1,4 @@
-"""One clip: a stretch of footage as an mp4 file of its own, copied where that is exact, else encoded anew."""
+"""Writes one clip: a range of frames as an mp4 file, by copying packets where that is exact, else by encoding."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from ..media.sound import Sound, sound_between
 from .cutting import PacketCut, decoding_stamps
 
 COPIED, ENCODED = "copied", "re-encoded"
-COPIED_CODECS = frozenset({"h264", "hevc", "mpeg4", "vp9", "av1"})  # what mp4 files hold and players of them know
+COPIED_CODECS = frozenset({"h264", "hevc", "mpeg4", "vp9", "av1"})  # codecs that mp4 players know
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """What was written."""
+    """What a written clip holds, and how it was made."""
 
     first: int
-    """Frame of the footage."""
+    """Number of the clip's first frame in the footage."""
     end: int
     how: str
     """`copied` or `re-encoded`."""
     sound: str
-    """`copied`, `dropped` or empty: there is none."""
+    """`copied`, `dropped`, or empty where the footage has no sound."""
 
 
 def copy_clip(footage: Footage, cut: PacketCut, target: Path, curve: AnomalyCurve) -> Clip | None:
@@ -93,7 +93,7 @@ def encode_clip(footage: Footage, first: int, end: int, target: Path, curve: Ano
 
 
 class _NotTheSame(Exception):
-    """A copy does not hold what it should."""
+    """A copied clip does not decode to the frames that it should hold."""
 
 
 def _copy(footage: Footage, cut: PacketCut, target: Path, sound: Sound | None) -> None:
@@ -107,7 +107,7 @@ def _copy(footage: Footage, cut: PacketCut, target: Path, sound: Sound | None) -
 def _packets(
     source: av.container.InputContainer, stream: av.VideoStream, index: FrameIndex, cut: PacketCut
 ) -> Iterator[av.Packet]:
-    """The packets of a cut, their times counted from its first frame; what else there is left out."""
+    """Yield the packets of a cut, with times counted from its first frame; all other packets are left out."""
     shown = index.shown[cut.first_packet : cut.end_packet]
     stamps = index.stamps[shown[shown >= cut.first]] - index.stamps[cut.first]
     start = int(index.stamps[cut.first])
@@ -122,7 +122,7 @@ def _packets(
 
 
 def _holds(clip: Path, footage: Footage, cut: PacketCut, seconds: np.ndarray) -> bool:
-    """Whether a clip decodes to the frames of a cut: as many, at their times, and the first pixel by pixel."""
+    """Whether a clip decodes to a cut's frames: the same number and times, and the first one equal in every pixel."""
     with contextlib.closing(PyavReader(clip)) as reader:
         frames = iter(reader)
         first = next(frames, None)

@@ -1,4 +1,4 @@
-"""The contact sheet of an event: frames evenly over it, its peak framed, time and score under each."""
+"""Draws the contact sheet of an event: frames evenly over it, time and score under each, a frame around its peak."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BORDER_PX, PEAK_COLOUR = 4, (230, 60, 40)
 
 
 def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEvent, settings: RunSettings) -> None:
-    """Draw; the same frames give the same bytes.
+    """Draw the contact sheet of an event and write it; the same frames give the same bytes.
 
     Args:
         path: the PNG.
@@ -60,20 +60,20 @@ def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEve
 
 
 def time_at(curve: AnomalyCurve, frame: int, settings: RunSettings) -> str:
-    """When a frame of a video was, on the wall clock where its id says that."""
+    """The time of a frame as text: the wall clock where the video's id states it, else the time in the video."""
     seconds = float(curve.frame_seconds[frame])
     reading = settings.reading(curve.video_id)
     return clock_text(reading and reading.at(seconds), seconds)
 
 
 def _frame(pixels: np.ndarray) -> None:
-    """Mark the peak."""
+    """Draw a frame around the picture of the peak, into `pixels`."""
     for side in (np.s_[:BORDER_PX], np.s_[-BORDER_PX:], np.s_[:, :BORDER_PX], np.s_[:, -BORDER_PX:]):
         pixels[side] = PEAK_COLOUR
 
 
 def _grid(cells: list[np.ndarray]) -> np.ndarray:
-    """Cells in rows; frames of other sizes than the first (streams may change theirs) are cut or filled up."""
+    """Put cells into rows; a cell of another size than the first (streams may change size) is cut or filled up."""
     height = cells[0].shape[0]
     n_rows, n_columns = math.ceil(len(cells) / N_COLUMNS), min(N_COLUMNS, len(cells))
     grid = np.zeros((n_rows * (height + GAP_PX), n_columns * (CELL_WIDTH_PX + GAP_PX) - GAP_PX, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Cut points: which frames a clip holds, and whether they can be copied as they are. Numbers only, no video.
+"""Decides which frames a clip holds, and whether their packets can be copied; works on numbers only, not on video.
 
 Frames count from 0, ranges are half-open. Shapes: F frames, and as many packets.
 """
@@ -14,7 +14,7 @@ from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, Event
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """What a clip shows around its event."""
+    """How many seconds a clip shows before and after its event."""
 
     pre_seconds: float
     post_seconds: float
@@ -22,18 +22,18 @@ class Roll:
 
 @dataclass(frozen=True, slots=True)
 class PacketCut:
-    """Packets that can be copied as they are."""
+    """A range of packets that can be copied as they are, and the range of frames that they hold."""
 
     first_packet: int
-    """A key frame's; packets of frames before it are left out."""
+    """Position of a key frame's packet; packets after it of frames shown before it are left out."""
     end_packet: int
     first: int
-    """Frame."""
+    """Number of the first frame, which is the key frame."""
     end: int
 
 
 def wanted_frames(frame_seconds: np.ndarray, event: Event, roll: Roll) -> tuple[int, int]:
-    """The frames of an event and its rolls: those that begin inside.
+    """The frames of an event with its pre- and post-roll: those that begin inside that time.
 
     Args:
         frame_seconds: (F,) of the video.
@@ -41,7 +41,7 @@ def wanted_frames(frame_seconds: np.ndarray, event: Event, roll: Roll) -> tuple[
         roll: pre- and post-roll; the video's ends cut them short.
 
     Returns:
-        First frame and end, around the event's own.
+        The first frame, and the frame after the last; the event's own frames are always inside.
     """
     since = frame_seconds[event.start_frame] - roll.pre_seconds - TIME_TOLERANCE_SECONDS
     until = event.end_seconds + roll.post_seconds - TIME_TOLERANCE_SECONDS
@@ -97,8 +97,10 @@ def decoding_stamps(stamps: np.ndarray) -> np.ndarray:
 
 
 def evenly(first: int, end: int, n: int, *, peak: int) -> list[int]:
-    """At most `n` >= 3 frames evenly over a range, ascending: its first and last, and the peak in the place of the one
-    nearest to it."""
+    """Choose at most `n` >= 3 frames evenly over a range, ascending.
+
+    The range's first and last frames are among them; the peak replaces the chosen frame nearest to it.
+    """
     chosen = np.unique(np.linspace(first, end - 1, min(n, end - first)).round().astype(int))
     if peak not in chosen:
         nearest = int(np.abs(chosen - peak).argmin())

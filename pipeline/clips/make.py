@@ -1,4 +1,4 @@
-"""Events -> clips: each event of a results folder as a file of its own, and a manifest of them all."""
+"""Makes the clips of a results folder: each event as a file of its own, and a manifest of them all."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from .cutting import Roll, copy_cut, wanted_frames
 from .manifest import Manifest, asked_part, clip_name, clip_part, event_part
 
 KEPT, FAILED = "kept", "failed"
-SLACK = 2  # times the pre-roll: how far before the event a copy may begin
+SLACK = 2  # a copied clip may begin this many pre-rolls before its event
 
 
 @dataclass(frozen=True, slots=True)
 class ClipsConfig:
-    """How clips are cut, and of which events."""
+    """Which events become clips, and how these are cut."""
 
     pre_seconds: float = 2.0
     post_seconds: float = 2.0
     min_score: float = 0.0
     top: int | None = None
-    """Only this many, those of the highest peaks."""
+    """Only so many events, those of the highest peaks; None: all."""
     category: str | None = None
     roots: MediaRoots = field(default_factory=MediaRoots)
     reencode: bool = False
-    """Cut at just the rolls asked for."""
+    """Encode every clip, so that it begins and ends exactly with the rolls asked for."""
     sheet: bool = False
     force: bool = False
-    """Make what is there again."""
+    """Make clips again that are there already."""
 
     def __post_init__(self):
         for option, seconds in (("--pre", self.pre_seconds), ("--post", self.post_seconds)):
@@ -53,29 +53,29 @@ class ClipsConfig:
 
     @property
     def roll(self) -> Roll:
-        """Pre- and post-roll."""
+        """The pre-roll and the post-roll."""
         return Roll(self.pre_seconds, self.post_seconds)
 
 
 @dataclass(slots=True)
 class ClipsMade:
-    """What became of the events."""
+    """What became of the events: counts, failures and notes."""
 
     counts: Counter = field(default_factory=Counter)
-    """`copied`, `re-encoded`, `kept`, `failed`."""
+    """Number of events that were `copied`, `re-encoded`, `kept` or `failed`."""
     failures: list[str] = field(default_factory=list)
-    """A sentence each."""
+    """A sentence for each failure."""
     notes: list[str] = field(default_factory=list)
-    """What is well, and yet to be known."""
+    """Sentences for the user that are no failures."""
     failed: set[str] = field(default_factory=set)
-    """Ids of the events."""
+    """Ids of the events that failed."""
 
 
 def choose_events(events: Iterable[HeldEvent], config: ClipsConfig, categories: Sequence[str]) -> list[HeldEvent]:
-    """Narrow by score, category and number, order kept.
+    """Choose events by score, category and number, keeping their order.
 
     Raises:
-        ConfigError: there is no such category.
+        ConfigError: the category asked for is not one of `categories`.
     """
     chosen = [held for held in events if held.event.peak_score >= config.min_score]
     if config.category is not None:
@@ -98,11 +98,11 @@ def make_clips(
     One video's failure costs its own events only.
 
     Args:
-        results: whose curves the events are of.
-        events: chosen ones, those of a video together.
-        config: how.
-        out: folder of the clips.
-        on_video: told each video id as its turn comes.
+        results: the results folder that the events are from.
+        events: the chosen events, with those of one video next to each other.
+        config: how clips are cut.
+        out: the folder of the clips.
+        on_video: called with each video id as its turn comes.
 
     Raises:
         StoreError: the folder cannot be written, or the results not read.
@@ -114,14 +114,14 @@ def make_clips(
         for video_id, group in groupby(events, key=lambda held: held.video):
             on_video(video_id)
             cutting.video(video_id, list(group))
-    finally:  # also after an interrupt: what is finished is kept
+    finally:  # also after an interrupt, so that finished clips are in the manifest
         manifest.write()
     return cutting.made
 
 
 @dataclass(frozen=True, slots=True)
 class _Cutting:
-    """The work of one call."""
+    """The state of one call of `make_clips`."""
 
     results: Results
     settings: RunSettings
@@ -131,7 +131,7 @@ class _Cutting:
     made: ClipsMade = field(default_factory=ClipsMade)
 
     def video(self, video_id: str, events: list[HeldEvent]) -> None:
-        """All clips of one video."""
+        """Make all clips of one video."""
         try:
             curve = curve_behind(self.results, video_id, self.settings.recipe_id)
             file = find_footage(curve, self.config.roots)
@@ -152,7 +152,7 @@ class _Cutting:
                 self._failed([held], error)
 
     def _keeps(self, held: HeldEvent, asked: dict[str, str]) -> bool:
-        """Whether an event's clip is there, made of the same file with the same options."""
+        """Whether an event's clip is there already, made from the same file with the same options."""
         name = clip_name(held)
         row = self.manifest.rows.get(name)
         if self.config.force or row is None:

@@ -1,4 +1,4 @@
-"""MANIFEST.csv of a folder of clips: what each was cut from, and how."""
+"""MANIFEST.csv of a folder of clips: what each clip was cut from, and how."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 MANIFEST_NAME = "MANIFEST.csv"
 CLIP_SUFFIX = ".mp4"
-WRITE_EVERY_SECONDS, SHARE_OF_TIME = 1.0, 0.05  # how often it is written: no more of the time than this share
+WRITE_EVERY_SECONDS, SHARE_OF_TIME = 1.0, 0.05  # written this often at most, and taking at most this share of the time
 
 EVENT_COLUMNS = (
     "event_id video camera start_frame end_frame start_seconds end_seconds start_time end_time "
@@ -39,7 +39,7 @@ def clip_name(held: HeldEvent) -> str:
 
 
 def event_part(held: HeldEvent, settings: RunSettings) -> dict[str, str]:
-    """What a row says of the event."""
+    """The part of a row that describes the event: column -> text."""
     event = held.event
     reading = settings.reading(held.video)
     values = {
@@ -60,7 +60,7 @@ def event_part(held: HeldEvent, settings: RunSettings) -> dict[str, str]:
 
 
 def asked_part(file: SourceFile, pre_seconds: float, post_seconds: float) -> dict[str, str]:
-    """What a row says of the source and of the rolls asked for, as far as it is known before a clip is made."""
+    """The part of a row that is known before a clip is made: the source file and the rolls asked for."""
     return {
         "source": readable(file.path),
         "source_size": str(file.size),
@@ -71,7 +71,7 @@ def asked_part(file: SourceFile, pre_seconds: float, post_seconds: float) -> dic
 
 
 def clip_part(clip: Clip, curve: AnomalyCurve, *, sha256: str) -> dict[str, str]:
-    """What a row says of the clip."""
+    """The part of a row that describes the written clip and the content of its source."""
     return {
         "clip_start_frame": str(clip.first),
         "clip_end_frame": str(clip.end),
@@ -84,20 +84,20 @@ def clip_part(clip: Clip, curve: AnomalyCurve, *, sha256: str) -> dict[str, str]
 
 
 class Manifest:
-    """The manifest of a folder, and its rows in memory; on the disk it follows what is done, a second or so behind.
+    """The manifest of a folder of clips. Rows are kept in memory; the file may be a second or so behind them.
 
     Args:
-        folder: of the clips.
+        folder: the folder of the clips.
     """
 
     def __init__(self, folder: Path):
         self._folder = folder
         self.rows = _read(folder)
-        """By clip, of clips that are there."""
+        """File name of the clip -> its row, only for clips that exist."""
         self._written, self._took = time.monotonic(), 0.0
 
     def put(self, row: dict[str, str]) -> None:
-        """A row of a clip that is there.
+        """Add or replace the row of a clip that has been written.
 
         Raises:
             StoreError: the manifest cannot be written.
@@ -107,10 +107,10 @@ class Manifest:
             self.write()
 
     def write(self) -> None:
-        """Put the manifest in place, by video and time.
+        """Write the manifest, sorted by video and first frame.
 
         Raises:
-            StoreError: it cannot be written.
+            StoreError: the manifest cannot be written.
         """
         began = time.monotonic()
         text = io.StringIO()
@@ -127,7 +127,7 @@ def _in_order(row: dict[str, str]) -> tuple[str, int, str]:
 
 
 def _read(folder: Path) -> dict[str, dict[str, str]]:
-    """Rows by clip; none where there is no manifest, or one that cannot be read."""
+    """Read the rows of a manifest by clip; empty where there is none, or where it cannot be read."""
     path = folder / MANIFEST_NAME
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))

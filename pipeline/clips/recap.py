@@ -1,4 +1,4 @@
-"""The recap: all events of a folder one after the other in one video, time and score in the picture."""
+"""Writes the recap: all chosen events one after the other in one video, with time and score in the picture."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from .cutting import wanted_frames
 from .make import ClipsConfig
 
 WIDTH_PX, HEIGHT_PX, LETTERS_PX = 640, 360, 16
-OPENED = 4  # videos kept at hand while events of several cameras alternate
-EVENT_COLOUR, ROLL_COLOUR = (140, 30, 20), (0, 0, 0)  # behind the letters: in the event, around it
-LAST_SECONDS = 0.04  # of a frame with none after it
+OPENED = 4  # videos kept open, as events of several cameras may alternate
+EVENT_COLOUR, ROLL_COLOUR = (140, 30, 20), (0, 0, 0)  # RGB behind the letters during the event, and around it
+LAST_SECONDS = 0.04  # how long the very last frame is shown
 
 
 def write_recap(
     target: Path, results: Results, events: Sequence[HeldEvent], config: ClipsConfig
 ) -> tuple[int, list[str]]:
-    """Write one mp4 of all events with their rolls, in the order of the wall clock where it is known, by video else.
+    """Write one mp4 of all events with their rolls, ordered by wall clock; those without one come last, by video.
 
     Frames keep their distances in time. No sound.
 
     Args:
         target: the mp4; complete as soon as it is there.
-        results: whose curves the events are of.
-        events: chosen ones.
-        config: rolls, and where footage lies now.
+        results: the results folder that the events are from.
+        events: the chosen events.
+        config: the rolls, and where footage lies now.
 
     Returns:
-        How many events it shows whole, and a sentence for each that it does not.
+        How many events the recap shows in full, and a sentence for each other one.
 
     Raises:
-        VideoError: it can show none of them; the target is left as it was.
+        VideoError: no event can be shown; the target is left as it was.
         StoreError: the target cannot be written.
     """
     recap = _Recap(results, config)
@@ -62,7 +62,7 @@ def write_recap(
 
 
 class _Recap:
-    """Scenes one after the other, and when each frame is shown."""
+    """The frames written so far, and when each is shown."""
 
     def __init__(self, results: Results, config: ClipsConfig):
         self._results, self._config, self._settings = results, config, settings_of(results)
@@ -73,7 +73,7 @@ class _Recap:
         self.n_shown = 0
 
     def show(self, held: HeldEvent, file: FrameFile) -> None:
-        """Add an event."""
+        """Add the frames of an event and its rolls to a file."""
         try:
             curve, footage = self._opened(held.video)
             held_against(curve, held)
@@ -107,7 +107,7 @@ def _in_time(held: HeldEvent) -> tuple:
 
 
 def _boxed(frame: PyavFrame) -> np.ndarray:
-    """The frame as large as fits the picture, black around it: (HEIGHT_PX, WIDTH_PX, 3)."""
+    """Scale a frame to fit the picture, with black around it: (HEIGHT_PX, WIDTH_PX, 3) uint8."""
     width, height = frame.size_px
     factor = min(WIDTH_PX / width, HEIGHT_PX / height)
     width, height = max(1, int(width * factor)), max(1, int(height * factor))

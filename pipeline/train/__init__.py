@@ -1,1 +1,1 @@
-"""Training from labels in a store: what goes in, the network, the run's folder, validation."""
+"""`train`: reads and checks what a training run needs, builds the network, trains it, keeps the run's folder."""

@@ -1,4 +1,4 @@
-"""Store + labels -> what is trained on, what is held out, and batches in an order that depends on the seed alone."""
+"""Matches labels to stored features, holds videos out, and makes batches in an order that depends only on the seed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from vad_pipeline.model.losses import TrainingBatch
 
-SPLIT_SEED = 0  # held-out videos are the same for every seed: seeds then differ in training alone
-MIN_VIDEOS_TO_SPLIT = 4  # of a kind; with fewer, holding one out costs training more than it tells
+SPLIT_SEED = 0  # fixed, so that runs of different seeds hold out the same videos
+MIN_VIDEOS_TO_SPLIT = 4  # normal or anomalous videos needed to hold some out; fewer are all needed for training
 NORMAL_COLUMNS = (0,)
 
 
@@ -32,34 +32,34 @@ class TrainingVideo:
 
     entry: Entry
     columns: tuple[int, ...]
-    """The categories it shows, (0,) where it is normal."""
+    """Positions of the categories that the video shows; (0,) for a normal video."""
 
     @property
     def normal(self) -> bool:
-        """Whether nothing happens in it."""
+        """Whether the video is labelled as normal."""
         return self.columns == NORMAL_COLUMNS
 
 
 @dataclass(slots=True)
 class Labelled:
-    """Labels held against features."""
+    """Labels matched to features: the videos that have both, and the names that lack one of them."""
 
     videos: list[TrainingVideo] = field(default_factory=list)
     without_features: list[str] = field(default_factory=list)
-    """Names of labels."""
+    """Labelled names that match no features."""
     without_label: list[str] = field(default_factory=list)
-    """Ids of features."""
+    """Ids of videos that have features and no label."""
     unusable: list[str] = field(default_factory=list)
-    """One sentence each."""
+    """A sentence for each video whose features cannot be trained on."""
 
 
 def join_labels(entries: Sequence[Entry], labels: dict[str, tuple[int, ...]], *, known: set[str]) -> Labelled:
-    """Match labels to features by the one rule for names.
+    """Match labels to features by the rule for names that holds in every list.
 
     Args:
         entries: features of one recipe.
-        labels: name -> columns.
-        known: ids that need no label: they belong to another split.
+        labels: name -> positions of categories.
+        known: ids that need no label, as they are in another split.
     """
     found = Labelled()
     by_id = {entry.video: entry for entry in entries}
@@ -70,7 +70,7 @@ def join_labels(entries: Sequence[Entry], labels: dict[str, tuple[int, ...]], *,
         if video is None:
             found.without_features.append(name)
         elif video in used and columns == labels[used[video]]:
-            continue  # another way to write it, such as with the suffix of its file
+            continue  # the same video under another name, such as with its file's suffix
         elif video in used:
             raise ConfigError(f"labels {used[video]} and {name} are both of the video {video}; keep one")
         else:
@@ -81,7 +81,7 @@ def join_labels(entries: Sequence[Entry], labels: dict[str, tuple[int, ...]], *,
 
 
 def hold_out(videos: Sequence[TrainingVideo], share: float) -> tuple[list[TrainingVideo], list[TrainingVideo]]:
-    """Split into training and held-out videos, each label by itself, the same way whatever the order.
+    """Split into training and held-out videos, separately for each label; the order of the videos does not matter.
 
     Both kinds are held out, at least one video each where there are enough, or nothing is.
 
@@ -111,26 +111,26 @@ def hold_out(videos: Sequence[TrainingVideo], share: float) -> tuple[list[Traini
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Training rows: each held crop of a video is one, as in the published lists."""
+    """The rows that are trained on: each crop of each video is a row, as in the published lists."""
 
     store: EmbeddingStore = field(repr=False)
     rows: tuple[tuple[Entry, int, tuple[int, ...]], ...] = field(repr=False)
-    """Features, crop, label."""
+    """One row each: the video's features, the crop's number, the positions of its categories."""
     n_categories: int
     window_len: int
     batch_size: int
-    """Rows of a step; of each kind where paired."""
+    """Rows of a step; with `paired`, so many normal ones and as many anomalous ones."""
     paired: bool
     seed: int
 
     @property
     def steps_per_epoch(self) -> int:
-        """Paired: whole batches of the shorter list. Mixed: the last batch may be smaller."""
+        """Steps of an epoch. With `paired`, whole batches of the shorter list; else the last batch may be smaller."""
         return min(self._loader_lengths()) if self.paired else self.loader_lengths
 
     @property
     def loader_lengths(self) -> int:
-        """Batches of all loaders of an epoch, added."""
+        """The number of batches in an epoch, added over the lists (normal and anomalous, or one)."""
         return sum(self._loader_lengths())
 
     def _loader_lengths(self) -> list[int]:
@@ -139,12 +139,12 @@ class Rows:
         return [-(-len(self.rows) // self.batch_size)]
 
     def _kinds(self) -> tuple[list[int], list[int]]:
-        """Numbers of the normal rows, and of the others."""
+        """The numbers of the normal rows, and those of the anomalous rows."""
         normal = [i for i, (_, _, columns) in enumerate(self.rows) if columns == NORMAL_COLUMNS]
         return normal, sorted(set(range(len(self.rows))) - set(normal))
 
     def batches(self, epoch: int, skip: int, device: torch.device) -> Iterator[TrainingBatch]:
-        """The batches of an epoch, its first `skip` left out; the next one is read while one is trained on."""
+        """Yield the batches of an epoch without its first `skip`; while one is trained on, the next is being read."""
         order = self._order(epoch)[skip:]
         with ThreadPoolExecutor(1) as ahead:
             waiting = ahead.submit(self.load, order[0]) if order else None
@@ -154,7 +154,7 @@ class Rows:
                 yield batch.to(device)
 
     def _order(self, epoch: int) -> list[list[int]]:
-        """Row numbers of each batch."""
+        """The row numbers of each batch of an epoch."""
         rng = np.random.default_rng([self.seed, epoch])
         if not self.paired:
             order = rng.permutation(len(self.rows)).tolist()
@@ -164,7 +164,7 @@ class Rows:
         return [normal[s : s + self.batch_size] + anomalous[s : s + self.batch_size] for s in starts]
 
     def load(self, numbers: Sequence[int]) -> TrainingBatch:
-        """Read, pool and pad rows."""
+        """Read rows from the store and pool or pad each to the window length."""
         import torch
 
         from vad_pipeline.model.losses import TrainingBatch
@@ -191,14 +191,17 @@ def check_features(
     *,
     on_video: Callable[[str], None] = lambda video: None,
 ) -> Labelled:
-    """Read everything once: what is not to be trained on shows before hours are spent.
+    """Read all features once, so that those that cannot be trained on are found before hours are spent.
 
     Args:
-        videos: to be trained on or held out.
-        store: of their features.
-        crops: of which a video must hold one; None: any.
-        scored: the crop by which it may be judged.
+        videos: the videos to be trained on or held out.
+        store: the store of their features.
+        crops: the crops to train on, of which a video must have one; None: any.
+        scored: the crop that held-out videos are scored by.
         on_video: called with each id.
+
+    Returns:
+        The usable videos, and a sentence for each other one.
     """
     checked = Labelled()
     for video in videos:
@@ -228,6 +231,6 @@ def _problem(entry: Entry, store: EmbeddingStore, crops: Sequence[int] | None, s
 
 
 def data_fingerprint(videos: Sequence[TrainingVideo], crops: Sequence[int] | None) -> str:
-    """SHA-256 over what is trained on: ids, checksums of features, labels, crops."""
+    """SHA-256 over all that is trained on: video ids, checksums of features, labels and crops."""
     lines = sorted(f"{v.entry.video}\0{v.entry.checksum}\0{v.entry.recipe_id}\0{v.columns}\0{crops}" for v in videos)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

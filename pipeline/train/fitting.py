@@ -1,4 +1,4 @@
-"""`train`: features and labels -> a checkpoint that `detect` takes, in a folder that says all that went in."""
+"""Trains one network to the end and keeps its best weights, measures and last state in the training run's folder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _AFTER_A_DEVICE = ("train into a new folder with a smaller --batch-size", "go on
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a run came to."""
+    """What a training run ended with."""
 
     best: Path
     best_step: int
     measures: dict[str, float]
-    """Of the best weights, the selecting one first."""
+    """Name -> value for the best weights; the measure that they were chosen by comes first."""
     threshold: float
     calibrated: bool
 
@@ -47,15 +47,16 @@ def train_one(
     report: Callable[[StepReport, int, dict], None],
     say: Callable[[str], None],
 ) -> TrainResult:
-    """Train, from the beginning or from where a run was saved last.
+    """Train, from the beginning or from where the run was saved last.
 
     Args:
-        setup: what.
-        store: of the features.
-        run: its folder.
-        config: of a new run; it is begun once all that could be refused has been. None: the run was begun.
-        report: told of each step, how many there are, and what was measured after it.
-        say: told what a user should know.
+        setup: what is trained, on what.
+        store: the store of the features.
+        run: the training run's folder.
+        config: content of config.json for a new run, written once nothing can be refused any more; None: the run has
+            begun before and goes on.
+        report: called after each step with the step, the number of steps, and what was measured after it.
+        say: called with sentences for the user.
 
     Raises:
         TrainingDiverged: a loss is not finite any more.
@@ -94,7 +95,7 @@ def train_one(
 def _fit(
     setup: TrainSetup, store: EmbeddingStore, run: TrainRun, training: Training, rows: Rows, report: Callable[..., None]
 ) -> TrainResult:
-    """Train to the end, what comes of it written as it comes."""
+    """Train to the end, writing results as they come."""
     from vad_pipeline.extract.device import stopping_where_the_device_fails
     from vad_pipeline.model.training import fit
 
@@ -114,7 +115,7 @@ def _fit(
 
 
 class _Recorder:
-    """What a run leaves behind while it trains: measures, the best weights, a row a step, the last state."""
+    """Writes a training run's measures, best weights, a table row for each step, and the last state."""
 
     def __init__(
         self,
@@ -137,17 +138,17 @@ class _Recorder:
             self._board = SummaryWriter(str(run.path), purge_step=training.step + 1)
 
     def evaluate(self) -> tuple[float, ...]:
-        """Measure the network as it is."""
+        """Measure the network as it is now; larger values are better."""
         checkpoint = checkpoint_of(self._setup, self._training, self._run.best)
         self._measured = self._judge.measure(checkpoint, self._training.step)
         return self._measured.values
 
     def keep_best(self) -> None:
-        """Write what was just measured as the best."""
+        """Write the weights that were just measured as the best ones."""
         save_best(self._setup, self._training, self._run.best, threshold=self._measured.threshold)
 
     def step(self, report: StepReport) -> None:
-        """One more row; the state too where it is due."""
+        """Add the row of a step; save the state too if it is time for that."""
         named = self._measured.named if report.measure is not None else {}
         values = {**dict(zip(RATE_NAMES, report.rates, strict=True)), **report.losses, **named}
         self._run.rows.append({"step": report.step, "epoch": report.epoch, **values, "best": int(report.is_best)})
@@ -163,7 +164,7 @@ class _Recorder:
         self._stop.obey()
 
     def close(self) -> TrainResult:
-        """Draw the curves, and say what the run came to."""
+        """Draw curves.png and return the run's result."""
         if self._board:
             self._board.close()
         names = self._judge.names
@@ -181,7 +182,11 @@ def _judge(setup: TrainSetup, store: EmbeddingStore) -> Judge:
 
 
 def _evaluation_due(setup: TrainSetup, training: Training, rows: Rows) -> bool:
-    """After each epoch; on the test set as often as the published run looks at it; once where nothing is held out."""
+    """Whether to measure the network after this step.
+
+    It is measured after each epoch; with --select test also within epochs, as often as the published training does; if
+    nothing is held out, only at the end.
+    """
     if selected_by(setup) == "last":
         return training.finished
     every = setup.config.test_every_samples
@@ -209,7 +214,7 @@ def _result(run: TrainRun, judge: Judge) -> TrainResult:
 
 
 def mean_and_spread(results: Sequence[TrainResult]) -> dict[str, dict[str, float]]:
-    """Of each measure over several seeds: mean and sample standard deviation (0 for a single one)."""
+    """Mean and sample standard deviation (0 for a single seed) of each measure over runs of several seeds."""
     import statistics
 
     figures = {}

@@ -1,4 +1,4 @@
-"""A training run's network: built from its setup, scored with as it stands, written as a checkpoint."""
+"""The network of a training run: built from the setup, used for scoring between steps, written as a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def build_network(setup: TrainSetup, say: Callable[[str], None]) -> TrainableDSANet:
-    """Draw it, give it CLIP's text tower, and start from another checkpoint where one is named.
+    """Make a network with random weights and CLIP's text tower; with --init, start from another checkpoint's weights.
 
     Args:
-        setup: what.
-        say: told which parts that checkpoint does not hold.
+        setup: what is trained.
+        say: called with a sentence on the parts that the --init checkpoint lacks.
     """
     from vad_pipeline.model.initial import clip_text_tower, load_initial, load_text_tower
     from vad_pipeline.model.trainable import TrainableDSANet
@@ -40,10 +40,10 @@ def build_network(setup: TrainSetup, say: Callable[[str], None]) -> TrainableDSA
 
 
 def network_config(setup: TrainSetup) -> DSANetConfig:
-    """The preset's network with the run's categories and window.
+    """The preset's configuration with the run's categories and window length.
 
     Raises:
-        ConfigError: a window that the preset's attention cannot be laid over.
+        ConfigError: the window length is no multiple of the preset's attention block.
     """
     from vad_pipeline.model.categories import names
     from vad_pipeline.model.heads.dsanet import PRESETS
@@ -59,14 +59,14 @@ def network_config(setup: TrainSetup) -> DSANetConfig:
 
 
 def normality_config(setup: TrainSetup) -> NormalityConfig:
-    """The normality branch, as published but for what the setup says."""
+    """The normality branch's configuration: the published one with the setup's changes."""
     from vad_pipeline.model.heads.normality import NormalityConfig
 
     return NormalityConfig(**setup.normality)
 
 
 def checkpoint_of(setup: TrainSetup, training: Training, path: Path) -> Checkpoint:
-    """The network as it is, to be scored with; nothing is written."""
+    """Wrap the network as it is now as a checkpoint for scoring. Nothing is written."""
     from vad_pipeline.model.checkpoint import DEFAULT_THRESHOLD, Checkpoint
 
     network = training.network
@@ -86,7 +86,7 @@ def checkpoint_of(setup: TrainSetup, training: Training, path: Path) -> Checkpoi
 
 
 def save_best(setup: TrainSetup, training: Training, path: Path, *, threshold: float | None) -> None:
-    """Write the weights as they are, as a checkpoint that detect takes."""
+    """Write the weights as they are now, as a checkpoint for `detect`."""
     checkpoint = checkpoint_of(setup, training, path)
     if threshold is not None:
         checkpoint = replace(checkpoint, threshold=threshold)

@@ -1,4 +1,4 @@
-"""`train`'s options: as given on the command line, as config.json keeps them, as a resumed run takes them up."""
+"""The options of `train`: from the command line, to and from config.json, and for a run that is resumed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ DEFAULT_SEED = 234
 
 
 def _changeable(default: Any) -> Any:
-    """A field that a resumed run may give anew: it changes no weight, or what it changes is checked by itself."""
+    """A field whose option may be given anew with --resume: it changes no weight, or is checked elsewhere."""
     return field(default=default, metadata={"may_change_on_resume": True})
 
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """`train`'s options, one field a parameter of the command; None and empty: not given.
+    """The options of `train`, one field for each parameter of the command; None or empty: not given.
 
     Raises:
-        ConfigError: on a value outside its range, or two that exclude each other.
+        ConfigError: a value is out of its range, or two options exclude each other.
     """
 
     labels: Path
@@ -44,7 +44,7 @@ class TrainOptions:
     exclude: tuple[str, ...] = ()
     only: str | None = None
     split: str | None = None
-    """Of LABELS; of `only` where that is given."""
+    """The split to use: of LABELS, or of the `only` file where that is given."""
     part: str | None = None
     categories: Path | None = None
     init: Path | None = None
@@ -61,7 +61,7 @@ class TrainOptions:
     batch_size: int | None = None
     lr: float | None = None
     loss: tuple[str, ...] = ()
-    """As given: `[FILE.py:]NAME=WEIGHT`."""
+    """The --loss options as given: `[FILE.py:]NAME=WEIGHT`."""
     window_len: int | None = None
     seeds: tuple[int, ...] = (DEFAULT_SEED,)
     precision: str = "fp32"
@@ -93,38 +93,38 @@ class TrainOptions:
 
     @property
     def selection(self) -> SelectionConfig:
-        """Which of the store's videos take part."""
+        """The options that choose among the store's videos."""
         split = self.split if self.only else None
         return SelectionConfig(self.list_file, self.match, self.exclude, self.only, split, self.part)
 
     @property
     def labels_split(self) -> str | None:
-        """Which split of LABELS is trained on; None: as the file says."""
+        """The split of LABELS to train on; None: its split `train`, or all rows where it has no splits."""
         return None if self.only else self.split
 
     @property
     def test(self) -> TruthFile | None:
-        """Annotations of the test set.
+        """The annotation file of the test set; None without --annotations.
 
         Raises:
-            ConfigError: a file without its format, or the other way round.
+            ConfigError: --annotations is given without --format, or the other way round.
         """
         return TruthFile.of(self.annotations, self.format, self.normals)
 
     def to_json(self) -> dict[str, Any]:
-        """As config.json keeps them: by name, files by their absolute path, so that a run goes on from any folder."""
+        """The options as config.json keeps them: by name, with absolute paths so that --resume works in any folder."""
         return {each.name: _plain(each.name, getattr(self, each.name)) for each in fields(self)}
 
     @classmethod
     def resumed(cls, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> TrainOptions:
-        """The options of a run that goes on.
+        """The options of a training run that is resumed.
 
         Args:
-            recorded: what `to_json` gave when it was begun.
-            given: options given now, by name; `resume` is one of them.
+            recorded: what `to_json` returned when the run was begun.
+            given: name -> value of the options given now, `resume` among them.
 
         Raises:
-            ConfigError: one that would change what is trained differs; all such are named.
+            ConfigError: an option given now differs and would change what is trained; the message names all such.
         """
         by_name = {each.name: each for each in fields(cls)}
         differ = []
@@ -141,7 +141,7 @@ class TrainOptions:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """An option's value as JSON has it."""
+    """Convert an option's value to what JSON can hold."""
     if name == "loss":
         return [_absolute_loss(part) for part in value]
     if isinstance(value, tuple):
@@ -151,14 +151,14 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _typed(name: str, value: Any) -> Any:
-    """An option's value as the command line gives it, back from JSON."""
+    """Convert an option's value from JSON back to what the command line gives."""
     if isinstance(value, list):
         return tuple(value)
     return Path(value) if value and _TYPES[name] in (Path, Path | None) else value
 
 
 def _absolute_loss(loss: str) -> str:
-    """`FILE.py:NAME=WEIGHT` with the file's whole path."""
+    """`FILE.py:NAME=WEIGHT` with FILE's absolute path."""
     file, colon, rest = loss.rpartition(":")
     return f"{Path(file).resolve()}{colon}{rest}" if colon else loss
 

@@ -1,4 +1,4 @@
-"""`--loss`: weights of DSANet's losses, and losses of a researcher's own from a file."""
+"""`--loss`: sets weights of DSANet's losses, and loads a user's own losses from Python files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from vad_pipeline.model.losses import Loss
 
 LOSS_OPTION = re.compile(r"(?:(?P<file>.+\.py):)?(?P<name>[A-Za-z_]\w*)(?:=(?P<weight>[^=]+))?")
-COLUMNS = ("step", "epoch", *RATE_NAMES, "total", "best")  # of metrics.csv, beside the losses
+COLUMNS = ("step", "epoch", *RATE_NAMES, "total", "best")  # columns of metrics.csv besides those of the losses
 
 
 def load_losses(given: Sequence[str]) -> tuple[dict[str, Loss], dict[str, float]]:
-    """`event=0`, `FILE.py:NAME=WEIGHT` -> own losses by name, weights by name.
+    """Read --loss options such as `event=0` or `FILE.py:NAME=WEIGHT`.
+
+    Returns:
+        Name -> loss for the user's own losses; name -> weight for all losses given.
 
     Raises:
-        ConfigError: no such loss, file or function, or not a weight.
+        ConfigError: there is no such loss, file or function, or a weight is no number.
     """
     from vad_pipeline.model.losses import LOSSES
 
@@ -51,13 +54,13 @@ def load_losses(given: Sequence[str]) -> tuple[dict[str, Loss], dict[str, float]
 
 
 def loss_files(given: Sequence[str]) -> list[Path]:
-    """The files that `--loss` options name."""
+    """The Python files that `--loss` options name, sorted."""
     matches = map(LOSS_OPTION.fullmatch, given)
     return sorted({Path(match["file"]) for match in matches if match and match["file"]})
 
 
 def _own_loss(path: Path, name: str) -> Callable:
-    """The function NAME(output, batch) of a file, held to giving a number."""
+    """Load the function NAME(output, batch) from a file, and check what it returns at each call."""
     import torch
 
     where = f"--loss {path}:{name}"
@@ -68,7 +71,7 @@ def _own_loss(path: Path, name: str) -> Callable:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         function = getattr(module, name)
-    except (Exception, SystemExit) as error:  # a user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ConfigError(f"{where}: cannot be loaded ({type(error).__name__}: {error})") from error
 
     def checked(output, batch):

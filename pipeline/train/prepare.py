@@ -1,4 +1,4 @@
-"""`train`'s options -> everything that is trained on, read and checked before the first step."""
+"""Reads and checks all that a training run needs, as the options of `train` say, before the first step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEXT_MODEL = NAMED_RECIPES["vadclip"].recipe.model
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A setup, and what a user must know of it."""
+    """The setup of a training run, what is missing from it, and notes for the user."""
 
     setup: TrainSetup
     missing: Labelled
@@ -41,15 +41,15 @@ class Prepared:
 def prepare(
     options: TrainOptions, store: EmbeddingStore, *, on_video: Callable[[str], None] = lambda video: None
 ) -> Prepared:
-    """Read labels, match them to features, read all of these once, hold some out.
+    """Read labels, match them to features, read all these features once, and hold some videos out.
 
     Args:
-        options: as given.
-        store: of the features.
+        options: the options of `train`.
+        store: the store of the features.
         on_video: called with each id whose features are checked.
 
     Raises:
-        ConfigError: it cannot be trained on; one sentence says why.
+        ConfigError: labels, features or options do not allow training.
     """
     categories = read_categories(options.categories) if options.categories else CATEGORIES[options.preset]
     recipe, held = of_one_recipe(store.entries(), options.recipe_id, store=store.path)
@@ -90,7 +90,7 @@ def prepare(
 
 
 def _train_config(options: TrainOptions, loss_weights: dict[str, float]) -> TrainConfig:
-    """The preset's hyper-parameters, and what the options change of them."""
+    """The preset's hyper-parameters, with those that options change."""
     from vad_pipeline.model.training import TRAINING_PRESETS
 
     preset = TRAINING_PRESETS[options.preset]
@@ -118,7 +118,7 @@ def _need_both_kinds(videos: Sequence[TrainingVideo], labels: Path) -> None:
 def _fitting_batch(
     config: TrainConfig, videos: Sequence[TrainingVideo], crops: Sequence[int] | None
 ) -> tuple[TrainConfig, list[str]]:
-    """The configuration with a batch that the rows can fill, and what to say of it."""
+    """Lower the batch size to what the rows can fill; return the configuration, and a note where it was lowered."""
     counts = {True: 0, False: 0}
     for video in videos:
         counts[video.normal] += sum(crops is None or crop in crops for crop in video.entry.crop_numbers)
@@ -130,7 +130,11 @@ def _fitting_batch(
 
 
 def _scored_crop(options: TrainOptions, videos: Sequence[TrainingVideo], test: Sequence[Entry]) -> int:
-    """The crop that the checkpoint will score: asked for, else the paper's, else the first that all hold."""
+    """The crop that the checkpoint will score: --crop, else the paper's, else the lowest that all videos have.
+
+    Raises:
+        ConfigError: not every video has the crop asked for, or no crop is in all videos.
+    """
     held = set(CROPS).intersection(*(entry.crop_numbers for entry in [*(v.entry for v in videos), *test]))
     if options.crop is not None:
         if options.crop not in held:
@@ -145,14 +149,14 @@ def _scored_crop(options: TrainOptions, videos: Sequence[TrainingVideo], test: S
 
 
 def _text_tower(options: TrainOptions, recipe: Recipe) -> TextTower:
-    """The tower that reads the categories: given, or in the checkpoint trained on from, or that of the features."""
+    """The text tower that reads the categories: as given, else the --init checkpoint's, else that of the features."""
     model = options.model or (TEXT_MODEL if recipe.model.startswith(LOCAL_DIR) else recipe.model)
     given = options.pretrained or (str(options.init) if options.init and options.init.suffix == ".pth" else None)
     return TextTower(weights_of(recipe, given, why="its text tower reads the categories"), model)
 
 
 def _inputs(options: TrainOptions, tower: TextTower) -> dict:
-    """Files that go in, by content."""
+    """The files that a training run depends on, each with the SHA-256 of its content, for config.json."""
     files = {"labels": options.labels, "categories_file": options.categories, "init": options.init}
     inputs = {name: path and file_sha256(path) for name, path in files.items()}
     inputs["loss_files"] = {str(path): file_sha256(path) for path in loss_files(options.loss)}

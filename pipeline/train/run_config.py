@@ -1,4 +1,4 @@
-"""What config.json says of a training run, and the rows that it trains on."""
+"""The content of a training run's config.json, and the rows that the run trains on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .setup import TrainSetup
 
 
 def run_config(setup: TrainSetup) -> dict:
-    """config.json: everything that could change a weight, and what people want to know."""
+    """The content of config.json: everything that could change a weight, and what people want to know of a run."""
     import numpy as np
     import torch
 
@@ -55,7 +55,7 @@ def run_config(setup: TrainSetup) -> dict:
 
 
 def rows_of(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
-    """The training rows of a setup; without a store they can be counted, not read."""
+    """The training rows of a setup; with `store` None they can be counted but not read."""
     chosen = [
         (video.entry, crop, video.columns)
         for video in setup.train
@@ -74,5 +74,5 @@ def rows_of(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
 
 
 def selected_by(setup: TrainSetup) -> str:
-    """What the best weights are chosen by: `test`, `val`, or `last` where nothing could be held out."""
+    """How the best weights are chosen: by `test` or `val` videos, or `last` where nothing could be held out."""
     return "test" if setup.annotations is not None else "val" if setup.held_out else "last"

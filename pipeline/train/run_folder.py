@@ -1,4 +1,4 @@
-"""RUN: the folder of one training run, complete at every moment, so that a run that was killed goes on."""
+"""RUN, the folder of one training run. It is consistent at every moment, so that a killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ BEST_NAME, LAST_NAME = "best.safetensors", "last.ckpt"
 SUMMARY_NAME = "summary.json"
 LOCK_NAME = ".training"
 RUN_SCHEMA = 1
-RATE_NAMES = ("normality_lr", "lr")  # of metrics.csv
+RATE_NAMES = ("normality_lr", "lr")  # columns of metrics.csv for the two learning rates
 
 
 class TrainRun:
-    """One run's folder.
+    """The folder of one training run.
 
     Args:
-        path: RUN.
+        path: the folder, RUN.
     """
 
     def __init__(self, path: Path):
@@ -37,28 +37,28 @@ class TrainRun:
         self.best = path / BEST_NAME
         self.last = path / LAST_NAME
         self.rows: list[dict[str, float | int | str]] = []
-        """Of metrics.csv, one a step."""
+        """The rows of metrics.csv, one for each step."""
 
     @property
     def begun(self) -> bool:
-        """Whether there is a run in it."""
+        """Whether the folder holds a training run."""
         return (self.path / CONFIG_NAME).exists()
 
     def begin(self, config: dict) -> None:
-        """Claim the folder.
+        """Begin a training run in the folder by writing its config.json.
 
         Raises:
-            ConfigError: something is in it.
-            StoreError: it cannot be written.
+            ConfigError: the folder is not empty.
+            StoreError: the folder cannot be written.
         """
         self.check_free()
         self.write_config(config)
 
     def check_free(self) -> None:
-        """See that nothing is in the folder.
+        """Check that the folder is empty or missing.
 
         Raises:
-            ConfigError: something is.
+            ConfigError: the folder is not empty.
         """
         if self.begun:
             raise ConfigError(
@@ -68,15 +68,15 @@ class TrainRun:
             raise ConfigError(f"{self.path}: is not empty and holds no training run; give --out a new folder")
 
     def write_config(self, config: dict) -> None:
-        """config.json: all that went in."""
+        """Replace config.json, which says all that the training run depends on."""
         write_bytes(self.path / CONFIG_NAME, json.dumps({"schema": RUN_SCHEMA, **config}, indent=2).encode())
 
     def config(self) -> dict:
-        """config.json.
+        """Read config.json.
 
         Raises:
-            ConfigError: there is no run, or of a newer version.
-            StoreError: damaged.
+            ConfigError: the folder holds no training run, or one of a newer version.
+            StoreError: config.json is damaged.
         """
         if not self.begun:
             raise ConfigError(f"{self.path}: no training run (no {CONFIG_NAME}) to resume")
@@ -94,13 +94,13 @@ class TrainRun:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Inside, no other process trains in the folder, which is made where it is not there.
+        """Lock the folder inside this block, so that no other process trains in it; make it where it is missing.
 
         Raises:
-            ConfigError: another one does.
-            StoreError: it cannot be written.
+            ConfigError: another process trains in the folder.
+            StoreError: the folder cannot be written.
         """
-        with contextlib.suppress(OSError):  # whatever is wrong with it, the lock says
+        with contextlib.suppress(OSError):  # an error is reported by the lock below
             self.path.mkdir(parents=True, exist_ok=True)
         with only_process(self.path / LOCK_NAME) as alone:
             if not alone:
@@ -108,10 +108,10 @@ class TrainRun:
             yield
 
     def save(self, training: Training, columns: Sequence[str]) -> None:
-        """Write last.ckpt, which is the truth, rows included; metrics.csv is written from it, for people.
+        """Write last.ckpt, from which the run can be resumed, and metrics.csv with the same rows, for people to read.
 
         Raises:
-            StoreError: the folder cannot be written; the last state is still there.
+            StoreError: the folder cannot be written; the state saved before is still there.
         """
         import torch
 
@@ -128,7 +128,7 @@ class TrainRun:
         write_bytes(self.path / METRICS_NAME, text.getvalue().encode())
 
     def load(self, training: Training) -> None:
-        """Take a run up where it was saved last; where it never was, it starts at its beginning.
+        """Load the state that the run was saved in last into `training`; without one, leave it at the beginning.
 
         Raises:
             StoreError: last.ckpt is damaged.
@@ -142,7 +142,7 @@ class TrainRun:
             state = torch.load(self.last, map_location="cpu", weights_only=True)
             training.load_state(state)
             rows = state.get("rows")
-            if rows is None:  # a run of an earlier version
+            if rows is None:  # last.ckpt of an earlier version, which kept the rows only in metrics.csv
                 rows = self._rows_of_table(training.step)
             self.rows = _checked(rows, training.step)
         except StoreError:
@@ -153,7 +153,7 @@ class TrainRun:
             self._write_table(state["columns"])
 
     def _rows_of_table(self, step: int) -> list[dict[str, str]]:
-        """The rows up to a step, out of metrics.csv."""
+        """Read the rows up to a step from metrics.csv."""
         try:
             with (self.path / METRICS_NAME).open(newline="") as file:
                 return _checked([row for row in csv.DictReader(file) if int(row["step"]) <= step], step)
@@ -161,7 +161,7 @@ class TrainRun:
             raise StoreError(f"{self.path / METRICS_NAME}: cannot be read ({error}); start the run anew") from error
 
     def draw(self, measure: str | None) -> None:
-        """curves.png: the total loss of each step, and the measure where it was taken."""
+        """Draw curves.png: the total loss of each step, and `measure` at the steps where it was taken."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 4), layout="constrained")
@@ -182,10 +182,11 @@ class TrainRun:
 
 
 def _checked(rows: list[dict], step: int) -> list[dict]:
-    """The rows, one for each step done.
+    """Return the rows if there is one for each step done.
 
     Raises:
-        ValueError: they are not; KeyError or TypeError, where they are not rows at all.
+        ValueError: a row is missing or too much.
+        KeyError, TypeError: these are not rows of steps.
     """
     if [int(row["step"]) for row in rows] != list(range(1, step + 1)):
         raise ValueError(f"it lacks rows of the {step} steps done")
@@ -195,5 +196,5 @@ def _checked(rows: list[dict], step: int) -> list[dict]:
 
 
 def _is_content(path: Path) -> bool:
-    """Whether a file is more than what a killed run left half written, or its lock."""
+    """Whether a file counts as content: not a half-written file of a killed run, and not the lock."""
     return not path.name.startswith(TEMPORARY_PREFIX) and path.name != LOCK_NAME

@@ -1,4 +1,4 @@
-"""All that a training run is made of, checked and read."""
+"""The record of all that a training run is made of: `prepare` fills it, the rest of `train` reads it."""
 
 from __future__ import annotations
 
@@ -26,42 +26,42 @@ class TextTower:
     """Where CLIP's text tower comes from."""
 
     pretrained: str
-    """open_clip tag, weights file, or a published checkpoint that holds it."""
+    """open_clip tag, weights file, or a published checkpoint that holds the tower."""
     model: str
-    """open_clip model name."""
+    """Name of the open_clip model."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSetup:
-    """All that a run is made of, checked and read; the same for every seed."""
+    """All that a training run is made of, read and checked; it is the same for every seed."""
 
     options: TrainOptions
-    """As given; what the fields below resolve is read from them."""
+    """The options as given; where a field below holds the resolved value of one, that field counts."""
     categories: tuple[Category, ...]
     train: tuple[TrainingVideo, ...] = field(repr=False)
     held_out: tuple[TrainingVideo, ...] = field(repr=False)
     recipe: Recipe
     crop: int
-    """Which crop the checkpoint scores."""
+    """Number of the crop that the checkpoint scores."""
     config: TrainConfig
     tower: TextTower
     losses: dict[str, Loss] = field(default_factory=dict)
-    """Own ones by name."""
+    """Name -> loss for the user's own losses."""
     normality: dict = field(default_factory=dict)
     """Fields of NormalityConfig that differ from the published ones."""
     annotations: tuple[VideoAnnotation, ...] | None = field(default=None, repr=False)
-    """Of the test set; None: --select val."""
+    """Annotations of the test set; None with --select val."""
     test: tuple = field(default=(), repr=False)
     """Features of the test set."""
     inputs: dict = field(default_factory=dict)
-    """What else goes into config.json, files by their hash; a resumed run must find it unchanged."""
+    """Further content of config.json, files by their SHA-256; it must be the same when the run is resumed."""
 
 
 def file_sha256(path: Path) -> str:
-    """Of a file that goes into config.json.
+    """SHA-256 of the content of a file that a training run depends on.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: the file cannot be read.
     """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()

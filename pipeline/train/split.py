@@ -1,4 +1,4 @@
-"""Which video a training run uses for what: to train on, to be judged by, to test on."""
+"""Decides which videos a training run trains on, which are held out, and which are the test set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRAIN_SPLIT, VALIDATION_SPLITS = "train", ("val", "valid", "validation")
 
 @dataclass(slots=True)
 class Chosen:
-    """Which video is for what."""
+    """Which videos are trained on, held out and tested on, and what is missing."""
 
     train: list[TrainingVideo]
     held_out: list[TrainingVideo]
@@ -34,7 +34,7 @@ class Chosen:
     missing: Labelled
     notes: list[str]
     val_split: bool = False
-    """Whether the labels say what is held out."""
+    """Whether the labels name the held-out videos by a split `val`."""
 
 
 def choose(
@@ -43,10 +43,10 @@ def choose(
     categories: Sequence[Category],
     annotations: Sequence[VideoAnnotation] | None,
 ) -> Chosen:
-    """Match labels and annotations to features; no video is for two things.
+    """Match labels and annotations to features, and give each video its use.
 
     Raises:
-        ConfigError: one is.
+        ConfigError: a video to train on is held out or tested on too, or the held-out ones are of one kind only.
     """
     train_rows, held_out_rows, other_rows = _splits(options)
     test, untested = _test_entries(entries, annotations)
@@ -87,13 +87,13 @@ def _need_both_to_judge(videos: Sequence[TrainingVideo], options: TrainOptions) 
 def drop_unusable(
     chosen: Chosen, store: EmbeddingStore, crops: Sequence[int] | None, scored: int, on_video: Callable[[str], None]
 ) -> None:
-    """Read all features once; what cannot be used counts as missing.
+    """Read all features once, and move videos that cannot be used from `chosen` to its missing ones.
 
     Args:
-        chosen: what for.
-        store: of the features.
-        crops: to train on; None: all that a video holds.
-        scored: the crop by which videos are judged.
+        chosen: which videos are used for what; it is changed.
+        store: the store of the features.
+        crops: the crops to train on; None: all that a video has.
+        scored: the crop that held-out videos are scored by.
         on_video: called with each id.
     """
     test = [TrainingVideo(entry, ()) for entry in chosen.test]
@@ -107,16 +107,19 @@ def drop_unusable(
 
 
 def hold_some_out(chosen: Chosen, options: TrainOptions) -> list[str]:
-    """Hold some out where the labels do not say which; what to say of it.
+    """Hold out a share of the training videos, unless the labels say which are held out.
+
+    Returns:
+        Notes for the user.
 
     Raises:
-        ConfigError: so many that one kind is not left to train on.
+        ConfigError: no normal or no anomalous video is left to train on.
     """
     if options.select == "test":
         chosen.held_out = []
         return []
     if chosen.val_split:
-        _need_both_to_judge(chosen.held_out, options)  # what could not be used is gone
+        _need_both_to_judge(chosen.held_out, options)  # checked again, as unusable videos were dropped
         return []
     chosen.train, chosen.held_out = hold_out(chosen.train, options.val_share)
     if len({video.normal for video in chosen.train}) < 2:
@@ -127,7 +130,7 @@ def hold_some_out(chosen: Chosen, options: TrainOptions) -> list[str]:
 
 
 def _splits(options: TrainOptions) -> tuple[list[LabelRow], list[LabelRow], list[LabelRow]]:
-    """Rows to train on, rows to hold out, and all others."""
+    """The rows of LABELS to train on, those to hold out, and all others."""
     rows = read_label_rows(options.labels)
     if options.labels_split:
         train = of_split(rows, options.labels_split, options.labels)
@@ -141,7 +144,7 @@ def _splits(options: TrainOptions) -> tuple[list[LabelRow], list[LabelRow], list
 
 
 def _named(entries: Sequence[Entry], rows: Sequence[LabelRow]) -> set[str]:
-    """Ids that rows name."""
+    """The ids of the videos that rows name."""
     found = NameIndex(entry.video for entry in entries).find_all(row.name for row in rows)
     return {video for video in found.values() if video is not None}
 
@@ -149,7 +152,11 @@ def _named(entries: Sequence[Entry], rows: Sequence[LabelRow]) -> set[str]:
 def _test_entries(
     entries: Sequence[Entry], annotations: Sequence[VideoAnnotation] | None
 ) -> tuple[list[Entry], list[str]]:
-    """Features of the annotated videos, and the names of those without."""
+    """The features of the annotated videos, and the names of annotated videos that have none.
+
+    Raises:
+        ConfigError: there are annotations, and none of their videos has features.
+    """
     if annotations is None:
         return [], []
     matched = match_annotations(annotations, [entry.video for entry in entries])

@@ -1,4 +1,4 @@
-"""What a training run is judged by: held-out videos with labels alone, or, for comparison, the test set's frames."""
+"""Measures a network during training: on held-out videos with labels, or, for comparison, on the test set's frames."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ SMALLEST_PROBABILITY = 1e-7  # keeps the logarithm of a sure and wrong score fin
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How good a network is."""
+    """How well a network did at one step."""
 
     values: tuple[float, ...]
-    """Larger is better, later ones settle ties of earlier ones."""
+    """What networks are compared by: larger is better; a later value counts only where all earlier ones are equal."""
     named: dict[str, float]
-    """What is shown and logged, the first one first."""
+    """Name -> measure, as shown and logged; the one that selects comes first."""
     threshold: float | None = None
-    """Calibrated on held-out normal videos, None where there are none; the rate it reaches is among `named`."""
+    """Threshold calibrated on held-out normal videos; None where there are none. Its false alarms an hour are in
+    `named`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """`--select val`: labels are all that is known of the held-out videos.
+    """`--select val`: measures a network on held-out videos, of which only labels are known.
 
-    A video's score is the mean of its top scores, as training pools them. The measure is the AUC of that against
-    whether the video is anomalous. Ties, which few videos make, go to the later step: the cross-entropy of the same
-    scores would favour early weights that are unsure of everything.
+    A video's score is the mean of its highest snippet scores, as in training. The measure is the AUC of these scores
+    against whether the videos are anomalous. With few videos AUCs are often equal; the later step then counts as
+    better, as choosing by cross-entropy would favour early weights that are unsure of everything.
     """
 
     store: EmbeddingStore = field(repr=False)
@@ -72,7 +73,7 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnTestSet:
-    """`--select test`: the paper's way, which picks the checkpoint on the very videos that it is then judged by."""
+    """`--select test`: measures a network on the test set, as the paper does, which reports figures on it too."""
 
     store: EmbeddingStore = field(repr=False)
     entries: Sequence[Entry] = field(repr=False)
@@ -80,11 +81,11 @@ class OnTestSet:
     crop: int
     device: str
     figure: str
-    """`auc` or `ap`, of the frames."""
+    """The measure over frames: `auc` or `ap`."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is logged."""
+        """The names of the measures that are logged."""
         return (f"test_{self.figure}",)
 
     def measure(self, checkpoint: Checkpoint, step: int) -> Measured:
@@ -98,12 +99,12 @@ class OnTestSet:
 
 @dataclass(frozen=True, slots=True)
 class LastStep:
-    """Nothing could be held out: the latest weights are kept."""
+    """Used where no video could be held out: the latest weights count as the best."""
 
     names = ()
 
     def measure(self, checkpoint: Checkpoint, step: int) -> Measured:
-        """Later is better."""
+        """Return the step itself as the measure, so that later weights are better."""
         return Measured((float(step),), {})
 
 
@@ -124,7 +125,7 @@ def _curves(
 
 
 def _video_score(curve: AnomalyCurve) -> float:
-    """Mean of the top `int(n / 16 + 1)` snippets' scores."""
+    """A video's score: the mean of its `int(n / 16 + 1)` highest snippet scores, of n snippets."""
     from vad_pipeline.model.losses import TOP_K_SHARE
 
     snippets = curve.scores[:: curve.snippet_len][: len(curve.category)]
