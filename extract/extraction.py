@@ -93,7 +93,10 @@ def extract_task(task: ExtractTask, extractor: Extractor, shards: Path) -> Extra
     """
     own = task.own if task.own and _same_content(task.own, task) else None
     if own and own.has_crops(extractor.crops) and not extractor.config.force:
-        return Extracted(own.n_frames, touched=(own, task.file.mtime_ns))
+        held = _held(own, task, shards)
+        if held:
+            return held
+        own = None  # it is damaged, or of other frames than the file gives today
     for twin in () if own else task.twins:
         copied = _copied(twin, task, shards)
         if copied:
@@ -114,6 +117,16 @@ def extract_task(task: ExtractTask, extractor: Extractor, shards: Path) -> Extra
         gaps=tuple(spans(video.info.gaps)),
         seconds={**video.stage_seconds, "write": writing.seconds},
     )
+
+
+def _held(own: Entry, task: ExtractTask, shards: Path) -> Extracted | None:
+    """Features of this very file: nothing to do but to remember its time, or to bring their frame times up to date."""
+    if own.is_timed:
+        return Extracted(own.n_frames, touched=(own, task.file.mtime_ns))
+    from .retiming import timed_anew
+
+    done = timed_anew(own, task, shards)
+    return done and Extracted(own.n_frames, done.entry, warnings=done.warnings, gaps=done.gaps)
 
 
 def _same_content(entry: Entry, task: ExtractTask) -> bool:

@@ -24,11 +24,17 @@ class ExtractTask:
     later_than: int = 0
     """`written_ns` of what is held of this id and recipe."""
 
+    def embeds(self, extractor: Extractor) -> bool:
+        """Whether frames will be embedded, as far as can be told: not so where times alone are brought up to date."""
+        return (
+            not (self.own and not self.own.is_timed and self.own.has_crops(extractor.crops)) or extractor.config.force
+        )
+
 
 def is_held(entry: Entry, file: SourceFile, extractor: Extractor) -> bool:
     """Whether features make work needless by the file's size and time alone, and none is asked for anew."""
     unchanged = (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)
-    return unchanged and entry.has_crops(extractor.crops) and not extractor.config.force
+    return unchanged and entry.is_timed and entry.has_crops(extractor.crops) and not extractor.config.force
 
 
 def task_for(source: Source, file: SourceFile, extractor: Extractor, store: EmbeddingStore) -> Entry | ExtractTask:

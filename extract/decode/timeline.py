@@ -15,6 +15,7 @@ import numpy as np
 from ..gaps import LEAP_STEPS, NEIGHBOURS, find_gaps, in_words, usual_steps
 from ..names import some
 
+TIMELINE = 2  # raised when a change to these rules changes times; 1 believed every leap forward
 FALLBACK_FPS = Fraction(25)  # for a lone frame in a file that states no rate
 MAX_RATE_DENOMINATOR = 1001  # 30000/1001 and its family
 SMALLEST_STEP = 1e-3  # of a frame's duration: less is rounding, not progress

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 
+from ..decode.timeline import TIMELINE
 from ..errors import ConfigError, DamagedShard, readable
 from ..recipe import Recipe
 from .attributes import plain_id, text, whole, wholes, written_ns
@@ -48,6 +49,13 @@ class Entry:
     written_ns: int
     """When this group was made: of two under one name the later one counts."""
     checksum: str
+    timeline: int = 1
+    """Which rules its frame times follow: see retiming.py."""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its frame times follow the rules of today; those of imported features are assumed."""
+        return self.timeline == TIMELINE or self.size < 0
 
     @property
     def crop_numbers(self) -> tuple[int, ...]:
@@ -93,6 +101,7 @@ def _entry(name: str, shard: str, node: h5py.Group) -> Entry:
         size=whole(node, "size", least=-1),
         mtime_ns=whole(node, "mtime_ns"),
         written_ns=written_ns(node),
+        timeline=whole(node, "timeline", least=1) if "timeline" in node.attrs else 1,  # there were no others at first
         **{column: text(node, column) for column in TEXTS},
     )
     if n_crops != len(crops):

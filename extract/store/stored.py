@@ -16,6 +16,7 @@ from typing import TypeVar
 import h5py
 import numpy as np
 
+from ..decode.timeline import TIMELINE
 from ..errors import ConfigError, DamagedShard, GoneFromStore, VideoDecodeError, readable
 from ..files import SourceFile, write_bytes
 from ..records import VideoEmbeddings
@@ -123,6 +124,7 @@ def write_video(shards: Path, video: VideoEmbeddings, origin: Origin, *, later_t
         **_of_source(origin.source, later_than),
         "fingerprint": origin.content,
         "label": origin.label,
+        "timeline": TIMELINE,
         "seconds_assumed": info is None,
     }
     if video.still_share is not None:
@@ -145,6 +147,35 @@ def write_copy(shards: Path, entry: Entry, video_id: str, source: SourceFile, *,
     attributes, datasets = read_entry(shards, entry, lambda node: (copied(node), intact_datasets(entry, node)))
     attributes |= {"video": video_id, **_of_source(source, later_than)}
     return _write(shards, Group(group_name(video_id, entry.recipe_id), attributes, datasets))
+
+
+def write_times(
+    shards: Path,
+    entry: Entry,
+    times: tuple[np.ndarray, np.ndarray, Fraction],
+    source: SourceFile,
+    *,
+    later_than: int = 0,
+) -> Entry:
+    """Write features anew with other times; see `write_video`.
+
+    Args:
+        shards: the folder.
+        entry: whose features.
+        times: `frame_seconds` (F,), `snippet_seconds` (n, 2) and the average rate.
+        source: the file that they are of, as it is now.
+        later_than: as `write_video` has it.
+
+    Raises:
+        DamagedShard: the features are not what was written.
+        StoreError: they cannot be read or written.
+    """
+    attributes, datasets = read_entry(shards, entry, lambda node: (copied(node), intact_datasets(entry, node)))
+    frame_seconds, snippet_seconds, fps = times
+    attributes |= {"fps": np.array([fps.numerator, fps.denominator], np.int64), "timeline": TIMELINE}
+    attributes |= _of_source(source, later_than)
+    datasets |= {"frame_seconds": frame_seconds, "snippet_seconds": snippet_seconds}
+    return _write(shards, Group(entry.name, attributes, datasets))
 
 
 def _of_source(source: SourceFile, later_than: int) -> dict:

@@ -95,7 +95,8 @@ def missing_sources(selection: Selection, extractor: Extractor, store: Embedding
 
     def is_missing(candidate: Candidate) -> bool:
         try:
-            return isinstance(job.needed(candidate), ExtractTask)
+            needed = job.needed(candidate)
+            return isinstance(needed, ExtractTask) and needed.embeds(extractor)
         except VideoError:
             return False
 

@@ -6,7 +6,11 @@ import av
 import numpy as np
 import pytest
 
+from vad_pipeline.extract import extraction, retiming
 from vad_pipeline.extract.decode.reader import PyavReader, drained
+from vad_pipeline.extract.files import SourceFile
+from vad_pipeline.extract.retiming import TIMES_ANEW
+from vad_pipeline.extract.store import stored
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 PACKET, CLOCK_HZ = 188, 90_000
@@ -139,6 +143,59 @@ def test_a_file_that_was_cut_off_still_is(tmp_path, make_numbered):
     (tmp_path / "f.mp4").write_bytes(data[: 2 * len(data) // 3])
     info = drained(PyavReader(tmp_path / "f.mp4"))
     assert info.n_frames < 100 and any("of the 100 frames its header promises" in told for told in info.warnings)
+
+
+def old_times(store_path, seconds_of):
+    """Give all features the times, and the mark, that they had before gaps were known."""
+    with EmbeddingStore(store_path) as store, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored, "TIMELINE", 1)
+        for entry in store.entries():
+            video = store.get(entry)
+            times = (seconds_of(entry, video.frame_seconds), video.snippet_seconds, video.fps)
+            file = SourceFile.of(entry.source)
+            store.take_in(stored.write_times(store.shards, entry, times, file, later_than=entry.written_ns))
+
+
+def test_times_of_before_are_made_anew_without_embedding(joined, make_numbered, extract, tmp_path, monkeypatch):
+    """A late stamp that was believed, a gap, and footage with neither: rows stay, times are those of today."""
+    shift_stamp(make_numbered(tmp_path / "raw" / "late.ts", 150, bframes=0), 40, 70)
+    joined("gap.ts", later=90)
+    make_numbered(tmp_path / "raw" / "plain.mp4", 60)
+    assert extract()[0] == 0
+    with EmbeddingStore(tmp_path / "S") as store:
+        before = {entry.video: store.get(entry) for entry in store.entries()}
+
+    def believing(entry, seconds):
+        if entry.video != "late":
+            return seconds
+        return np.where(np.arange(len(seconds)) < 40, seconds, seconds + 70)
+
+    old_times(tmp_path / "S", believing)
+    with EmbeddingStore(tmp_path / "S") as store:
+        assert not any(entry.is_timed for entry in store.entries())
+    monkeypatch.setattr(extraction, "_embed", None)
+    code, outcomes, err = extract()
+    assert code == 0, err
+    assert [outcomes[name]["status"] for name in ("late", "gap", "plain")] == ["ok"] * 3
+    assert outcomes["late"]["warnings"] == [TIMES_ANEW] and outcomes["plain"]["warnings"] == []
+    assert len(outcomes["gap"]["gaps"]) == 1
+    with EmbeddingStore(tmp_path / "S") as store:
+        for entry in store.entries():
+            video = store.get(entry)
+            assert entry.is_timed and entry.checksum == before[entry.video].entry.checksum
+            assert np.array_equal(video.frame_seconds, before[entry.video].frame_seconds)
+            assert np.array_equal(video.features, before[entry.video].features)
+    assert {line["status"] for line in extract()[1].values()} == {"cached"}
+
+
+def test_what_cannot_have_changed_is_not_read_again(make_numbered, extract, tmp_path, monkeypatch):
+    make_numbered(tmp_path / "raw" / "plain.mkv", 60)
+    extract()
+    old_times(tmp_path / "S", lambda entry, seconds: seconds)
+    for name in ("drained", "open_container"):
+        monkeypatch.setattr(retiming, name, None)
+    code, outcomes, err = extract()
+    assert code == 0 and outcomes["plain"]["status"] == "ok", err
 
 
 @pytest.fixture
