@@ -1,1 +1,1 @@
-"""One file a command: options -> one record -> one call -> what is printed."""
+"""One file for each command: turns options into a record, makes one call with it, and prints what came of it."""

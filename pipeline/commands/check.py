@@ -1,4 +1,4 @@
-"""check: an archive before anything is done with it."""
+"""`check`: looks at an archive before anything is done with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""clips: each event as a file of its own."""
+"""`clips`: writes each event as a file of its own."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def clips(
 
 
 def _write_recap(recap: Path, results: Results, events: list[HeldEvent], config: ClipsConfig, quiet: bool) -> int:
-    """How many events it lacks."""
+    """Write the recap; return how many events it could not show."""
     from ..clips.recap import write_recap
 
     try:

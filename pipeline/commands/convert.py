@@ -1,4 +1,4 @@
-"""convert: a published checkpoint into our format."""
+"""`convert`: writes a published checkpoint in this project's format."""
 
 from __future__ import annotations
 

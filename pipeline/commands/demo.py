@@ -1,4 +1,4 @@
-"""demo: all of it on a small rendered archive."""
+"""`demo`: runs the whole pipeline on a small archive that it renders itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""detect: the store's features, or footage, scored into a results folder."""
+"""`detect`: scores features of the store, or footage, into a results folder."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def detect(
 
 
 def _by_text(categories: Path, config: DetectConfig, running: Running, text_tower: dict) -> ScoringPlan:
-    """The plan of --zero-shot."""
+    """Make the scoring plan of --zero-shot."""
     from ..archive.by_text import read_zero_shot
 
     with running.store(create=False) as opened:
@@ -110,7 +110,11 @@ def _by_text(categories: Path, config: DetectConfig, running: Running, text_towe
 
 
 def _extractor_for(plan: ScoringPlan, options: ExtractConfig, out: Path, store: Path) -> Extractor:
-    """An extractor of the features that a checkpoint scores; all that could go wrong is told before it works."""
+    """Make an extractor of the features that a checkpoint scores.
+
+    Raises:
+        ConfigError: the checkpoint does not fit such features, or `out` holds results of something else.
+    """
     from ..results.run_record import check_record
 
     extractor = Extractor(options, store=store)
@@ -122,7 +126,7 @@ def _extractor_for(plan: ScoringPlan, options: ExtractConfig, out: Path, store: 
 def _extract_and_score(
     selection: Selection, extractor: Extractor, plan: ScoringPlan, out: Path, running: Running
 ) -> int:
-    """Extract what the store lacks of a selection, then score the selection; the exit code of both."""
+    """Extract the videos that the store lacks, then score all of the selection; return the exit code."""
     with running.measured():
         extracted = run_extraction(selection, extractor, running)
         if extracted is None:  # a dry run
@@ -136,7 +140,14 @@ def _extract_and_score(
 
 
 def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], running: Running) -> RunSummary:
-    """Score with progress what a selection leaves of the store, or these ids."""
+    """Score with progress shown.
+
+    Args:
+        plan: what scores, and how.
+        out: the results folder.
+        wanted: options that choose among the store's videos, or the ids to score.
+        running: the store, the workers and what is shown.
+    """
     from ..results.folder import Results
     from ..results.run_record import read_record, rule_of
 
@@ -168,7 +179,7 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
 
 
 def _write_page(out: Path, running: Running) -> None:
-    """The review page of all that the folder holds; none where that is nothing."""
+    """Write the review page of all curves in the folder; without curves write none."""
     from ..results.folder import Results
     from ..review.page import ReportConfig
     from ..review.page_with_progress import write_page
@@ -179,12 +190,12 @@ def _write_page(out: Path, running: Running) -> None:
 
 
 def _of_scores(precision: str) -> str | None:
-    """None where a precision is one of scores too, so that it needs no SRC."""
+    """Return None for a precision that scoring has too, which so needs no SRC; else the precision."""
     return None if precision in WIDE_PRECISIONS else precision
 
 
 def _refuse_without_src(**given: object) -> None:
-    """Options about footage mean nothing where none is given; what a machine's environment sets is no option."""
+    """Refuse options about footage where no SRC is given; a value from an environment variable is not refused."""
     source_of = click.get_current_context().get_parameter_source
     for name, value in given.items():
         if value not in (None, False, "auto") and source_of(name) is not ParameterSource.ENVIRONMENT:

@@ -1,4 +1,4 @@
-"""evaluate: results against annotations."""
+"""`evaluate`: compares results with annotations."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
 
 
 def _report_missing(evaluated: Evaluated) -> int:
-    """Name what lacks its counterpart; returns how many."""
+    """Print which annotated names have no result, and which results no annotation; return how many these are."""
     from vad_pipeline.extract.names import some
 
     told = {

@@ -1,4 +1,4 @@
-"""events: found anew, without scoring."""
+"""`events`: finds the events of a results folder anew, without scoring."""
 
 from __future__ import annotations
 

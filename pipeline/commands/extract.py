@@ -1,4 +1,4 @@
-"""extract: videos into the feature store."""
+"""`extract`: embeds videos into the feature store."""
 
 from __future__ import annotations
 

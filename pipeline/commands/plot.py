@@ -1,4 +1,4 @@
-"""plot: curves as a figure for print."""
+"""`plot`: draws curves as a figure for print."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..results.folder import Results
 
 DEFAULT_FOLDER = "plots"
-MAX_ROWS = 20  # more do not fit a page
+MAX_ROWS = 20  # the most videos that fit a page
 
 
 @click.command(cls=SectionedCommand)
@@ -76,7 +76,11 @@ def plot(results: Path, videos: tuple[str, ...], out: Path | None, axis: str, wi
 
 
 def _named(results: Results, names: Sequence[str]) -> list[str]:
-    """The ids that names mean, each once, in the order of the names."""
+    """Find the ids that names mean; each id once, in the order of the names.
+
+    Raises:
+        ConfigError: a name matches no curve, or these are too many for one figure.
+    """
     found = NameIndex(results.video_ids()).find_all(names)
     unknown = [name for name, video_id in found.items() if video_id is None]
     if unknown:
@@ -91,7 +95,7 @@ def _named(results: Results, names: Sequence[str]) -> list[str]:
 
 
 def _ranges(truth: TruthFile, curves: Sequence[AnomalyCurve]) -> dict[str, tuple[tuple[int, int], ...]]:
-    """The annotated ranges of each video, in frames; videos that are not annotated are named and left out."""
+    """Video id -> its annotated ranges in frames; videos without annotation are printed and left out."""
     from vad_pipeline.eval.truth import PROTOCOLS, lay_over, match_annotations
 
     by_id = {curve.video_id: curve for curve in curves}

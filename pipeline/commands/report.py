@@ -1,4 +1,4 @@
-"""report: the review page of a results folder."""
+"""`report`: writes the review page of a results folder."""
 
 from __future__ import annotations
 
@@ -81,7 +81,11 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
 
 
 def _matched(truth: TruthFile, results: Results) -> dict[str, VideoAnnotation]:
-    """Annotations by video id."""
+    """Video id -> its annotation.
+
+    Raises:
+        ConfigError: no annotated name matches a video of the results.
+    """
     from vad_pipeline.eval.truth import match_annotations
 
     matched = match_annotations(truth.read(), results.video_ids())

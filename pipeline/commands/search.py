@@ -1,4 +1,4 @@
-"""search: moments of an archive that are most like a text, or like another moment."""
+"""`search`: finds the moments of an archive that are most like a text, or like another moment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vad_pipeline.model.text_search import Moment
 
 SHOWN_DIGITS = 4
-QUERIES_AT_ONCE = 16  # scores of a million snippets: 4 MB each
+QUERIES_AT_ONCE = 16  # bounds memory: the scores of one query over a million snippets take 4 MB
 
 
 @click.command(cls=SectionedCommand)
@@ -95,11 +95,15 @@ def search(store: Path, catalogue: Path | None, html: Path | None, as_json: bool
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for."""
+    """What is searched for, as the options say.
+
+    Raises:
+        click.UsageError: not exactly one of text, queries and example is given, or the text is empty.
+    """
 
     text: str | None
     queries: str | None
-    """A file of texts."""
+    """Path of a file with one text a line; `-` is standard input."""
     example: str | None
     unlike: str | None
     pretrained: str | None
@@ -113,10 +117,10 @@ class Query:
 
     @cached_property
     def questions(self) -> list[str]:
-        """In the order of the answers.
+        """The questions as text, in the order of their answers.
 
         Raises:
-            ConfigError: no text in the file.
+            ConfigError: the file of --queries cannot be read or holds no text.
         """
         if self.queries is None:
             return [self.text if self.text is not None else self.example]
@@ -128,10 +132,13 @@ class Query:
     def embeddings(
         self, recipe: Recipe, matrix: SnippetMatrix, store: EmbeddingStore
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """What results are to be like, (Q, 512), and unlike, (512,).
+        """Embed the questions.
+
+        Returns:
+            What results are to be like, (Q, 512), and what they are to be unlike, (512,) or None.
 
         Raises:
-            ConfigError: the text tower cannot be had, or the example is not there.
+            ConfigError: the text tower cannot be loaded, or the example names no stored moment.
         """
         unlike = [] if self.unlike is None else [self.unlike]
         if self.example is not None:
@@ -202,7 +209,7 @@ def _example(example: str, matrix: SnippetMatrix, store: EmbeddingStore) -> np.n
 
 
 def _only(found: np.ndarray, matrix: SnippetMatrix, names: set[str]) -> np.ndarray:
-    """Scores of the chosen videos, -inf elsewhere."""
+    """The scores of the snippets of chosen videos; -inf for all other snippets."""
     if len(names) == len(matrix.entries):
         return found
     chosen = np.array([entry.name in names for entry in matrix.entries])
@@ -228,6 +235,6 @@ def _line(row: dict) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """`h:mm:ss.s`."""
+    """A time in seconds as `h:mm:ss.s`."""
     tenths = round(seconds * 10)
     return f"{tenths // 36000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"

@@ -1,11 +1,11 @@
-"""The sections of `--help`: which option stands under which title, for all commands."""
+"""The sections of `--help`: decides under which title each option of any command is shown."""
 
 from __future__ import annotations
 
 import click
 
-MAX_UNDIVIDED = 9  # a command with no more options than this, --help among them, shows them as one list
-MAX_NAMES_WIDTH = 30  # longer names of an option have a line of their own
+MAX_UNDIVIDED = 9  # a command with at most this many options, --help included, shows them as one list
+MAX_NAMES_WIDTH = 30  # an option whose names are longer has its help text on the next line
 
 SECTIONS = {  # in the order shown, options too; what a command must be given always stands in the first
     "Everyday": "--checkpoint --out --store --threshold --report --csv --pretrained --like --preset --resume --top "
@@ -32,7 +32,7 @@ class SectionedCommand(click.Command):
     """A command whose `--help` shows its options under the titles of SECTIONS."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write them; a command with few has the one title that click gives it."""
+        """Write the options by section; those of a command with few options stand under click's one title."""
         options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
         if len(options) <= MAX_UNDIVIDED:
             super().format_options(ctx, formatter)
@@ -47,13 +47,13 @@ class SectionedCommand(click.Command):
 
 
 def place_of(option: click.Option) -> int:
-    """Where an option stands among all."""
+    """The position of an option in SECTIONS."""
     flags = " ".join(SECTIONS.values()).split()
     return next(place for place, flag in enumerate(flags) if flag in option.opts)
 
 
 def title_of(option: click.Option) -> str:
-    """The section that an option is shown in."""
+    """The title of the section that an option is shown in."""
     if option.required:
         return next(iter(SECTIONS))
     return next(title for title, flags in SECTIONS.items() if not set(option.opts).isdisjoint(flags.split()))

@@ -19,7 +19,7 @@ from ..results.clock import Clock
 from ..results.event_rule import Chosen
 from ..workers.base import BACKENDS, ExecutorConfig
 
-RUNTIME_VARIABLE = "VAD_PIPELINE_RUNTIME"  # a machine's choice, so that no script has to name it
+RUNTIME_VARIABLE = "VAD_PIPELINE_RUNTIME"  # environment variable that sets --runtime for a whole machine
 DEFAULT_STORE = "features"
 EXECUTOR_NAMES = ("workers", "backend", "address", "video_timeout")
 SELECTION_NAMES = ("list_file", "match", "exclude", "only", "split", "part")
@@ -28,7 +28,7 @@ SLOWEST_FPS, FASTEST_FPS, MAX_RATE_DENOMINATOR = 1e-2, 1e5, 1001
 
 
 class IntList(click.ParamType):
-    """`0,5` -> (0, 5)."""
+    """An option's value that is a list of whole numbers: `0,5` becomes (0, 5)."""
 
     name = "list"
 
@@ -43,20 +43,20 @@ class IntList(click.ParamType):
 
 
 class Place(click.Path):
-    """A path that says something: an unset shell variable must not mean the current folder."""
+    """A path that is not empty: an unset shell variable must not mean the current folder."""
 
     def __init__(self):
         super().__init__(path_type=Path)
 
     def convert(self, value, param, ctx):
-        """Refuse the empty string."""
+        """Turn the text into a Path, and refuse an empty one."""
         if value == "":
             self.fail("is empty (an unset variable?)", param, ctx)
         return super().convert(value, param, ctx)
 
 
 class Rate(click.ParamType):
-    """`30`, `29.97` or `30000/1001` -> Fraction."""
+    """An option's value that is a frame rate: `30`, `29.97` or `30000/1001` becomes a Fraction."""
 
     name = "rate"
 
@@ -73,7 +73,7 @@ class Rate(click.ParamType):
         return rate
 
 
-FLAGS = {  # those of several commands: names, and what they have in common
+FLAGS = {  # options that several commands have: their names, and the click settings that are the same everywhere
     "--allow-missing": (("--allow-missing",), {"is_flag": True}),
     "--annotations": (("--annotations",), {"type": Place(), "metavar": "FILE"}),
     "--categories": (("--categories",), {"type": Place(), "metavar": "FILE"}),
@@ -112,13 +112,18 @@ FLAGS = {  # those of several commands: names, and what they have in common
 
 
 def option(flag: str, **values) -> Callable:
-    """A flag of FLAGS, with what one command says of it beside."""
+    """Make an option of FLAGS.
+
+    Args:
+        flag: its key in FLAGS.
+        values: click settings of this command only.
+    """
     names, common = FLAGS[flag]
     return click.option(*names, **common, **values)
 
 
 def compose(*decorators: Callable) -> Callable:
-    """Several option decorators as one, first one first in --help."""
+    """Join several option decorators into one; the first comes first in --help."""
 
     def decorate(function: Callable) -> Callable:
         for decorator in reversed(decorators):
@@ -129,12 +134,12 @@ def compose(*decorators: Callable) -> Callable:
 
 
 def truth_options(shown: str, *, required: bool = False, ranges: bool = True) -> Callable:
-    """Ground truth and how it is written; `truth_of` takes the values out.
+    """The options that name a file of ground truth and its format; `truth_of` reads their values.
 
     Args:
-        shown: what it is for.
-        required: whether the command is nothing without.
-        ranges: whether how its ranges are counted can be said, too.
+        shown: help text of --annotations: what the command uses it for.
+        required: whether the command needs ground truth.
+        ranges: whether to add the options that say how the file counts frames.
     """
     counted = (
         option("--ends", help="Its range ends."),
@@ -152,7 +157,7 @@ def truth_of(values: dict) -> TruthFile | None:
     """Take the options of ground truth out of a command's values; None where none is given.
 
     Raises:
-        click.UsageError: one without the other.
+        click.UsageError: --annotations is given without --format, or the other way round.
     """
     path, form, normals = (values.pop(name) for name in ("annotations", "format", "normals"))
     counted = {name: values.pop(name) for name in ("ends", "first_frame") if name in values}
@@ -182,20 +187,20 @@ clock_options = compose(
 
 
 def chosen_of(values: dict) -> Chosen:
-    """Take what a command says of events and clock out of its values.
+    """Take the options about events and the wall clock out of a command's values.
 
     Raises:
-        ConfigError: a threshold, the gap or the clock cannot be used.
+        ConfigError: a threshold, the merge gap or the clock cannot be used.
     """
     clock = clock_of(values.pop("clock"), values.pop("timezone"))
     return Chosen.of(values.pop("threshold"), values.pop("merge_gap_seconds"), clock)
 
 
 def clock_of(pattern: str | None, timezone: str | None) -> Clock | None:
-    """The clock that a command's options name; None where they name none.
+    """Make a clock of --clock and --timezone; None where neither is given.
 
     Raises:
-        ConfigError: the pattern or zone cannot be used, or one is given without the other.
+        ConfigError: the pattern or the zone cannot be used, or one is given without the other.
     """
     if pattern is None and timezone is not None:
         raise ConfigError("--timezone says what --clock PATTERN reads off the ids: give both")
@@ -255,7 +260,7 @@ footage_options = compose(
     ),
 )
 
-# of a command that works through footage
+# options of commands that decode and embed footage
 archive_options = compose(
     footage_options, executor_options, failure_options, selection_options, dry_run_option, quiet_option
 )
@@ -285,10 +290,10 @@ still_options = compose(
 
 
 def still_bound_of(skip_still: bool, bound: float | None) -> float | None:
-    """The recipe's bound that a command's options name; None where every frame is to be embedded.
+    """The recipe's bound for still frames, from --skip-still and --still-bound; None: every sampled frame is embedded.
 
     Raises:
-        ConfigError: a bound without --skip-still.
+        ConfigError: --still-bound is given without --skip-still.
     """
     if bound is not None and not skip_still:
         raise ConfigError("--still-bound says when --skip-still takes a frame for still: give both")

@@ -1,4 +1,4 @@
-"""status: a store or results folder after its runs."""
+"""`status`: tells what past runs did in a feature store or results folder."""
 
 from __future__ import annotations
 

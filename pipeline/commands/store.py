@@ -1,4 +1,4 @@
-"""store ls, verify, import, export, compact, rm."""
+"""`store`: the subcommands ls, verify, import, export, compact and rm."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def import_(
     from vad_pipeline.extract.store.exchange import ImportConfig, import_list, read_list
     from vad_pipeline.extract.store.upkeep import merge
 
-    read_list(list_csv)  # before a store is made for it
+    read_list(list_csv)  # read first, so that a list with an error makes no store
     recipe: Recipe = replace(
         NAMED_RECIPES[like].recipe, weights=load_weights(pretrained, NAMED_RECIPES[like].recipe.model).identity
     )

@@ -1,4 +1,4 @@
-"""train."""
+"""`train`: trains DSANet, one training run for each seed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ..train.setup import TrainSetup
 
 PRESETS = ("ucf-crime", "xd-violence")
-LOSSES = "mil, align, text_separation, event, background, consistency, gather"  # told without loading torch
+LOSSES = "mil, align, text_separation, event, background, consistency, gather"  # written here, as --help loads no torch
 BATCHES = "64 of each kind with ucf-crime, 96 with xd-violence"
 FALSE_ALARMS = "val_false_alarms_per_hour"
 
@@ -154,7 +154,7 @@ def _train(options: TrainOptions, recorded: dict | None) -> int:
 
 
 def _seeds(setup: TrainSetup, recorded: dict | None, store: EmbeddingStore, say: Callable) -> list[TrainResult]:
-    """One run a seed."""
+    """Train once for each seed, each in a training run's folder of its own."""
     import torch
 
     from ..train.fitting import train_one
@@ -223,7 +223,11 @@ def _check_threads(options: TrainOptions, recorded: dict | None, threads: int) -
 
 
 def _refuse_changes(before: dict, now: dict) -> None:
-    """Hold everything that goes into the weights to what it was."""
+    """Check that nothing that goes into the weights has changed since the run was begun.
+
+    Raises:
+        ConfigError: something has changed; the message says what.
+    """
     left_out = ("schema", "options", "versions", "threads")
     now = json.loads(json.dumps(now))
     differ = [name for name in now if name not in left_out and now[name] != before.get(name)]
@@ -241,7 +245,7 @@ def _short(value: object) -> str:
 
 
 def _report_missing(prepared: Prepared) -> int:
-    """Name what lacks labels or features, or cannot be trained on; returns how many."""
+    """Print which names lack features or a label and which videos cannot be trained on; return how many these are."""
     missing = prepared.missing
     for what, names in (
         ("labels without features", missing.without_features),
@@ -256,7 +260,7 @@ def _report_missing(prepared: Prepared) -> int:
 
 @contextlib.contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[StepReport, int, dict], None]]:
-    """Shows steps: a bar on a terminal, plain lines elsewhere."""
+    """Yield what is to be called after each step: it shows a bar on a terminal, plain lines elsewhere."""
     from tqdm import tqdm
 
     bar, last_line = None, time.monotonic()

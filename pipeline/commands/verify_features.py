@@ -1,4 +1,4 @@
-"""verify-features: why released features differ from a video's own, and how to make the same."""
+"""`verify-features`: finds out why released features differ from one's own, and how to make the same ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vad_pipeline.extract.verify.identify import Identification
     from vad_pipeline.extract.verify.settings import Setting
 
-Pair = tuple[Source, Path, int | None]  # video, features, the crop their name says
+Pair = tuple[Source, Path, int | None]  # a video, its released features, the crop that their file name states
 
 
 @click.command("verify-features", cls=SectionedCommand)
@@ -64,7 +64,7 @@ def verify_features(videos: tuple[str, ...], root: str | None, as_json: bool, qu
             try:
                 found = believed.identify(source, path, crop, on_images)
             except RunStopped:
-                raise  # the device or the disk: the next one would fail as well
+                raise  # the fault is the device's or the disk's: the next video would fail too
             except VadError as error:
                 failed.append(str(error))
                 continue
@@ -78,7 +78,7 @@ def verify_features(videos: tuple[str, ...], root: str | None, as_json: bool, qu
 
 
 class _Believed:
-    """What the options say, with the tower it needs; goes on from what fitted before."""
+    """Finds out how features were made, trying first what the options say and what fitted earlier videos."""
 
     def __init__(self, values: dict):
         self._precision = values.pop("precision")
@@ -91,8 +91,10 @@ class _Believed:
         self._likely: list[Setting] = []
 
     def identify(self, source: Source, path: Path, crop: int | None, on_images) -> Identification:
-        """Raises:
-        VadError: the video or the file cannot be used.
+        """Find out how the features in a file were made from a video.
+
+        Raises:
+            VadError: the video or the file cannot be used.
         """
         from vad_pipeline.extract.device import stopping_where_the_device_fails
         from vad_pipeline.extract.embed.encoder import resolve_precision
@@ -118,10 +120,13 @@ class _Believed:
 
 
 def _arguments(arguments: tuple[str, ...]) -> tuple[list[Source], Path, list[str]]:
-    """Videos, features, and a sentence on each video that cannot be used.
+    """Read the command's arguments.
+
+    Returns:
+        The videos, the path of the features or list, and a sentence for each video that cannot be used.
 
     Raises:
-        ConfigError: no such video, or no such features.
+        ConfigError: no video is given that can be used, or the last argument is no file.
     """
     *videos, last = arguments
     released = Path(last)
@@ -136,10 +141,13 @@ def _arguments(arguments: tuple[str, ...]) -> tuple[list[Source], Path, list[str
 
 
 def _pairs(sources: list[Source], released: Path, root: Path | None) -> tuple[list[Pair], list[str]]:
-    """Which features belong to which video, and a sentence on each video that has none.
+    """Match released features to videos.
+
+    Returns:
+        The pairs, and a sentence for each listed file that is missing and each video that is in no list.
 
     Raises:
-        ConfigError: one features file for several videos, or a list without any of them.
+        ConfigError: one features file is given for several videos, or the list names none of the videos.
     """
     if released.suffix in FEATURE_SUFFIXES:
         if len(sources) > 1:

@@ -14,12 +14,12 @@ from vad_pipeline.extract.errors import ConfigError
 from .cameras import CAMERAS
 
 NORMAL, CATEGORIES = "Normal", ("Explosion", "Arson", "RoadAccidents")
-STAMP = "%Y-%m-%d_%H-%M"  # of a video's start, in its id
+STAMP = "%Y-%m-%d_%H-%M"  # how a video's id states its start
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveConfig:
-    """What to render; pictures stay small enough for players to take their untagged colours for BT.601."""
+    """What to render. Pictures must be small: players take untagged colours for BT.601 only in small pictures."""
 
     n_videos: int = 24
     seconds: float = 48.0
@@ -29,9 +29,9 @@ class ArchiveConfig:
     seed: int = 0
     anomalous_share: float = 0.5
     event_share: tuple[float, float] = (0.2, 0.5)
-    """Shortest and longest anomaly, in shares of its video."""
+    """Length of the shortest and of the longest anomaly, as shares of the video."""
     hours: tuple[int, int] = (10, 16)
-    """Between which the videos begin; it is dark until 7 and from 19 on."""
+    """The hours of the day between which videos begin; it is dark until 7 and from 19 on."""
     test_share: float = 0.35
     crf: int = 23
 
@@ -56,18 +56,18 @@ class ArchiveConfig:
 
     @property
     def n_anomalous(self) -> int:
-        """Videos in which something happens."""
+        """How many videos hold an anomaly."""
         return round(self.n_videos * self.anomalous_share)
 
     @property
     def n_frames(self) -> int:
-        """Of each video."""
+        """How many frames each video has."""
         return round(self.seconds * self.fps)
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedVideo:
-    """One video and its truth; `segments` are half-open frame ranges, none in a normal video."""
+    """One video of the archive and its ground truth; `segments` are half-open frame ranges, none in a normal video."""
 
     video_id: str
     path: Path
@@ -78,7 +78,7 @@ class RenderedVideo:
 
 
 def plan_archive(config: ArchiveConfig, videos: Path) -> list[RenderedVideo]:
-    """Which camera sees what and when: every category on several cameras and in both splits."""
+    """Plan the videos, sorted by id: every category occurs on several cameras and in both splits."""
     rng, plan = np.random.default_rng(config.seed), []
     first_day, a_day = datetime(2026, 11, 2, config.hours[0]), 6 * (config.hours[1] - config.hours[0])
     slots = rng.permutation(max(14, -(-config.n_videos // a_day)) * a_day).tolist()

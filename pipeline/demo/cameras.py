@@ -1,4 +1,4 @@
-"""The three fixed cameras of the rendered archive and what they look at: tables of shapes, as in picture.py."""
+"""The three fixed cameras of the rendered archive, and the scenery of each as a table of shapes for picture.py."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from .picture import MIDDLE, TILE, Picture
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """What a camera sees; a metre standing at y is (y - horizon) / height_m picture heights long."""
+    """What a camera sees. At height y of the picture, a metre is (y - horizon) / height_m picture heights long."""
 
     scenery: str
-    """A shape a line: copies, what each next copy is moved (dx, dy) and zoomed by, colour, corners."""
+    """One shape a line: number of copies, by how much each copy is moved (dx, dy) and zoomed, colour, corners."""
     horizon: float
     height_m: float
     walks: tuple[float, ...]
     lanes: tuple[float, ...]
     spots: tuple[tuple[float, float], ...]
-    """Where something can burn."""
+    """The places (x, y) where something can burn."""
     lamps: tuple[tuple[float, float], ...]
     parked: tuple[tuple[float, float], ...] = ()
 
     def metre(self, y):
-        """Pixels a metre has on the ground at height `y` of the picture."""
+        """The length of a metre on the ground at height `y` of the picture, in picture heights."""
         return (y - self.horizon) / self.height_m
 
 
@@ -80,7 +80,7 @@ CAMERAS = {"cam1": STREET, "cam2": CAR_PARK, "cam3": CORRIDOR}
 
 
 def backdrop(p: Picture, camera: Camera) -> None:
-    """Paint what stands still in front of a camera."""
+    """Paint the scenery of a camera, which does not move."""
     for line in camera.scenery.splitlines():
         n, dx, dy, zoom, colour, *corners = line.split()
         eye, xy = (MIDDLE, camera.horizon), np.reshape(np.array(corners, float), (-1, 2))

@@ -1,4 +1,4 @@
-"""A canvas of plain NumPy for the rendered archive: shapes, people, cars, fire and smoke.
+"""A canvas in plain NumPy for the rendered archive: draws shapes, people, cars, fire and smoke.
 
 Lengths are in picture heights: x runs over 0..4/3, y downwards over 0..1.
 """
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-WIDE, MIDDLE = 4 / 3, 2 / 3  # the right edge; where lines along the view meet
-TILE = 256  # px of the cloud texture, which repeats
+WIDE, MIDDLE = 4 / 3, 2 / 3  # x of the right edge, and of the point where lines along the view meet
+TILE = 256  # px, side of the cloud texture, which repeats
 DIGITS = "75557 26227 71747 71717 55711 74717 74757 71222 75757 75717 00700 02020 00000 74447 25755 57755"
 GLYPHS = dict(zip("0123456789-: CAM", DIGITS.split(), strict=True))  # 3x5 dots: one octal digit a row
-CAR = {  # polygons in metres, and a colour or a share of the car's own
+CAR = {  # polygons in metres -> their colour, or one number to multiply the car's own colour by
     "-1.7 .8 -1.1 1.42 .5 1.42 1.25 .8": (0.8,),
     "-1.42 .84 -1 1.33 -.32 1.33 -.32 .84": (0.10, 0.13, 0.16),
     "-.22 .84 -.22 1.33 .44 1.33 1.02 .84": (0.12, 0.15, 0.18),
@@ -28,18 +28,18 @@ CAR = {  # polygons in metres, and a colour or a share of the car's own
 
 
 class Plume(NamedTuple):
-    """Where flames or smoke rise from, (x, y), and how far they reach."""
+    """The point (x, y) that flames or smoke rise from, and how far they reach."""
 
     x: float
     y: float
     w: float
-    """To either side."""
+    """Reach to either side."""
     h: float
-    """Upwards."""
+    """Reach upwards."""
 
 
 class Picture:
-    """What things reflect (`albedo`) and what shines by itself (`shine`), (H, W, 3) float32 in 0..1."""
+    """A picture in two layers: `albedo` is what things reflect, `shine` what glows; (H, W, 3) float32 in 0..1."""
 
     def __init__(self, height: int, width: int, clouds: tuple[np.ndarray, np.ndarray]):
         self.x = np.linspace(0, WIDE, width, dtype=np.float32)[None, :]
@@ -48,19 +48,19 @@ class Picture:
         self.clouds, self.bends = clouds
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> tuple[slice, slice]:
-        """The pixels of a rectangle and two around it."""
+        """The rows and columns of a rectangle, with a margin of two pixels."""
         h, w = self.albedo.shape[:2]
         sides = ((y0, y1, h), (x0 / WIDE, x1 / WIDE, w))
         return tuple(slice(max(int(a * n) - 2, 0), max(int(b * n) + 3, 0)) for a, b, n in sides)
 
     def paint(self, box: tuple[slice, slice], distance: np.ndarray, colour) -> None:
-        """Colour where the signed distance is negative, with an edge a pixel wide."""
+        """Colour the pixels of a box whose signed distance to a shape is negative, with a soft edge of one pixel."""
         alpha = np.minimum(np.maximum(0.5 - distance * self.albedo.shape[0], 0), 1)[..., None]  # faster than np.clip
         region = self.albedo[box]
         region += alpha * (np.asarray(colour, np.float32) - region)
 
     def limb(self, colour, ax, ay, bx, by, radius) -> None:
-        """A thick line from a to b with round ends."""
+        """Draw a thick line from (ax, ay) to (bx, by) with round ends."""
         box = self.box(min(ax, bx) - radius, min(ay, by) - radius, max(ax, bx) + radius, max(ay, by) + radius)
         dx, dy, lx, ly = self.x[:, box[1]] - ax, self.y[box[0]] - ay, bx - ax, by - ay
         size = lx * lx + ly * ly + 1e-9
@@ -69,7 +69,7 @@ class Picture:
         self.paint(box, np.sqrt(dx * dx + dy * dy) - radius, colour)
 
     def fill(self, colour, corners) -> None:
-        """A rectangle (x0, y0, x1, y1), or a convex polygon of three and more corners."""
+        """Fill a rectangle (x0, y0, x1, y1), or a convex polygon of three or more corners."""
         xy = np.ravel(corners)
         xy = np.reshape(xy[[0, 1, 2, 1, 2, 3, 0, 3]] if xy.size == 4 else xy, (-1, 2))
         box, edges = self.box(*xy.min(axis=0), *xy.max(axis=0)), np.roll(xy, -1, axis=0) - xy
@@ -81,21 +81,21 @@ class Picture:
         self.paint(box, distance, colour)
 
     def spot(self, layer: np.ndarray, colour, x, y, rx, ry) -> None:
-        """Add a soft light to a layer, or with a negative colour a shadow."""
-        x, y = float(x), float(y)  # NumPy's own would make it all float64
+        """Add a soft spot of light to a layer, or with a negative colour a shadow."""
+        x, y = float(x), float(y)  # NumPy scalars would turn the arrays into float64
         box = self.box(x - rx, y - ry, x + rx, y + ry)
         d = ((self.x[:, box[1]] - x) / rx) ** 2 + ((self.y[box[0]] - y) / ry) ** 2
         layer[box] += (np.clip(1 - d, 0, 1) ** 2)[..., None] * np.asarray(colour, np.float32)
 
     def swirl(self, box: tuple[slice, slice], scale: float, rise: float) -> np.ndarray:
-        """The cloud texture over a box, 0..1, moved up by `rise` and warped by itself."""
+        """The cloud texture over a box, in 0..1, moved up by `rise` and warped by itself."""
         rows = ((self.y[box[0]] * scale + rise) * TILE).astype(np.int32)
         columns = (self.x[:, box[1]] * scale * TILE).astype(np.int32)
         bend = self.bends[rows % TILE, columns % TILE]
         return self.clouds[(rows + bend) % TILE, (columns + bend) % TILE]
 
     def walker(self, x, y, tall, phase, stride, coat, trousers) -> None:
-        """A person whose feet stand at (x, y); `stride` is 1 from the side, less from the front, negative leftwards."""
+        """Draw a person with feet at (x, y); `stride` is 1 from the side, less from the front, negative to the left."""
         self.spot(self.albedo, (-0.16, -0.16, -0.15), x, y, tall * 0.3, tall * 0.06)
         apart, swing, hip = tall * 0.04 * (1 - abs(stride)), tall * stride * math.sin(phase), y - tall * 0.48
         for side, shade in (-1, 0.75), (1, 1.0):
@@ -103,7 +103,7 @@ class Picture:
             lift = tall * 0.05 * max(side * math.cos(phase), 0)
             self.limb(trousers * shade, x + side * apart, hip, knee, y - tall * 0.25 - lift / 2, tall * 0.05)
             self.limb(trousers * shade, knee, y - tall * 0.25 - lift / 2, foot, y - lift - tall * 0.01, tall * 0.038)
-            if side > 0:  # the far arm is behind the body, the near one before it
+            if side > 0:  # the body is drawn after the far arm and before the near one
                 self.limb(coat, x, y - tall * 0.76, x, hip, tall * 0.095)
             shoulder = x + side * 2.2 * apart
             hand = shoulder - side * swing * 0.14
@@ -112,7 +112,7 @@ class Picture:
         self.limb((0.72, 0.53, 0.42), x + tall * 0.02 * stride, y - tall * 0.9, x, y - tall * 0.89, tall * 0.055)
 
     def car(self, x, y, metre, way, colour, tilt=0.0, night=False) -> None:
-        """A car from the side whose wheels stand at (x, y), driving to the right (way 1) or left (-1)."""
+        """Draw a car from the side with its wheels at (x, y), driving to the right (`way` 1) or to the left (-1)."""
         turn = metre * np.array([[way * np.cos(tilt), np.sin(tilt)], [way * np.sin(tilt), -np.cos(tilt)]])
         self.spot(self.albedo, (-0.3, -0.3, -0.28), x, y - metre * 0.02, metre * 2.6, metre * 0.4)
         for shape, paint in CAR.items():
@@ -130,7 +130,7 @@ class Picture:
             self.spot(self.shine, (0.6, 0.05, 0.03), *back, metre * 0.4, metre * 0.3)
 
     def fire(self, frame: np.ndarray, plume: Plume, seconds: float, ball: float | None = None) -> None:
-        """Flames that stand at y; with `ball`, 0 hot to 1 cold, a burning cloud around (x, y)."""
+        """Draw flames that rise from the plume's y; with `ball`, 0 hot to 1 cold, a burning cloud around its (x, y)."""
         x, y, w, h = plume
         box = self.box(x - 1.4 * w, y - h, x + 1.4 * w, y + (0.03 if ball is None else h))
         u, v = (self.x[:, box[1]] - x) / w, (y - self.y[box[0]]) / h
@@ -143,7 +143,7 @@ class Picture:
         frame[box] += np.clip(heat * 2.5, 0, 1) * (rgb - frame[box])
 
     def smoke(self, frame: np.ndarray, plume: Plume, seconds: float, strength: float, grey: float) -> None:
-        """A column that widens upwards."""
+        """Draw a column of smoke that widens upwards."""
         x, y, w, h = plume
         box = self.box(x - 1.7 * w, y - h, x + 1.7 * w, y + 0.02)
         v = np.maximum((y - self.y[box[0]]) / h, 0)
@@ -155,7 +155,7 @@ class Picture:
 
 @lru_cache(maxsize=1)
 def dots_of(text: str, zoom: int) -> np.ndarray:
-    """Text as a picture of 235 on 0, (height, width, 1)."""
+    """Draw text as white dots (235) on black (0), (height, width, 1)."""
     dots = np.zeros((7, 4 * len(text) + 2, 1), np.uint8)
     for i, glyph in enumerate(text):
         dots[1:6, 4 * i + 2 : 4 * i + 5, 0] = [[int(row) >> bit & 1 for bit in (2, 1, 0)] for row in GLYPHS[glyph]]
@@ -163,7 +163,7 @@ def dots_of(text: str, zoom: int) -> np.ndarray:
 
 
 def clouds_of(rng: np.random.Generator, smooth: float) -> np.ndarray:
-    """(TILE, TILE) seamless texture, 0..1 and evenly spread: noise whose spectrum falls off."""
+    """Make a seamless cloud texture, (TILE, TILE) float32, its values evenly spread over 0..1: noise, smoothed."""
     f = np.hypot(*np.meshgrid(np.fft.fftfreq(TILE) * TILE, np.fft.fftfreq(TILE) * TILE)) + 2
     field = np.fft.ifft2(np.fft.fft2(rng.normal(size=(TILE, TILE))) / f**smooth).real
     return (field.ravel().argsort().argsort().reshape(TILE, TILE) / TILE**2).astype(np.float32)

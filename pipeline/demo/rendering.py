@@ -1,4 +1,4 @@
-"""Renders a small archive that looks like CCTV, with video-level labels and frame truth: the demo's data.
+"""Renders the demo's archive: videos that look like CCTV, their video-level labels, and ground truth by frame.
 
 Three fixed cameras (street, car park, corridor) see people walk, cars pass, day, night and light changes; some videos
 hold one anomaly.
@@ -25,7 +25,7 @@ NOISE_FRAMES = 12
 
 def _encode(path: Path, config: ArchiveConfig, frames: Iterator[np.ndarray]) -> None:
     options = {"crf": str(config.crf), "preset": "superfast"}
-    with av.open(str(path), "w") as container, ThreadPoolExecutor(1) as ahead:  # draws a frame while one is encoded
+    with av.open(str(path), "w") as container, ThreadPoolExecutor(1) as ahead:  # draws the next frame meanwhile
         stream = container.add_stream("libx264", rate=Fraction(config.fps), options=options)
         stream.width, stream.height, stream.pix_fmt = config.width, config.height, "yuv420p"
         stream.thread_count = 2
@@ -48,16 +48,17 @@ def _write_csv(path: Path, header: str, rows: list[tuple]) -> None:
 def render_archive(
     folder: Path, config: ArchiveConfig | None = None, *, on_video: Callable[[RenderedVideo], None] | None = None
 ) -> list[RenderedVideo]:
-    """Render `videos/`, then `labels.csv` and `annotations.csv` (csv format, half-open), all anew.
+    """Render `videos/`, then write `labels.csv` and `annotations.csv` (csv format, half-open); all replace older ones.
 
-    Same configuration, same machine: same pixels. A file is complete as soon as it is there; the tables come last.
+    The same configuration gives the same pixels on the same machine. A file is complete as soon as it exists; the
+    tables are written last.
 
     Args:
         folder: where the archive goes; videos of other configurations in it stay.
-        config: what to render.
+        config: what to render; None: the defaults.
         on_video: called after each finished video.
     Returns:
-        the videos, sorted by id.
+        The videos, sorted by id.
     Raises:
         OSError: the folder cannot be written.
     """

@@ -1,4 +1,4 @@
-"""`demo`: render a small archive, extract, train, detect, evaluate, report, all by the real commands' own code."""
+"""`demo`: renders a small archive; extracts, trains, detects, evaluates and reports with the commands' own code."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class DemoConfig:
-    """What is rendered and how it is trained on: minutes on two cores."""
+    """What is rendered, and how the network is trained; the defaults take minutes on two cores."""
 
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     model: str = "ViT-B-32-quickgelu"
-    """About a third of ViT-B/16's time an image."""
+    """CLIP model; this one takes about a third of ViT-B/16's time for an image."""
     window_len: int = 24
-    """The snippets of a video."""
+    """Snippets of a window: as many as a video has."""
     batch_size: int = 3
-    """Videos of each kind."""
+    """Normal videos of a step, and as many anomalous ones."""
     epochs: int = 20
     lr: float = 4e-5
     val_share: float = 0.25
@@ -77,10 +77,10 @@ class DemoConfig:
 
 
 class Places:
-    """Where everything lies.
+    """The folders that the demo works in.
 
     Args:
-        out: the demo's folder.
+        out: the demo's folder, which holds all others.
     """
 
     def __init__(self, out: Path):
@@ -92,18 +92,18 @@ class Places:
 
 
 def run_demo(out: Path, config: DemoConfig | None = None, *, quiet: bool = False) -> int:
-    """Render, extract with seeded random weights, train, score the held-out videos, evaluate, write their page, tell.
+    """Run the demo: render, extract with random weights, train, score the test split, evaluate, write the review page.
 
     Args:
-        out: gets archive/, features/, run/ and results/; the last two are made anew each time.
-        config: what to render, how to train.
-        quiet: figures only.
+        out: the demo's folder; it gets archive/, features/, run/ and results/, the last two anew each time.
+        config: what to render and how to train; None: the defaults.
+        quiet: print only the figures.
 
     Returns:
         The exit code.
 
     Raises:
-        ConfigError: `out` holds run/ or results/ that are no demo's.
+        ConfigError: `out` holds run/ or results/ that no demo has made.
     """
     config, places, seconds = config or DemoConfig(), Places(out), {}
     say = (lambda line: None) if quiet else click.echo
@@ -128,10 +128,10 @@ def run_demo(out: Path, config: DemoConfig | None = None, *, quiet: bool = False
 
 
 def claim(places: Places) -> None:
-    """Mark the folder as the demo's own, and clear away what an earlier demo made in run/ and results/.
+    """Mark the folder as the demo's, and remove what an earlier demo made in run/ and results/.
 
     Raises:
-        ConfigError: they are there, but no demo's.
+        ConfigError: run/ or results/ exist, and no demo has made them.
     """
     if places.mark.exists():
         for name in (CONFIG_NAME, METRICS_NAME, CHART_NAME, BEST_NAME, LAST_NAME):
@@ -170,7 +170,7 @@ def _extract(places: Places, extractor: Extractor, say: Say, *, quiet: bool) -> 
 
 
 def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingStore, say: Say) -> TrainResult:
-    """Train on the train split's labels, some of its videos held out to choose weights and threshold."""
+    """Train on the labels of the train split; some of its videos are held out to choose weights and threshold."""
     from ..train.fitting import train_one
     from ..train.options import TrainOptions
     from ..train.prepare import prepare
@@ -211,7 +211,7 @@ def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingS
 
 
 def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Say, *, quiet: bool) -> RunSummary:
-    """Score the test split."""
+    """Score the videos of the test split."""
     from vad_pipeline.model.checkpoint import load_checkpoint
 
     plan = ScoringPlan.of(load_checkpoint(trained.best), DetectConfig(csv=True))
@@ -226,7 +226,7 @@ def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Sa
 
 
 def _evaluate(places: Places) -> tuple[Evaluated, list[VideoAnnotation]]:
-    """Compare with the truth of the test split's videos; that, too."""
+    """Evaluate the results against the ground truth of the test split; return figures and ground truth."""
     config = EvaluateConfig(TruthFile(places.annotations, "csv"))
     scored = {curve.video_id for curve in Results.open(places.results)}
     annotations = [annotation for annotation in config.truth.read() if annotation.name in scored]
@@ -236,7 +236,7 @@ def _evaluate(places: Places) -> tuple[Evaluated, list[VideoAnnotation]]:
 
 
 def _report(places: Places, truth: list[VideoAnnotation]) -> Path:
-    """The review page, truth in it."""
+    """Write the review page with ground truth, and return its path."""
     config = ReportConfig(truth={annotation.name: annotation for annotation in truth})
     return write_report(Results.open(places.results), config, on_video=lambda video_id: None).page
 

@@ -1,4 +1,4 @@
-"""One rendered video, frame by frame: people walk, cars pass, light changes, and perhaps something burns.
+"""Draws one video frame by frame: people walk, cars pass, light changes, and in some videos an anomaly happens.
 
 Lengths are in picture heights: x runs over 0..4/3, y downwards over 0..1.
 """
@@ -16,13 +16,13 @@ from .archive_plan import STAMP, ArchiveConfig, RenderedVideo
 from .cameras import CAMERAS, Camera, backdrop
 from .picture import MIDDLE, WIDE, Picture, Plume, dots_of
 
-NEVER = 10**9, 10**9  # frames: when the anomaly of a normal video is
-HIT = 0.1  # share of a collision after which the cars touch
-Actor = tuple[float, Callable[..., None], tuple]  # where it stands (y), how to draw it
+NEVER = 10**9, 10**9  # first and last frame of the anomaly in a normal video, so that it never happens
+HIT = 0.1  # share of a collision's time after which the cars touch
+Actor = tuple[float, Callable[..., None], tuple]  # the y it stands at, the function that draws it, its arguments
 
 
 def _people(p: Picture, camera: Camera, rng: np.random.Generator) -> Callable[[float], list[Actor]]:
-    """Some persons; the answer says what to draw at a time."""
+    """Make some people; the function returned gives those to draw at a time in seconds."""
     n = int(rng.integers(3, 6))
     pace, tall = rng.uniform(0.9, 1.6, n) * rng.choice((-1, 1), n), rng.uniform(1.6, 1.9, n)
     phase = rng.uniform(0, 6, n)
@@ -45,7 +45,7 @@ def _people(p: Picture, camera: Camera, rng: np.random.Generator) -> Callable[[f
 
 
 def _traffic(p: Picture, camera: Camera, rng: np.random.Generator, night: bool) -> Callable[..., list[Actor]]:
-    """Cars in every lane; none of them is in view between the times `blocked`."""
+    """Make cars in every lane; the function returned gives those to draw at a time, none in the time `blocked`."""
     speed, start = rng.uniform(4, 7, 2), rng.uniform(0, 30, 2)
     colours = rng.uniform(0.08, 0.7, (5, 1)) * rng.uniform(0.85, 1.15, (5, 3))
 
@@ -66,7 +66,7 @@ def _traffic(p: Picture, camera: Camera, rng: np.random.Generator, night: bool) 
 
 @dataclass(frozen=True, slots=True)
 class _Anomaly:
-    """What happens in a video: from frame `first` until `end`, at (x, y)."""
+    """What happens in a video, from frame `first` until `end`, at (x, y)."""
 
     category: str
     x: float
@@ -74,20 +74,20 @@ class _Anomaly:
     first: int
     end: int
     seconds: float
-    """How long it lasts."""
+    """How long the anomaly lasts."""
 
     @property
     def is_crash(self) -> bool:
-        """Whether it is cars that meet."""
+        """Whether the anomaly is a collision of cars."""
         return self.category == "RoadAccidents"
 
     def runs(self, frame: int) -> bool:
-        """Whether it is going on."""
+        """Whether the anomaly happens during a frame."""
         return self.first <= frame < self.end
 
 
 def _collision(p: Picture, it: _Anomaly, s: float, metre: float, colours: np.ndarray, night: bool) -> list[Actor]:
-    """Two cars that race towards each other, crash, stand with blinking lights and back out at last."""
+    """The two cars of a collision: they race towards each other, crash, stand with blinking lights, and back out."""
     hit, out = HIT * it.seconds, []
     gap = np.interp(s / it.seconds, (0, HIT, 0.14, 0.2, 0.9, 1), (9, 2.1, 1.8, 2.2, 2.2, 9))
     tilt = (0.05 + 0.15 * np.exp(hit - s) * np.sin(9 * (s - hit))) * (s > hit)
@@ -100,7 +100,7 @@ def _collision(p: Picture, it: _Anomaly, s: float, metre: float, colours: np.nda
 
 
 def _effects(p: Picture, frame: np.ndarray, it: _Anomaly, s: float, grey: float) -> float:
-    """Fire and smoke at s seconds of an anomaly; the answer is how much the camera is dazzled and shaken."""
+    """Draw fire and smoke at `s` seconds of an anomaly; return how much the camera is dazzled and shaken."""
     x, y, fade, shock = it.x, it.y, min((it.seconds - s) / it.seconds * 7, 1), 0.0
     if it.is_crash:
         s -= HIT * it.seconds
@@ -124,14 +124,14 @@ def _effects(p: Picture, frame: np.ndarray, it: _Anomaly, s: float, grey: float)
 
 
 class Shot:
-    """One video: what stands still in it is drawn once, what moves once a frame.
+    """Draws one video: the scenery once, what moves for each frame.
 
     Args:
-        config: of the archive.
-        video: to be drawn.
-        noise: (N, H, W, 3) float32, grains of the sensor.
-        clouds: see `Picture`.
-        rng: the video's own.
+        config: size, rate and length of the videos.
+        video: the video to be drawn.
+        noise: (N, H, W, 3) float32, the sensor's noise, used in turn.
+        clouds: the two cloud textures of `Picture`.
+        rng: random numbers of this video only.
     """
 
     def __init__(
@@ -155,12 +155,12 @@ class Shot:
         self.grain = noise * np.float32(1.8 if self.night else 1)
         self.people, self.traffic = _people(p, self.camera, rng), _traffic(p, self.camera, rng, self.night)
         self.flicker = rng.uniform((0, 0.8, -0.35), (config.seconds, 2.5, 0.25), (2, 3)).T
-        """(3, 2): when the light changes, for how long, by how much: a cloud, or a switch indoors."""
+        """(3, 2): when each of two changes of light comes, how long it lasts, how strong it is (a cloud, a switch)."""
         self.colours = rng.uniform(0.2, 0.7, (2, 1)) * rng.uniform(0.85, 1.15, (2, 3))
         self.anomaly = self._anomaly(video)
 
     def _light(self) -> np.ndarray:
-        """(H, W, 3) float32: what falls on each place, lamps at night, darker towards the corners."""
+        """The light that falls on each pixel, (H, W, 3) float32: lamps at night, darker towards the corners."""
         p, tint = self.picture, (0.8, 0.9, 1) if self.night else (1, 1, 0.97)
         light = np.zeros_like(p.albedo) + self.day * self.rng.uniform(0.95, 1.05) * np.array(tint)
         for x, y in self.camera.lamps if self.night else ():
@@ -170,7 +170,7 @@ class Shot:
         return 1.05 * light - 0.5 * light * (((p.x - MIDDLE) / WIDE) ** 2 + (p.y - 0.5) ** 2)[..., None]
 
     def _anomaly(self, video: RenderedVideo) -> _Anomaly:
-        """What happens; in a normal video it never begins."""
+        """Make the video's anomaly; that of a normal video never begins."""
         x, y = self.camera.spots[int(self.rng.integers(len(self.camera.spots)))]
         if video.category == "RoadAccidents":
             x, y = self.rng.uniform(0.5, 0.85), sum(self.camera.lanes) / len(self.camera.lanes)
@@ -178,7 +178,7 @@ class Shot:
         return _Anomaly(video.category, x, y, first, end, (end - first) / self.fps)
 
     def frames(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 each."""
+        """Yield the video's frames, (H, W, 3) uint8 RGB."""
         for i in range(self.config.n_frames):
             t, s, happens = i / self.fps, (i - self.anomaly.first) / self.fps, self.anomaly.runs(i)
             behind = self._act(t, s, happens)
@@ -192,14 +192,14 @@ class Shot:
             yield pixels
 
     def _act(self, t: float, s: float, happens: bool) -> np.ndarray:
-        """Draw who moves, the farthest first.
+        """Draw everybody who moves, the farthest first.
 
         Returns:
-            The picture without those who stand nearer than the anomaly: what fire and smoke may cover.
+            The picture without those who stand nearer than the anomaly: this is what fire and smoke may cover.
         """
         p, it = self.picture, self.anomaly
         p.albedo[:], p.shine[:] = self.still, self.shine
-        actors = self.people(t + 2 * float(np.clip(s, 0, it.seconds)))  # everyone runs
+        actors = self.people(t + 2 * float(np.clip(s, 0, it.seconds)))  # during the anomaly everybody runs
         actors += self.traffic(t, (it.first / self.fps, it.end / self.fps))
         if happens and it.is_crash:
             actors += _collision(p, it, s, self.camera.metre(it.y), self.colours, self.night)
@@ -211,7 +211,7 @@ class Shot:
         return behind
 
     def _lit(self, t: float, s: float, happens: bool) -> np.ndarray:
-        """(H, W, 3) float32: the picture in the light of the moment, that of a fire too."""
+        """The picture in the light of the moment, that of a fire included, (H, W, 3) float32."""
         p, it, (when, span, by) = self.picture, self.anomaly, self.flicker
         ramps = np.clip(np.minimum(t - when, when + span - t) * (3 if self.camera.lanes else 20), 0, 1)
         lit = self.light * np.float32(1 + 0.05 * np.sin(0.5 * t + when[0]) + (by * ramps).sum())
@@ -223,7 +223,7 @@ class Shot:
         return frame
 
     def _burning(self, frame: np.ndarray, behind: np.ndarray, s: float) -> np.ndarray:
-        """The frame with fire and smoke behind those who are nearer, dazzled and shaken where something bursts."""
+        """Add fire and smoke behind those who stand nearer; dazzle and shake the frame where something explodes."""
         p, clear = self.picture, frame.copy()
         shock = _effects(p, frame, self.anomaly, s, 0.3 + 0.5 * self.day)
         np.copyto(frame, clear, where=np.abs(p.albedo - behind).max(axis=2, keepdims=True) > 0.03)
@@ -233,7 +233,7 @@ class Shot:
         return frame
 
     def _stamp(self, pixels: np.ndarray, t: float) -> None:
-        """Write camera and time into the corner."""
+        """Write the camera's number and the time into the corner of a frame."""
         time = self.start + timedelta(seconds=int(t))
         text = dots_of(f"CAM {self.name}  {time:%Y-%m-%d %H:%M:%S}", 1 + self.config.height // 200)
         corner = pixels[: len(text), : text.shape[1]]

@@ -1,1 +1,1 @@
-"""The review page: RESULTS/report/index.html and what lies beside it. Its page reads from disk alone."""
+"""`report`: the review page RESULTS/report/index.html and the files beside it. The page works from disk, offline."""

@@ -1,4 +1,4 @@
-"""What category each event has at any threshold at all, in one small table, so that the page needs no probabilities.
+"""Makes a small table of the category of every event at every threshold, so that the page needs no probabilities.
 
 A *cell* is a stretch of frames with one score: a snippet, or a frame where scores vary inside snippets. A gap in the
 footage cuts the cell that it lies in into two. While the threshold falls, cells join the events one after the other,
@@ -30,38 +30,38 @@ import numpy as np
 
 from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, AnomalyCurve, event_between
 
-CLOSE = 1e-9  # means of two categories this near are computed again, exactly as `find_events` does
+CLOSE = 1e-9  # if the means of two categories differ less, they are computed again exactly as `find_events` does
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """The scores of a curve, each stretch of one score once."""
+    """The scores of a curve, with one value for each cell (see the top of this file)."""
 
     scores: np.ndarray = field(repr=False)
     """(n,) float32."""
     length: int
-    """Frames of a cell that no gap cuts; the last one lasts to the end of the video."""
+    """Frames of a cell that no gap cuts; the last cell lasts to the end of the video."""
     cuts: tuple[int, ...] = ()
-    """Frames that begin a cell only because a gap is before them."""
+    """Frames that begin a cell only because there is a gap in the footage before them."""
 
     def edges(self, n_frames: int) -> np.ndarray:
-        """(n + 1,) int64: the frame each cell begins with, then the number of frames."""
+        """The first frame of each cell, then the number of frames: (n + 1,) int64."""
         whole = np.arange(len(self.scores) - len(self.cuts)) * self.length
         return np.append(np.sort(np.append(whole, self.cuts).astype(np.int64)), n_frames)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventTable:
-    """Of the event that each cell completes."""
+    """For each cell, category and probability of the event that it completes (see the top of this file)."""
 
     column: np.ndarray = field(repr=False)
-    """(n,) uint8: its category."""
+    """(n,) uint8: position of the event's category."""
     probability: np.ndarray = field(repr=False)
-    """(n,) float64: the mean of that category over its frames."""
+    """(n,) float64: mean probability of that category over the event's frames."""
 
 
 def cells_of(curve: AnomalyCurve) -> Cells:
-    """A curve's scores by snippet, or by frame where they vary inside one."""
+    """Divide a curve into cells: its snippets, or its frames where scores vary inside snippets."""
     n, length = len(curve.category), curve.snippet_len
     scores = curve.scores[: n * length : length]
     if len(scores) == n:
@@ -89,7 +89,7 @@ def event_table(curve: AnomalyCurve, cells: Cells, *, merge_gap_seconds: float) 
     mean = (_sums_before(curve, ends) - _sums_before(curve, starts))[:, 1:] / (ends - starts)[:, None]
     column = 1 + mean.argmax(axis=1)
     probability = mean.max(axis=1)
-    if mean.shape[1] > 1:  # of two that are all but equal, rounding decides: as `find_events` rounds
+    if mean.shape[1] > 1:  # between two nearly equal means rounding decides, so round as `find_events` does
         two = np.partition(mean, -2, axis=1)[:, -2:]
         margin = two[:, 1] - two[:, 0]
         for cell in np.flatnonzero((margin > 0) & (margin < CLOSE)):
@@ -109,22 +109,22 @@ def _sums_before(curve: AnomalyCurve, frames: np.ndarray) -> np.ndarray:
 def completed_events(
     scores: np.ndarray, began: np.ndarray, over: np.ndarray, merge_gap_seconds: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """First and last cell of the event that each cell completes: the example at the head of this file.
+    """The first and the last cell of the event that each cell completes, as in the example at the top of this file.
 
     Args:
-        scores: (n,) of the cells.
-        began: (n,) when each begins, seconds.
-        over: (n,) when it is over: as the next one begins, or a gap.
+        scores: (n,) score of each cell.
+        began: (n,) when each cell begins, in seconds.
+        over: (n,) when each cell is over, in seconds: as the next cell or a gap begins.
         merge_gap_seconds: events closer than this are one.
 
     Returns:
-        (n,) int64, (n,) int64.
+        First cells (n,) int64, and last cells (n,) int64.
     """
     falling = np.argsort(-scores, kind="stable")
     apart = merge_gap_seconds - TIME_TOLERANCE_SECONDS
     cells = np.arange(len(scores))
     left, right = _nearest_before(falling)
-    # lower cells between two keep them apart if they last long enough, and so does a gap, even between neighbours
+    # two cells stay apart if lower cells between them last long enough; a gap keeps apart even neighbours
     before, after = began - over[left], began[right] - over
     joins_left = (left >= 0) & ((before < apart) | ((cells - left == 1) & (before <= 0)))
     joins_right = (right >= 0) & ((after < apart) | ((right - cells == 1) & (after <= 0)))
@@ -142,7 +142,7 @@ def completed_events(
 
 
 class _Stretches:
-    """Cells that join one another: each cell is a stretch of its own at first (a disjoint-set forest).
+    """Ranges of cells that are joined step by step (a disjoint-set forest); at first each cell is its own range.
 
     Args:
         n: how many cells there are.
@@ -150,19 +150,19 @@ class _Stretches:
 
     def __init__(self, n: int):
         self._parent = list(range(n))
-        """Of each cell; a cell that is its own stands for its stretch."""
+        """The parent of each cell; a cell that is its own parent stands for its range."""
         self._first, self._last = list(range(n)), list(range(n))
-        """The ends of a stretch, at the cell that stands for it."""
+        """The first and the last cell of a range, at the position of the cell that stands for it."""
 
     def join(self, one: int, other: int) -> None:
-        """Make the stretches of two cells one."""
+        """Join the ranges that two cells are in."""
         one, other = self._root(one), self._root(other)
         self._parent[one] = other
         self._first[other] = min(self._first[one], self._first[other])
         self._last[other] = max(self._last[one], self._last[other])
 
     def ends(self, cell: int) -> tuple[int, int]:
-        """First and last cell of the stretch that a cell is in."""
+        """The first and the last cell of the range that a cell is in."""
         root = self._root(cell)
         return self._first[root], self._last[root]
 
@@ -175,8 +175,14 @@ class _Stretches:
 
 
 def _nearest_before(falling: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each cell the nearest one to its left, and to its right, that stands before it in `falling` (n,): those that
-    are there already when it comes. -1 where there is none."""
+    """For each cell, the nearest cell to its left and the nearest to its right that come before it in `falling`.
+
+    Args:
+        falling: (n,) the numbers of the cells, in the order in which they join events.
+
+    Returns:
+        Left and right neighbours, (n,) each; -1 where there is none.
+    """
     turn = np.empty_like(falling)
     turn[falling] = np.arange(len(falling))
     left = np.array(_nearest_earlier(turn.tolist()))
@@ -185,9 +191,8 @@ def _nearest_before(falling: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _nearest_earlier(turn: list[int]) -> list[int]:
-    """For each place the nearest one to its left with a smaller number, -1 where there is none: `[2, 0, 1]` gives
-    `[-1, -1, 1]`."""
-    found, waiting = [], []  # places that may still be the answer for one further right, their numbers rising
+    """For each position, the nearest one to its left with a smaller number, or -1: `[2, 0, 1]` -> `[-1, -1, 1]`."""
+    found, waiting = [], []  # waiting: positions that may be the answer for one further right; their numbers rise
     for place, value in enumerate(turn):
         while waiting and turn[waiting[-1]] > value:
             waiting.pop()

@@ -1,7 +1,7 @@
-"""A curve for the page: scores by snippet, the table of events, and when each frame is shown, packed small.
+"""Packs a curve for the page: scores by snippet, the table of events, and when each frame is shown.
 
-Bytes are little-endian, deflated and in base64; the page inflates them itself. Scores stay float32 and times give the
-very joins of `find_events`, so that the page finds the same events at every threshold.
+Arrays are little-endian bytes, deflated and in base64; the page's script unpacks them. Scores stay float32, and times
+are exact enough to join the same events as `find_events`, so that the page finds the same events at every threshold.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, AnomalyCurve
 from .event_tree import cells_of, event_table
 
 NANOSECONDS = 1_000_000_000
-LONGEST_STEP = 2**32 - 1  # ns; longer ones are listed apart
+LONGEST_STEP = 2**32 - 1  # the longest step between frames that uint32 holds, in ns; longer ones are listed apart
 
 
 def packed_curve(curve: AnomalyCurve, *, merge_gap_seconds: float) -> dict:
-    """What the page needs of a curve, as JSON values.
+    """All that the page needs of a curve, as JSON values.
 
     Args:
-        curve: of one video.
-        merge_gap_seconds: that its events are made with.
+        curve: the curve of one video.
+        merge_gap_seconds: the gap that its events are found with.
     """
     cells = cells_of(curve)
     table = event_table(curve, cells, merge_gap_seconds=merge_gap_seconds)
@@ -52,10 +52,13 @@ def packed_curve(curve: AnomalyCurve, *, merge_gap_seconds: float) -> dict:
 
 
 def packed_times(curve: AnomalyCurve, merge_gap_seconds: float) -> tuple[dict, dict[str, np.ndarray]]:
-    """When each frame is shown: a rate, where i / rate is that to the bit; else steps in ns; else seconds as they are.
+    """Pack when each frame is shown, in the smallest way that gives the same events.
+
+    That is the frame rate, where i / rate is the exact time of every frame i; else steps between frames in ns; else
+    the times in seconds as they are.
 
     Returns:
-        What the page makes of it, and the arrays it needs for that.
+        How the page gets the times back, and the arrays that it needs for that.
     """
     seconds = curve.frame_seconds
     if np.array_equal(np.arange(len(seconds)) * curve.fps.denominator / curve.fps.numerator, seconds):
@@ -71,8 +74,10 @@ def packed_times(curve: AnomalyCurve, merge_gap_seconds: float) -> tuple[dict, d
 
 
 def _same_joins(curve: AnomalyCurve, rounded: np.ndarray, merge_gap_seconds: float) -> bool:
-    """Whether any two runs are as far apart by the rounded times as by the true ones: only the frames next to the
-    merge gap's end can differ. The page knows to the bit where gaps begin."""
+    """Whether rounded times join the same events as the true times, at every threshold.
+
+    Only pairs of frames whose distance is about the merge gap can differ, so only these are checked.
+    """
     apart = merge_gap_seconds - TIME_TOLERANCE_SECONDS
     seconds, before_gaps = curve.frame_seconds, [gap.start_seconds for gap in curve.gaps]
     over, over_rounded = np.append(seconds, before_gaps), np.append(rounded, before_gaps)

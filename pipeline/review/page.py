@@ -1,7 +1,7 @@
-"""Results -> RESULTS/report: a page, its scripts, and one data file a video that the page loads when asked for it.
+"""Writes RESULTS/report: a page, its scripts, and for each video a data file that the page loads when it is opened.
 
-The page is opened from disk, where browsers let it fetch nothing; a script element may name a file all the same. So
-each data file is a script that hands its data over, and nothing else.
+The page is opened from disk, where browsers forbid it to fetch files but allow it to load scripts. So each data file
+is a script that does nothing but hand over its data.
 """
 
 from __future__ import annotations
@@ -50,46 +50,51 @@ SCRIPTS = (
     "video.js",
     "keys.js",
 )
-FIRST, LAST = "load.js", "main.js"  # around the data
+FIRST, LAST = "load.js", "main.js"  # the scripts that come before the data and after it
 STYLES = ("uplot/uPlot.min.css", "page.css", "video.css")
 LICENCES = ("uplot/LICENSE",)
 
 
 @dataclass(frozen=True, slots=True)
 class ReportConfig:
-    """What the page is to hold beside curves and events."""
+    """What the page is to show besides curves and events."""
 
     store: Path | None = None
-    """Where extraction's failures are told."""
+    """Feature store whose failures to extract are listed too; None: only failures to score are listed."""
     truth: Mapping[str, VideoAnnotation] = field(default_factory=dict)
-    """By video id."""
+    """Video id -> its ground truth."""
     media_roots: MediaRoots = MediaRoots()
     verdicts: Sequence[Verdict] = ()
-    """Colleagues', brought together."""
+    """Colleagues' verdicts, joined by `brought_together`."""
     pictures: bool = True
     previews: bool = False
-    """Write previews of what browsers do not play."""
+    """Whether to write previews of footage that browsers do not play."""
     clock: Clock | None = None
-    """None: the one that run.json names."""
+    """Reads camera and start time from ids; None: the clock that run.json names."""
 
 
 @dataclass(slots=True)
 class Written:
-    """What became of it."""
+    """What was written, and what could not be shown."""
 
     page: Path
     n_videos: int = 0
     problems: dict[str, str] = field(default_factory=dict)
-    """Video id -> what could not be shown of its footage."""
+    """Video id -> a sentence on what could not be shown of its footage."""
     failed: int = 0
-    """Videos that have no curve."""
+    """How many videos failed and have no curve."""
 
 
 def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[str], None]) -> Written:
-    """Write the page; what has not changed since it was last written is kept.
+    """Write the review page; files whose content would not change are kept.
+
+    Args:
+        results: the results folder; the page goes into its folder report/.
+        config: what the page is to show.
+        on_video: called with each video id as its turn comes.
 
     Raises:
-        ConfigError: there are no curves.
+        ConfigError: the results hold no curves.
         StoreError: a folder cannot be read or written.
     """
     folder = results.path / FOLDER
@@ -149,19 +154,19 @@ def _settings(results: Results, run: RunSettings, config: ReportConfig) -> Setti
 
 
 def _identity(results: Results) -> str:
-    """What verdicts are kept under in the browser: the same folder and checkpoint, the same verdicts."""
+    """The key under which the browser keeps verdicts: the same for the same folder, checkpoint, recipe and crop."""
     record = read_record(results.path)
     parts = [str(record.get(name)) for name in ("checkpoint_sha256", "recipe_id", "crop")]
     return hashlib.sha256("\0".join([str(results.path.resolve()), *parts]).encode(errors="replace")).hexdigest()[:16]
 
 
 def _script(name: str, values: dict) -> bytes:
-    """A data file: ASCII, so that no character of a name can end anything."""
+    """The content of a data file; it is pure ASCII, so that no character of a name can break the script."""
     return f"vad.receive({json.dumps(name)}, {json.dumps(values, allow_nan=False)});\n".encode("ascii")
 
 
 def _head(stamp: str, problems: list[str]) -> bytes:
-    """The first line of a video's data file, a comment; no text in it can end that."""
+    """The first line of a video's data file: a comment with its stamp and problems, which no text in it can end."""
     told = json.dumps(problems).replace("/", "\\/")
     return f"/* {stamp} {told} */\n".encode("ascii")
 
@@ -187,7 +192,7 @@ def _page(overview: dict, data: bytes) -> bytes:
 
 
 def _write_assets(folder: Path) -> None:
-    """The page's own scripts and styles, as they are in the package."""
+    """Copy the page's scripts and styles from the package."""
     for name in (FIRST, *SCRIPTS, LAST, *STYLES, *LICENCES):
         data = (files(__package__) / "assets").joinpath(*name.split("/")).read_bytes()
         path = folder / "assets" / name
@@ -196,7 +201,7 @@ def _write_assets(folder: Path) -> None:
 
 
 def _problems_before(path: Path, stamp: str) -> list[str] | None:
-    """What the data file said could not be shown, where it was written from the very same things; else None."""
+    """The problems listed in an existing data file, where its stamp is still right; None where it must be rewritten."""
     try:
         with path.open(encoding="ascii") as file:
             head = file.readline()
@@ -207,12 +212,12 @@ def _problems_before(path: Path, stamp: str) -> list[str] | None:
         return None
     try:
         return json.loads(head[len(start) : -len(end)])
-    except ValueError:  # somebody's editor was at it
+    except ValueError:  # the file was edited by hand
         return None
 
 
 def _remove_others(folder: Path, kept: set[Path | None]) -> None:
-    """Data files and previews of videos that are no longer in the results, or of another state of the footage."""
+    """Remove data files and previews that are not in `kept`: their videos have gone or changed."""
     for path in (*(folder / DATA).glob("*.js"), *(folder / PREVIEWS).glob("*.mp4")):
         if path not in kept:
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The review page as a user sees it made: progress, what it lacks, where it lies."""
+"""Writes the review page for a user: shows progress, says what the page lacks, and where it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from .page import ReportConfig, write_report
 
 
 def write_page(results: Results, config: ReportConfig, *, quiet: bool) -> None:
-    """Write it with progress, and say what it lacks."""
+    """Write the review page with progress shown, and print what it lacks.
+
+    Raises:
+        ConfigError: the results hold no curves.
+        StoreError: a folder cannot be read or written.
+    """
     with counting("report", quiet=quiet, total=len(results)) as on_video:
         written = write_report(results, config, on_video=on_video)
     if written.problems:

@@ -1,4 +1,4 @@
-"""A video's file: where it lies, whether browsers play it, and the preview that stands in where they do not."""
+"""Where a video's file is, whether browsers play it, and the preview to play where they do not."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ STATE_DIGITS = 8
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """What is known of the file that features came from."""
+    """The file that a video's features came from, as far as it is known."""
 
     path: str
-    """Where it lies for whoever opens the page."""
+    """The path under which whoever opens the page finds the file."""
     here: str | None
-    """Where it can be read now, None where it cannot."""
+    """The path under which the file can be read now; None where it cannot."""
     is_video: bool
-    """Not so where features were imported."""
+    """Whether the file is footage; False for imported features."""
     state: tuple[int, int] | None
-    """Size and mtime."""
+    """Size in bytes and mtime in ns; None where the file cannot be read."""
 
     @classmethod
     def of(cls, source: str, roots: MediaRoots) -> Playback:
-        """What a curve's `source` names: looked for where it moved to, then where it was."""
+        """Find the file that a curve's `source` names: below the folders of --media-root, then where it was."""
         here = roots.find(source) if is_video(source) else None
         if here is not None and not os.path.isfile(here):
             here = None
@@ -41,20 +41,20 @@ class Playback:
 
     @property
     def playable(self) -> bool:
-        """Whether browsers play it; by its name alone where it cannot be read here."""
+        """Whether browsers play the file; judged by its suffix alone where it cannot be read here."""
         return browser_plays(self.here) if self.here else PurePath(self.path).suffix.lower() in PLAYED
 
     def address(self, page: Path, key: str, *, previews: bool) -> str | None:
-        """What the page plays: the footage, its preview, or nothing.
+        """The address of what the page plays: the footage or its preview; None where there is neither.
 
         Args:
-            page: folder of the page; the preview goes into it.
-            key: the video's.
-            previews: whether to write one where it is needed and not there yet.
+            page: the folder of the page; the preview goes into it.
+            key: the video's short name, by `key_of`.
+            previews: whether to write a preview that is needed and does not exist yet.
 
         Raises:
-            VideoError: a preview cannot be made of it.
-            StoreError: it cannot be written.
+            VideoError: no preview can be made of the footage.
+            StoreError: the preview cannot be written.
         """
         if self.playable:
             return link(self.path, page, home=page.parent.parent)
@@ -66,7 +66,10 @@ class Playback:
         return link(str(preview), page, home=page)
 
     def preview(self, page: Path, key: str) -> Path | None:
-        """Where its preview lies or would: its name says of which state of the file it is. None without a file."""
+        """The path that the file's preview has or would have; None where the file cannot be read.
+
+        The name depends on the file's size and mtime, so that a changed file gets a new preview.
+        """
         if self.here is None:
             return None
         state = hashlib.sha256(json.dumps([self.here, *self.state]).encode()).hexdigest()[:STATE_DIGITS]

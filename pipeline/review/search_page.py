@@ -1,4 +1,4 @@
-"""Moments that a search found as a page of pictures; each leads to its moment in the review page, or in the video."""
+"""Writes a page of pictures of the moments that a search found, with links into the review page or the videos."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from .page import FOLDER, PAGE_NAME
 if TYPE_CHECKING:
     import numpy as np
 
-STYLE = "page.css"  # the review page's own
+STYLE = "page.css"  # the review page's style sheet, used here too
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A moment, as the page shows it."""
+    """A moment that a search found, as the page shows it."""
 
     video: str
     source: str
-    """As the store has it."""
+    """The video's file as the store names it."""
     frame: int
-    """Of the peak."""
+    """Number of the frame with the highest score."""
     frame_seconds: np.ndarray
-    """(F,) of the video."""
+    """(F,) when each frame of the video is shown, in seconds."""
     start: str
     end: str
     peak: str
@@ -53,17 +53,17 @@ def write_search_page(
     results: Path | None,
     media_roots: MediaRoots,
 ) -> list[str]:
-    """Write the page.
+    """Write the page of a search.
 
     Args:
-        path: of the page.
-        answers: question -> moments, best first.
-        unlike: what moments were not to be like.
-        results: a results folder with a review page, in which the moments are opened; None opens the videos.
+        path: the page's file.
+        answers: question -> the moments found for it, best first.
+        unlike: what the moments should not be like; None where that was not asked for.
+        results: a results folder whose review page the links lead into; None: they lead to the videos.
         media_roots: where footage lies now.
 
     Returns:
-        One sentence for each video that no picture could be had of.
+        A sentence for each video of which no picture could be made.
 
     Raises:
         ConfigError: `results` has no review page.
@@ -106,7 +106,11 @@ def _address(moment: Found, page: Path, results: Path | None, media_roots: Media
 
 
 def _pictures(moments: Sequence[Found], media_roots: MediaRoots) -> tuple[dict[tuple[str, int], str], list[str]]:
-    """(video, frame) -> picture, each video opened once; and a sentence for each that has none."""
+    """Make the pictures of moments, opening each video once.
+
+    Returns:
+        (video id, frame) -> picture; and a sentence for each video without pictures.
+    """
     by_video: dict[str, list[Found]] = defaultdict(list)
     for moment in moments:
         by_video[moment.video].append(moment)

@@ -1,4 +1,4 @@
-"""What the overview says of each video, and of those that have no curve."""
+"""The rows of the page's overview: one for each video, and one for each failed video that has no curve."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vad_pipeline.extract.names import strip_suffix
 from ..archive.history import read_story
 from .video_data import VideoData
 
-SPARKS = 60  # points of a small curve
+SPARKS = 60  # how many points the small curve in an overview row has
 SPARK_LEVELS = 99
 
 
 def summary(data: VideoData) -> dict:
-    """The overview's row of one video, as JSON values."""
+    """The overview row of one video, as JSON values."""
     curve = data.curve
     strongest = max(data.events, key=lambda event: event.peak_score, default=None)
     reading = data.reading
@@ -37,18 +37,18 @@ def summary(data: VideoData) -> dict:
 
 
 def spark(scores: np.ndarray) -> str:
-    """The curve in at most 60 highest values, two digits each, 00 to 99."""
+    """The small curve of an overview row: the highest scores of at most SPARKS parts, two digits each, 00 to 99."""
     parts = np.linspace(0, len(scores), min(SPARKS, len(scores)) + 1).astype(int)[:-1]
     highest = np.maximum.reduceat(scores, parts)
     return "".join(f"{round(float(value) * SPARK_LEVELS):02d}" for value in highest)
 
 
 def failures(folders: Sequence[Path], scored: Container[str]) -> list[dict]:
-    """Rows of the videos whose last outcome in any of the folders is a failure and that have no curve.
+    """Overview rows of the videos whose last outcome in one of the folders is a failure and that have no curve.
 
     Args:
-        folders: of results and of the store; those without outcomes are passed over.
-        scored: ids that have a curve.
+        folders: the results folder and the feature store; a folder without outcomes is skipped.
+        scored: the ids of the videos that have a curve.
     """
     rows = {}
     for folder in folders:

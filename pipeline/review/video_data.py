@@ -1,4 +1,4 @@
-"""One video's data file: its packed curve, pictures, truth, wall clock, and where the footage lies."""
+"""The content of one video's data file: its packed curve, pictures, truth, wall clock, and the footage's address."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ from ..results.file_names import key_of
 from .packing import packed_curve
 from .playback import Playback
 
-STRIP_PICTURES = 16  # evenly over a video
-PEAK_PICTURES = 24  # of its highest events
-LAYOUT = 2  # of a data file; another one makes all anew
+STRIP_PICTURES = 16  # pictures taken evenly over a video
+PEAK_PICTURES = 24  # at most so many of a video's events, the highest ones, get a picture
+LAYOUT = 2  # number of the data files' layout; when it changes, all of them are written again
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What holds for all videos of a page."""
+    """The settings that all videos of a page share."""
 
     page: Path
-    """Folder of the page."""
+    """The folder of the page."""
     rule: EventRule
-    """How events are found, and ids read for the wall clock."""
+    """How events are found, and how the wall clock is read from ids."""
     truth: Mapping[str, VideoAnnotation] = field(default_factory=dict)
-    """By video id."""
+    """Video id -> its ground truth."""
     media_roots: MediaRoots = MediaRoots()
     pictures: bool = True
     previews: bool = False
-    """Write previews of what browsers do not play."""
+    """Whether to write previews of footage that browsers do not play."""
 
 
 @dataclass(slots=True)
 class VideoData:
-    """What the page is told of one video."""
+    """All that the page gets of one video."""
 
     curve: AnomalyCurve
     settings: Settings
     problems: list[str] = field(default_factory=list)
-    """What could not be shown of the footage, once it was asked for."""
+    """What could not be shown of the footage; filled by `values`."""
     events: list[Event] = field(init=False)
     footage: Playback = field(init=False)
     reading: ClockReading | None = field(init=False)
@@ -65,16 +65,16 @@ class VideoData:
 
     @property
     def threshold(self) -> float:
-        """Of its camera, or of all."""
+        """The video's threshold: that of its camera, or else that of all videos."""
         return self.settings.rule.threshold_of(self.curve.video_id)
 
     @property
     def key(self) -> str:
-        """The name of its data file."""
+        """The name of the video's data file, without its suffix."""
         return key_of(self.curve.video_id)
 
     def values(self) -> dict:
-        """JSON values; decodes pictures, and the whole footage where a preview is to be made."""
+        """The data file's content as JSON values. This decodes pictures, and all footage if a preview is needed."""
         curve, settings = self.curve, self.settings
         strip, peaks = strip_frames(curve.n_frames), [event.peak_frame for event in highest(self.events)]
         return {
@@ -95,7 +95,7 @@ class VideoData:
 
     @property
     def truth(self) -> list[tuple[int, int, str | None]] | None:
-        """Annotated ranges in frames, clipped to the video; None where nobody annotated it."""
+        """The annotated ranges in frames, clipped to the video; None where the video has no ground truth."""
         annotation = self.settings.truth.get(self.curve.video_id)
         if annotation is None:
             return None
@@ -134,7 +134,10 @@ class VideoData:
         return {"camera": self.reading.camera, "start": start.timestamp(), "zone": self.settings.rule.clock.timezone}
 
     def stamp(self) -> str:
-        """The same means that the data file would be the same; once a preview is made it is another."""
+        """A hash over all that the data file depends on: with the same stamp the file need not be written again.
+
+        It changes once a preview has been made.
+        """
         curve, settings = self.curve, self.settings
         preview = self.footage.preview(settings.page, self.key)
         digest = hashlib.sha256()
@@ -161,7 +164,7 @@ class VideoData:
 
 
 def strip_frames(n_frames: int) -> list[int]:
-    """Frames evenly over a video, each from the middle of its part."""
+    """Choose frames evenly over a video, each from the middle of its part."""
     n = min(STRIP_PICTURES, n_frames)
     return [(2 * i + 1) * n_frames // (2 * n) for i in range(n)]
 
