@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import reprlib
 import unicodedata
 from pathlib import Path
+
+SHOWN_WIDTH = 80  # characters of what a message refuses
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, SHOWN_WIDTH, SHOWN_WIDTH
 
 
 class VadError(Exception):
@@ -78,6 +83,13 @@ def readable(path: str | os.PathLike) -> str:
     and other control characters `\n`, `\x1b`."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def shown(value: object, width: int = SHOWN_WIDTH) -> str:
+    """What was found instead of what was expected, for a message: one line, cut where it is long. Not even the time is
+    taken to write out all of it."""
+    text = readable(value[: width + 1]) if isinstance(value, str) else _SHORT.repr(value)
+    return text if len(text) <= width else f"{text[:width]}..."
 
 
 def _printable(character: str) -> str:

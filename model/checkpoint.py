@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from vad_pipeline.extract.embed.weights import ACTIVATION_KEY, tower_sha256
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, shown
 from vad_pipeline.extract.files import fingerprint
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 
 from .heads.dsanet import PRESETS, DSANet, DSANetConfig
+from .layers import without_weights
 from .published import Published, read_published
 from .tensorfile import CheckpointError, check_finite, check_shapes, read_tensors, write_tensors
 
@@ -32,6 +33,7 @@ TRAINING_PREFIX = "training."  # begins the names of tensors that only fine-tuni
 PUBLISHED_RECIPE = NAMED_RECIPES["vadclip"].recipe
 PUBLISHED_CROPS = {"ucf-crime": 5, "xd-violence": 0}
 DEFAULT_THRESHOLD = 0.5
+CLIP_SHA256 = re.compile("sha256:[0-9a-f]{1,64}")
 QUICK_GELU = "quick_gelu"  # activation that published CLIP weights were trained with, by the name `extract` reads
 
 
@@ -67,10 +69,14 @@ class Checkpoint:
         expected = (len(self.categories), self.config.width)
         if tuple(self.text_features.shape) != expected:
             raise ValueError(f"expected text_features of shape {expected}, got {tuple(self.text_features.shape)}")
+        if self.preset not in PRESETS:
+            raise ValueError(f"expected the preset {' or '.join(PRESETS)}, got {shown(self.preset)}")
+        if self.clip_sha256 is not None and not CLIP_SHA256.fullmatch(self.clip_sha256):
+            raise ValueError(f"expected sha256:... of CLIP's image tower, got {shown(self.clip_sha256)}")
         if self.crop not in CROPS:
-            raise ValueError(f"expected a crop of 0 to {CROPS[-1]}, got {self.crop}")
+            raise ValueError(f"expected a crop of 0 to {CROPS[-1]}, got {shown(self.crop)}")
         if not 0 <= self.threshold <= 1:
-            raise ValueError(f"expected a threshold in 0 to 1, got {self.threshold}")
+            raise ValueError(f"expected a threshold in 0 to 1, got {shown(self.threshold)}")
 
     def __repr__(self) -> str:
         return (
@@ -209,14 +215,14 @@ def _metadata_of(path: Path) -> Iterator[None]:
         yield
     except KeyError as error:
         raise CheckpointError(f"{path}: lacks {error}; convert it again") from error
-    except (ValueError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path}: its metadata cannot be used ({error}); convert it again") from error
+    except (ValueError, TypeError, ArithmeticError, RecursionError, ConfigError) as error:
+        raise CheckpointError(
+            f"{path}: its metadata cannot be used ({shown(str(error), 200)}); convert it again"
+        ) from error
 
 
 def _build(path: Path, config: DSANetConfig, weights: dict[str, Tensor]) -> DSANet:
-    # drawing weights that are then replaced takes 0.1 s; on the meta device torch imports 2 s worth of modules for it
-    with torch.random.fork_rng(devices=[]):
-        model = DSANet(config)
+    model = without_weights(lambda: DSANet(config))
     check_shapes(path, weights, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
     check_finite(path, weights)
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)

@@ -5,14 +5,35 @@ Shapes: B windows (or texts), T positions, D width, H heads, L positions of a lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 QUICK_GELU_SLOPE = 1.702
 MLP_RATIO = 4
 RESIDUAL_KERNEL = 5  # snippets a graph convolution's residual sees where widths differ
 EPS = 1e-20  # keeps an all-zero row's cosine at 0 instead of NaN
+DRAWING = frozenset((torch.Tensor.normal_, torch.Tensor.uniform_, nn.init.kaiming_uniform_, nn.init.uniform_))
+Built = TypeVar("Built", bound=nn.Module)
+
+
+def without_weights(build: Callable[[], Built]) -> Built:
+    """A network of shapes alone, on the meta device: whatever its size, it takes no memory and no time."""
+    with torch.device("meta"), _NothingDrawn():
+        return build()
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """What draws numbers leaves them as they are: for shapes alone, torch would first import for two seconds."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in DRAWING:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def quick_gelu(x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .categories import CATEGORIES
 from .heads.dsanet import PRESETS, DSANet, DSANetConfig
 from .heads.normality import NormalityBranch, NormalityConfig
-from .layers import TransformerBlock
+from .layers import TransformerBlock, without_weights
 from .tensorfile import EXPECTED, CheckpointError, check_shapes
 from .text import TextEncoder, tokenize
 
@@ -90,7 +90,7 @@ def read_published(path: Path, tensors: Mapping[str, Tensor]) -> Published:
     config = PRESETS[preset]
     # cloned: the file stays mapped otherwise, and may be on a network drive
     model = {ours: tensors[theirs].float().clone() for ours, theirs in model_names(config).items()}
-    text = _on_meta(lambda: _text_encoder(config))
+    text = without_weights(lambda: _text_encoder(config))
     text.load_state_dict(
         {ours: tensors[theirs].float() for ours, theirs in text_names(config).items()}, assign=True, strict=True
     )
@@ -107,19 +107,19 @@ def read_published(path: Path, tensors: Mapping[str, Tensor]) -> Published:
 
 def published_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor in a published checkpoint of this configuration."""
-    ours = _shapes(_on_meta(lambda: DSANet(config)))
+    ours = _shapes(without_weights(lambda: DSANet(config)))
     shapes = {theirs: ours[name] for name, theirs in model_names(config).items()} | UNUSED
     for copy in CLIP_COPIES:
         shapes |= {f"{copy}{name}": shape for name, shape in clip_shapes(config).items()}
     for i in range(config.text_adapter_layers + 1):  # the last one is the projection
         shapes[TEXT_ADAPTER.format(i)] = (config.width, config.width)
-    normality = _shapes(_on_meta(lambda: NormalityBranch(config.width, NormalityConfig())))
+    normality = _shapes(without_weights(lambda: NormalityBranch(config.width, NormalityConfig())))
     return shapes | {theirs: normality[name] for name, theirs in normality_names(config).items()}
 
 
 def model_names(config: DSANetConfig) -> dict[str, str]:
     """Our names of the scoring weights -> the published ones."""
-    return {name: _published_name(name) for name in _shapes(_on_meta(lambda: DSANet(config)))}
+    return {name: _published_name(name) for name in _shapes(without_weights(lambda: DSANet(config)))}
 
 
 def is_published(tensors: Mapping[str, Tensor]) -> bool:
@@ -136,14 +136,14 @@ def text_names(config: DSANetConfig) -> dict[str, str]:
 
 def clip_text_names(config: DSANetConfig) -> dict[str, str]:
     """Our names of the frozen text tower's weights -> OpenAI's."""
-    ours = _shapes(_on_meta(lambda: _text_encoder(config)))
+    ours = _shapes(without_weights(lambda: _text_encoder(config)))
     return {name: _clip_name(name) for name in ours if not name.startswith(("adapters.", "projection."))}
 
 
 def normality_names(config: DSANetConfig) -> dict[str, str]:
     """Our names of the normality branch's weights -> the published ones."""
     names = {}
-    for name in _shapes(_on_meta(lambda: NormalityBranch(config.width, NormalityConfig()))):
+    for name in _shapes(without_weights(lambda: NormalityBranch(config.width, NormalityConfig()))):
         theirs = name
         for ours, part in _NORMALITY_PARTS.items():
             theirs = theirs.replace(ours, part)
@@ -154,10 +154,10 @@ def normality_names(config: DSANetConfig) -> dict[str, str]:
 def clip_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
     """Name, as OpenAI has it, and shape of every tensor of CLIP ViT-B/16."""
     width = config.width
-    text = _shapes(_on_meta(lambda: _text_encoder(config)))
+    text = _shapes(without_weights(lambda: _text_encoder(config)))
     shapes = {theirs: text[ours] for ours, theirs in clip_text_names(config).items()}
     shapes |= {"text_projection": (width, width), "logit_scale": ()}
-    block = _shapes(_on_meta(lambda: TransformerBlock(VISUAL_WIDTH, n_heads=1)))
+    block = _shapes(without_weights(lambda: TransformerBlock(VISUAL_WIDTH, n_heads=1)))
     visual: dict[str, tuple[int, ...]] = {
         "class_embedding": (VISUAL_WIDTH,),
         "positional_embedding": (VISUAL_TOKENS, VISUAL_WIDTH),
@@ -207,11 +207,6 @@ def _rename_block(name: str) -> str:
 
 def _text_encoder(config: DSANetConfig) -> TextEncoder:
     return TextEncoder(config.width, n_adapters=config.text_adapter_layers, adapter_weight=config.text_adapter_weight)
-
-
-def _on_meta(build) -> nn.Module:
-    with torch.device("meta"):  # shapes only: nothing is allocated, nothing drawn
-        return build()
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

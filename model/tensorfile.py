@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vad_pipeline.extract.embed.state_dict import read_state
-from vad_pipeline.extract.errors import ConfigError, VadError
+from vad_pipeline.extract.errors import ConfigError, VadError, shown
 from vad_pipeline.extract.files import write_bytes
 
 LISTED = 8  # names an error message lists
@@ -59,7 +59,7 @@ def check_shapes(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[st
         CheckpointError: some are missing, unknown or of another shape; the message lists them by name.
     """
     wrong_shape = [
-        f"{name} {tuple(tensors[name].shape)} instead of {shape}"
+        f"{name} {shown(tuple(tensors[name].shape))} instead of {shape}"
         for name, shape in expected.items()
         if name in tensors and tuple(tensors[name].shape) != shape
     ]
@@ -86,7 +86,8 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def _listing(names: list[str]) -> str:
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"{len(names)} tensor{'s' if len(names) > 1 else ''} ({', '.join(names[:LISTED])}{more})"
+    first = ", ".join(shown(name) for name in names[:LISTED])
+    return f"{len(names)} tensor{'s' if len(names) > 1 else ''} ({first}{more})"
 
 
 def _with_sorted_metadata(data: bytes) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, shown
+from .claims import PythonObjects, archive, check_claims, check_names
 from .hugging_face import in_openai_names, is_hugging_face
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ BESIDE = (bool, int, float, str, type(None), np.generic)  # an epoch, a figure: 
 NUMPY_SCALAR_MODULES = ("numpy._core.multiarray", "numpy.core.multiarray")  # since NumPy 2, and before
 NUMPY_CODES = (*"?bhilqBHILQefd", "U1", "S1")  # truth values, numbers, words
 TORCHSCRIPT_EXTRAS = ("input_resolution", "context_length", "vocab_size")
-MAX_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
+MAX_SAFETENSORS_HEADER = 10_000_000  # bytes; the largest CLIP's has 300,000
 SHOWN_KEYS = 5
+MAX_SHARED = 4  # times its own size that the tensors of a file may come to
+MAX_WRAPPINGS = 10  # one inside the other
 
 
 def read_state(
@@ -65,7 +67,24 @@ def read_state(
     else:
         tensors, metadata = _state_dict(path, _load(path, expected), expected), None
     tensors = _without_prefixes(path, tensors)
-    return in_openai_names(tensors) if is_hugging_face(tensors) else tensors, metadata
+    if is_hugging_face(tensors):
+        refuse_shared(path, tensors)
+        tensors = in_openai_names(tensors)
+    return tensors, metadata
+
+
+def refuse_shared(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """See that reading all tensors is not more than reading the file a few times.
+
+    Raises:
+        ConfigError: they are together far larger than the file.
+    """
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if claimed > MAX_SHARED * path.stat().st_size:
+        raise ConfigError(
+            f"{path}: its tensors share their numbers, {claimed} bytes in a file of {path.stat().st_size}; save each "
+            "with tensor.clone()"
+        )
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -73,6 +92,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     try:
         with safe_open(path, framework="pt") as file:
+            check_names(path, file.keys())
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise ConfigError(f"{path}: is a damaged safetensors file ({error}); copy or convert it again") from error
@@ -80,8 +100,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _is_torchscript(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+        with path.open("rb") as file, archive(path, file) as parts:
+            return any(name.endswith("/constants.pkl") for name in parts.namelist())
     except zipfile.BadZipFile:
         return False
 
@@ -95,7 +115,10 @@ def _read_torchscript(path: Path, expected: str, *, wanted: bool) -> dict[str, T
     import torch
 
     try:
+        check_claims(path, is_torchscript=True)
         state = torch.jit.load(path, map_location="cpu").state_dict()
+    except ConfigError:
+        raise
     except Exception as error:  # torch answers a damaged archive in many ways
         raise ConfigError(f"{path}: is a damaged TorchScript archive; download it again") from error
     return {name: value for name, value in state.items() if name not in TORCHSCRIPT_EXTRAS}
@@ -106,21 +129,22 @@ def _load(path: Path, expected: str) -> object:
     import torch
 
     try:
+        check_claims(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_scalars()):
             warnings.simplefilter("ignore")  # what matters comes as an error, and is told in one sentence below
             # files older than torch 1.6 are no zip archives, and cannot be mapped
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if refused:
-            raise ConfigError(
-                f"{path}: holds Python objects, which can run code and are refused ({refused[1]}); save its weights "
-                "again with torch.save(model.state_dict(), FILE)"
-            ) from error
-        what = "holds more than tensors and plain values" if zipfile.is_zipfile(path) else "is not a checkpoint"
+    except ConfigError:
+        raise
+    except PythonObjects as error:
+        raise ConfigError(
+            f"{path}: holds Python objects, which can run code and are refused ({shown(error.args[0])}); save its "
+            "weights again with torch.save(model.state_dict(), FILE)"
+        ) from error
+    except Exception as error:  # garbage is answered with UnpicklingError, RuntimeError, EOFError, KeyError, ...
+        is_other = isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path)
+        what = "holds more than tensors and plain values" if is_other else "is not a checkpoint, or damaged"
         raise ConfigError(f"{path}: {what}; {expected}") from error
-    except Exception as error:  # torch answers garbage with RuntimeError, EOFError, KeyError, ValueError, ...
-        raise ConfigError(f"{path}: is not a checkpoint, or damaged; {expected}") from error
 
 
 def _numpy_scalars() -> list:
@@ -134,22 +158,29 @@ def _state_dict(path: Path, state: object, expected: str) -> dict[str, Tensor]:
     """The weights among all that a file holds."""
     from torch import Tensor
 
-    while isinstance(state, dict) and (inner := next((w for w in WRAPPERS if isinstance(state.get(w), dict)), None)):
+    for _ in range(MAX_WRAPPINGS):  # one that holds itself has no end
+        inner = isinstance(state, dict) and next((w for w in WRAPPERS if isinstance(state.get(w), dict)), None)
+        if not inner:
+            break
         state = state[inner]
     values = state if isinstance(state, dict) else {}
     tensors = {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
     others = [str(name) for name, value in values.items() if not isinstance(value, (Tensor, *BESIDE))]
     if not tensors or others:
-        held = f" but {', '.join(map(str, list(others or values)[:SHOWN_KEYS]))}" if values else ""
+        names = [shown(str(name)) for name in list(others or values)[:SHOWN_KEYS]]
+        held = f" but {', '.join(names)}" if values else ""
         raise ConfigError(f"{path}: holds no state dict (names and tensors){held}; {expected}")
     return tensors
 
 
 def _without_prefixes(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    check_names(path, tensors)
     names = {name: _without_prefix(name) for name in tensors}
     if len(set(names.values())) < len(names):
         twice = next(name for name, short in names.items() if name != short and short in tensors)
-        raise ConfigError(f"{path}: holds two networks, {twice} beside {names[twice]}; save the one that counts alone")
+        raise ConfigError(
+            f"{path}: holds two networks, {shown(twice)} beside {shown(names[twice])}; save the one that counts alone"
+        )
     return {names[name]: tensor for name, tensor in tensors.items()}
 
 

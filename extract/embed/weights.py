@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from ..files import fingerprint
-from .state_dict import read_state
+from .state_dict import read_state, refuse_shared
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +59,7 @@ def read_weights(path: str) -> Weights:
     """
     try:
         tensors, metadata = read_state(Path(path), expected=EXPECTED, torchscript=True)
+        refuse_shared(Path(path), tensors)
     except ConfigError as error:
         raise ConfigError(f"--pretrained {error}") from error
     if not any(name.startswith("visual.") for name in tensors):

@@ -15,14 +15,28 @@ similarity adjacency: that is how the checkpoints were trained.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vad_pipeline.extract.errors import shown
+
 from ..categories import UCF_CRIME, XD_VIOLENCE, names
 from ..layers import GraphBranch, Mlp, TransformerBlock, distance_adjacency, similarity_adjacency
+
+MAX_WINDOW_LEN = 4096  # snippets, 18 minutes; its square is computed with
+TEMPERATURES = ("logit_temperature", "probability_temperature")
+WHOLE_NUMBERS = {
+    "layers": (1, 64),
+    "attention_block": (1, MAX_WINDOW_LEN),
+    "text_adapter_layers": (0, 64),
+    "window_len": (1, MAX_WINDOW_LEN),
+    "width": (1, 8192),
+}
+"""Smallest and largest of what may stand in a file: its numbers decide how much is computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +71,20 @@ class DSANetConfig:
     """D: length of an embedding, and of a visual or text feature."""
 
     def __post_init__(self):
-        if len(self.categories) < 2:
-            raise ValueError(f"expected the normal and at least one anomaly category, got {self.categories}")
-        if self.attention_block < 1 or self.window_len % self.attention_block:
+        if len(self.categories) < 2 or not all(isinstance(name, str) for name in self.categories):
+            raise ValueError(f"expected the normal and at least one anomaly category, got {shown(self.categories)}")
+        for name, (least, most) in WHOLE_NUMBERS.items():
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"expected {name} of {least} to {most}, got {shown(value)}")
+        if self.window_len % self.attention_block:
             raise ValueError(f"expected attention_block to divide {self.window_len}, got {self.attention_block}")
-        for name in ("logit_temperature", "probability_temperature", "layers", "width"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"expected {name} above 0, got {getattr(self, name)}")
+        for name in ("logit_temperature", "probability_temperature", "similarity_threshold", "alignment_sharpness"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or (name in TEMPERATURES and value <= 0):
+                raise ValueError(f"expected {name} above 0 and finite, got {shown(value)}")
         if not 0 <= self.text_adapter_weight <= 1:
-            raise ValueError(f"expected text_adapter_weight in 0 to 1, got {self.text_adapter_weight}")
+            raise ValueError(f"expected text_adapter_weight in 0 to 1, got {shown(self.text_adapter_weight)}")
 
     def to_json(self) -> str:
         """The configuration as JSON with sorted keys: equal configurations give equal text."""
@@ -83,7 +102,7 @@ class DSANetConfig:
             raise ValueError("not a DSANet configuration")
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
-            raise ValueError(f"unknown fields {', '.join(unknown)}: from a newer vad-pipeline")
+            raise ValueError(f"unknown fields {shown(', '.join(unknown))}: from a newer vad-pipeline")
         try:
             return cls(**{**values, "categories": tuple(values["categories"])})
         except TypeError as error:

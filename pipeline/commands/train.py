@@ -77,7 +77,7 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
 @click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs: so many steps.")
 @click.option("--batch-size", type=click.IntRange(min=1), help=f"Rows a step (default: {BATCHES}).")
 @click.option("--lr", type=float, help="Learning rate (default: 7e-5 with ucf-crime, 1e-5 with xd-violence).")
-@click.option("--window-len", type=click.IntRange(min=8), help="Snippets of a window (default: 256).")
+@click.option("--window-len", type=click.IntRange(8, 4096), help="Snippets of a window (default: 256).")
 @click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help=f"Weigh one of {LOSSES}, or add your own.")
 @click.option("--seeds", type=IntList(), default=str(DEFAULT_SEED), help="Of random numbers; several: a run each.")
 @option("--precision", type=click.Choice(WIDE_PRECISIONS), default="fp32", help="Of the training step.")

@@ -1,6 +1,7 @@
 """Checkpoints: each thing that can be wrong with a file is one sentence that names it."""
 
 import json
+import math
 import pickle
 import zipfile
 from dataclasses import replace
@@ -30,9 +31,10 @@ class NotATensor:
 
 @pytest.fixture(scope="module")
 def published_names() -> dict[str, torch.Tensor]:
-    """Every tensor of a published UCF-Crime checkpoint, one number stretched to each shape: nothing in memory."""
+    """Every tensor of a published UCF-Crime checkpoint, all of the same bytes: 25 MB in a file."""
     shapes = published_shapes(PRESETS["ucf-crime"])
-    return {name: torch.zeros(1).expand(shape) if shape else torch.zeros(()) for name, shape in shapes.items()}
+    numbers = torch.zeros(max(map(math.prod, shapes.values())), dtype=torch.int8)
+    return {name: numbers[: math.prod(shape)].view(shape) for name, shape in shapes.items()}
 
 
 def refusal(path) -> str:
@@ -129,7 +131,7 @@ def test_missing_unknown_and_misshapen_names_are_listed(tmp_path, published_name
     state = dict(published_names)
     del state["gc1.weight"], state["video_anomaly_refiner.video_prototypes"]
     state["gc9.weight"] = torch.zeros(1)
-    state["linear.bias"] = torch.zeros(1).expand(513)
+    state["linear.bias"] = torch.zeros(513)
     state = {prefix + name: tensor for name, tensor in state.items()}
     message = refusal_of(tmp_path, {wrapper: state} if wrapper else state)
     assert "is no complete DSANet checkpoint: " in message
