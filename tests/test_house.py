@@ -228,6 +228,7 @@ def public_names(tree: ast.Module) -> list[str]:
 
 FOR_OTHERS = {  # called by what is not ours: click, torch, pickle, Python's own protocols
     "forward", "format_commands", "get_command", "list_commands", "convert", "main", "name", "logger",
+    "find_class", "persistent_load", "load_setitem", "load_setitems",
 }  # fmt: skip
 
 

@@ -185,6 +185,7 @@ class _Look(pickle._Unpickler):  # the one in C would take any key into its dict
         """The shape of a tensor that is larger than its storage."""
 
     def find_class(self, module: str, name: str) -> object:
+        """What stands in for a function or class that the file names."""
         full = f"{module}.{name}"
         if full in ("collections.OrderedDict", "collections.Counter"):
             return _Dictionary
@@ -201,6 +202,7 @@ class _Look(pickle._Unpickler):  # the one in C would take any key into its dict
         raise PythonObjects(full[:MAX_NAME])
 
     def persistent_load(self, pid: tuple) -> _Storage:
+        """A storage that the file names, of which only the size is noted."""
         kind, item_bytes, key, _, n_items = pid[:5]
         if kind != "storage" or n_items < 0:
             raise pickle.UnpicklingError("no storage")
@@ -214,12 +216,14 @@ class _Look(pickle._Unpickler):  # the one in C would take any key into its dict
         return _Dictionary()
 
     def load_setitem(self) -> None:
+        """One pair for a dictionary."""
         _check_key(self.stack[-2])
         super().load_setitem()
 
     dispatch[pickle.SETITEM[0]] = load_setitem
 
     def load_setitems(self) -> None:
+        """Several pairs for a dictionary."""
         for key in self.stack[::2]:
             _check_key(key)
         super().load_setitems()
