@@ -31,7 +31,7 @@ HEADINGS = ("video", "codec", "size", "fps", "rate", "length", "frames", "verdic
 @click.command(cls=SectionedCommand)
 @click.argument("src", nargs=-1, required=True, metavar="SRC...")
 @option("--id-root")
-@click.option("--deep", is_flag=True, help="Decode everything: the count of frames against the header's.")
+@click.option("--deep", is_flag=True, help="Decode every frame, and compare their number with the header's.")
 @option("--json", help="One JSON object a line.")
 @executor_options
 @selection_options

@@ -25,16 +25,18 @@ DEFAULT_FOLDER = "clips"
 @click.command(cls=SectionedCommand)
 @click.argument("results", type=Place())
 @option("--out", help="Folder of the clips (default: RESULTS/clips).")
-@click.option("--pre", "pre_seconds", default=2.0, metavar="SECONDS", help="Shown before it.")
-@click.option("--post", "post_seconds", default=2.0, metavar="SECONDS", help="And after.")
-@click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, help="Only peaks of this or more.")
-@option("--top", metavar="N", help="Only the N events of the highest peaks.")
+@click.option("--pre", "pre_seconds", default=2.0, metavar="SECONDS", help="Seconds to show before each event.")
+@click.option("--post", "post_seconds", default=2.0, metavar="SECONDS", help="Seconds to show after it.")
+@click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, help="Only events with a peak of this or more.")
+@option("--top", metavar="N", help="Only the N events with the highest peaks.")
 @click.option("--category", metavar="NAME", help="Only events of this category.")
 @option("--media-root")
-@click.option("--reencode", is_flag=True, help="Encode all: every clip begins and ends as asked.")
-@click.option("--sheet", is_flag=True, help="Also a contact sheet, a PNG beside each clip.")
-@click.option("--recap", type=Place(), metavar="FILE.mp4", help="Also one video of all of them, time and score in it.")
-@option("--force", help="Make again what is there.")
+@click.option("--reencode", is_flag=True, help="Encode every clip, so that it begins and ends exactly as asked.")
+@click.option("--sheet", is_flag=True, help="Also write a contact sheet (PNG) beside each clip.")
+@click.option(
+    "--recap", type=Place(), metavar="FILE.mp4", help="Also write one video of all events, with time and score."
+)
+@option("--force", help="Make clips again that exist.")
 @selection_options
 @quiet_option
 def clips(

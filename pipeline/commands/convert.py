@@ -15,7 +15,7 @@ from .shared_options import Place
 @click.command(cls=SectionedCommand)
 @click.argument("published", type=Place())
 @click.argument("out", type=Place())
-@click.option("--clip", "clip_out", type=Place(), help="Also write the CLIP weights inside it.")
+@click.option("--clip", "clip_out", type=Place(), help="Also write the CLIP weights in PUBLISHED.pth to this file.")
 def convert(published: Path, out: Path, clip_out: Path | None) -> int:
     """Convert PUBLISHED.pth into OUT.safetensors: smaller, and scoring with it needs no text tower.
 

@@ -38,17 +38,21 @@ from .shared_options import (
 @click.command(cls=SectionedCommand)
 @click.argument("src", nargs=-1, metavar="[SRC...]")
 @store_option
-@click.option("--checkpoint", type=Place(), help="Published .pth or our .safetensors.")
-@click.option("--zero-shot", is_flag=True, help="Without a checkpoint, by the text of --categories; uncalibrated.")
-@option("--categories", help="With --zero-shot: YAML or CSV, the first is normal.")
+@click.option("--checkpoint", type=Place(), help="What scores: a published .pth or our .safetensors.")
+@click.option(
+    "--zero-shot", is_flag=True, help="Score by the texts of --categories, without a checkpoint; uncalibrated."
+)
+@option("--categories", help="With --zero-shot: file of categories (YAML or CSV), the normal one first.")
 @option("--out", required=True, help="Results folder.")
 @threshold_option
 @merge_gap_option
 @option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
 @option("--recipe", help="Score features of this recipe (default: the checkpoint's).")
-@click.option("--any-recipe", is_flag=True, help="Even if the checkpoint was made for another.")
+@click.option(
+    "--any-recipe", is_flag=True, help="Score features even of a recipe that the checkpoint was not made for."
+)
 @clock_options
-@click.option("--csv", is_flag=True, help="Also write curves/ID.csv.")
+@click.option("--csv", is_flag=True, help="Also write each curve as curves/ID.csv.")
 @click.option("--report", is_flag=True, help="Also write the review page, as `report` does.")
 @option("--pretrained", help=f"With SRC or --zero-shot (default: the checkpoint's): {PRETRAINED_HELP}")
 @archive_options

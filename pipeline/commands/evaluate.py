@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     "--protocol",
     type=click.Choice(PROTOCOLS),
     default=PROTOCOLS[0],
-    help="official: with the quirks of the published figures.",
+    help="How figures are computed; official: with the quirks of the published ones.",
 )
 @option(
     "--threshold",
     type=click.FloatRange(0, 1),
-    help="False alarms are counted at it (default: that of the results' events).",
+    help="Threshold at which false alarms are counted (default: that of the results' events).",
 )
 @click.option(
     "--bootstrap",
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=N_RESAMPLES,
     metavar="N",
-    help="Resamples of the videos for the 95% intervals; 0: none.",
+    help="How often to resample the videos for 95% intervals; 0: no intervals.",
 )
 @click.option(
     "--table",
     type=click.Choice(("md", "latex", "csv")),
-    help="On stdout this table alone, to be kept with `> FILE`; all else on stderr.",
+    help="Print only a table, in this format, on stdout (keep it with `> FILE`); all else on stderr.",
 )
-@option("--allow-missing", help="Exit 0 though names lack a result, or results a name.")
+@option("--allow-missing", help="Exit with 0 even if names lack a result, or results a name.")
 def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, **values) -> int:
     """Compare RESULTS with ground truth; writes evaluation.json and evaluation.png into each.
 

@@ -31,15 +31,15 @@ MAX_ROWS = 20  # the most videos that fit a page
 @click.argument("results", type=Place())
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @truth_options("Ground truth, shaded.")
-@option("--out", metavar="FILE", help=".png, .svg or .pdf (default: RESULTS/plots/VIDEO.png).")
-@click.option("--axis", type=click.Choice(AXES), default=AXES[0], help="Along the foot.")
+@option("--out", metavar="FILE", help="Figure to write: .png, .svg or .pdf (default: RESULTS/plots/VIDEO.png).")
+@click.option("--axis", type=click.Choice(AXES), default=AXES[0], help="Unit of the horizontal axis.")
 @click.option(
     "--width",
     "width_inches",
     type=click.FloatRange(1, 40),
     default=COLUMN_INCHES,
     metavar="INCHES",
-    help="Of the figure; the default is a column's.",
+    help="Width of the figure; the default fits a column.",
 )
 def plot(results: Path, videos: tuple[str, ...], out: Path | None, axis: str, width_inches: float, **values) -> int:
     """Draw the curves of VIDEOs, one under the other: score, threshold and events, and the truth where it is given.

@@ -23,21 +23,25 @@ PROXIES = ("never", "auto")
 
 @click.command(cls=SectionedCommand)
 @click.argument("results", type=Place())
-@option("--store", help="Also list what failed to be extracted into this feature store.")
+@option("--store", help="Also list videos that failed to be extracted into this feature store.")
 @truth_options("Ground truth, shown as a band.")
 @clock_options
 @option("--media-root")
 @click.option(
-    "--verdicts", multiple=True, type=Place(), metavar="FILE", help="A colleague's export; more FILEs may follow it."
+    "--verdicts",
+    multiple=True,
+    type=Place(),
+    metavar="FILE",
+    help="Verdicts that a colleague exported; more FILEs may follow.",
 )
 @click.argument("more_verdicts", nargs=-1, type=Place(), metavar="")
 @click.option(
     "--proxy",
     type=click.Choice(PROXIES),
     default=PROXIES[0],
-    help="auto: previews of what browsers do not play.",
+    help="auto: write previews of footage that browsers do not play.",
 )
-@click.option("--no-pictures", is_flag=True, help="Decode nothing: the page has no pictures of its own.")
+@click.option("--no-pictures", is_flag=True, help="Decode no pictures for the page, which is quicker.")
 @quiet_option
 def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_verdicts: tuple[Path, ...], **values):
     """Write RESULTS/report/index.html: opened from disk, without a server, it shows curve, events and video together.

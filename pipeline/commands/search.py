@@ -34,18 +34,23 @@ QUERIES_AT_ONCE = 16  # bounds memory: the scores of one query over a million sn
 @click.command(cls=SectionedCommand)
 @click.argument("text", required=False)
 @store_option
-@click.option("--queries", metavar="FILE|-", help="Instead of TEXT: many, one a line.")
-@click.option("--example", metavar="VIDEO@TIME", help="Instead of TEXT: what is like this moment (h:mm:ss or seconds).")
-@click.option("--not", "unlike", metavar="TEXT", help="And unlike this.")
-@click.option("--video", metavar="ID", help="In this video only.")
-@option("--recipe", help="Features of this recipe, where the store holds several.")
-@option("--crop", default=0, help="Search this crop's embeddings.")
-@option("--pretrained", help="CLIP's text tower (default: the features' weights).")
-@option("--model", help="open_clip model of the text tower (default: the features').")
-@option("--top", default=20, help="How many moments.")
-@click.option("--per-video", default=3, type=click.IntRange(min=1), help="Of one video at most.")
-@click.option("--html", type=Place(), metavar="FILE", help="Write a page of pictures, too.")
-@click.option("--results", type=Place(), metavar="DIR", help="With --html: open moments in its review page.")
+@click.option("--queries", metavar="FILE|-", help="Search for many texts, one a line, instead of TEXT.")
+@click.option("--example", metavar="VIDEO@TIME", help="Search for moments like this one (h:mm:ss or seconds).")
+@click.option("--not", "unlike", metavar="TEXT", help="Prefer moments unlike this text.")
+@click.option("--video", metavar="ID", help="Search only this video.")
+@option("--recipe", help="Search features of this recipe; needed where the store holds several.")
+@option("--crop", default=0, help="Search the embeddings of this crop.")
+@option("--pretrained", help="Weights of CLIP's text tower (default: those of the features).")
+@option("--model", help="open_clip model of the text tower (default: that of the features).")
+@option("--top", default=20, help="How many moments to show.")
+@click.option("--per-video", default=3, type=click.IntRange(min=1), help="At most so many moments of one video.")
+@click.option("--html", type=Place(), metavar="FILE", help="Also write a page of pictures.")
+@click.option(
+    "--results",
+    type=Place(),
+    metavar="DIR",
+    help="With --html: links lead into the review page of this results folder.",
+)
 @option("--media-root")
 @option("--json", help="One JSON object a line.")
 @selection_options

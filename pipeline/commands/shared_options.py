@@ -87,8 +87,11 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     "--ends": (("--ends",), {"type": click.Choice(ENDS), "default": ENDS[0]}),
     "--first-frame": (("--first-frame",), {"type": click.IntRange(0, 1), "default": 0}),
     "--force": (("--force",), {"is_flag": True}),
-    "--format": (("--format",), {"type": click.Choice(FORMATS), "help": "Of the --annotations."}),
-    "--id-root": (("--id-root",), {"metavar": "DIR", "help": "Ids are paths below this (default: each SRC folder)."}),
+    "--format": (("--format",), {"type": click.Choice(FORMATS), "help": "Format of the --annotations."}),
+    "--id-root": (
+        ("--id-root",),
+        {"metavar": "DIR", "help": "Folder below which a path becomes an id (default: each SRC)."},
+    ),
     "--json": (("--json", "as_json"), {"is_flag": True}),
     "--like": (
         ("--like",),
@@ -96,7 +99,7 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     ),
     "--media-root": (
         ("--media-root",),
-        {"multiple": True, "metavar": "OLD=NEW", "help": "Footage below OLD lies below NEW; repeatable."},
+        {"multiple": True, "metavar": "OLD=NEW", "help": "Footage below OLD is now below NEW; repeatable."},
     ),
     "--model": (("--model",), {"metavar": "NAME"}),
     "--normals": (("--normals",), {"type": Place(), "metavar": "LIST"}),
@@ -142,13 +145,13 @@ def truth_options(shown: str, *, required: bool = False, ranges: bool = True) ->
         ranges: whether to add the options that say how the file counts frames.
     """
     counted = (
-        option("--ends", help="Its range ends."),
-        option("--first-frame", help="Number of a video's first frame."),
+        option("--ends", help="Whether the annotations' ranges include their last frame."),
+        option("--first-frame", help="Number that the annotations give a video's first frame."),
     )
     return compose(
         option("--annotations", required=required, help=shown),
         option("--format", required=required),
-        option("--normals", help="Normal videos that it leaves out: a path,label list, or names."),
+        option("--normals", help="Normal videos that the annotations leave out: a path,label list, or names."),
         *(counted if ranges else ()),
     )
 
@@ -172,7 +175,7 @@ merge_gap_option = click.option(
     "merge_gap_seconds",
     type=float,
     metavar="SECONDS",
-    help=f"Events closer than this are one; kept (default: {MERGE_GAP_SECONDS:g}).",
+    help=f"Events closer than this become one; kept (default: {MERGE_GAP_SECONDS:g}).",
 )
 threshold_option = option(
     "--threshold",
@@ -182,7 +185,7 @@ threshold_option = option(
 )
 clock_options = compose(
     click.option("--clock", metavar="PATTERN", help="Read start times off ids: '{camera}/%Y-%m-%d/%H-%M-%S'."),
-    click.option("--timezone", metavar="ZONE", help="With --clock: what it shows, such as Europe/Berlin."),
+    click.option("--timezone", metavar="ZONE", help="Time zone that the cameras' clocks show, such as Europe/Berlin."),
 )
 
 
@@ -209,18 +212,22 @@ def clock_of(pattern: str | None, timezone: str | None) -> Clock | None:
 
 store_option = compose(
     option("--store", default=DEFAULT_STORE, help="Feature store."),
-    click.option("--catalogue", type=Place(), help="Where its index lies (default: in the store)."),
+    click.option("--catalogue", type=Place(), help="File for the store's index (default: in the store)."),
 )
-quiet_option = click.option("--quiet", is_flag=True, help="No progress, failures only.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done (extract: how long it takes).")
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress, only failures.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Only say what would be done (extract: and how long it takes)."
+)
 
 selection_options = compose(
-    click.option("--list", "list_file", metavar="FILE|-", help="Only these: one path or id a line."),
+    click.option(
+        "--list", "list_file", metavar="FILE|-", help="Only the videos listed in this file, one path or id a line."
+    ),
     click.option("--match", multiple=True, metavar="GLOB", help="Only ids that match; repeatable."),
     click.option("--exclude", multiple=True, metavar="GLOB", help="No ids that match; repeatable."),
-    click.option("--only", metavar="LABELS", help="Only the videos of a labels file."),
-    click.option("--split", metavar="NAME", help="Of LABELS: the rows of this split."),
-    click.option("--part", metavar="I/N", help="The I-th of N parts, by hash of the id."),
+    click.option("--only", metavar="LABELS", help="Only the videos that a labels file names."),
+    click.option("--split", metavar="NAME", help="Only the rows of LABELS that are of this split."),
+    click.option("--part", metavar="I/N", help="Only the I-th of N parts; a hash of the id decides."),
 )
 
 executor_options = compose(
@@ -228,35 +235,42 @@ executor_options = compose(
     click.option(
         "--backend", type=click.Choice(BACKENDS), default="loky", help="Where workers are; loky: on this machine."
     ),
-    click.option("--address", "--scheduler", "address", metavar="ADDRESS", help="Of the Dask or Ray cluster."),
+    click.option("--address", "--scheduler", "address", metavar="ADDRESS", help="Address of the Dask or Ray cluster."),
     click.option(
-        "--video-timeout", type=float, metavar="SECONDS", help="Give a video up after this long (default: never)."
+        "--video-timeout", type=float, metavar="SECONDS", help="Give up a video after this time (default: never)."
     ),
 )
 
 failure_options = compose(
     click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
     click.option("--max-failed", default="0", metavar="N|P%", help="More failures than this make the exit code 1."),
-    click.option("--metrics", type=Place(), metavar="FILE", help="Prometheus text, kept up to date."),
+    click.option(
+        "--metrics", type=Place(), metavar="FILE", help="Keep the run's figures in this file, as Prometheus text."
+    ),
 )
 
 footage_options = compose(
     option("--id-root"),
     option("--model", help="open_clip model (default: the recipe's)."),
-    option("--decoder", help="auto: PyAV, by the GPU where it can."),
+    option("--decoder", help="auto: PyAV, on the GPU where that can decode."),
     option("--device"),
-    option("--precision", type=click.Choice(("auto", *PRECISIONS)), default="auto", help="auto: the fastest safe one."),
+    option(
+        "--precision",
+        type=click.Choice(("auto", *PRECISIONS)),
+        default="auto",
+        help="auto: the fastest one that is safe here.",
+    ),
     click.option(
         "--runtime",
         type=click.Choice(RUNTIMES),
         default="auto",
         envvar=RUNTIME_VARIABLE,
-        help=f"auto: OpenVINO where installed; also by {RUNTIME_VARIABLE}.",
+        help=f"auto: OpenVINO where installed; {RUNTIME_VARIABLE} sets it too.",
     ),
-    option("--force", help="Extract again what is held."),
-    click.option("--retry-failed", is_flag=True, help="Try files again that failed and have not changed."),
+    option("--force", help="Extract videos again that the store holds."),
+    click.option("--retry-failed", is_flag=True, help="Try files again that failed before and have not changed."),
     click.option(
-        "--settle", type=float, metavar="SECONDS", help="Pass over files changed this lately (default: none)."
+        "--settle", type=float, metavar="SECONDS", help="Leave out files that changed within this time (default: none)."
     ),
 )
 
@@ -267,24 +281,29 @@ archive_options = compose(
 
 recipe_options = compose(
     option("--like"),
-    click.option("--geometry", type=click.Choice(GEOMETRIES), help="Frame to crops (default: the recipe's)."),
     click.option(
-        "--frames-per-snippet", type=int, metavar="K", help="Frames embedded of each 16 (default: the recipe's)."
+        "--geometry", type=click.Choice(GEOMETRIES), help="How crops are cut from a frame (default: the recipe's)."
     ),
-    option("--crops", help="0 centre, 1-4 corners, 5-9 mirrored (default: the recipe's)."),
+    click.option(
+        "--frames-per-snippet",
+        type=int,
+        metavar="K",
+        help="How many of 16 frames are embedded (default: the recipe's).",
+    ),
+    option("--crops", help="Crops: 0 centre, 1-4 corners, 5-9 mirrored (default: the recipe's)."),
 )
 tail_option = click.option(
-    "--tail", type=click.Choice(TAILS), help="The last, shorter snippet (default: the recipe's)."
+    "--tail", type=click.Choice(TAILS), help="What becomes of a last, shorter snippet (default: the recipe's)."
 )
 
 
 still_options = compose(
-    click.option("--skip-still", is_flag=True, help="A frame like the last one embedded takes its embedding."),
+    click.option("--skip-still", is_flag=True, help="A frame like the last embedded one takes over its embedding."),
     click.option(
         "--still-bound",
         type=float,
         metavar="LEVELS",
-        help=f"With --skip-still: grey levels that make another frame (default: {DEFAULT_STILL_BOUND:g}).",
+        help=f"With --skip-still: grey levels by which a frame must differ (default: {DEFAULT_STILL_BOUND:g}).",
     ),
 )
 

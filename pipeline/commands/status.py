@@ -17,9 +17,9 @@ SHOWN_FAILURES = 20
 
 @click.command(cls=SectionedCommand)
 @click.argument("folder", metavar="STORE|RESULTS", type=Place())
-@click.option("--runs", is_flag=True, help="Every run, not only the last.")
-@click.option("--failed", is_flag=True, help="Every video that still fails, not only the first 20.")
-@option("--json", help="All of it as one JSON object.")
+@click.option("--runs", is_flag=True, help="Show every run, not only the last.")
+@click.option("--failed", is_flag=True, help="List every video that still fails, not only the first 20.")
+@option("--json", help="Print everything as one JSON object.")
 def status(folder: Path, runs: bool, failed: bool, as_json: bool) -> int:
     """Read the outcomes of a feature store or results folder: counts, causes, seconds a stage, throughput."""
     story = read_story(folder)

@@ -35,11 +35,11 @@ def store() -> None:
     """The feature store: a folder of HDF5 shards, one group a video and recipe."""
 
 
-@store.command("ls", short_help="What is held.", cls=SectionedCommand)
+@store.command("ls", short_help="List the videos in the store.", cls=SectionedCommand)
 @store_option
 @selection_options
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N only.")
-@click.option("--recipes", is_flag=True, help="The recipes held, not the videos.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List only the first N.")
+@click.option("--recipes", is_flag=True, help="List the recipes in the store, not the videos.")
 @option("--json", help="One JSON object a line.")
 def ls(store: Path, catalogue: Path | None, limit: int | None, recipes: bool, as_json: bool, **values) -> int:
     """List videos with their recipe, crops, frames and snippets."""
@@ -103,12 +103,12 @@ def verify(store: Path, catalogue: Path | None, repair: bool, restore: bool, qui
 @store.command("import", short_help="Take in published features.", cls=SectionedCommand)
 @click.argument("list_csv", metavar="LIST.csv", type=Place())
 @store_option
-@option("--root", type=Place(), help="Where listed files are looked for (default: LIST's folder).")
+@option("--root", type=Place(), help="Folder below which the listed files are (default: LIST's folder).")
 @option("--like")
-@option("--pretrained", default="openai", help="Weights they were made with.")
-@click.option("--fps", type=Rate(), default="30", help="Assumed frame rate.")
+@option("--pretrained", default="openai", help="Weights that the features were made with.")
+@click.option("--fps", type=Rate(), default="30", help="Frame rate to assume for the videos.")
 @click.option("--keep-folder", is_flag=True, help="Keep one folder level in the ids.")
-@option("--force", help="Replace what is held.")
+@option("--force", help="Replace features that the store holds.")
 @quiet_option
 def import_(
     list_csv: Path, store: Path, catalogue: Path | None, like: str, pretrained: str, quiet: bool, **values
@@ -143,7 +143,7 @@ def import_(
 @store.command("export", short_help="Write the published layout.", cls=SectionedCommand)
 @click.argument("out", metavar="DIR", type=Place())
 @store_option
-@option("--recipe", help="Needed where the store holds several.")
+@option("--recipe", help="Export features of this recipe; needed where the store holds several.")
 @selection_options
 @quiet_option
 def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None, quiet: bool, **values) -> int:
@@ -195,7 +195,7 @@ def compact(store: Path, catalogue: Path | None, quiet: bool) -> int:
 @store.command("rm", short_help="Remove videos.", cls=SectionedCommand)
 @store_option
 @option("--recipe", help="Only features of this recipe.")
-@click.option("--all", "everything", is_flag=True, help="All videos, where nothing else is chosen.")
+@click.option("--all", "everything", is_flag=True, help="Remove all videos; needed where nothing else chooses some.")
 @selection_options
 @dry_run_option
 def rm(store: Path, catalogue: Path | None, recipe_id: str | None, everything: bool, dry_run: bool, **values) -> int:

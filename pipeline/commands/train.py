@@ -51,42 +51,62 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
 @click.command(cls=SectionedCommand)
 @click.argument("labels", required=False, type=Place(), metavar="LABELS")
 @store_option
-@click.option("--preset", type=click.Choice(PRESETS), default="ucf-crime", help="Architecture and how it is trained.")
-@option("--out", help="RUN: the folder of this run.")
-@click.option("--resume", type=Place(), metavar="RUN", help="Go on with a run; it knows its options.")
-@option("--categories", help="Own categories, YAML or CSV; the first is normal.")
-@click.option("--init", type=Place(), metavar="CHECKPOINT", help="Fine-tune from it.")
-@option("--pretrained", help="CLIP's text tower (default: the features' weights).")
+@click.option("--preset", type=click.Choice(PRESETS), default="ucf-crime", help="Architecture and hyper-parameters.")
+@option("--out", help="Folder of this training run, RUN.")
+@click.option(
+    "--resume", type=Place(), metavar="RUN", help="Go on with a training run, with the options it was begun with."
+)
+@option("--categories", help="File of your own categories (YAML or CSV), the normal one first.")
+@click.option("--init", type=Place(), metavar="CHECKPOINT", help="Fine-tune this checkpoint.")
+@option("--pretrained", help="Weights of CLIP's text tower (default: those of the features).")
 @option("--model", help="open_clip model of the text tower.")
-@option("--recipe", help="Train on this one, where the store holds several.")
-@option("--crops", help="Train on these crops (default: all held).")
+@option("--recipe", help="Train on features of this recipe; needed where the store holds several.")
+@option("--crops", help="Train on these crops (default: all in the store).")
 @option("--crop", type=int, help="Crop that the checkpoint scores (default: the paper's).")
 @click.option(
-    "--select", type=click.Choice(("val", "test")), default="val", help="Held-out videos or a test set judge."
+    "--select",
+    type=click.Choice(("val", "test")),
+    default="val",
+    help="Choose the best weights on held-out videos, or on a test set.",
 )
-@click.option("--val-share", type=float, default=0.1, help="Share of each label's videos that is held out.")
+@click.option("--val-share", type=float, default=0.1, help="Share of each label's videos to hold out.")
 @truth_options("With --select test: its ground truth.", ranges=False)
 @click.option(
     "--false-alarms",
     "false_alarms_per_hour",
     type=float,
     default=1.0,
-    help="Allowed an hour of held-out normal footage; sets the threshold.",
+    help="False alarms an hour of held-out normal footage that the threshold may give.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Times through the training videos (default: 10).")
-@click.option("--steps", type=click.IntRange(min=1), help="Instead of --epochs: so many steps.")
-@click.option("--batch-size", type=click.IntRange(min=1), help=f"Rows a step (default: {BATCHES}).")
+@click.option("--steps", type=click.IntRange(min=1), help="How many steps to train, instead of --epochs.")
+@click.option("--batch-size", type=click.IntRange(min=1), help=f"Rows of a step (default: {BATCHES}).")
 @click.option("--lr", type=float, help="Learning rate (default: 7e-5 with ucf-crime, 1e-5 with xd-violence).")
 @click.option("--window-len", type=click.IntRange(8, 4096), help="Snippets of a window (default: 256).")
 @click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help=f"Weigh one of {LOSSES}, or add your own.")
-@click.option("--seeds", type=IntList(), default=str(DEFAULT_SEED), help="Of random numbers; several: a run each.")
-@option("--precision", type=click.Choice(WIDE_PRECISIONS), default="fp32", help="Of the training step.")
+@click.option(
+    "--seeds",
+    type=IntList(),
+    default=str(DEFAULT_SEED),
+    help="Random seeds; each of several gets a training run of its own.",
+)
+@option("--precision", type=click.Choice(WIDE_PRECISIONS), default="fp32", help="Precision of the training step.")
 @option("--device")
-@click.option("--threads", type=click.IntRange(1, os.cpu_count()), help="Of the CPU (default: all).")
-@click.option("--any-threads", is_flag=True, help="Resume with another number of threads: other bits.")
-@click.option("--save-every", "save_every_seconds", type=float, default=300, help="Seconds a kill may cost.")
+@click.option("--threads", type=click.IntRange(1, os.cpu_count()), help="CPU threads to use (default: all).")
+@click.option(
+    "--any-threads",
+    is_flag=True,
+    help="Resume even with another number of threads: not the same weights to the bit.",
+)
+@click.option(
+    "--save-every",
+    "save_every_seconds",
+    type=float,
+    default=300,
+    help="Seconds between saved states, which is what a kill may cost.",
+)
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
-@option("--allow-missing", help="Leave out what lacks a label or features.")
+@option("--allow-missing", help="Leave out videos that lack a label or features.")
 @selection_options
 @quiet_option
 @click.pass_context

@@ -32,14 +32,17 @@ Pair = tuple[Source, Path, int | None]  # a video, its released features, the cr
 
 @click.command("verify-features", cls=SectionedCommand)
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO... RELEASED.npy|LIST.csv")
-@option("--root", metavar="DIR", help="Where LIST's files are (default: its folder).")
+@option("--root", metavar="DIR", help="Folder below which LIST's files are (default: LIST's folder).")
 @recipe_options
 @option("--model", help="open_clip model (default: the recipe's).")
 @option("--pretrained", default="openai", help="open_clip tag, weights file, or random:SEED.")
 @option("--decoder", help="auto: PyAV.")
 @option("--device")
 @option(
-    "--precision", type=click.Choice(("auto", *PRECISIONS)), default="auto", help="Tried besides fp32; auto: extract's."
+    "--precision",
+    type=click.Choice(("auto", *PRECISIONS)),
+    default="auto",
+    help="Precision to try besides fp32; auto: that of `extract`.",
 )
 @option("--json", help="One JSON object a file.")
 @quiet_option
