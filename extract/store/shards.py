@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import h5py
 import numpy as np
@@ -54,6 +55,11 @@ class Group:
 def group_name(video_id: str, recipe_id: str) -> str:
     """The percent-encoded id + `@` + recipe id: flat, so that `a` and `a/b` do not nest."""
     return f"{flat(video_id)}@{recipe_id}"
+
+
+def video_of(name: str) -> str:
+    """The id in a group's name."""
+    return unquote(name.rpartition("@")[0], errors="replace")
 
 
 def checksum(datasets: Mapping[str, np.ndarray]) -> str:

@@ -11,7 +11,7 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.store.one_recipe import of_one_recipe
 
-from ..results.event_rows import write_events
+from ..results.event_rows import tell_unread, write_events
 from ..results.folder import Results
 from ..results.run_record import begin_run
 from ..workers.base import ExecutorConfig, Work
@@ -99,6 +99,14 @@ def detect_archive(
     work = scoring.here(plan.judge) if executor.in_process else Work(scoring.begin, scoring.do)
     with OutcomeLog(results.outcomes) as log:
         recorder = Recorder(log, report, summary, plan.config.fail_fast)
-        process_archive(DetectJob(scoring, work, results), entries, executor=executor, recorder=recorder)
+        job = DetectJob(scoring, work, results)
+        process_archive(job, entries, executor=executor, recorder=recorder)
+        written = write_events(results)
+        damaged = [entry for entry in entries if entry.video in written.unread]
+        if damaged and not summary.stopped_early:  # known only now: of curves that are there, attributes alone are read
+            process_archive(job, damaged, executor=executor, recorder=recorder)
+            written = write_events(results)
     results.merge()
-    return write_events(results)
+    tell_unread(written)
+    summary.counts["failed"] += len(written.unread)
+    return written.n_events

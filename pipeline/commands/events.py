@@ -21,11 +21,12 @@ def events(results: Path, **values) -> int:
     All of it is kept in run.json: later runs of detect and events keep to it. CAMERA is the clock's {camera}, else
     the first folder of an id.
     """
-    from ..results.event_rows import write_events
+    from ..results.event_rows import tell_unread, write_events
     from ..results.folder import Results
     from ..results.run_record import read_record, rule_of
 
     chosen = chosen_of(values)
-    n_events = write_events(Results.open(results), chosen)
-    click.echo(f"{n_events} events in {results / 'events.jsonl'} at {rule_of(results, read_record(results))}")
-    return 0
+    written = write_events(Results.open(results), chosen)
+    tell_unread(written)
+    click.echo(f"{written.n_events} events in {results / 'events.jsonl'} at {rule_of(results, read_record(results))}")
+    return int(bool(written.unread))

@@ -81,7 +81,7 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
     if together and not quiet:
         reviewers = len({verdict.reviewer for verdict in together})
         click.echo(f"{len(together)} verdicts of {reviewers} reviewers, {len(found)} disagreements")
-    return 0
+    return int(bool(opened.unread().videos))  # which a warning has named
 
 
 def _matched(truth: TruthFile, results: Results) -> dict[str, VideoAnnotation]:

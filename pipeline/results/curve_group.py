@@ -8,11 +8,21 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from vad_pipeline.extract.errors import StoreError
+from vad_pipeline.extract.errors import DamagedShard
 from vad_pipeline.extract.files import write_bytes
 from vad_pipeline.extract.store.attributes import number, plain_id, rate, text, texts, whole, written_ns
 from vad_pipeline.extract.store.entry import DAMAGE
-from vad_pipeline.extract.store.shards import Group, build, group_in, group_name, new_path, opened
+from vad_pipeline.extract.store.shards import (
+    Group,
+    build,
+    checksum,
+    group_in,
+    group_name,
+    new_path,
+    opened,
+    refuse_unreadable,
+    video_of,
+)
 from vad_pipeline.extract.store.versions import Version, time_after
 from vad_pipeline.model.curve import AnomalyCurve
 
@@ -84,16 +94,37 @@ def write_curve(curves: Path, curve: AnomalyCurve, origin: CurveOrigin, *, later
     return path
 
 
-def held_curve(shard: str, node: h5py.Group) -> HeldCurve:
-    """Read the attributes of a curve's group.
+def held_curves(shard: Path) -> tuple[dict[str, HeldCurve], dict[str, str]]:
+    """Read the attributes of all curves in a shard.
 
-    Args:
-        shard: name of the file that holds the group.
-        node: the group.
+    Returns:
+        The curves whose attributes can be used, by group name; for the others, what is wrong.
 
     Raises:
-        One of DAMAGE: an attribute is missing or cannot be used.
+        FileNotFoundError: the shard is gone, merged into another by another run.
+        DamagedShard: it cannot be read at all.
+        StoreError: the disk cannot be read.
     """
+    found, damaged = {}, {}
+    try:
+        with opened(shard) as root:
+            for name in root:
+                try:
+                    found[name] = _held_curve(name, shard.name, group_in(root, name))
+                except (DamagedShard, *DAMAGE) as error:
+                    refuse_unreadable(shard, error)
+                    damaged[name] = str(error)
+    except FileNotFoundError:
+        raise
+    except DAMAGE as error:
+        refuse_unreadable(shard, error)
+        raise DamagedShard(f"{shard}: cannot be read ({error})") from error
+    return found, damaged
+
+
+def _held_curve(name: str, shard: str, node: h5py.Group) -> HeldCurve:
+    if video_of(name) != plain_id(node):
+        raise ValueError("its name and id disagree")
     return HeldCurve(
         Version(written_ns(node), shard),
         plain_id(node),
@@ -108,12 +139,13 @@ def read_curve(shard: Path, name: str) -> AnomalyCurve:
 
     Raises:
         FileNotFoundError: the shard is gone, merged into another by another run.
-        StoreError: the shard or the group is damaged.
+        DamagedShard: the shard or the group is damaged.
+        StoreError: the disk cannot be read.
     """
     try:
         with opened(shard) as root:
             node = group_in(root, name)
-            return AnomalyCurve(
+            curve = AnomalyCurve(
                 video_id=plain_id(node),
                 scores=node["score"][()],
                 frame_seconds=node["frame_seconds"][()],
@@ -123,7 +155,11 @@ def read_curve(shard: Path, name: str) -> AnomalyCurve:
                 fps=rate(node),
                 source=text(node, "source"),
             )
+            if "checksum" in node.attrs and checksum({key: node[key][()] for key in node}) != text(node, "checksum"):
+                raise ValueError("checksum differs: the scores are not what was written")
     except FileNotFoundError:
         raise
     except DAMAGE as error:
-        raise StoreError(f"{shard}: cannot be read ({error}); delete it and detect again") from error
+        refuse_unreadable(shard, error)
+        raise DamagedShard(f"{shard}: {video_of(name)} cannot be read ({error}); detect again") from error
+    return curve

@@ -22,6 +22,7 @@ from .run_record import read_record, rule_of, write_record
 logger = logging.getLogger(__name__)
 
 EVENTS_NAME = "events.jsonl"
+BROKEN_LINE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 def event_row(video_id: str, event: Event, reading: ClockReading | None) -> dict:
@@ -58,15 +59,24 @@ class HeldEvent:
         return self.event.event_id
 
 
-def write_events(results: Results, chosen: Chosen = AS_KEPT) -> int:
+@dataclass(frozen=True, slots=True)
+class EventsWritten:
+    """What writing events.jsonl came to."""
+
+    n_events: int
+    """Lines, those kept included."""
+    unread: tuple[str, ...]
+    """Ids of videos whose curves cannot be read: their old lines, if any, were kept."""
+
+
+def write_events(results: Results, chosen: Chosen = AS_KEPT) -> EventsWritten:
     """Find the events of all curves of a results folder; write events.jsonl, and what was chosen into run.json.
+
+    A curve that cannot be read costs no events: the lines that its video has are kept.
 
     Args:
         results: the folder's curves.
         chosen: thresholds, merge gap and clock, kept from now on; what it leaves out stays as run.json has it.
-
-    Returns:
-        How many events there are.
 
     Raises:
         StoreError: the folder cannot be read or written.
@@ -78,15 +88,50 @@ def write_events(results: Results, chosen: Chosen = AS_KEPT) -> int:
         rule.clock.tell_unread(results.video_ids())
     _tell_unknown(rule, results.video_ids())
     mark = {} if record.get("calibrated", True) else {"calibrated": False}
-    lines = []
+    lines: list[tuple[str, str]] = []
     for curve in results.reaching(rule.threshold_of):
         reading = rule.clock.of(curve.video_id) if rule.clock else None
         threshold = rule.threshold_of(curve.video_id)
         for event in find_events(curve, threshold=threshold, merge_gap_seconds=rule.merge_gap_seconds):
-            lines.append(json.dumps(event_row(curve.video_id, event, reading) | mark))
-    write_bytes(results.path / EVENTS_NAME, "".join(f"{line}\n" for line in lines).encode())
+            lines.append((curve.video_id, json.dumps(event_row(curve.video_id, event, reading) | mark)))
+    kept = _kept_lines(results)
+    lines = sorted(lines + kept, key=lambda line: line[0])
+    write_bytes(results.path / EVENTS_NAME, "".join(f"{line}\n" for _, line in lines).encode())
     write_record(results.path, record)
-    return len(lines)
+    unread = results.unread().videos | {video_id for video_id, _ in kept}
+    return EventsWritten(len(lines), tuple(sorted(unread)))
+
+
+def _kept_lines(results: Results) -> list[tuple[str, str]]:
+    """The lines of events.jsonl, with their video ids, of videos whose curves cannot be read."""
+    unread, known = results.unread(), set(results.video_ids())
+    path = results.path / EVENTS_NAME
+    if not (unread.videos or unread.whole_shards) or not path.exists():
+        return []
+    kept = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); mend that, then go on") from error
+    for line in lines:
+        try:
+            video_id = _held(json.loads(line)).video
+        except BROKEN_LINE:
+            continue
+        if video_id in unread.videos or (unread.whole_shards and video_id not in known):
+            kept.append((video_id, line.decode()))
+    return kept
+
+
+def tell_unread(written: EventsWritten) -> None:
+    """Warn of the videos whose curves cannot be read."""
+    if written.unread:
+        logger.warning(
+            "events are kept as they were where a curve cannot be read (videos: %d): %s; `vad-pipeline detect` makes "
+            "such curves anew",
+            len(written.unread),
+            some(written.unread),
+        )
 
 
 def _tell_unknown(rule: EventRule, video_ids: Sequence[str]) -> None:
@@ -114,7 +159,7 @@ def read_events(results: Path) -> Iterator[HeldEvent]:
             for number, line in enumerate(file, 1):
                 try:
                     yield _held(json.loads(line))
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                except BROKEN_LINE as error:
                     raise StoreError(f"{path}: line {number} cannot be read ({error!r}); {anew}") from error
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: is not there; {anew}") from error

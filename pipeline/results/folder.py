@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vad_pipeline.extract.errors import ConfigError, DamagedShard
 from vad_pipeline.extract.files import remove_partial
-from vad_pipeline.extract.store.entry import DAMAGE
 from vad_pipeline.extract.store.merge_lock import merging
-from vad_pipeline.extract.store.shards import each_shard, group_in, group_name, merge_shards, opened
+from vad_pipeline.extract.store.shards import each_shard, group_name, merge_shards, video_of
 from vad_pipeline.extract.store.versions import Version
 from vad_pipeline.model.curve import AnomalyCurve
 
-from .curve_group import HeldCurve, held_curve, read_curve
+from .curve_group import HeldCurve, held_curves, read_curve
 from .curve_table import csv_path
 from .run_record import RECORD_NAME
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Curves of a folder that cannot be read, and of which it holds no other version."""
+
+    videos: frozenset[str]
+    """Their ids, as far as they are known."""
+    whole_shards: bool
+    """Whether some shard cannot be read at all, so that nobody knows which videos' curves it held."""
 
 
 class Results:
@@ -47,6 +57,13 @@ class Results:
         """File name of a shard -> names of its groups."""
         self._versions: dict[str, set[Version]] = {}
         """Group name -> all its versions in all shards."""
+        self._damaged: dict[str, set[str]] = {}
+        """File name of a shard -> names of its groups whose attributes cannot be read; none where the whole shard
+        cannot."""
+        self._failed_to_read: set[HeldCurve] = set()
+        """Curves of the index that turned out to be damaged when they were read."""
+        self._told: set[str] = set()
+        """Warnings that were given."""
         self._scan()
 
     @classmethod
@@ -68,7 +85,7 @@ class Results:
     def holds(self, video_id: str, recipe_id: str, made_from: str) -> bool:
         """Whether the folder holds the curve made from exactly this (`CurveOrigin.made_from`)."""
         held = self.held(video_id, recipe_id)
-        return held is not None and held.made_from == made_from
+        return held is not None and held.made_from == made_from and not self._is_damaged(held)
 
     def written_ns(self, video_id: str, recipe_id: str) -> int:
         """When the curve was written, in ns since 1970; 0 where the folder has none of this video and recipe."""
@@ -93,14 +110,28 @@ class Results:
         return self.reaching(lambda video_id: 0.0)
 
     def reaching(self, threshold_of: Callable[[str], float]) -> Iterator[AnomalyCurve]:
-        """The curves with a score of their id's threshold or more, by video id; the others are not read."""
+        """The curves with a score of their id's threshold or more, by video id; the others are not read, and those
+        that are damaged are passed over with a warning (`unread`)."""
         names = [
             name
             for name, held in self._index.items()
             if held.peak_score >= np.float32(threshold_of(held.video))  # as find_events
         ]
         for name in sorted(names, key=lambda name: self._index[name].video):
-            yield self._read_again(name)
+            try:
+                yield self._read_again(name)
+            except DamagedShard as error:
+                held = self._index[name]
+                self._failed_to_read.add(held)
+                self._warn(f"{held.video}: its curve is passed over ({error})")
+
+    def unread(self) -> Unread:
+        """What is damaged so far as it is known: the attributes of all curves have been read, and the scores of those
+        that were asked for."""
+        lost = {name for names in self._damaged.values() for name in names} - set(self._index)
+        videos = {video_of(name) for name in lost}
+        videos |= {held.video for held in self._index.values() if self._is_damaged(held)}
+        return Unread(frozenset(videos), whole_shards=not all(self._damaged.values()))
 
     def video_ids(self) -> list[str]:
         """The video ids of all curves, sorted."""
@@ -131,7 +162,9 @@ class Results:
 
     def _merge(self) -> int:
         self._scan()
-        paths = map(self.curves.joinpath, self._names)
+        # a damaged curve goes with its shard only once there is a new one of its video
+        names = [name for name in self._names if self._damaged.get(name, set()) <= set(self._index)]
+        paths = map(self.curves.joinpath, names)
         merged = merge_shards(
             self.curves,
             sizes={path.name: path.stat().st_size for path in paths if path.exists()},
@@ -142,25 +175,38 @@ class Results:
         return merged
 
     def _scan(self) -> None:
-        for known in (self._index, self._names, self._versions):
+        for known in (self._index, self._names, self._versions, self._damaged):
             known.clear()
         for shard in each_shard(self.curves):
             self._take_in(shard)
 
     def _take_in(self, shard: Path) -> None:
         try:
-            with opened(shard) as root:
-                found = {name: held_curve(shard.name, group_in(root, name)) for name in root}
+            found, damaged = held_curves(shard)
         except FileNotFoundError:  # merged away by another run
             return
-        except (DamagedShard, *DAMAGE) as error:
-            logger.warning("%s: passed over, cannot be read (%s); its videos are scored again", shard, error)
+        except DamagedShard as error:
+            self._damaged[shard.name] = set()
+            self._warn(f"passed over: {error}; its videos are scored again")
             return
+        if damaged:
+            self._damaged[shard.name] = set(damaged)
+            for name, problem in damaged.items():
+                self._warn(f"{shard}: the curve of {video_of(name)} is passed over ({problem}); it is scored again")
         self._names[shard.name] = list(found)
         for name, held in found.items():
             self._versions.setdefault(name, set()).add(held.version)
             if held.version == max(self._versions[name]):
                 self._index[name] = held
+
+    def _is_damaged(self, held: HeldCurve) -> bool:
+        return held in self._failed_to_read
+
+    def _warn(self, told: str) -> None:
+        """Once: the folder is looked through several times in a run."""
+        if told not in self._told:
+            self._told.add(told)
+            logger.warning("%s", told)
 
     def _read_again(self, name: str) -> AnomalyCurve:
         """Read a curve; where another run has just merged its shard into another one, look it up again and retry."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vad_pipeline.extract.errors import StoreError, VideoOpenError
+from vad_pipeline.extract.errors import DamagedShard, StoreError, VideoOpenError
 from vad_pipeline.model.curve import AnomalyCurve
 
 from .clock import ClockReading
@@ -63,10 +63,12 @@ def curve_behind(results: Results, video_id: str, recipe_id: str) -> AnomalyCurv
     """The curve that a video's events were found in.
 
     Raises:
-        VideoOpenError: the results hold no curve of this video and recipe.
+        VideoOpenError: the results hold no curve of this video and recipe, or it is damaged.
     """
     try:
         return results.get(video_id, recipe_id)
+    except DamagedShard as error:
+        raise VideoOpenError(video_id, "unreadable", f"its curve is damaged ({error})") from error
     except KeyError as error:
         reason = "has events but no curve; `vad-pipeline detect` makes it, `vad-pipeline events` its events"
         raise VideoOpenError(video_id, "unreadable", reason) from error

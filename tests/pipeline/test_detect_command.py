@@ -402,7 +402,7 @@ def test_another_runs_curves_are_in_the_events(archive, detect, tmp_path):
     early = Results(tmp_path / "out")
     detect(archive, "--threshold", "0")
     early.merge()
-    assert write_events(early) == len(FRAMES)
+    assert write_events(early).n_events == len(FRAMES)
 
 
 def test_results_taken_for_a_store_and_the_other_way_round(archive, detect, tmp_path):
@@ -464,3 +464,20 @@ def test_curves_below_the_threshold_are_not_read_for_events(archive, detect, tmp
         events = map(json.loads, (tmp_path / "out" / "events.jsonl").read_text().splitlines())
         expected = {name for name, peak in peaks.items() if peak >= threshold}
         assert {event["video"] for event in events} == expected and len(read) == len(expected)
+
+
+@pytest.mark.parametrize("attribute", [True, False])
+def test_a_damaged_curve_is_scored_again_in_the_same_run(archive, detect, tmp_path, attribute):
+    detect(archive, "--threshold", "0")
+    (shard,) = (tmp_path / "out" / "curves").glob("*.h5")
+    with h5py.File(shard, "r+") as file:
+        node = next(node for node in file["videos"].values() if node.attrs["video"] == "a")
+        before = node["score"][()]
+        if attribute:
+            del node.attrs["made_from"]
+        else:
+            node["score"][3] = 0.123
+    code, out, err = detect(archive)
+    assert code == 0 and "1 ok" in out and f"{len(FRAMES)} events" in out, err
+    assert np.array_equal(read_curves(tmp_path / "out")["a"]["score"], before)
+    assert len(list((tmp_path / "out" / "curves").glob("*.h5"))) == 1
