@@ -1,4 +1,4 @@
-"""A recipe as the options of `extract` that make it, for messages."""
+"""Which options of `extract` make features of a given recipe, for messages that name the command."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SAMPLING = ("geometry", "frames_per_snippet", "tail")  # in which the named reci
 
 
 def extract_options(wanted: Mapping[str, str | int | float | None], crop: int) -> list[str]:
-    """The words after `vad-pipeline extract SRC`, as few as the named recipes allow.
+    """The words to put after `vad-pipeline extract SRC`, as few as possible.
 
     Args:
-        wanted: fields of a recipe and their values; what is not named may be as it comes. `weights` may be a path, and
-            those known by their sha256 alone are called FILE; `decoder` may be any name of one.
-        crop: the crop's number.
+        wanted: fields of a recipe and their values; fields that are not there may have any value. `weights` may be a
+            path; weights known by their SHA-256 alone are called FILE. `decoder` is a name in `DECODERS`.
+        crop: number of the crop.
     """
     plain = Recipe()
     like = min(NAMED_RECIPES, key=lambda name: len(_differing(NAMED_RECIPES[name].recipe, wanted)))

@@ -1,6 +1,6 @@
-"""The device that torch computes on: which one `--device` means, what it is called, and what its failing means.
+"""The device that torch computes on: which one `--device` means, its name, and errors that mean that it failed.
 
-A GPU that fails is no video's fault: it ends the run, with what is finished kept.
+A GPU that fails is no failure of a video: it ends the run, and what is finished is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .errors import ConfigError, DeviceFailed
 from .lane import lane
 
 DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)
-LIBRARY_ERRORS = ("CUDA error", "cuDNN error")  # how torch begins what it raises for cuBLAS and cuDNN
+LIBRARY_ERRORS = ("CUDA error", "cuDNN error")  # begin the messages of torch's errors from cuBLAS and cuDNN
 LONGEST_WORDS = 200
 AGAIN = "run the same command again"
 
@@ -23,14 +23,14 @@ AGAIN = "run the same command again"
 def stopping_where_the_device_fails(
     relief: str = f"give fewer --workers, or --device cpu, then {AGAIN}", go_on: str = AGAIN
 ) -> Iterator[None]:
-    """Around what computes on a device.
+    """Turn errors of the device in a `with` block, or a function, into DeviceFailed.
 
     Args:
-        relief: what to do where its memory is too small.
-        go_on: what to do once it works again.
+        relief: for the message: what to do where the device's memory is too small.
+        go_on: for the message: what to do once the device works again.
 
     Raises:
-        DeviceFailed: it is out of memory or gone.
+        DeviceFailed: the device is out of memory or gone.
     """
     try:
         yield
@@ -43,7 +43,7 @@ def stopping_where_the_device_fails(
 
 
 def is_of_the_device(error: RuntimeError) -> bool:
-    """Whether the device is to blame, and nobody's input or code."""
+    """Whether an error comes from the device itself, not from the input or the code."""
     return isinstance(error, DEVICE_ERRORS) or str(error).startswith(LIBRARY_ERRORS)
 
 
@@ -52,10 +52,12 @@ def _words(error: RuntimeError) -> str:
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` is the GPU where there is one; of several, worker processes of a machine take one each, in turn.
+    """The device that `--device` means. `auto` is a GPU where there is one, else the CPU.
+
+    Where there are several GPUs and none is named by number, the worker processes of a machine take them in turn.
 
     Raises:
-        ConfigError: no such device here.
+        ConfigError: this machine has no such device.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -73,5 +75,5 @@ def resolve_device(device: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """For the record: `cpu`, or which GPU, as those of one make compute alike and others do not."""
+    """Name of a device for the record: `cpu`, or `cuda` with the GPU's model, since other models compute otherwise."""
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

@@ -1,4 +1,4 @@
-"""The error family: everything a user can cause is a `VadError`, and says what, which file, what to do."""
+"""The errors of this project. All that a user can cause is a `VadError`; its text says what, which file, what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, SHOWN_WIDTH, SHOWN_WIDTH
 
 
 class VadError(Exception):
-    """Root of all errors that are the input's or the machine's, not the code's: shown as one sentence, exit 2."""
+    """Any error that is due to the input or the machine, not to a bug: shown as one sentence, exit code 2."""
 
 
 class ConfigError(VadError):
@@ -21,7 +21,7 @@ class ConfigError(VadError):
 
 
 class RunStopped(VadError):
-    """The run cannot go on; what is finished is kept, exit 3."""
+    """The run cannot go on: what is finished is kept, exit code 3."""
 
 
 class StoreError(RunStopped):
@@ -29,32 +29,32 @@ class StoreError(RunStopped):
 
 
 class DamagedShard(StoreError):
-    """A file of shards that is not what was written: its content is wrong, not the disk or the rights."""
+    """The content of a shard is not what was written; the disk and the rights are not to blame."""
 
 
 class GoneFromStore(StoreError):
-    """Features that were held and are not any more: another run has removed them meanwhile."""
+    """Features are not in the store any more: another run has removed them meanwhile."""
 
 
 class StoreBusy(StoreError):
-    """Another process is reading or writing what this one wants to write."""
+    """The store cannot be written now, since another process is using it."""
 
 
 class DeviceFailed(RunStopped):
-    """A GPU that is out of memory or gone: what comes next would fail as well."""
+    """The GPU is out of memory or gone, so that every further video would fail too."""
 
 
 class VideoError(VadError):
-    """One video cannot be used; every other one goes on.
+    """One video cannot be used; the run goes on with the others.
 
     Args:
-        path: the file.
-        code: the contract's failure code, for example `no_frames`.
+        path: the video file.
+        code: failure code, for example `no_frames`; docs/reference.md lists them.
         reason: what is wrong and what to do, without the path.
     """
 
     def __init__(self, path: str | Path, code: str, reason: str):
-        super().__init__(path, code, reason)  # all of it in args: errors must survive pickling
+        super().__init__(path, code, reason)  # all arguments are passed on: pickling makes the error from them
         self.path, self.code, self.reason = readable(path), code, reason
 
     def __str__(self) -> str:
@@ -66,21 +66,23 @@ class VideoOpenError(VideoError):
 
 
 class VideoDecodeError(VideoError):
-    """The file opens, but no frame of it decodes, decoding failed, or cannot be trusted."""
+    """The file opens, but it has no frame that decodes, or decoding fails, or what decodes cannot be trusted."""
 
 
 class NvdecFailed(VideoDecodeError):
-    """The GPU's decoder cannot do this file, or not all of it: nothing is said of the file itself."""
+    """The GPU cannot decode this file, or not all of it; software may be able to."""
 
     @classmethod
     def because(cls, path: str | Path, why: str) -> NvdecFailed:
-        """With a reason that says what to do."""
+        """Make the error from why the GPU cannot decode the file; what to do is added."""
         return cls(path, "unreadable", f"NVDEC cannot decode it here ({why}); use --decoder pyav")
 
 
 def readable(path: str | os.PathLike) -> str:
-    r"""`path` as text that can be printed and stored on one line: bytes that are no UTF-8 become `\xff`, line breaks
-    and other control characters `\n`, `\x1b`."""
+    r"""Turn a path into text for one line of a message or a file.
+
+    Bytes that are no UTF-8 become `\xff`, line breaks `\n`, other control characters `\x1b`.
+    """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return text if text.isprintable() else "".join(map(_printable, text))
 

@@ -1,4 +1,4 @@
-"""What a run of extract needs on whichever machine it runs: options, recipe, and the encoder once it is asked for."""
+"""What a worker needs to extract videos: the options, the recipe they make, and the encoder, loaded on first use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExtractConfig:
-    """extract's options: a named recipe, single changes on top of it (None: as named), and how to run."""
+    """The options of `extract`: a named recipe, changes of it (None: as the named recipe has it), and how to run."""
 
     like: str = "vadclip"
     geometry: str | None = None
@@ -32,10 +32,10 @@ class ExtractConfig:
     crops: tuple[int, ...] | None = None
     model: str | None = None
     pretrained: str = "openai"
-    """Outside the recipe: where the weights come from; the recipe holds what they are."""
+    """Where the weights come from; what they are is in the recipe."""
     decoder: str = "auto"
     reader: Callable[[str], Reader] | None = None
-    """Opens files in `decoder`'s place; of the same family, as far as the recipe is concerned."""
+    """Function that opens files in place of `decoder`; the recipe still names the family of `decoder`."""
     device: str = "auto"
     precision: str = "auto"
     runtime: str = "auto"
@@ -61,16 +61,16 @@ class ExtractConfig:
 
     @property
     def crop_numbers(self) -> tuple[int, ...]:
-        """Crops asked for, in ascending order."""
+        """Numbers of the crops asked for, ascending."""
         return tuple(sorted(set(self.crops or NAMED_RECIPES[self.like].crops)))
 
     @property
     def model_name(self) -> str:
-        """The tower asked for, as open_clip or `local-dir:` names it."""
+        """The image tower asked for: a model name of open_clip, or `local-dir:FOLDER`."""
         return NAMED_RECIPES[self.like].recipe.model if self.model is None else self.model
 
     def recipe_with(self, weights: Weights) -> Recipe:
-        """The named recipe, with the changes asked for, of these weights.
+        """The named recipe with the changes asked for and these weights.
 
         Raises:
             ConfigError: a value is out of its range, or the model's folder has no config.
@@ -88,20 +88,20 @@ class ExtractConfig:
 
 
 class Extractor:
-    """What one run of extract needs: the recipe at once, the encoder only when something has to be embedded.
+    """Everything that extraction needs. The recipe is known at once; the encoder is loaded when first used.
 
     Args:
         config: the options.
-        store: its path; compiled towers are kept in it. None: none is kept.
+        store: path of the store, in which compiled towers are kept; None: they are not kept.
 
     Raises:
-        ConfigError: an option is wrong, or the weights cannot be had.
+        ConfigError: an option is wrong, or the weights cannot be read or downloaded.
 
     Attributes:
         crops: numbers of the crops asked for.
-        open_reader: opens a file whose frames are to lie in memory.
-        open_for_encoder: opens a file whose frames go to the encoder, on its GPU where `--decoder auto` may.
-        recipe: what is made.
+        open_reader: opens a file for frames in memory.
+        open_for_encoder: opens a file for frames that the encoder takes; with `--decoder auto` they may lie on its GPU.
+        recipe: the recipe of the features that are made.
         warnings: what a user has to know about the weights, one sentence each.
     """
 
@@ -124,10 +124,10 @@ class Extractor:
 
     @cached_property
     def encoder(self) -> ClipEncoder:
-        """The loaded tower.
+        """The encoder, loaded when first asked for.
 
         Raises:
-            DeviceFailed: there is no room for it on the GPU.
+            DeviceFailed: the GPU has no room for it.
         """
         from .device import stopping_where_the_device_fails
         from .embed.encoder import ClipEncoder

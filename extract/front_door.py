@@ -1,6 +1,7 @@
-"""What a room offers by its own name, as `from vad_pipeline.extract import EmbeddingStore`: loaded when asked for.
+"""Lets a room offer names of its modules as its own: `from vad_pipeline.extract import EmbeddingStore`.
 
-So (PEP 562) `--help`, `store ls` and the report load no torch, and who uses the library need not know the closets.
+A module is imported when one of its names is first asked for (PEP 562), so that `--help`, `store ls` and the report
+load no torch.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from collections.abc import Callable, Mapping
 
 
 def front_door(room: str, offered: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a room.
+    """Make `__getattr__` and `__dir__` of a room.
 
     Args:
-        room: `__name__` of the package.
-        offered: modules below it -> the names in each that are offered, blanks between them.
+        room: `__name__` of the room's package.
+        offered: module in the room -> the names it offers, separated by blanks.
     """
     homes = {name: module for module, names in offered.items() for name in names.split()}
 

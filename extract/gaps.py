@@ -1,7 +1,7 @@
-"""Gaps: where the times of frames leap forward for good. Nothing was recorded meanwhile, so it is no footage.
+"""Gaps: stretches of time in which nothing was recorded, found where the times of frames leap forward.
 
-A player shows a gap as a frame that stands still; whatever is counted by the hour leaves it out. Time-lapse footage has
-none: its frames are all far apart, and a gap is one distance that stands out among its neighbours.
+A player shows a gap as a frame that stands still; figures per hour leave it out. A gap is one distance between frames
+that is far longer than those around it, so time-lapse footage, whose frames are all far apart, has none.
 
 Shapes: F frames.
 """
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SHORTEST_LEAP_SECONDS = 2.0  # from one frame to the next
-LEAP_STEPS = 10  # local median distances: a shorter one is no leap at all
-NEIGHBOURS = 8  # frames on either side that say what is usual, and that have to bear a leap out
+SHORTEST_LEAP_SECONDS = 2.0  # a gap is longer than this, from one frame to the next
+LEAP_STEPS = 10  # a gap is longer than this many median distances between the frames around it
+NEIGHBOURS = 8  # how many distances on either side the median is taken of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +23,27 @@ class Gap:
     """A stretch of time without footage."""
 
     frame: int
-    """The first one after it."""
+    """The first frame after the gap."""
     start_seconds: float
-    """When the frame before it is over."""
+    """When the last frame before the gap ends."""
     end_seconds: float
-    """When `frame` is shown."""
+    """When the first frame after the gap is shown."""
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """How long the gap is."""
         return self.end_seconds - self.start_seconds
 
 
 def usual_steps(steps: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The median of the distances around each of some, that one left out; nan where there is none around.
+    """How far apart frames usually are around some of them: the median of up to 16 distances on either side.
 
     Args:
-        steps: (n,) distances between frames; those that are not positive do not count.
-        at: (k,) which of them.
+        steps: (n,) seconds between frames; those that are not positive are left out.
+        at: (k,) indices of steps; a step itself is left out of its median.
 
     Returns:
-        (k,) seconds.
+        (k,) seconds; nan for a step that has no positive step around it.
     """
     padded = np.pad(np.where(steps > 0, steps, np.nan), NEIGHBOURS, constant_values=np.nan)
     around = np.delete(np.arange(2 * NEIGHBOURS + 1), NEIGHBOURS)
@@ -55,10 +55,10 @@ def usual_steps(steps: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def find_gaps(frame_seconds: np.ndarray) -> tuple[Gap, ...]:
-    """Where frames are over two seconds apart, and ten times as far as those around.
+    """Find the gaps: where frames are over two seconds apart, and over ten times as far as those around them.
 
     Args:
-        frame_seconds: (F,), not decreasing.
+        frame_seconds: (F,), when each frame is shown, not decreasing.
     """
     steps = np.diff(frame_seconds)
     before = np.flatnonzero(steps > SHORTEST_LEAP_SECONDS)
@@ -73,7 +73,7 @@ def find_gaps(frame_seconds: np.ndarray) -> tuple[Gap, ...]:
 
 
 def frame_ends(frame_seconds: np.ndarray, gaps: Sequence[Gap], *, last_seconds: float) -> np.ndarray:
-    """When each frame is over, (F,): as the next one begins, or a gap, or after `last_seconds` of the last one."""
+    """When each frame ends, (F,) seconds: where the next frame or a gap begins; the last one after `last_seconds`."""
     ends = np.append(frame_seconds[1:], frame_seconds[-1] + last_seconds)
     for gap in gaps:
         ends[gap.frame - 1] = gap.start_seconds
@@ -81,12 +81,12 @@ def frame_ends(frame_seconds: np.ndarray, gaps: Sequence[Gap], *, last_seconds: 
 
 
 def spans(gaps: Sequence[Gap]) -> list[tuple[float, float]]:
-    """From and to of each, seconds, for files that people read."""
+    """Start and end of each gap in seconds, rounded, for files that people read."""
     return [(round(gap.start_seconds, 3), round(gap.end_seconds, 3)) for gap in gaps]
 
 
 def in_words(gap: Gap) -> str:
-    """`0:00:08.0 for 13:15:27`: where it is in the video, and how long."""
+    """Say where a gap is in the video and how long it is: `0:00:08.0 for 13:15:27`."""
     return f"{_clock(gap.start_seconds, digits=1)} for {_clock(gap.seconds)}"
 
 

@@ -1,4 +1,4 @@
-"""Which of a machine's worker processes this is: it picks the GPU where there are several."""
+"""The number of this worker process among those of the machine; where there are several GPUs, it picks one."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ LANE_VARIABLE = "VAD_PIPELINE_LANE"  # counted from 0; set by whoever starts the
 
 
 def lane() -> int:
-    """This process's number; 0 where nobody gave it one."""
+    """This process's number, from 0; 0 where it was given none."""
     return int(os.environ.get(LANE_VARIABLE, 0))

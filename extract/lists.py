@@ -1,4 +1,4 @@
-"""Lists that somebody wrote: their text, rows and tables, in whatever dialect; nothing in a line is passed over."""
+"""Reads lists that users write, in any dialect of CSV. What cannot be understood is refused, never left out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .names import VIDEO_SUFFIXES
 FEATURE_SUFFIXES = (".npy", ".npz")
 NAME_COLUMNS, LABEL_COLUMN = ("path", "video", "name"), "label"
 DELIMITER_LINE = re.compile(r'"?sep=(?P<delimiter>[^"\w])"?')  # Excel's own first line
-UNCLOSED = "unexpected end of data"  # what csv says of a quote that no other one closes
+UNCLOSED = "unexpected end of data"  # in Python's csv error for a quote that is not closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,42 +23,42 @@ class Row:
     """A row of a list."""
 
     line: int
-    """Number of its last line, from 1."""
+    """Number of the row's last line in the file, from 1."""
     cells: tuple[str, ...]
-    """Without blanks around them."""
+    """The cells without blanks around them."""
     written: tuple[str, ...]
-    """As written: blanks at the ends may be part of a name."""
+    """The cells as written: blanks around a cell may be part of a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row of a table: what it says, by column."""
+    """A row of a table whose columns have names."""
 
     where: str
-    """File and line."""
+    """File and line, for messages."""
     cells: dict[str, str]
-    """Column -> cell without blanks around it; columns at the end that the row does not have are not there."""
+    """Column -> cell without blanks around it; a short row lacks the last columns."""
     written: dict[str, str]
-    """The same as written."""
+    """Column -> cell as written, with the blanks around it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A row of a list of names."""
+    """A row of a list of names, with or without labels."""
 
     where: str
-    """File and line."""
+    """File and line, for messages."""
     name: str
-    """As written, of a video or a file."""
+    """Name of a video or a file, as written."""
     label: str
-    """Empty where there is none."""
+    """The row's label; empty where it has none."""
 
 
 def read_list_text(path: Path) -> str:
-    """The text of a list that somebody wrote; a byte-order mark is understood.
+    """Read the text of a list, in UTF-8 with or without a byte-order mark.
 
     Raises:
-        ConfigError: it is not there, or in another encoding.
+        ConfigError: the file cannot be read, or has another encoding.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -69,12 +69,12 @@ def read_list_text(path: Path) -> str:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV file that hold something.
+    """Read the rows of a CSV file that are not blank.
 
-    Cells are separated by commas, semicolons or tabs, whichever the first line has (or names: `sep=;`).
+    Cells are separated by commas, semicolons or tabs, whichever the first line has; a first line `sep=;` names it.
 
     Raises:
-        ConfigError: it is not there, no text, or empty; or a quote is not closed, which would swallow lines.
+        ConfigError: the file cannot be read, is no text, has no rows, or has a quote that is not closed.
     """
     text = read_list_text(path)
     first, _, rest = text.partition("\n")
@@ -98,10 +98,13 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def read_named(path: Path) -> list[Named]:
-    """The rows of a `path,label` list, with these columns named in any order or not at all, or of names alone.
+    """Read a list of names, with labels or without.
+
+    The columns may be named in a first line (`path`, `video` or `name`, and `label`), in any order; where they are not,
+    the name comes first.
 
     Raises:
-        ConfigError: it cannot be read, or a row holds more than that.
+        ConfigError: the file cannot be read, or a row has more than a name and a label.
     """
     rows = read_rows(path)
     rows = split_at_blanks(rows) or rows
@@ -116,16 +119,16 @@ def read_named(path: Path) -> list[Named]:
 
 
 def delimiter_of(first_line: str) -> str:
-    """What separates the cells of a list, going by its first line: commas, where there is one."""
+    """The character that separates cells: of comma, semicolon and tab the first that stands in the first line."""
     return next((each for each in (",", ";", "\t") if each in first_line), ",")
 
 
 def split_at_blanks(rows: Sequence[Row], *, any_names: bool = False) -> list[Row] | None:
-    """Rows of a name, a blank and one word more, such as a label; None where a single one is not like that.
+    """Split rows such as `a.mp4 Abuse` at the blank into a name and a label; None if any row is not like that.
 
     Args:
-        rows: as read.
-        any_names: names need not end as those of videos and features do.
+        rows: as `read_rows` gives them.
+        any_names: whether names without the suffix of a video or features file are taken too.
     """
     halves = [row.cells[0].split() for row in rows if len(row.cells) == 1]
     if len(halves) < len(rows) or any(len(half) != 2 for half in halves):
@@ -136,15 +139,18 @@ def split_at_blanks(rows: Sequence[Row], *, any_names: bool = False) -> list[Row
 
 
 def as_table(path: Path, rows: Sequence[Row], *, once: Collection[str]) -> tuple[list[str], list[Record]]:
-    """Columns, lower case, and records of rows whose first one names the columns.
+    """Read rows as a table whose first row names the columns.
 
     Args:
-        path: for messages.
-        rows: as read.
+        path: the file, for messages.
+        rows: as `read_rows` gives them.
         once: columns that must not be there twice.
 
+    Returns:
+        The columns' names in lower case, and a record for each further row.
+
     Raises:
-        ConfigError: a row says something in no column, so that nobody would know what.
+        ConfigError: a column is there twice, or a cell that is not empty stands in no column.
     """
     head, *body = rows
     columns = [cell.lower() for cell in head.cells]
@@ -173,7 +179,7 @@ def as_table(path: Path, rows: Sequence[Row], *, once: Collection[str]) -> tuple
 
 
 def _refuse_unclosed(path: Path, text: str, delimiter: str) -> None:
-    """A quote that is not closed makes one cell of all lines that follow."""
+    """Refuse a quote that is not closed: it would make one cell of all lines that follow."""
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     line = 0
     try:

@@ -1,4 +1,4 @@
-"""What a video is called: ids, known suffixes, and the one rule by which names in any list find their video."""
+"""Ids of videos, known video suffixes, and the one rule that says which video a name in a list means."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ VIDEO_SUFFIXES = frozenset(
     ".mxf .ogg .ogv .rm .rmvb .ts .vob .webm .wmv .y4m".split()
 )
 
-SHOWN_NAMES = 5  # of many, in a message
+SHOWN_NAMES = 5  # how many names of a long list a message shows
 
 
 def strip_suffix(name: str) -> str:
-    """Drop a known video suffix, and only such a one: many data set names contain dots that are none."""
+    """Drop a video suffix from a name. Other dots stay: names of many data sets contain dots."""
     stem, suffix = posixpath.splitext(name)
     return stem if suffix.lower() in VIDEO_SUFFIXES else name
 
 
 def slashed(name: str) -> str:
-    r"""A listed path; lists made on Windows have `\` where others have `/`."""
+    r"""A path from a list, with `/` in place of the `\` that lists made on Windows have."""
     return name if "/" in name else name.replace("\\", "/")
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's composed form: as it is typed, while macOS writes names decomposed."""
+    """A name in Unicode's composed form (NFC), in which it is usually typed; macOS stores names decomposed."""
     return unicodedata.normalize("NFC", name)
 
 
 def reading_form(name: str) -> str:
-    """A name as everybody reads it: composed, without blanks around its parts, without a first `/` or `./`."""
+    """A form that is equal for names that look equal: composed, no blanks around its parts, no first `/` or `./`."""
     parts = (part.strip() for part in composed(name).split("/"))
     return "/".join(part for part in parts if part not in ("", "."))
 
 
 def is_plain_id(video_id: object) -> bool:
-    """Whether an id is text that can become a path below a folder: files are named after ids."""
+    """Whether an id can be the path of a file below a folder, as files are named after ids."""
     if (
         not isinstance(video_id, str)
         or not video_id
@@ -63,12 +63,12 @@ def _is_torn(text: str) -> bool:
 
 
 def flat(video_id: str) -> str:
-    """An id percent-encoded, `/` too: text that nests nowhere, from which the id can be read again."""
+    """An id in percent-encoding, `/` included: one name without folders, which can be decoded again."""
     return quote(video_id, safe="", errors="surrogatepass")
 
 
 def some(names: Sequence[str], n: int = SHOWN_NAMES, *, between: str = ", ") -> str:
-    """The first names of many, as a message tells them: `a, b, c, ...`."""
+    """The first `n` names, for a message: `a, b, c, ...`."""
     return between.join(names[:n]) + (f"{between}..." if len(names) > n else "")
 
 
@@ -76,7 +76,10 @@ class NameIndex:
     """Finds the ids that the names in a list mean.
 
     After its known video suffix is dropped, a name means the id that equals it or ends with `/` and the name. Where
-    none does, names and ids are compared as they read: see `reading_form`.
+    none does, names and ids are compared by their `reading_form`.
+
+    Args:
+        ids: ids of all videos that a name can mean.
     """
 
     def __init__(self, ids: Iterable[str]):
@@ -85,10 +88,10 @@ class NameIndex:
         self._by_read_tail: dict[str, list[str]] | None = None
 
     def find(self, name: str) -> str | None:
-        """The id, or None.
+        """The id that a name means, or None.
 
         Raises:
-            ConfigError: two ids match.
+            ConfigError: the name matches two ids.
         """
         found = self._by_tail.get(strip_suffix(name)) or self._by_tail.get(name)
         if not found:
@@ -101,14 +104,14 @@ class NameIndex:
         return found[0] if found else None
 
     def find_all(self, names: Iterable[str]) -> dict[str, str | None]:
-        """The ids that a whole list means, by name; None where a name means none.
+        """The id that each name of a list means; None for a name that means none.
 
-        A list of which no name fits may come from where the same files lie deeper, `/data/cam1/a.mp4` for the id
-        `cam1/a`: then a name means the longest id that it ends with, unless another name ends with it too. That is
-        said once, as is that nothing fits at all.
+        If no name of the list fits, the list may have been made where the same files lie deeper, `/data/cam1/a.mp4` for
+        the id `cam1/a`. A name then means the longest id that it ends with, unless another name ends with that id too.
+        A warning says so, or that nothing fits at all.
 
         Raises:
-            ConfigError: two ids match a name.
+            ConfigError: a name matches two ids.
         """
         found = {name: self.find(name) for name in names}
         if not found or not self._ids or any(video_id is not None for video_id in found.values()):
@@ -126,7 +129,7 @@ class NameIndex:
         return found | deeper
 
     def _find_deeper(self, names: Iterable[str]) -> dict[str, str]:
-        """Names that end with `/` and an id, one alone for each id."""
+        """The names that end with `/` and an id, with that id; no two of them have the same id."""
         whole: dict[str, list[str]] = {}
         for video_id in self._ids:
             whole.setdefault(reading_form(video_id), []).append(video_id)
@@ -142,10 +145,10 @@ class NameIndex:
 
 
 def _by_tail(ids: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Every end of an id, from a folder on -> the ids that have it.
+    """Every end of an id that begins at a folder -> the ids that have this end.
 
     Args:
-        ids: as compared, and as they are.
+        ids: for each id the form in which it is compared, and the id itself.
     """
     found: dict[str, list[str]] = {}
     for compared, video_id in ids:
@@ -157,5 +160,5 @@ def _by_tail(ids: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 @functools.cache
 def _say_once(sentence: str) -> None:
-    """Commands may hold one list against the same ids several times."""
+    """Log a warning, but each sentence only once: a command may look the same list up several times."""
     logger.warning(sentence)

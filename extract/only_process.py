@@ -1,4 +1,4 @@
-"""One process at a time: a lock that the system frees, however its process ends."""
+"""A lock that one process holds at a time; the system frees it however that process ends."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from .errors import StoreError
 
 @contextlib.contextmanager
 def only_process(lock: Path) -> Iterator[bool]:
-    """`with only_process(lock) as alone`: whether no other process, nor another part of this one, is inside.
+    """Try to take a lock for a `with` block: `with only_process(lock) as alone`.
 
-    The file is there while somebody is inside; one that a killed process left locks nobody out. On a disk that knows no
-    locks everybody is alone.
+    `alone` is False where another process, or another part of this one, has the lock. The lock file is there while the
+    lock is taken; one that a killed process left behind locks nobody out. On a disk without locks `alone` is always
+    True.
+
+    Args:
+        lock: the lock file.
 
     Raises:
-        StoreError: its folder cannot be written.
+        StoreError: the file's folder cannot be written.
     """
     try:
         file = _opened(lock)
@@ -39,9 +43,9 @@ def only_process(lock: Path) -> Iterator[bool]:
 
 
 def _opened(lock: Path) -> IO | None:
-    """The file, locked; None where another process has it locked.
+    """Open and lock the file; None where another process has it locked.
 
-    Whoever leaves takes the file away, so the one that was locked may not be the one that lies there by then.
+    Whoever frees the lock deletes the file. So the file just locked may be a deleted one: then the next one is tried.
     """
     while True:
         file = lock.open("w")
@@ -55,7 +59,7 @@ def _opened(lock: Path) -> IO | None:
 
 
 def _is_taken(descriptor: int) -> bool:
-    """Take the lock of an open file; False where another process has it."""
+    """Lock an open file; True where another process has it locked already."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

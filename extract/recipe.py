@@ -15,9 +15,9 @@ CROPS = tuple(range(10))
 TAILS = ("keep", "drop")
 GEOMETRIES = ("vadclip", "clip")
 DECODERS = {"auto": "ffmpeg", "pyav": "ffmpeg", "decord": "decord", "nvdec": "ffmpeg"}
-"""Names users give to decoders -> the family whose frames are alike, which is what a recipe holds."""
+"""Name of a decoder in options -> its family. Decoders of one family give the same frames; a recipe has the family."""
 
-FILE_WEIGHTS = "sha256:"  # how weights begin that came from a file
+FILE_WEIGHTS = "sha256:"  # begins a recipe's `weights` where they came from a file
 DEFAULT_STILL_BOUND = 12.0  # grey levels, see embed/still.py; measured by tests/bench/still.py
 MAX_STILL_BOUND = 255  # no two pictures differ by more
 
@@ -27,28 +27,28 @@ class Recipe:
     """How frames become embeddings.
 
     Raises:
-        ConfigError: on a value outside its range.
+        ConfigError: a value is outside its range.
     """
 
     model: str = "ViT-B-16-quickgelu"
-    """open_clip model name; `local-dir:sha256-...` for a model folder of one's own."""
+    """open_clip model name, or `local-dir:sha256-...` for a model folder of one's own."""
     weights: str = "openai"
-    """open_clip tag, `random:SEED`, or `sha256:...` of the visual tower's tensors for a weights file."""
+    """open_clip tag, `random:SEED`, or for a weights file `sha256:...` of the image tower's tensors."""
     geometry: str = "vadclip"
-    """Frame to crops, see embed/geometry.py."""
+    """How a frame is resized before crops are cut, see embed/geometry.py."""
     frames_per_snippet: int = 16
-    """Frames embedded and averaged in a snippet."""
+    """How many frames of a snippet are embedded and averaged."""
     tail: str = "drop"
-    """What becomes of the last, shorter snippet."""
+    """Whether the last, shorter snippet of a video is kept: `keep` or `drop`."""
     decoder: str = "ffmpeg"
-    """Decoder family: PyAV is `ffmpeg`."""
+    """Family of the decoder, see `DECODERS`."""
     snippet_len: int = SNIPPET_LEN
-    """Frames a snippet spans."""
+    """How many frames a snippet spans."""
     schema: int = RECIPE_SCHEMA
     """Raised when a change to this code changes embeddings."""
     still_bound: float | None = None
-    """Grey levels, see embed/still.py: a frame nearer than this to the last embedded one takes its embedding; None:
-    every sampled frame is embedded."""
+    """Grey levels, see embed/still.py: a frame that differs less than this from the last embedded one takes over its
+    embedding. None: every sampled frame is embedded."""
 
     def __post_init__(self):
         if not 1 <= self.frames_per_snippet <= self.snippet_len:
@@ -70,7 +70,7 @@ class Recipe:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
-        """Canonical JSON: keys sorted, so that equal recipes give equal text."""
+        """The recipe as JSON with sorted keys: equal recipes give equal text."""
         values = asdict(self)
         if self.still_bound is None:  # recipes from before this field keep their ids
             del values["still_bound"]
@@ -78,10 +78,10 @@ class Recipe:
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """Read `to_json`'s text back.
+        """Read a recipe that `to_json` wrote.
 
         Raises:
-            ConfigError: no such text, or it names a field this version does not know.
+            ConfigError: the text is no recipe, has a value out of range, or a field this version does not know.
         """
         try:
             values = json.loads(text)
@@ -98,14 +98,14 @@ class Recipe:
             raise ConfigError(f"recipe has a value of the wrong type ({error})") from error
 
     def differences(self, other: Recipe) -> str:
-        """What differs, for messages: `geometry vadclip != clip, ...`."""
+        """The fields in which two recipes differ, for messages: `geometry vadclip != clip, ...`."""
         mine, theirs = asdict(self), asdict(other)
         return ", ".join(f"{name} {mine[name]} != {theirs[name]}" for name in mine if mine[name] != theirs[name])
 
 
 @dataclass(frozen=True, slots=True)
 class NamedRecipe:
-    """A recipe users ask for by name, with the crops it is made for."""
+    """A recipe that users ask for by name, and the crops that are made where none are asked for."""
 
     recipe: Recipe
     crops: tuple[int, ...]
@@ -118,15 +118,15 @@ NAMED_RECIPES = {
 
 
 def weights_of(recipe: Recipe, given: str | None, *, why: str) -> str:
-    """The CLIP weights that features of a recipe were made with: as --pretrained gives them, else as the recipe says.
+    """The CLIP weights that features were made with, as --pretrained takes them.
 
     Args:
-        recipe: of the features.
-        given: --pretrained; None: not given.
+        recipe: recipe of the features.
+        given: value of --pretrained, which is returned; None: the option is not given, and the recipe's are returned.
         why: what the weights are needed for, for the message.
 
     Raises:
-        ConfigError: the recipe knows them by their sha256 only, so that the file has to be given.
+        ConfigError: the recipe has only their SHA-256, so that --pretrained must give the file.
     """
     if given is None and recipe.weights.startswith(FILE_WEIGHTS):
         raise ConfigError(

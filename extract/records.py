@@ -1,4 +1,4 @@
-"""The records this room hands on; no heavy import, so that looking at a store loads no torch."""
+"""`VideoInfo` and `VideoEmbeddings`. Nothing heavy is imported here, so that looking at a store loads no torch."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from .recipe import EMBEDDING_DIM, Recipe
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoInfo:
-    """What decoding a whole file found."""
+    """What is known of a video once its whole file is decoded."""
 
     path: str
     n_frames: int
-    """Decoded, never the header's word."""
+    """How many frames were decoded, whatever the header says."""
     n_frames_header: int | None
-    """Without those that an edit list hides: a trim that copies leaves them in the file."""
+    """How many frames the header promises, without those that an edit list hides; None where it does not say."""
     fps: Fraction
-    """Average rate, exact."""
+    """Average frame rate, frames/s, exact."""
     width: int
-    """px, after rotation."""
+    """Width in px, after rotation."""
     height: int
-    """px, after rotation."""
+    """Height in px, after rotation."""
     frame_seconds: np.ndarray = field(repr=False)
-    """(n_frames,) float64, relative to the container's start, strictly increasing."""
+    """(n_frames,) float64: when each frame is shown, from the container's start, strictly increasing."""
     corrupt_packets: int
+    """How many packets could not be decoded and were skipped."""
     retimed_frames: int
+    """How many frames got another time than their timestamp says, see `timeline`."""
     warnings: tuple[str, ...]
+    """What a user must know of the video, one sentence each."""
     route: str
-    """Which way the frames came: library and device."""
+    """Library and device that decoded the frames, such as `pyav cpu`."""
 
     def __post_init__(self):
         if self.frame_seconds.shape != (self.n_frames,):
@@ -40,37 +43,38 @@ class VideoInfo:
 
     @property
     def duration_seconds(self) -> float:
-        """From the first frame to the end of the last one, gaps left out."""
+        """Seconds from the first frame to the end of the last one, without gaps."""
         gaps = sum(gap.seconds for gap in self.gaps)
         return float(self.frame_seconds[-1] - self.frame_seconds[0] + 1 / self.fps) - gaps
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        """Where its times leap forward for good."""
+        """Stretches of time without footage."""
         return find_gaps(self.frame_seconds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoEmbeddings:
-    """The embeddings of one video, one row a snippet."""
+    """The embeddings of one video, one row for each snippet."""
 
     video_id: str
     embeddings: np.ndarray = field(repr=False)
     """(crops, n, 512) float16, as the store keeps them; not L2-normalised."""
     crops: tuple[int, ...]
-    """Which crop each row of the first axis is."""
+    """Number of each crop, in the order of the embeddings' first axis."""
     snippet_seconds: np.ndarray = field(repr=False)
-    """(n, 2) float64, start and end of each snippet."""
+    """(n, 2) float64: start and end of each snippet."""
     frame_seconds: np.ndarray = field(repr=False)
-    """(F,) float64."""
+    """(F,) float64: when each frame is shown."""
     fps: Fraction
+    """Average frame rate, frames/s."""
     recipe: Recipe
     info: VideoInfo | None
-    """None where features were imported."""
+    """What decoding found; None where the features were imported."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time inside decoding and inside encoding; the two overlap."""
+    """Wall time of `decode` and of `encode`, in seconds; the two overlap."""
     still_share: float | None = None
-    """Of the sampled frames, those that took the embedding of one before; None where the recipe has no still bound."""
+    """Share of the sampled frames that took over an earlier frame's embedding; None where the recipe skips none."""
 
     def __post_init__(self):
         n = len(self.snippet_seconds)
@@ -80,5 +84,5 @@ class VideoEmbeddings:
 
     @property
     def n_frames(self) -> int:
-        """Frames of the video, F."""
+        """How many frames the video has, F."""
         return len(self.frame_seconds)

@@ -1,4 +1,4 @@
-"""How long something took."""
+"""Measures how long something took."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Stopwatch:
-    """`with Stopwatch() as watch: ...; watch.seconds`."""
+    """Measures a `with` block: after `with Stopwatch() as watch: ...` its wall time is in `watch.seconds`."""
 
     def __enter__(self) -> Stopwatch:
         self._started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Whether a video has to be worked on: what the store holds already, and what the file is now."""
+"""Decides whether a video has to be extracted, from what the store holds and what the file is now."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from .store.entry import Entry
 
 @dataclass(frozen=True, slots=True)
 class ExtractTask:
-    """A video to work on, and what the catalogue knows that may make it needless."""
+    """A video to extract, and the stored features that may turn out to be the same."""
 
     source: Source
     file: SourceFile
+    """The file's size and time when the task was made."""
     own: Entry | None = None
-    """Features of this id and recipe, perhaps of this very file."""
+    """Stored features of this id and recipe, made from a file of the same size; None where there are none."""
     twins: tuple[Entry, ...] = ()
-    """Features of files as long, perhaps of the same content, with all the crops asked for."""
+    """Stored features of other ids from files of the same size, perhaps copies; each has all the crops asked for."""
     later_than: int = 0
-    """`written_ns` of what is held of this id and recipe."""
+    """`written_ns` of the stored features of this id and recipe, which the new ones replace; 0: there are none."""
 
     def embeds(self, extractor: Extractor) -> bool:
         """Whether frames will be embedded, as far as can be told: not so where times alone are brought up to date."""
@@ -32,16 +33,19 @@ class ExtractTask:
 
 
 def is_held(entry: Entry, file: SourceFile, extractor: Extractor) -> bool:
-    """Whether features make work needless by the file's size and time alone, and none is asked for anew."""
+    """Whether stored features can stay: same size and time of the file, all crops there, and no --force."""
     unchanged = (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)
     return unchanged and entry.is_timed and entry.has_crops(extractor.crops) and not extractor.config.force
 
 
 def task_for(source: Source, file: SourceFile, extractor: Extractor, store: EmbeddingStore) -> Entry | ExtractTask:
-    """The entry that makes work needless, or the work.
+    """Look a video up in the store.
+
+    Returns:
+        The stored features if they can stay, otherwise the task of extracting the video.
 
     Raises:
-        VideoOpenError: its id holds imported features.
+        VideoOpenError: features imported under its id would be replaced, and --force is not given.
     """
     recipe_id, force = extractor.recipe.recipe_id, extractor.config.force
     entry = store.entry(source.video_id, recipe_id)
