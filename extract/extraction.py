@@ -1,4 +1,4 @@
-"""The room's verb, a video file -> its features in a store: held already? copied? else decoded, embedded and written.
+"""Extracts a video: finds its features in the store, or copies them from an equal file's, or makes and writes them.
 
 `extract_video` does all of it. Over an archive its parts are done in different places: `task_for` (task.py) where the
 catalogue is, `extract_task` wherever a worker is, `Extracted.taken_into` where the catalogue is again.
@@ -33,25 +33,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What became of a task."""
+    """The result of an `ExtractTask`. Either `entry` or `touched` is set."""
 
     n_frames: int
     entry: Entry | None = None
-    """Written, to be indexed; None: nothing had to be done."""
+    """The features that were written and are to be indexed; None where stored ones can stay."""
     touched: tuple[Entry, int] | None = None
-    """Held, and found unchanged but for its time, which is now this (ns)."""
+    """The stored features that can stay, as only the file's time has changed, and that time (ns)."""
     warnings: tuple[str, ...] = ()
+    """What a user must know of the video, one sentence each."""
     route: str | None = None
-    """Decoder and device."""
+    """Library and device that decoded the frames; None where nothing was decoded."""
     still_share: float | None = None
-    """Of its sampled frames, those that were not embedded; None without a still bound."""
+    """Share of the sampled frames that were not embedded; None where the recipe skips none."""
     gaps: tuple[tuple[float, float], ...] = ()
-    """From and to, seconds, where it has no footage."""
+    """Start and end in seconds of each stretch without footage."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time by stage."""
+    """Wall time of each stage (`decode`, `encode`, `write`) in seconds."""
 
     def taken_into(self, store: EmbeddingStore) -> Entry:
-        """Index what was written, or found unchanged; the entry that the store holds now."""
+        """Bring the store's catalogue up to date with this result; give the entry that the store holds now."""
         if self.entry:
             store.take_in(self.entry)
             return self.entry
@@ -66,15 +67,15 @@ def extract_video(
 
     Args:
         path: the video file.
-        extractor: how; it may be used for many videos.
-        store: open.
-        video_id: what it is called; None: the file's name without its suffix.
+        extractor: how to extract; it may be used for many videos.
+        store: an open store.
+        video_id: the video's id; None: the file's name without its suffix.
 
     Returns:
-        What the store holds of it: `store.get(entry)` reads it.
+        The entry of the video's features; `store.get(entry)` reads them.
 
     Raises:
-        VideoError: it cannot be used.
+        VideoError: the video cannot be used.
         StoreError: the store cannot be read or written.
     """
     source = Source(video_id or strip_suffix(readable(PurePath(path).name)), absolute(path))
@@ -85,10 +86,15 @@ def extract_video(
 
 
 def extract_task(task: ExtractTask, extractor: Extractor, shards: Path) -> Extracted:
-    """Extract one video, unless a look into the file shows that its features are there.
+    """Extract one video, unless its file's content is that of features in the store: those stay or are copied.
+
+    Args:
+        task: the video.
+        extractor: how to extract.
+        shards: the store's folder of shards.
 
     Raises:
-        VideoError: it cannot be used.
+        VideoError: the video cannot be used.
         StoreError: the store cannot be written.
     """
     own = task.own if task.own and _same_content(task.own, task) else None
@@ -130,7 +136,7 @@ def _held(own: Entry, task: ExtractTask, shards: Path) -> Extracted | None:
 
 
 def _same_content(entry: Entry, task: ExtractTask) -> bool:
-    """Whether features were made from what the file is now: by size and time, else by its hash."""
+    """Whether features were made from the content that the file has now, by its size and time or else its hash."""
     if entry.size != task.file.size:
         return False
     if task.own is entry and entry.mtime_ns == task.file.mtime_ns:
@@ -140,7 +146,7 @@ def _same_content(entry: Entry, task: ExtractTask) -> bool:
 
 
 def _copied(twin: Entry, task: ExtractTask, shards: Path) -> Entry | None:
-    """The features of the same content under this id; None where it is not the same, or its features are damaged."""
+    """Copy the features of an equal file to this id; None where the file is not equal, or the features are damaged."""
     if not _same_content(twin, task):
         return None
     try:
@@ -150,16 +156,19 @@ def _copied(twin: Entry, task: ExtractTask, shards: Path) -> Entry | None:
 
 
 def _embed(task: ExtractTask, extractor: Extractor, shards: Path, own: Entry | None) -> tuple[VideoEmbeddings, str]:
-    """Embed the crops asked for and those of `own`; and the SHA-256 of the file, which is hashed meanwhile.
+    """Embed the crops asked for and those of `own`, and hash the file meanwhile.
 
     Crops of `own` are taken over where they were made in the same way, else made again: none is lost.
+
+    Returns:
+        The embeddings, and the file's SHA-256 (hex).
     """
     from .device import stopping_where_the_device_fails
 
     crops = sorted({*extractor.crops, *(own.crop_numbers if own else ())})
     kept = _kept_crops(own, extractor, shards)
     with stopping_where_the_device_fails():
-        reader = extractor.open_for_encoder(task.source.path)  # what is no video is not worth hashing
+        reader = extractor.open_for_encoder(task.source.path)  # first: a file that is no video need not be hashed
     with ThreadPoolExecutor(1) as pool:
         hashing = pool.submit(content_of, task.file)
         video = _embed_crops([crop for crop in crops if crop not in kept], reader, task, extractor)
@@ -172,7 +181,7 @@ def _embed(task: ExtractTask, extractor: Extractor, shards: Path, own: Entry | N
 
 
 def _embed_crops(crops: list[int], reader: Reader, task: ExtractTask, extractor: Extractor) -> VideoEmbeddings:
-    """What a GPU gives up half-way is begun again in software: no frame is counted by two decoders."""
+    """Embed crops. A file on which the GPU's decoder fails half-way is decoded again from its start in software."""
     from .decode.decoders import open_in_software
     from .embed.embed_video import embed_video
 
@@ -191,7 +200,7 @@ def _embed_crops(crops: list[int], reader: Reader, task: ExtractTask, extractor:
 
 
 def _kept_crops(own: Entry | None, extractor: Extractor, shards: Path) -> dict[int, np.ndarray]:
-    """Rows of this very file by crop, where they were made in the same way and can be read."""
+    """Stored features (n, 512) by crop that can be taken over: made in the same way, and readable."""
     made = (extractor.encoder.precision, extractor.encoder.runtime)
     if own is None or (own.precision, own.runtime) != made or extractor.config.force:
         return {}

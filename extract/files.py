@@ -1,5 +1,4 @@
-"""Files on disk: a source file, when it counts as changed and what it hashes to; and files of ours, complete as soon as
-they are there."""
+"""Files on disk: tells whether a video file has changed, hashes it, and writes our own files whole or not at all."""
 
 from __future__ import annotations
 
@@ -25,13 +24,16 @@ NAME_ERRORS = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
 
 
 def absolute(path: str | os.PathLike) -> str:
-    """How a path stands in outcomes: absolute, links kept."""
+    """The absolute path, in which links are kept; outcomes name files by it."""
     return os.path.abspath(path)
 
 
 def existing(path: str) -> str | None:
-    r"""The file or folder that a path means: the one of this path, else the only one whose path reads like it, as names
-    are typed and as they are kept (bytes that are no UTF-8 as `\xff`); None where there is none."""
+    r"""The file or folder that a path means; None where there is none.
+
+    It is the one of exactly this path, or else the only one with the same `reading_form`, where bytes that are no UTF-8
+    may be written as `\xff`.
+    """
     if os.path.lexists(path):
         return path
     found = os.path.sep if os.path.isabs(path) else ""
@@ -54,7 +56,7 @@ def _only_like(name: str, folder: str) -> str | None:
 
 @lru_cache(maxsize=64)  # a list of many files that are not there asks for the same folders again and again
 def _names_as_read(folder: str, mtime_ns: int) -> dict[str, list[str]]:
-    """What lies in a folder in the state that was seen, by what it reads as."""
+    """The names in a folder by their reading form. `mtime_ns` makes the cache forget a folder that has changed."""
     names: dict[str, list[str]] = {}
     for name in os.listdir(folder):
         for form in {readable(name), reading_form(readable(name))}:
@@ -64,7 +66,7 @@ def _names_as_read(folder: str, mtime_ns: int) -> dict[str, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A video to work on."""
+    """A video to work on: its id and its file."""
 
     video_id: str
     path: str
@@ -72,8 +74,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """Size in bytes and modification time in ns, taken before reading starts: a file that changes meanwhile is a
-    miss next time."""
+    """A file's size in bytes and modification time in ns.
+
+    They are taken before reading starts: a file that changes while it is read counts as changed next time.
+    """
 
     path: str
     size: int
@@ -81,10 +85,10 @@ class SourceFile:
 
     @classmethod
     def of(cls, path: str | os.PathLike) -> SourceFile:
-        """Stat `path`.
+        """Take size and time of a file.
 
         Raises:
-            OSError: it is not there, not to be read, or no regular file (a pipe would be read for ever).
+            OSError: the file is not there, cannot be read, or is no regular file (a pipe would be read for ever).
         """
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
@@ -93,10 +97,10 @@ class SourceFile:
 
 
 def stat_source(source: Source) -> SourceFile:
-    """The file as it lies there now.
+    """Take size and time of a video's file as it is now.
 
     Raises:
-        VideoOpenError: `unreadable`.
+        VideoOpenError: `unreadable`: the file is not there or cannot be read.
     """
     with reading(source):
         return SourceFile.of(absolute(source.path))
@@ -104,10 +108,10 @@ def stat_source(source: Source) -> SourceFile:
 
 @contextlib.contextmanager
 def reading(source: Source) -> Iterator[None]:
-    """Around what reads a source: that it cannot be read is this video's failure.
+    """Turn errors of reading a video's file, in a `with` block, into a failure of that video.
 
     Raises:
-        VideoOpenError: `unreadable`.
+        VideoOpenError: `unreadable`: the file is not there or cannot be read.
     """
     try:
         yield
@@ -118,7 +122,7 @@ def reading(source: Source) -> Iterator[None]:
 
 @lru_cache(maxsize=1024)
 def content_of(file: SourceFile) -> str:
-    """The fingerprint of a file in the state that was seen; hashed once however often it is asked for.
+    """The SHA-256 of a file, hex; a file of the same size and time is hashed only once.
 
     Raises:
         OSError: the file cannot be read.
@@ -127,7 +131,7 @@ def content_of(file: SourceFile) -> str:
 
 
 def fingerprint(path: str | os.PathLike) -> str:
-    """SHA-256 of the whole content, as hex.
+    """The SHA-256 of a file's whole content, hex.
 
     Raises:
         OSError: the file cannot be read.
@@ -140,13 +144,13 @@ def fingerprint(path: str | os.PathLike) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Put a complete file in place: see `written_aside`."""
+    """Write a file whole or not at all, see `written_aside` for what is raised."""
     with written_aside(path) as aside, aside.open("wb") as file:
         file.write(data)
 
 
 def write_if_absent(path: Path, data: bytes) -> None:
-    """The same, unless another process has put a file there first: its file stays."""
+    """Write a file whole or not at all, unless there is one already: that one stays, even if it came just now."""
     own = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     write_bytes(own, data)
     try:
@@ -161,12 +165,14 @@ def write_if_absent(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Where to write what is to become `path`: fsynced and renamed at the end, removed where that is not reached, so
-    that a crash leaves the old state or the new one.
+    """Give a temporary path to write to in a `with` block, which becomes `path` at its end.
+
+    The file is then fsynced and renamed; where the block fails it is removed. So a crash leaves the old file or the new
+    one, never half of it.
 
     Raises:
-        StoreError: disk full, read-only, no rights.
-        ConfigError: the name is too long, or a file stands where a folder has to.
+        StoreError: the disk is full or read-only, or there are no rights to write.
+        ConfigError: the name is too long, or a file is where a folder must be.
     """
     aside = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
@@ -189,7 +195,7 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def remove_partial(folder: Path) -> None:
-    """Delete what killed runs left half written; younger files may belong to a run that is alive."""
+    """Delete half-written files of killed runs, once they are a day old: younger ones may be of a run at work."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         with contextlib.suppress(OSError):  # gone, or not ours to delete: it harms nobody
             if time.time() - path.stat().st_mtime > PARTIAL_SECONDS:

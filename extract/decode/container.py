@@ -1,4 +1,4 @@
-"""A video file as FFmpeg opens it: which stream, how many threads, and never more memory than a frame may need."""
+"""Opens a video file with FFmpeg: picks the stream and the number of threads, and limits the memory of a frame."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import av
 from ..errors import VideoOpenError
 from ..files import SourceFile
 
-MAX_FRAME_PX = 8192 * 4320  # a snippet's frames are held undecided: 16 of these are 850 MB in YUV 4:2:0
-MAX_DECODED_PX = 4 * MAX_FRAME_PX  # a decoder asks for no more memory than this needs, whatever a stream says
+MAX_FRAME_PX = 8192 * 4320  # all frames of a snippet are in memory at once: 16 of these are 850 MB in YUV 4:2:0
+MAX_DECODED_PX = 4 * MAX_FRAME_PX  # FFmpeg refuses larger frames, so that a false header cannot take all memory
 DECODER_LIMITS = {"max_pixels": str(MAX_DECODED_PX)}
 THREADS_VARIABLE = "OMP_NUM_THREADS"  # this process's share of the cores, as torch reads it too
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The first real video stream: never an attached picture (cover art, thumbnail)."""
+    """The first video stream that is no attached picture (cover art, thumbnail); None where there is none."""
     attached = av.stream.Disposition.attached_pic
     return next((s for s in container.streams.video if not s.disposition & attached), None)
 
@@ -25,40 +25,41 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
 def open_container(
     path: str | os.PathLike, *, hwaccel: av.codec.hwaccel.HWAccel | None = None
 ) -> av.container.InputContainer:
-    """A video file opened by FFmpeg, which decodes some frames to learn what is in it: none over MAX_DECODED_PX.
+    """Open a video file. FFmpeg decodes some frames to learn what is in it, but none over MAX_DECODED_PX.
 
     Raises:
-        av.error.FFmpegError, ValueError: nothing it can open.
+        av.error.FFmpegError, ValueError: FFmpeg cannot open the file.
     """
     # absolute: FFmpeg takes `pipe:0.mp4` for a protocol
     return av.open(os.path.abspath(path), metadata_errors="ignore", hwaccel=hwaccel, options=DECODER_LIMITS)
 
 
 def decoding_threads() -> int:
-    """This process's share of the cores; 0: one a core."""
+    """How many threads a decoder gets: this process's share of the cores; 0 stands for one thread a core."""
     share = os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()  # OpenMP takes a list, one a nesting level
     return int(share) if share.isdecimal() else 0
 
 
 def prepare_decoder(stream: av.VideoStream, threads: int | None = None) -> None:
-    """Before the first frame: decode on this process's share of the cores, and within MAX_DECODED_PX."""
+    """Set a stream's decoder up before its first frame: number of threads, and no frame over MAX_DECODED_PX."""
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = decoding_threads() if threads is None else threads
     stream.codec_context.options = DECODER_LIMITS
 
 
 def counted_by_header(container: av.container.InputContainer, stream: av.VideoStream) -> int:
-    """How many frames a header promises, 0 where it does not say.
+    """How many frames a header promises; 0 where it does not say.
 
-    An edit list hides frames that stay in the file, as after a trim that copies: those behind its end FFmpeg takes out
-    of the index of an mp4 file, those before its start come as packets to be discarded, and are not known yet.
+    An edit list hides frames that stay in the file, as after a trim without encoding. FFmpeg leaves those after the
+    list's end out of an mp4 file's index. Those before its start are still counted here: they come as packets to be
+    discarded, so the reader subtracts them once it has read all packets.
     """
     in_index = len(stream.index_entries) if "mp4" in container.format.name else 0
     return min(stream.frames, in_index or stream.frames)
 
 
 def check_file(path: str | os.PathLike) -> None:
-    """Refuse what no decoder needs to see.
+    """Refuse a file that cannot be read or is empty, before any decoder opens it.
 
     Raises:
         VideoOpenError: `unreadable` or `zero_bytes`.
@@ -73,5 +74,5 @@ def check_file(path: str | os.PathLike) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """FFmpeg's own words, without the error number and the path that the message gives anyway."""
+    """What FFmpeg says of an error, without the error number and the path, which our message has anyway."""
     return getattr(error, "strerror", None) or str(error).split(":")[0]

@@ -1,4 +1,4 @@
-"""How files are opened by the decoders that users name; NVDEC, and software in its place."""
+"""Opens files with the decoder that `--decoder` names, and in software where NVDEC cannot decode them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from .reader import PyavReader, Reader
 
 
 def open_nvdec(path: str | os.PathLike, *, device: int = 0) -> PyavReader:
-    """PyAV with decoding on an NVIDIA GPU, whose frames stay there (`DeviceFrame`).
+    """Open a file for decoding on an NVIDIA GPU, where its frames stay (`DeviceFrame`).
+
+    Args:
+        path: the video file.
+        device: number of the GPU.
 
     Raises:
-        VideoOpenError: as PyavReader.
-        NvdecFailed: the GPU cannot decode this file, as far as can be told before its first frame.
+        VideoOpenError: as `PyavReader` raises it.
+        NvdecFailed: the GPU cannot decode this file. Some reasons show only later, when frames are read.
     """
     import torch
 
@@ -33,7 +37,7 @@ def open_nvdec(path: str | os.PathLike, *, device: int = 0) -> PyavReader:
     except (VideoOpenError, RuntimeError) as error:
         if isinstance(error, torch.AcceleratorError | torch.OutOfMemoryError):
             raise
-        PyavReader(path).close()  # what is wrong with the file itself is said as ever
+        PyavReader(path).close()  # raises where the file itself is at fault
         raise NvdecFailed.because(path, reason_of(error.__cause__ or error)) from error
     if not reader.accelerated:
         reader.close()
@@ -43,11 +47,11 @@ def open_nvdec(path: str | os.PathLike, *, device: int = 0) -> PyavReader:
 
 @contextlib.contextmanager
 def _in_torchs_context(device: int) -> Iterator[HWAccel]:
-    """How FFmpeg is to decode what is opened inside: in the CUDA context that torch works in.
+    """Give the HWAccel by which a file opened in a `with` block is decoded in the CUDA context that torch works in.
 
-    Left alone it would make one of its own. Asked for the primary one, PyAV's default, it refuses where torch has that
-    already: it wants other scheduling flags. What it takes is the context current in the thread that opens the file,
-    and it leaves that one alone when the file is closed.
+    Without options FFmpeg makes a context of its own. Asked for the primary context, as PyAV does, it fails where torch
+    uses that already, since it wants other scheduling flags. So it is told to take the context that is current in the
+    thread that opens the file; it does not destroy that one when the file is closed.
     """
     import torch
 
@@ -58,15 +62,15 @@ def _in_torchs_context(device: int) -> Iterator[HWAccel]:
 
 
 def open_beside_encoder(path: str | os.PathLike, *, device: str) -> PyavReader:
-    """`--decoder auto` for frames that go to the encoder: decoded on its GPU where it has one and that can.
+    """Open a file as `--decoder auto` does for frames that go to the encoder: on the encoder's GPU if that can do it.
 
     Args:
-        path: the video.
-        device: the encoder's, as `--device` names it.
+        path: the video file.
+        device: the encoder's device, as `--device` names it.
 
     Raises:
-        VideoOpenError: as PyavReader.
-        ConfigError: no such device here.
+        VideoOpenError: as `PyavReader` raises it.
+        ConfigError: this machine has no such device.
     """
     from ..device import resolve_device  # only now: it loads torch
 
@@ -75,10 +79,12 @@ def open_beside_encoder(path: str | os.PathLike, *, device: str) -> PyavReader:
 
 
 def open_auto(path: str | os.PathLike, *, device: int) -> PyavReader:
-    """On the GPU where that can decode this file, else in software. What turns out later is raised as NvdecFailed.
+    """Open a file on the GPU where that can decode it, else in software.
+
+    If the GPU fails later, while frames are read, NvdecFailed is raised there.
 
     Raises:
-        VideoOpenError: as PyavReader.
+        VideoOpenError: as `PyavReader` raises it.
     """
     try:
         return open_nvdec(path, device=device)
@@ -87,19 +93,19 @@ def open_auto(path: str | os.PathLike, *, device: int) -> PyavReader:
 
 
 def open_in_software(path: str | os.PathLike, *, why: NvdecFailed) -> PyavReader:
-    """A file that was to be decoded on a GPU, from its start; its warnings say why it is not."""
+    """Open a file in software that the GPU cannot decode; the video's warnings say why."""
     return PyavReader(path, warnings=[f"decoded in software: {why.reason.partition(';')[0]}"])
 
 
 def reader_for(decoder: str, device: str) -> Callable[[str | os.PathLike], Reader]:
-    """What opens a file with the decoder of that name, in software with `auto`.
+    """The function that opens a file with the decoder of a name; `auto` decodes in software here.
 
     Args:
-        decoder: a name in DECODERS.
-        device: the encoder's, as `--device` names it: NVDEC is that GPU's, or the first one's.
+        decoder: a name in `DECODERS`.
+        device: the encoder's device, as `--device` names it; NVDEC decodes on it, or else on this machine's GPU.
 
     Raises:
-        ConfigError: there is no such GPU, or the decoder is not installed.
+        ConfigError: this machine has no such GPU, or the decoder is not installed.
     """
     if decoder == "decord" and find_spec("decord") is None:
         raise ConfigError("--decoder decord: not installed here; pip install decord, or use --decoder pyav")

@@ -1,4 +1,4 @@
-"""decord as a second decoder, in a process that can be killed, and held to what FFmpeg's packets say.
+"""Decodes with decord, in a subprocess that can be killed, and checks its frames against FFmpeg's packets.
 
 decord 0.6 is known to miscount frames, to pick another stream, to distort 10-bit colour and to hang on some files. So
 it decodes in a subprocess (`python -m vad_pipeline.extract.decode.decord_reader FILE`: one JSON line, then raw RGB
@@ -34,23 +34,27 @@ ADVICE = "use --decoder pyav"
 
 @dataclass(frozen=True, slots=True)
 class RgbFrame:
-    """A frame that arrived as pixels."""
+    """A frame that decord has decoded to RGB already."""
 
     pixels: np.ndarray
 
     def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
+        """The pixels, (H, W, 3) uint8 RGB."""
         return self.pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Expected:
-    """What FFmpeg says of the file, without decoding more than its first frame."""
+    """What FFmpeg says of the file after decoding only its first frame; decord's frames must agree with it."""
 
     size_px: tuple[int, int]
+    """Width and height."""
     raw_seconds: np.ndarray
+    """(F,): timestamps of the packets, in the order in which their frames are shown."""
     header: int | None
+    """How many frames the header promises."""
     fps: Fraction | None
+    """Average frame rate that the file states."""
 
 
 def _expect(path: str) -> _Expected:
@@ -72,11 +76,11 @@ def _expect(path: str) -> _Expected:
 
 
 class DecordReader:
-    """Frames of one file through decord.
+    """Reads the frames of one file with decord.
 
     Raises:
-        VideoOpenError: as PyavReader.
-        VideoDecodeError: decord cannot be trusted with this file (code `not_a_video`), or hangs (`timeout`).
+        VideoOpenError: as `PyavReader` raises it.
+        VideoDecodeError: decord's frames do not agree with the file (`not_a_video`), or decord hangs (`timeout`).
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -108,7 +112,7 @@ class DecordReader:
             )
 
     def info(self) -> VideoInfo:
-        """What the packets say: their times stand for the frames, whose number is the same."""
+        """What is known of the video; the packets' times serve for the frames, of which there are as many."""
         expected = self._expected
         seconds, fps, retimed = timeline(expected.raw_seconds, expected.fps)
         return VideoInfo(
@@ -126,7 +130,7 @@ class DecordReader:
         )
 
     def close(self) -> None:
-        """End the subprocess, however it is doing."""
+        """Kill the subprocess, whether it is done or not."""
         self._child.kill()
         self._child.wait()
         self._child.stdout.close()
@@ -142,7 +146,7 @@ class DecordReader:
         return lines[-1][:200] if lines else "no message"
 
     def _some(self, n_bytes: int) -> bytes:
-        """Up to n_bytes; b"" at the end."""
+        """Read up to `n_bytes` of the subprocess's output; empty at its end."""
         ready, _, _ = select.select([self._child.stdout], [], [], STALL_SECONDS)
         if not ready:
             raise VideoDecodeError(self.path, "timeout", f"decord hangs ({STALL_SECONDS} s without a frame); {ADVICE}")
@@ -165,7 +169,7 @@ class DecordReader:
 
 
 def _child(path: str) -> None:
-    """The subprocess: decode `path` with decord onto standard output."""
+    """What the subprocess does: decode a file with decord and write its frames to standard output."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever the library prints must not end up among the pixels
     import decord

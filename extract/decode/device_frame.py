@@ -1,6 +1,6 @@
-"""A decoded frame on the device that decoded it: its planes, and how they become RGB there, as swscale does it.
+"""A decoded frame that stays on the GPU that decoded it, and its conversion to RGB there, as swscale does it.
 
-Shapes: H, W luma; h, w chroma, half of them (rounded down by PyAV where H or W is odd).
+Shapes: H, W of the luma plane; h, w of the chroma plane, half as large (rounded down by PyAV where H or W is odd).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch.nn import functional
 from ..errors import NvdecFailed
 from .reader import quarter_turns, untagged_hd
 
-FORMATS = {"nv12": 1, "p010le": 256, "p016le": 256}  # and what a sample is divided by to be of 8 bits
+FORMATS = {"nv12": 1, "p010le": 256, "p016le": 256}  # format -> number that divides a sample to give 8 bits
 BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
-RED_AND_BLUE = {  # shares of luma by AVColorSpace; untagged is BT.601, as swscale has it
+RED_AND_BLUE = {  # number of the colour matrix -> shares of red and blue in luma; untagged is BT.601, as in swscale
     1: BT709,
     2: BT601,
     4: (0.30, 0.11),  # FCC
@@ -31,25 +31,27 @@ RED_AND_BLUE = {  # shares of luma by AVColorSpace; untagged is BT.601, as swsca
 
 @dataclass(slots=True)
 class DeviceFrame:
-    """A frame whose pixels are converted on demand, where they lie."""
+    """A frame on a device, whose pixels are converted to RGB only when asked for."""
 
     luma: torch.Tensor
     """(H, W) uint8 or uint16."""
     chroma: torch.Tensor
-    """(h, w, 2) of the same type."""
+    """(h, w, 2): blue and red differences, of the same type as luma."""
     red_and_blue: tuple[float, float]
-    """Their shares of luma: the colour matrix."""
+    """Shares of red and blue in luma, which give the colour matrix."""
     full_range: bool
+    """Whether luma is 0 to 255; otherwise it is 16 to 235."""
     depth_divisor: int
+    """Number that divides a sample to give 8 bits."""
     turns: int
-    """Counter-clockwise quarter turns a player makes."""
+    """How many quarter turns counter-clockwise a player makes to show the frame."""
 
     @classmethod
     def of(cls, frame: av.VideoFrame, path: str) -> DeviceFrame:
-        """A copy of a frame's planes, so that the decoder has its surface back: it has few of them.
+        """Copy the planes of a decoded frame, which frees the decoder's surface: it has only a few.
 
         Raises:
-            NvdecFailed: its samples or its colour matrix are none of those that are converted here.
+            NvdecFailed: the frame's format or colour matrix cannot be converted here.
         """
         name = (frame.sw_format or frame.format).name
         if name not in FORMATS:
@@ -62,13 +64,13 @@ class DeviceFrame:
         return cls(luma, chroma, matrix, full, FORMATS[name], quarter_turns(frame.rotation))
 
     def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8, rotated as a player shows it."""
+        """The pixels in memory, (H, W, 3) uint8 RGB, rotated as a player shows them."""
         return np.ascontiguousarray(self.on_device().cpu().numpy())
 
     def on_device(self) -> torch.Tensor:
-        """(H, W, 3) uint8 on the frame's device, rotated as a player shows it.
+        """The pixels on the frame's device, (H, W, 3) uint8 RGB, rotated as a player shows them.
 
-        Cut off rather than rounded, as swscale's tables are: half a grey level nearer to it.
+        Values are truncated, not rounded, as in swscale's tables: that comes half a grey level nearer to swscale.
         """
         height, width = self.luma.shape
         blue, red = _upsampled(self.chroma, self.depth_divisor, height, width).sub_(128)
@@ -90,18 +92,21 @@ class DeviceFrame:
 
 
 def _copied(plane: av.video.plane.VideoPlane) -> torch.Tensor:
-    """A plane's own copy on its device.
+    """Copy a plane on its device.
 
-    The capsule is asked for without a stream, which `torch.from_dlpack(plane)` would name and PyAV refuses. Nothing has
-    to wait: FFmpeg fills its surfaces on the context's legacy default stream, torch copies on the same one, and so a
-    surface given back at once is not filled anew before it is copied.
+    `torch.from_dlpack(plane)` would name a CUDA stream, which PyAV refuses, so `__dlpack__` is called without one. This
+    is safe: FFmpeg fills its surfaces on the context's legacy default stream and torch copies on the same one, so a
+    surface cannot be filled anew before it is copied.
     """
     return torch.from_dlpack(plane.__dlpack__()).clone(memory_format=torch.contiguous_format)
 
 
 def _upsampled(chroma: torch.Tensor, divisor: int, height: int, width: int) -> torch.Tensor:
-    """(2, height, width) float of 8-bit scale: repeated at 8 bits, else interpolated between rows and a quarter of a
-    sample to the right (chroma sits on the left of its luma), as swscale does in either case."""
+    """Bring chroma to the size of luma, as swscale does: (2, height, width) float, on the scale of 8 bits.
+
+    Samples of 8 bits are repeated. Deeper ones are interpolated between rows, and by a quarter of a sample to the
+    right, since a chroma sample belongs to the left one of its two pixels.
+    """
     samples = (chroma.float() / divisor).permute(2, 0, 1)[None]
     missing = (0, (width + 1) // 2 - samples.shape[-1], 0, (height + 1) // 2 - samples.shape[-2])
     samples = functional.pad(samples, missing, mode="replicate")

@@ -1,4 +1,4 @@
-"""A look at a video before any work is done on it: what it is, and what extraction would meet."""
+"""Looks at a video before any work is done on it: what it is, and whether extraction would fail."""
 
 from __future__ import annotations
 
@@ -16,40 +16,46 @@ from .container import open_container, video_stream
 from .probe import Header
 from .reader import PyavReader
 
-PACKETS_LOOKED_AT = 500  # for the spread of their times
+PACKETS_LOOKED_AT = 500  # whose times tell whether the frame rate varies
 UNEVEN_SHARE, UNEVEN_SECONDS = 0.1, 0.00101  # a distance off by more is no rounding of a container's clock
 
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What was found; None where the file does not say, or was not looked at."""
+    """What was found out about a video; None where the file does not say, or where it was not looked at."""
 
     video: str
     path: str
     codec: str | None = None
     width: int | None = None
-    """px, as a player shows it."""
+    """Width in px, as a player shows the video."""
     height: int | None = None
+    """Height in px, as a player shows the video."""
     fps: float | None = None
+    """Average frame rate, frames/s."""
     seconds: float | None = None
+    """Length of the video."""
     variable_rate: bool | None = None
+    """Whether frames are unevenly far apart."""
     n_frames_header: int | None = None
+    """How many frames the header promises."""
     n_frames: int | None = None
-    """Decoded, with `deep`."""
+    """How many frames decode; known with `deep` only."""
     route: str | None = None
-    """Decoder and device that would be used."""
+    """Library and device that would decode the frames."""
     code: str | None = None
-    """Why extraction would fail."""
+    """Failure code with which extraction would fail; None where nothing is wrong."""
     error: str | None = None
+    """What is wrong, in a sentence."""
     warnings: tuple[str, ...] = field(default=())
     gaps: tuple[tuple[float, float], ...] = field(default=())
-    """From and to, seconds, where there is no footage; with `deep`."""
+    """Start and end in seconds of each stretch without footage; known with `deep` only."""
 
 
 def preflight(video_id: str, path: str | os.PathLike, *, deep: bool = False) -> Preflight:
-    """Open a file and decode its first frame; with `deep` all of them.
+    """Open a video file and decode its first frame, or with `deep` all frames.
 
-    Never raises a VideoError: what is wrong is part of the answer.
+    A VideoError is not raised but reported in the result.
     """
     path = os.fspath(path)
     found: dict = {"video": video_id, "path": path}
@@ -96,7 +102,7 @@ def _packet_seconds(container: av.container.InputContainer, stream: av.VideoStre
 
 
 def _is_uneven(seconds: np.ndarray) -> bool | None:
-    """Whether distances between frames vary by more than rounding."""
+    """Whether the distances between frames vary by more than rounding; None where there are too few frames."""
     distances = np.diff(np.sort(seconds))[:-1]  # the last packets looked at may lack one between them
     if len(distances) < 2:
         return None

@@ -1,4 +1,4 @@
-"""What a file's header claims: for estimates and for people. What counts is what decodes."""
+"""Reads what a file's header claims, for estimates and for people; what counts elsewhere is what decodes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ class Header:
 
     codec: str
     fps: float | None
-    """Average rate."""
+    """Average frame rate, frames/s."""
     seconds: float | None
+    """Length of the stream."""
     n_frames: int | None
+    """How many frames there are."""
 
     @classmethod
     def of(cls, container: av.container.InputContainer, stream: av.VideoStream) -> Header:
-        """Of a stream that has a decoder; its length is the whole file's where it states none of its own."""
+        """Read the header of a stream that has a decoder; a stream without a length gets that of the whole file."""
         seconds = float(stream.duration * stream.time_base) if stream.duration else None
         if seconds is None and container.duration:
             seconds = container.duration / av.time_base
@@ -37,14 +39,14 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class HeaderLength:
-    """About how long a video is; zeros where nothing is known."""
+    """About how long a video is; both are 0 where nothing is known."""
 
     n_frames: int
     seconds: float
 
 
 def probe_length(path: str | os.PathLike) -> HeaderLength:
-    """Frames and seconds by the header alone; zeros where it says nothing or cannot be opened."""
+    """Length of a video by its header alone; zeros where the header says nothing or the file cannot be opened."""
     try:
         SourceFile.of(path)
         with open_container(path) as container:

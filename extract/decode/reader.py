@@ -1,7 +1,7 @@
-"""PyAV reader: the frames of a video file in order, in one pass, without trusting its header.
+"""Reads the frames of a video file in order and in one pass with FFmpeg (PyAV), without trusting its header.
 
-A reader is iterated once and then asked for `info()`. Its frames hand out pixels only when `rgb()` is called, so
-frames nobody samples are decoded (they must be counted) but never converted.
+A reader is iterated once and then asked for `info()`. A frame is converted to pixels only when `rgb()` is called:
+frames that are not sampled are decoded, as they must be counted, but never converted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .container import (
 from .timeline import faults, time_warnings, timeline
 
 TOO_LARGE = "frames of {}x{} px exceed 8192x4320; scale it down"
-HD_HEIGHT_PX = 720  # from here on untagged YUV is taken for BT.709
+HD_HEIGHT_PX = 720  # frames as high as this that state no colour matrix are taken for BT.709
 UNSPECIFIED_COLORSPACE = 2  # AVCOL_SPC_UNSPECIFIED
 
 
@@ -39,7 +39,7 @@ class Frame(Protocol):
     """One decoded frame."""
 
     def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8, rotated as a player shows it."""
+        """The pixels, (H, W, 3) uint8 RGB, rotated as a player shows them."""
 
 
 class Reader(Protocol):
@@ -50,27 +50,27 @@ class Reader(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
     def info(self) -> VideoInfo:
-        """Once all frames are read: what the video turned out to be."""
+        """What is known of the video; to be called once all frames are read."""
 
     def close(self) -> None: ...
 
 
 @dataclass(slots=True)
 class PyavFrame:
-    """A decoded PyAV frame whose pixels are converted on demand."""
+    """A decoded frame of PyAV whose pixels are converted only when asked for."""
 
     frame: av.VideoFrame
     path: str
-    """The file it comes from, for messages."""
+    """The video file, for messages."""
 
     def rgb(self, size: tuple[int, int] | None = None) -> np.ndarray:
-        """(H, W, 3) uint8, rotated as a player shows it.
+        """The pixels, (H, W, 3) uint8 RGB, rotated as a player shows them.
 
         Args:
-            size: width and height to scale to, px, after rotation; None: the frame's own.
+            size: width and height to scale to, in px, after rotation; None: the frame's own.
 
         Raises:
-            VideoDecodeError: it decodes to something that cannot be shown.
+            VideoDecodeError: the frame cannot be turned into RGB.
         """
         source = Colorspace.ITU709 if untagged_hd(self.frame) else None
         turns = quarter_turns(self.frame.rotation)
@@ -87,16 +87,16 @@ class PyavFrame:
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """Width and height, after rotation."""
+        """Width and height in px, after rotation."""
         size = (self.frame.width, self.frame.height)
         return size[::-1] if quarter_turns(self.frame.rotation) % 2 else size
 
 
 def drained(reader: Reader) -> VideoInfo:
-    """Decode all of a video, close it, and say what it turned out to be.
+    """Decode all of a video without using its frames, close it, and return what is known of it.
 
     Raises:
-        VideoError: it cannot be decoded.
+        VideoError: the video cannot be decoded.
     """
     with contextlib.closing(reader):
         for _ in reader:
@@ -110,19 +110,19 @@ def untagged_hd(frame: av.VideoFrame) -> bool:
 
 
 def quarter_turns(rotation: float) -> int:
-    """Counter-clockwise quarter turns for a display matrix's degrees; 0 where they are no multiple of 90."""
+    """How many quarter turns counter-clockwise a rotation in degrees is; 0 where it is no multiple of 90."""
     return int(rotation) // 90 % 4 if int(rotation) % 90 == 0 and abs(rotation) <= 360 else 0
 
 
 class PyavReader:
-    """Frames of one file through FFmpeg.
+    """Reads the frames of one file with FFmpeg.
 
     Args:
         path: the video file.
-        hwaccel: a PyAV HWAccel, for decoding on a device. There every doubt about the device is NvdecFailed, a packet
-            that it refuses included: only software's word counts on what is corrupt.
-        wrap: makes what is yielded of a PyAV frame and the path, as the frame arrives.
-        warnings: what is to be told of the file beside what decoding finds.
+        hwaccel: a PyAV HWAccel, for decoding on a device. Any trouble then raises NvdecFailed, also a packet that the
+            device refuses: only software can tell whether a packet is corrupt.
+        wrap: makes the frame that is yielded, from a PyAV frame and the path.
+        warnings: warnings about the file that are already known; those that decoding finds are added.
 
     Raises:
         VideoOpenError: `unreadable`, `zero_bytes`, `not_a_video`, `no_video_stream`, `too_large`.
@@ -167,7 +167,7 @@ class PyavReader:
 
     @property
     def accelerated(self) -> bool:
-        """Whether a device is there for the stream's codec; others in the file may have one without it."""
+        """Whether a device decodes this stream; FFmpeg may have opened the file and found none for its codec."""
         return self._stream.codec_context.is_hwaccel
 
     def __iter__(self) -> Iterator[Frame]:
@@ -185,8 +185,10 @@ class PyavReader:
             raise NvdecFailed.because(self.path, why)
 
     def info(self) -> VideoInfo:
-        """Raises:
-        VideoDecodeError: `encrypted` or `no_frames`.
+        """What is known of the video, once all frames are read.
+
+        Raises:
+            VideoDecodeError: `encrypted` or `no_frames`: no frame could be decoded.
         """
         if not self._shown or self._size_px is None:
             if self._encrypted:
@@ -223,7 +225,7 @@ class PyavReader:
 
     @property
     def _n_frames_header(self) -> int | None:
-        """What the header counts, once all packets are read, without what an edit list hides."""
+        """How many frames the header promises, without those that an edit list hides; right once all are read."""
         return max(0, self._in_header - self._hidden_packets) or None
 
     def close(self) -> None:
@@ -231,7 +233,7 @@ class PyavReader:
         self._container.close()
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        """Frames of all packets that decode; what does not is counted and passed over."""
+        """The frames of all packets that decode; packets that do not are counted and skipped."""
         try:
             for packet in self._container.demux(self._stream):
                 self._encrypted = self._encrypted or packet.has_sidedata("encryption_info")

@@ -16,18 +16,18 @@ from ..gaps import LEAP_STEPS, NEIGHBOURS, find_gaps, in_words, usual_steps
 from ..names import some
 
 TIMELINE = 2  # raised when a change to these rules changes times; 1 believed every leap forward
-FALLBACK_FPS = Fraction(25)  # for a lone frame in a file that states no rate
-MAX_RATE_DENOMINATOR = 1001  # 30000/1001 and its family
+FALLBACK_FPS = Fraction(25)  # for a file of a single frame that states no rate
+MAX_RATE_DENOMINATOR = 1001  # as in 30000/1001
 SMALLEST_STEP = 1e-3  # of a frame's duration: less is rounding, not progress
-SAME_RATE = 0.1  # how far footage may be off the rate its file states: rates vary
-FEW_FAULTS = 0.02  # of all packets; with B-frames every third goes back, or more
+SAME_RATE = 0.1  # share by which the rate of the footage may differ from the one stated, as rates vary
+FEW_FAULTS = 0.02  # share of packets whose times may be wrong; with B-frames at least every third one goes back
 RETIMED = "{} frames retimed: their timestamps stand still, jump back, are far ahead or missing"
 GAPS = "{} gaps without footage: {}"
 SHOWN_GAPS = 3
 
 
 def median_rate(raw_seconds: np.ndarray) -> Fraction:
-    """The frame rate behind the median distance of timestamps that increase."""
+    """The frame rate of the median distance between timestamps; distances that are not positive are left out."""
     steps = np.diff(raw_seconds)
     steps = steps[steps > 0]  # also drops nan
     if not len(steps):
@@ -36,18 +36,21 @@ def median_rate(raw_seconds: np.ndarray) -> Fraction:
 
 
 def in_shown_order(packet_seconds: np.ndarray) -> np.ndarray:
-    """The times of packets in the order in which their frames are shown: ascending, unless packets are in that order
-    already, but for a few whose times are wrong."""
+    """The times of packets in the order in which their frames are shown.
+
+    They are sorted, unless nearly all ascend already: then the few that do not are wrong times, which are left for
+    `timeline` to mend.
+    """
     few = faults(packet_seconds) <= FEW_FAULTS * len(packet_seconds)
     return packet_seconds if few else np.sort(packet_seconds)
 
 
 def time_warnings(seconds: np.ndarray, retimed: int) -> list[str]:
-    """What is to be told of a video's times.
+    """Warnings about a video's times, one sentence each: retimed frames, gaps.
 
     Args:
-        seconds: (F,) as mended.
-        retimed: how many of them were.
+        seconds: (F,), as `timeline` gives them.
+        retimed: how many of them `timeline` has changed.
     """
     told = [RETIMED.format(retimed)] if retimed else []
     gaps = find_gaps(seconds)
@@ -57,22 +60,23 @@ def time_warnings(seconds: np.ndarray, retimed: int) -> list[str]:
 
 
 def faults(raw_seconds: np.ndarray) -> int:
-    """How many timestamps are missing, or are no later than the one before."""
+    """How many timestamps are missing (nan), or not later than the one before."""
     return int(np.isnan(raw_seconds).sum() + (np.diff(raw_seconds) <= 0).sum())
 
 
 def timeline(raw_seconds: np.ndarray, fps: Fraction | None) -> tuple[np.ndarray, Fraction, int]:
-    """Mend timestamps that stand still, jump back or are missing, and those far ahead that the next ones contradict.
+    """Mend wrong timestamps: those that stand still, jump back or are missing, or leap ahead of the next frames'.
 
-    Such a frame gets the previous frame's time plus the average frame duration. A leap forward is kept where the next
-    frames bear it out: that is a gap (see gaps.py).
+    A frame with a wrong timestamp gets the previous frame's time plus the average frame duration. A leap ahead is right
+    where the next frames are as far ahead: that is a gap (see gaps.py).
 
     Args:
         raw_seconds: (F,) in decoding order, relative to the container's start; nan where a frame has no timestamp.
-        fps: the average rate the file states, or None to take it from the median distance.
+        fps: the average rate that the file states; None: it is taken from the median distance.
 
     Returns:
-        seconds (F,) float64, strictly increasing; the rate used; how many frames were retimed.
+        When each frame is shown, (F,) float64 seconds, strictly increasing; the frame rate of the footage; how many
+        frames were retimed.
     """
     raw_seconds = np.asarray(raw_seconds, np.float64)
     fps = fps or median_rate(raw_seconds)
@@ -81,7 +85,7 @@ def timeline(raw_seconds: np.ndarray, fps: Fraction | None) -> tuple[np.ndarray,
 
 
 def _mended(raw_seconds: np.ndarray, step: float) -> tuple[np.ndarray, int]:
-    """Times that increase, and how many of them are not the file's own."""
+    """Mend the timestamps of a file, of which some are wrong; also say how many were changed."""
     leaps = _leaps(raw_seconds, step)
     seconds = np.empty_like(raw_seconds)
     previous = _before_first(raw_seconds, step)
@@ -98,7 +102,7 @@ def _mended(raw_seconds: np.ndarray, step: float) -> tuple[np.ndarray, int]:
 
 
 def _leaps(raw_seconds: np.ndarray, step: float) -> np.ndarray:
-    """(F,) from which distance to the frame before on each frame's time is a leap, by the frames around."""
+    """How many seconds after the frame before a frame's time counts as a leap, (F,), judged by the frames around it."""
     steps = np.diff(raw_seconds, prepend=np.nan)
     usual = np.full(len(steps), step)
     far = np.flatnonzero(steps > LEAP_STEPS * min(step, float(1 / median_rate(raw_seconds))))
@@ -108,13 +112,13 @@ def _leaps(raw_seconds: np.ndarray, step: float) -> np.ndarray:
 
 
 def _borne_out(raw_seconds: np.ndarray, index: int, after: float) -> bool:
-    """Whether the next frames are later than `after` too, as far as they have times."""
+    """Whether the next frames that have timestamps are later than `after` too, so that a leap before them is right."""
     following = raw_seconds[index + 1 : index + 1 + NEIGHBOURS]
     return bool((following[~np.isnan(following)] > after).all())
 
 
 def _before_first(raw_seconds: np.ndarray, step: float) -> float:
-    """What the first frame has to be later than: nothing, unless the next ones say that its own time is far ahead."""
+    """The time that the first frame must be later than: -inf, unless its own is far ahead of the next frames'."""
     first, following = raw_seconds[0], raw_seconds[1 : 1 + NEIGHBOURS]
     following = following[~np.isnan(following)]
     ahead = len(following) and first > following.max() and first - following[0] > LEAP_STEPS * step
@@ -122,7 +126,7 @@ def _before_first(raw_seconds: np.ndarray, step: float) -> float:
 
 
 def _rate_of_footage(seconds: np.ndarray, fps: Fraction) -> Fraction:
-    """The rate that a file states, unless that is spread over gaps: then the average of its footage."""
+    """The frame rate of the footage: as stated, or averaged anew if the stated one is an average over gaps too."""
     gaps = find_gaps(seconds)
     if not gaps:
         return fps

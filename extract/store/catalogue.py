@@ -1,7 +1,7 @@
-"""The SQLite index over a store's shards: what is held, without opening every file.
+"""The catalogue: an SQLite index of a store's shards, which tells what they hold without opening each of them.
 
-Deleting it loses nothing: `sync` reads the shards that it does not know and forgets those that are gone. On a network
-file system, where SQLite's locks cannot be trusted, every host keeps one of its own.
+Deleting it loses nothing: `sync` reads the shards that the catalogue does not know and forgets those that are gone. On
+a network disk, where SQLite's locks cannot be trusted, every host has a catalogue of its own.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ NEWEST = f"SELECT v.* FROM videos v WHERE NOT EXISTS {NEWER}"
 
 
 class Catalogue:
-    """Index of the shards in `folder`, kept in `path`.
+    """An index of the shards in a folder.
 
     Args:
         path: the SQLite file.
-        folder: the shards.
-        store_id: of the store; an index of another one is not used.
-        own: whether `path` is the store's own place for it, where nothing else can lie.
+        folder: the folder of shards.
+        store_id: id of the store; a catalogue of another store is not used.
+        own: whether `path` is in the store's folder, where no other file has that name; otherwise the user chose it.
 
     Raises:
-        ConfigError: `path` is somebody else's file, or cannot be made.
-        StoreError: it is locked, or the disk is full.
+        ConfigError: `path` is no catalogue, or that of another store, or cannot be made.
+        StoreError: the catalogue is locked, or the disk is full.
     """
 
     def __init__(self, path: Path, folder: Path, *, store_id: str = "", own: bool = True):
@@ -78,7 +78,7 @@ class Catalogue:
             raise ConfigError(f"--catalogue {self.path}: is no catalogue of vad-pipeline; give another file")
 
     def _begin_anew(self) -> None:
-        """Drop a damaged index: `sync` fills the new one."""
+        """Replace a damaged catalogue by an empty one, which `sync` fills."""
         logger.warning("%s: damaged, rebuilt from the shards", self.path)
         try:
             for leftover in (self.path, self.path.with_name(f"{self.path.name}-journal")):
@@ -102,7 +102,7 @@ class Catalogue:
         self._db.execute("SELECT * FROM videos LIMIT 1").fetchone()
 
     def _is_ours(self) -> bool:
-        """Whether the tables are there, of this version and this store."""
+        """Whether the file has the tables of this version, and is the catalogue of this store."""
         if tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)")) != COLUMNS:
             return False
         try:
@@ -114,7 +114,7 @@ class Catalogue:
         return of == [self._store_id]
 
     def _make(self) -> None:
-        """Empty tables, all at once: several runs may begin on a new store."""
+        """Make empty tables, in one transaction, as several runs may begin on a new store at once."""
         self._db.execute("BEGIN IMMEDIATE")
         with self._db:
             if not self._is_ours():  # nobody else has made them meanwhile
@@ -128,7 +128,7 @@ class Catalogue:
         self._db.execute("INSERT INTO store VALUES (?)", (self._store_id,))
 
     def _use_memory(self) -> None:
-        """A store one may only read still has to be readable."""
+        """Keep the catalogue in memory, so that a store without rights to write can still be read."""
         self._db = sqlite3.connect(":memory:")
         self._create()
 
@@ -139,7 +139,7 @@ class Catalogue:
 
     @contextlib.contextmanager
     def _errors_told(self) -> Iterator[None]:
-        """SQLite's errors as ours."""
+        """Turn SQLite's errors in a `with` block into a StoreError."""
         try:
             yield
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -157,13 +157,13 @@ class Catalogue:
             return self._db.execute(query, values).fetchall()
 
     def sync(self) -> list[StoreError]:
-        """Take in new shards, drop those that are gone or damaged.
+        """Bring the catalogue up to date: add new shards, forget those that are gone or damaged.
 
         Returns:
-            What is damaged: those shards' videos count as not held.
+            An error for each damage found; damaged features count as not stored.
 
         Raises:
-            StoreError: a shard cannot be read though nothing says that it is damaged, or the index not be written.
+            StoreError: a shard cannot be read, but not because it is damaged, or the catalogue cannot be written.
         """
         try:
             return self._sync()
@@ -217,13 +217,13 @@ class Catalogue:
         return problems
 
     def _known_mtime(self, row: Entry) -> int:
-        """The index may know a source's time better than the shard: kept when a group moves to another shard."""
+        """The newest known modification time of an entry's source, which the catalogue may have and the shard not."""
         query = "SELECT max(mtime_ns) FROM videos WHERE name = ? AND written_ns = ?"
         ((mtime_ns,),) = self._db.execute(query, (row.name, row.written_ns))
         return row.mtime_ns if mtime_ns is None else mtime_ns
 
     def add(self, entries: list[Entry], *, touched: Sequence[tuple[Entry, int]] = ()) -> None:
-        """Take in shards just written, one entry each, and new times (ns) of sources whose content did not change."""
+        """Add shards just written, of one entry each, and new times (ns) of sources whose content is unchanged."""
         written = []
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):  # merged away by another run already: `sync` finds it
@@ -240,17 +240,17 @@ class Catalogue:
             )
 
     def find(self, **equal: object) -> list[Entry]:
-        """The newest entry of each name whose columns have these values, by video id."""
+        """The newest entry of each group whose columns have these values, sorted by video id."""
         return list(self.each(**equal))
 
     def newest(self, names: Sequence[str]) -> dict[str, Entry]:
-        """The newest entries of group names, all in one query: what is asked of every video of an archive."""
+        """Name of a group -> its newest entry, for several groups in one query; names without entry are not there."""
         marks = ", ".join("?" * len(names))
         query = f"SELECT * FROM videos WHERE name IN ({marks}) ORDER BY {', '.join(Version._fields)}"
         return {row[0]: Entry(*row) for row in self._rows(query, names)}
 
     def each(self, **equal: object) -> Iterator[Entry]:
-        """As `find`, one after the other: a million need not be in memory, nor keep others from writing."""
+        """The same entries as `find`, one after the other: they are never all in memory, and lock nobody out."""
         conditions = "".join(f" AND v.{column} = ?" for column in equal)
         query = f"""{NEWEST}{conditions} AND (v.video, v.recipe_id, v.name) > (?, ?, ?)
             ORDER BY v.video, v.recipe_id, v.name LIMIT {ROWS_AT_ONCE}"""
@@ -262,7 +262,7 @@ class Catalogue:
             last = (entry.video, entry.recipe_id, entry.name)
 
     def superseded_shards(self) -> set[str]:
-        """Shards that hold groups of which another shard has a newer version, or the same."""
+        """File names of shards with a group of which another shard has a newer version, or the same one."""
         query = f"""SELECT DISTINCT v.shard FROM (SELECT name FROM videos GROUP BY name HAVING count(*) > 1) AS twice
             JOIN videos v USING (name) WHERE EXISTS {NEWER}"""
         return {shard for (shard,) in self._rows(query)}
@@ -277,7 +277,7 @@ class Catalogue:
         return found
 
     def left_without(self, names: Collection[str]) -> dict[str, list[str]]:
-        """The shards that hold any version of these groups, and what else each of them holds."""
+        """Shards that hold any version of these groups -> the names of the other groups in each of them."""
         found = self._rows("SELECT shard, name FROM videos") if names else []
         shards = {shard for shard, name in found if name in names}
         left: dict[str, list[str]] = {shard: [] for shard in shards}
@@ -295,7 +295,7 @@ class Catalogue:
         self._db.close()
 
     def _read(self, path: Path) -> tuple[list[Entry], list[StoreError]]:
-        """A shard's whole groups, and what is wrong with the others."""
+        """Read the entries of a shard's undamaged groups, and an error for each damaged one."""
         entries, problems = [], []
         try:
             with opened(path) as root:

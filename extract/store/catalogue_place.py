@@ -1,4 +1,5 @@
-"""Where a store's index lies: beside the shards; on a network disk, whose locks SQLite cannot trust, one a host."""
+"""Where a store's catalogue lies: beside the shards. On a network disk, whose locks SQLite cannot trust, each host has
+a catalogue of its own."""
 
 from __future__ import annotations
 
@@ -12,18 +13,18 @@ NETWORK_FILE_SYSTEMS = frozenset("9p afs beegfs ceph cifs glusterfs gpfs lustre 
 
 
 def catalogue_path(store: Path) -> Path:
-    """Where the index of a store lies: beside the shards, under a host's own name where the disk is a network's."""
+    """Path of a store's catalogue: beside the shards, with this host's name in it where the disk is a network's."""
     host = f"-{re.sub(r'[^A-Za-z0-9.-]', '_', socket.gethostname())}" if _is_on_network(store) else ""
     return store / f"{STEM}{host}{SUFFIX}"
 
 
 def is_catalogue(name: str) -> bool:
-    """Whether a file in a store's folder is an index, or SQLite's journal of one."""
+    """Whether the name of a file in a store's folder is that of a catalogue, or of SQLite's journal of one."""
     return name.startswith(STEM) and name.removesuffix("-journal").endswith(SUFFIX)
 
 
 def _is_on_network(path: Path) -> bool:
-    """By the mount that holds `path`; where the system does not tell, it counts as local."""
+    """Whether a path is on a network disk, by the system's table of mounts; without one it counts as local."""
     place = os.path.realpath(path)
     try:
         mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()

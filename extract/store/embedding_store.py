@@ -1,8 +1,8 @@
-"""EmbeddingStore: the cache of embeddings for every later experiment.
+"""The feature store: keeps the embeddings of videos, so that each video is extracted only once.
 
-A folder of complete HDF5 shards; what they hold is known from them alone. Each finished video is a small shard first,
-`merge` joins small ones. There is one definition of a hit: same id, same recipe, the crops held, and the source file
-unchanged (size and modification time, else its content).
+A store is a folder of complete HDF5 shards; all that it knows can be read from them. Each finished video is a small
+shard at first; `merge` joins small shards. Features need not be made again if they have the same id and recipe and all
+crops asked for, and the source file is unchanged (its size and modification time, or else its content).
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class EmbeddingStore:
     """A feature store on disk.
 
     Args:
-        path: its folder.
-        create: make it where there is none.
-        catalogue: where the index lies, for example on a local disk; None: beside the shards.
+        path: the store's folder.
+        create: whether to make a store where there is none.
+        catalogue: path of the catalogue, for example on a local disk; None: beside the shards.
 
     Raises:
-        ConfigError: there is none, or something else.
-        StoreError: of a newer schema, or not to be read or made.
+        ConfigError: there is no store at that path, or the folder holds something else.
+        StoreError: the store has a newer schema, or cannot be read or made.
     """
 
     def __init__(self, path: str | Path, *, create: bool = False, catalogue: Path | None = None):
@@ -97,7 +97,7 @@ class EmbeddingStore:
             raise ConfigError(f"{self.path}: not a feature store and not empty; give --store a new folder")
 
     def close(self) -> None:
-        """Close the catalogue; what it could not take in is read from the shards next time."""
+        """Close the catalogue; entries that it could not take in are read from the shards next time."""
         try:
             with contextlib.suppress(StoreBusy):
                 self.flush()
@@ -113,12 +113,12 @@ class EmbeddingStore:
     # -- looking up -----------------------------------------------------------------------------------------------
 
     def entries(self, *, recipe_id: str | None = None) -> list[Entry]:
-        """All videos held, by id; of one recipe where one is named."""
+        """All entries of the store, sorted by video id, or those of one recipe."""
         self.flush()
         return self.catalogue.find(**({"recipe_id": recipe_id} if recipe_id else {}))
 
     def each(self) -> Iterator[Entry]:
-        """All videos held, by id, one after the other."""
+        """All entries of the store, sorted by video id, one after the other."""
         self.flush()
         return self.catalogue.each()
 
@@ -136,7 +136,7 @@ class EmbeddingStore:
         return [held.get(name) for name in names]
 
     def of_size(self, size: int, recipe_id: str) -> list[Entry]:
-        """What was made from files of this many bytes: perhaps from the same content."""
+        """The entries of a recipe whose source files have this many bytes, and so perhaps the same content."""
         pending = [e for e in self._pending.values() if (e.size, e.recipe_id) == (size, recipe_id)]
         names = {entry.name for entry in pending}
         return pending + [e for e in self.catalogue.find(size=size, recipe_id=recipe_id) if e.name not in names]
@@ -150,10 +150,10 @@ class EmbeddingStore:
         return read_entry(self.shards, entry, partial(stored_video, entry))
 
     def crop(self, entry: Entry, number: int) -> np.ndarray:
-        """The features of one crop alone, (n, 512) float32: what training reads over and over.
+        """Read the features of one crop, (n, 512) float32.
 
         Raises:
-            StoreError: its shard is gone or damaged, or it lacks the crop.
+            StoreError: the shard is gone or damaged, or the video lacks the crop.
         """
         held = entry.crop_numbers
         if number not in held:
@@ -173,12 +173,12 @@ class EmbeddingStore:
         return entry
 
     def take_in(self, entry: Entry) -> None:
-        """Index a video that was written, by this process or by a worker; at the latest with the next `flush`."""
+        """Add the entry of a video that this process or a worker has written; the catalogue has it after `flush`."""
         self._pending[entry.name] = entry
         self._flush_now_and_then()
 
     def touch(self, entry: Entry, mtime_ns: int) -> None:
-        """Remember that the source was touched but not changed, so that it is not hashed every time."""
+        """Note a new modification time (ns) of a source whose content is unchanged, so that it is not hashed again."""
         self._touched.append((entry, mtime_ns))
         self._flush_now_and_then()
 
@@ -190,10 +190,10 @@ class EmbeddingStore:
             self._flushed = time.monotonic()
 
     def flush(self) -> None:
-        """Bring the catalogue up to what was taken in.
+        """Write the entries taken in so far to the catalogue.
 
         Raises:
-            StoreError: it cannot be written.
+            StoreError: the catalogue cannot be written.
         """
         self.catalogue.add(list(self._pending.values()), touched=self._touched)
         self._pending, self._touched, self._flushed = {}, [], time.monotonic()

@@ -1,4 +1,4 @@
-"""What the attributes of one video's group say: the record that the catalogue keeps and everything is chosen by."""
+"""`Entry`: what the catalogue knows of a video's features, read from the attributes of their group in a shard."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ TEXTS = ("recipe", "recipe_id", "fingerprint", "precision", "runtime", "source",
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One video's features under one recipe: what its group's attributes say."""
+    """What is known of one video's features of one recipe without reading them."""
 
     name: str
-    """Group name."""
+    """Name of their group."""
     shard: str
     """File name below STORE/shards."""
     video: str
     """Video id."""
     recipe_id: str
     recipe: str
-    """JSON."""
+    """The recipe as JSON."""
     crops: str
-    """JSON list."""
+    """The crops' numbers as a JSON list."""
     n_frames: int
     n_snippets: int
     size: int
-    """Bytes of the source file, -1 where imported."""
+    """Bytes of the source file; -1 for imported features."""
     mtime_ns: int
     fingerprint: str
     precision: str
     runtime: str
     source: str
-    """Path the features came from."""
+    """Path of the file that the features were made from."""
     label: str
-    """The category that imported features were listed under; else empty."""
+    """The category that imported features were listed with; else empty."""
     written_ns: int
-    """When this group was made: of two under one name the later one counts."""
+    """When this group was made, ns; of two groups of one name the later one counts."""
     checksum: str
     timeline: int = 1
     """Which rules its frame times follow: see retiming.py."""
@@ -59,11 +59,11 @@ class Entry:
 
     @property
     def crop_numbers(self) -> tuple[int, ...]:
-        """The crops held, in the order of the features' first axis."""
+        """The numbers of the stored crops, in the order of the features' first axis."""
         return tuple(json.loads(self.crops))
 
     def has_crops(self, wanted: Iterable[int]) -> bool:
-        """Whether all the crops of these numbers are there."""
+        """Whether all crops of these numbers are stored."""
         return set(wanted) <= set(self.crop_numbers)
 
 

@@ -1,4 +1,4 @@
-"""Features in the published layout: `path,label` lists of `(snippets, 512)` .npy files, in and out of a store."""
+"""Imports and exports features in the published layout: `.npy` files (snippets, 512) and a `path,label` list."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ LIST_NAME = "list.csv"
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of a list."""
+    """What became of each row of an imported list."""
 
     imported: list[str] = field(default_factory=list)
-    """Ids."""
+    """Ids of videos whose features were stored."""
     cached: list[str] = field(default_factory=list)
-    """Ids already held with the same values."""
+    """Ids of videos that the store had already, with the same values."""
     missing: list[str] = field(default_factory=list)
-    """Paths that were not found."""
+    """Listed paths at which no file was found."""
     refused: list[str] = field(default_factory=list)
-    """One sentence each."""
+    """Why other files were not imported, one sentence each."""
 
 
 @dataclass(slots=True)
@@ -46,36 +46,36 @@ class _Listed:
     label: str
     crops: dict[int, Path] = field(default_factory=dict)
     contradiction: str = ""
-    """What another crop's row says against the label."""
+    """A sentence on another crop's row that has another label; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportConfig:
-    """How a list of published features is taken in."""
+    """How a list of published features is imported."""
 
     recipe: Recipe
-    """How they are believed to have been made."""
+    """The recipe by which the features are believed to have been made."""
     fps: Fraction
-    """Frame rate for the seconds, which the list does not know."""
+    """Frame rate, frames/s, from which times are computed, as the list has none."""
     root: Path | None = None
-    """Where to look for files whose listed path is not there; None: in the list's folder."""
+    """Folder in which to look for files that are not at their listed path; None: the list's folder."""
     keep_folder: bool = False
-    """Make the last folder part of the id."""
+    """Whether a video's id includes the last folder of the listed path."""
     force: bool = False
-    """Replace features that were extracted from footage, or imported with other values."""
+    """Whether to replace features that were extracted from footage, or imported with other values."""
 
 
 def read_list(path: Path) -> list[tuple[str, str]]:
-    """Rows (path, label) of a published list.
+    """Read the rows (path, label) of a published list.
 
     Raises:
-        ConfigError: not there, or no such rows.
+        ConfigError: the file cannot be read, or has no such rows.
     """
     return [(each.name.strip(), each.label) for each in read_named(path)]
 
 
 def find_file(name: str, root: Path) -> Path | None:
-    """The listed path if it is there, else its longest tail that exists below `root`."""
+    """Find a listed file: at its path, or else below `root` at the longest end of the path that is there."""
     parts = [part for part in PurePosixPath(slashed(name)).parts if part not in ("/", "..")]
     tails = [Path(name), *(root.joinpath(*parts[start:]) for start in range(len(parts)))]
     found = next((path for path in tails if os.path.isfile(path)), None)
@@ -105,13 +105,17 @@ def import_list(
     *,
     on_video: Callable[[str], None] = lambda video_id: None,
 ) -> ImportReport:
-    """Take published features into a store.
+    """Import published features into a store.
 
     Args:
         path: the list.
-        store: where to.
-        config: how.
-        on_video: called with each id.
+        store: the store that they go to.
+        config: how to import them.
+        on_video: called with the id of each video.
+
+    Raises:
+        ConfigError: the list cannot be read.
+        StoreError: the store cannot be read or written.
     """
     report = ImportReport()
     listed: dict[str, _Listed] = {}
@@ -181,21 +185,22 @@ def export(
 
 
 def _unmistakable(path: str) -> str:
-    """The same path for whoever reads the list: no formula to a spreadsheet, and no Windows path to us."""
+    """A path as the list has it: with `./` before it where a spreadsheet would take it for a formula, or we for a
+    Windows path."""
     return f"./{path}" if path.startswith(("=", "+", "-", "@")) or "\\" in path else path
 
 
 def _exported_stem(entry: Entry) -> str:
-    """Path of a video's files below the export folder, without crop and suffix."""
+    """Path of a video's exported files below the export folder, without crop and suffix."""
     folder = entry.label.replace("/", "_").replace("\0", "_")
     return entry.video if "/" in entry.video or folder in ("", ".", "..") else f"{folder}/{entry.video}"
 
 
 def read_features(path: Path) -> np.ndarray:
-    """(n, 512) floats of one file, as they are; all within float16's range.
+    """Read the features of one file, (n, 512) floats of any width.
 
     Raises:
-        ConfigError: not such an array, or not finite.
+        ConfigError: the file holds no such array, or values that are not finite or over float16's range.
     """
     try:
         values = np.load(path, allow_pickle=False)
@@ -224,7 +229,7 @@ def _import_video(
     arrays: dict[int, np.ndarray],
     config: ImportConfig,
 ) -> bool:
-    """Whether anything new was stored."""
+    """Store the features of one video unless they are stored already; say whether anything was written."""
     recipe, fps = config.recipe, config.fps
     lengths = {len(values) for values in arrays.values()}
     if len(lengths) > 1:

@@ -1,7 +1,7 @@
-"""Who joins the shards of a folder: one process at a time, so that nothing is done twice.
+"""Lets one process at a time join the shards of a folder, so that no work is done twice.
 
-What is taken away follows a rule that is safe even where two are at it (see `kept` in versions.py): the lock saves
-work, it does not guard data. So a disk that knows no locks is worked on without one.
+The lock does not guard data: which shards may be removed follows a rule that is safe even if two processes join shards
+at once (see `kept` in versions.py). So on a disk without locks shards are joined without one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LOCK_NAME = ".merging"
 
 
 def merging(folder: Path) -> AbstractContextManager[bool]:
-    """`with merging(folder) as alone`: whether this process is to join shards; if not, another one is at it.
+    """Try to take the lock for a `with` block; it gives whether this process may join shards, or else another does.
 
     Raises:
         StoreError: the folder cannot be written.

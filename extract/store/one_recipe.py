@@ -1,4 +1,4 @@
-"""Which of a store's features are meant: those of one recipe, since no two recipes can be compared."""
+"""Picks the features of one recipe from a store, since features of different recipes cannot be compared."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .entry import Entry
 def of_one_recipe(
     entries: Sequence[Entry], asked: str | None, *, store: Path, among: Container[str] | None = None
 ) -> tuple[Recipe, list[Entry]]:
-    """The recipe that is asked for, or the only one there is, and all its features.
+    """Find the recipe that is asked for, or else the only one there is, and all features of it.
 
     Args:
         entries: features, of any recipes.
         asked: the first characters of a recipe id, as --recipe gives them.
-        store: they come from, for messages.
-        among: ids of the recipes that will do where none is asked for; None: all.
+        store: path of the store, for messages.
+        among: ids of the recipes to choose from where none is asked for; None: all.
 
     Raises:
-        ConfigError: there are none, or it does not take one recipe alone; the message names those it holds.
+        ConfigError: there are no features, or not exactly one recipe fits; the message names the store's recipes.
     """
     if not entries:
         raise ConfigError(f"{store}: holds no features; run `vad-pipeline extract SRC --store {store}` first")

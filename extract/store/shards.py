@@ -1,7 +1,7 @@
-"""Groups in HDF5 files: built in memory, written aside, fsynced, renamed. Used by the store and by results.
+"""Shards: HDF5 files of groups, one group a video. The store and results folders consist of them.
 
-A file is complete as soon as it is there. HDF5 itself never writes to the disk: on a full one it crashes the process,
-whereas writing finished bytes is a clean OSError.
+A shard is built in memory, and its finished bytes are written whole or not at all. HDF5 itself never writes to the
+disk: on a full one it would crash the process, whereas writing bytes raises OSError.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROOT_GROUP = "videos"
 SHARD_BYTES = 128 << 20  # merged shards grow to about this
 SMALL_BYTES = SHARD_BYTES // 2  # and are left alone from this size on
 ASKED_WRONGLY = (errno.EINVAL, errno.EFAULT, errno.EOVERFLOW, errno.EFBIG)  # addresses and sizes that cannot be
-LISTINGS = 50  # of a folder that others merge meanwhile
+LISTINGS = 50  # how often a folder is listed again while other runs merge shards in it
 COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 COMPRESSED_FROM_BYTES = 1024  # chunking costs more than it saves below
 OWN_FILTERS = frozenset({h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE})
@@ -44,7 +44,7 @@ MAX_INFLATION = 1100  # times its bytes in the file; deflate itself ends at 1032
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """One video's group, in memory."""
+    """One video's group before it is written."""
 
     name: str
     attributes: Mapping[str, Any]
@@ -53,7 +53,7 @@ class Group:
 
 
 def group_name(video_id: str, recipe_id: str) -> str:
-    """The percent-encoded id + `@` + recipe id: flat, so that `a` and `a/b` do not nest."""
+    """Name of a video's group: the percent-encoded id, `@`, the recipe id. So the ids `a` and `a/b` do not nest."""
     return f"{flat(video_id)}@{recipe_id}"
 
 
@@ -73,7 +73,7 @@ def checksum(datasets: Mapping[str, np.ndarray]) -> str:
 
 
 def build(groups: Iterable[Group]) -> bytes:
-    """The bytes of an HDF5 file of `groups`, each with its `checksum` attribute."""
+    """The bytes of a shard with these groups, each with its `checksum` attribute."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         root = file.create_group(ROOT_GROUP)
@@ -88,7 +88,7 @@ def build(groups: Iterable[Group]) -> bytes:
 
 
 def build_copy(sources: Iterable[tuple[Path, list[str]]]) -> bytes:
-    """The bytes of an HDF5 file of groups copied, as they are, out of other files."""
+    """The bytes of a shard with groups copied from other shards: (path, names of groups) of each."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         root = file.create_group(ROOT_GROUP)
@@ -138,10 +138,11 @@ def _root_of(file: h5py.File, path: Path) -> h5py.Group:
 
 
 def group_in(root: h5py.Group, name: str) -> h5py.Group:
-    """The group `name` of a shard, once it is clear that reading it stays inside the file and its size.
+    """A group of a shard, once it is checked that reading it is safe.
 
     Raises:
-        StoreError: a link elsewhere, storage outside, a filter we do not write, or shapes that the file cannot hold.
+        DamagedShard: the group has a link elsewhere, data outside the file, a filter that we do not use, or shapes
+            larger than the file can hold.
     """
     problem = _why_not(root, name, h5py.Group)
     if problem is None:
@@ -153,7 +154,7 @@ def group_in(root: h5py.Group, name: str) -> h5py.Group:
 
 
 def _why_not(parent: h5py.Group, key: str, kind: type) -> str | None:
-    """Why a member of a group is not to be read, or None."""
+    """Why a member of a group is not safe to read; None where it is."""
     link = parent.id.links.get_info(key.encode("utf-8", "surrogateescape"))  # `get` takes a failed read for absence
     if link.type != h5py.h5l.TYPE_HARD:
         return f"{key} links to another place"
@@ -175,11 +176,15 @@ def _why_not(parent: h5py.Group, key: str, kind: type) -> str | None:
 
 
 def refuse_unreadable(path: Path, error: Exception) -> None:
-    """Raise where it is the disk or the rights that keep a shard from being read, not its content.
+    """Raise an error where a shard could not be read because of the disk or the rights, not because of its content.
+
+    Args:
+        path: the shard.
+        error: what reading it raised.
 
     Raises:
-        FileNotFoundError: it is gone.
-        StoreError: anything else that the system says.
+        FileNotFoundError: the shard is gone.
+        StoreError: the system gave any other reason.
     """
     number = getattr(error, "errno", None) or _errno_told(error)
     if number == errno.ENOENT or (number == errno.ESTALE and not os.path.lexists(path)):
@@ -197,7 +202,7 @@ def _errno_told(error: Exception) -> int | None:
 
 
 def each_shard(folder: Path) -> Iterator[Path]:
-    """All shards, each once; where one has gone by the time it was looked at, also what it was merged into."""
+    """All shards of a folder, each once. If one goes while it is looked at, the shard it was merged into comes too."""
     seen: set[Path] = set()
     for _ in range(LISTINGS):
         gone = False
@@ -211,7 +216,7 @@ def each_shard(folder: Path) -> Iterator[Path]:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """All complete shards in a folder, by name."""
+    """The paths of all complete shards in a folder, sorted by name."""
     return sorted(p for p in folder.glob("*.h5") if not p.name.startswith("."))
 
 
@@ -223,20 +228,19 @@ def merge_shards(
     rewrite: Collection[str] = (),
     on_shards: Callable[[int], None] = lambda n: None,
 ) -> int:
-    """Join small shards into larger ones and drop what is superseded in them; for who holds the folder's `merging`
-    lock.
+    """Join small shards into larger ones, without superseded groups. The caller has the folder's `merging` lock.
 
-    A crash in between leaves groups in two shards, equal ones: nothing is lost.
+    A crash in between leaves equal groups in two shards; nothing is lost.
 
     Args:
-        folder: where the shards lie.
+        folder: the folder of shards.
         sizes: bytes of each shard, by file name.
-        versions_in: the groups that a shard holds, and all versions of each that any shard holds.
-        rewrite: large shards that are written anew too.
+        versions_in: file name of a shard -> its groups, each with all versions of it in any shard.
+        rewrite: file names of large shards to write anew too.
         on_shards: called with how many shards are begun.
 
     Returns:
-        How many shards were merged away.
+        How many shards were replaced.
     """
     settled = {shard for shard, size in sizes.items() if size >= SMALL_BYTES and shard not in rewrite}
     joined = {shard: size for shard, size in sizes.items() if shard not in settled}
@@ -266,7 +270,7 @@ def merge_shards(
 
 
 def _each_once(folder: Path, batch: list[str], keep: Mapping[str, list[str]]) -> list[tuple[Path, list[str]]]:
-    """What is copied out of a batch's shards: of a group that several of them hold, one."""
+    """Which groups are copied from which shard of a batch; a group that several of them hold is copied once."""
     sources, taken = [], set()
     for shard in batch:
         names = [name for name in keep[shard] if name not in taken]
@@ -277,7 +281,7 @@ def _each_once(folder: Path, batch: list[str], keep: Mapping[str, list[str]]) ->
 
 
 def unlink(path: Path) -> None:
-    """Take a shard away.
+    """Delete a shard; one that is gone already is no error.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -289,7 +293,7 @@ def unlink(path: Path) -> None:
 
 
 def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
-    """Shards in runs of about SHARD_BYTES."""
+    """Split shards into batches that are about SHARD_BYTES large together."""
     batch: list[str] = []
     total = 0
     for shard in sizes:

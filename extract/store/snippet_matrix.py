@@ -1,4 +1,11 @@
-"""All snippets of a store as one matrix on disk, so that a question is one product: made once, read by memory map."""
+"""All snippets of a store as one matrix on disk, so that a question to the archive is one matrix product.
+
+The matrix is written once and then read through a memory map. For example two videos of 3 and 2 snippets:
+
+    rows      0         1         2         3         4           each of length 1
+    snippet   a, 0      a, 1      a, 2      b, 0      b, 1
+    starts    0                             3                  5   video i has the rows starts[i] to starts[i + 1]
+"""
 
 from __future__ import annotations
 
@@ -24,14 +31,14 @@ NORM_FLOOR = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SnippetMatrix:
-    """The embeddings of videos one below the other."""
+    """The embeddings of all snippets of several videos, one row each."""
 
     entries: tuple[Entry, ...]
     """The videos, in the order of their rows."""
     rows: np.ndarray = field(repr=False)
-    """(N, 512) float16, L2-normalised; a memory map."""
+    """(N, 512) float16, each row L2-normalised; a memory map."""
     starts: np.ndarray = field(repr=False)
-    """(videos + 1,) int64: the first row of each video, and N."""
+    """(videos + 1,) int64: the first row of each video, and last N."""
 
 
 def snippet_matrix(
@@ -41,16 +48,16 @@ def snippet_matrix(
     *,
     on_video: Callable[[str], None] = lambda video_id: None,
 ) -> SnippetMatrix:
-    """The matrix of these features: as it lies beside the shards, made anew where they have changed.
+    """Open the matrix of some features, which lies beside the shards; it is written first where the features are new.
 
     Args:
-        store: of the features.
-        entries: of one recipe, at least one; all hold the crop.
-        crop: which crop of each.
-        on_video: called with each id that is read; not at all where the matrix is there.
+        store: where the features are.
+        entries: the videos, at least one, all of one recipe and with the crop.
+        crop: number of the crop.
+        on_video: called with the id of each video that is read to write the matrix.
 
     Raises:
-        StoreError: features that cannot be read, or a disk that is full.
+        StoreError: the features cannot be read, or the matrix cannot be written or is damaged.
     """
     digest = hashlib.sha256()
     for entry in entries:
@@ -61,7 +68,7 @@ def snippet_matrix(
     if not path.exists():
         _write(path, store, entries, crop, int(starts[-1]), on_video)
         for older in path.parent.glob(f"{kind}*.npy"):
-            if older != path:  # who reads it still has it
+            if older != path:  # a process that has it open can go on reading it
                 older.unlink(missing_ok=True)
     rows = np.load(path, mmap_mode="c")  # copy on write: torch takes no array it must not write to
     if rows.shape != (starts[-1], EMBEDDING_DIM):
@@ -77,7 +84,7 @@ def _write(
     n_rows: int,
     on_video: Callable[[str], None],
 ) -> None:
-    """Row by row into a file aside, not through a memory map: a full disk is an error then, not a crash."""
+    """Write the matrix, video by video. Not through a memory map: there a full disk would crash the process."""
     aside = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(exist_ok=True)

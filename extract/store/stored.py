@@ -1,5 +1,5 @@
-"""One video's group in a shard: written, read back, and held to what was written. Needs no catalogue, so that
-workers can do it."""
+"""Writes a video's features as a group in a shard, reads them and checks them. No catalogue is needed, so that workers
+can do it too."""
 
 from __future__ import annotations
 
@@ -47,11 +47,13 @@ class StoredVideo:
     features: np.ndarray = field(repr=False)
     """(crops, n, 512) float16."""
     snippet_seconds: np.ndarray = field(repr=False)
-    """(n, 2) float64."""
+    """(n, 2) float64: start and end of each snippet."""
     frame_seconds: np.ndarray = field(repr=False)
-    """(F,) float64."""
+    """(F,) float64: when each frame is shown."""
     fps: Fraction
+    """Average frame rate, frames/s."""
     snippet_len: int
+    """How many frames a snippet spans."""
 
     def __post_init__(self):
         crops, n = len(self.entry.crop_numbers), len(self.snippet_seconds)
@@ -64,10 +66,10 @@ class StoredVideo:
             raise ValueError(f"expected fps and snippet_len above 0, got {self.fps} and {self.snippet_len}")
 
     def crop(self, number: int) -> np.ndarray:
-        """(n, 512) float32 of one crop.
+        """The features of one crop, (n, 512) float32.
 
         Raises:
-            ConfigError: it is not held.
+            ConfigError: the crop is not stored.
         """
         held = self.entry.crop_numbers
         if number not in held:
@@ -80,30 +82,30 @@ class StoredVideo:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What embeddings were made from, and how the encoder computed; kept beside them, outside the recipe."""
+    """What embeddings were made from and how the encoder computed; stored with them, but no part of the recipe."""
 
     source: SourceFile
-    """The file as it was before reading began; size -1: imported."""
+    """The video file as it was before reading began; its size is -1 for imported features."""
     content: str
-    """Its SHA-256, as hex; empty where it is not known."""
+    """The file's SHA-256, hex; empty where it is not known."""
     precision: str
     runtime: str
     label: str = ""
-    """A category, where known."""
+    """The category that imported features were listed with; else empty."""
 
 
 def write_video(shards: Path, video: VideoEmbeddings, origin: Origin, *, later_than: int = 0) -> Entry:
-    """Write a video as a shard of its own; once this returns, its data are in place.
+    """Write a video's features as a shard of its own; once this returns, they are on the disk.
 
     Args:
-        shards: the folder.
-        video: what to keep, as float16.
-        origin: what it was made from.
-        later_than: `written_ns` of what this is to supersede, whatever the clock says.
+        shards: the folder of shards.
+        video: the features; they are stored as float16.
+        origin: what they were made from.
+        later_than: `written_ns` of the features that these supersede; theirs is later, whatever the clock says.
 
     Raises:
-        StoreError: the disk is full or not to be written.
-        VideoDecodeError: values that are not finite.
+        StoreError: the disk is full or cannot be written.
+        VideoDecodeError: the embeddings are not finite.
     """
     if not np.isfinite(video.embeddings).all():
         raise VideoDecodeError(origin.source.path, "unexpected", "its embeddings are not finite; try --precision fp32")
@@ -226,7 +228,7 @@ def _read_from(root: h5py.Group, shard: Path, entry: Entry, read: Callable[[h5py
 
 
 def _newest_first(shards: Path) -> Iterator[Path]:
-    """Lazily: nobody looks unless a shard has gone."""
+    """All shards, the newest first. They are listed only when first asked for, which is when a shard has gone."""
     stats = {}
     for path in shard_paths(shards):
         with contextlib.suppress(FileNotFoundError):
@@ -247,12 +249,12 @@ def intact_datasets(entry: Entry, node: h5py.Group) -> dict[str, np.ndarray]:
 
 
 def stored_video(entry: Entry, node: h5py.Group, *, crop: int | None = None) -> StoredVideo:
-    """Read a group.
+    """Read the features in a group.
 
     Args:
-        entry: what the catalogue says of it.
+        entry: the group's entry.
         node: the group.
-        crop: the only one to read, as if no other were held; None: all.
+        crop: the crop to read; the result then has no other one. None: all crops.
 
     Raises:
         One of DAMAGE: it is not what `write_video` writes.

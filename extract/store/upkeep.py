@@ -19,14 +19,15 @@ OnShards = Callable[[int], None]  # told how many shards are begun
 
 
 def merge(store: EmbeddingStore, *, everything: bool = False, on_shards: OnShards = lambda n: None) -> int | None:
-    """Join small shards into larger ones and drop what is superseded in them.
+    """Join small shards into larger ones, without the groups that newer ones have superseded.
 
     Args:
-        everything: rewrite large shards too (`store compact`), not only small ones.
+        store: the store.
+        everything: whether to rewrite large shards with superseded groups too (`store compact`).
         on_shards: called with how many shards are begun.
 
     Returns:
-        How many shards were merged away; None where another run is at it.
+        How many shards were replaced; None where another run is joining shards now.
     """
     remove_partial(store.shards)
     store.flush()
@@ -54,10 +55,10 @@ def _alone(store: EmbeddingStore) -> Iterator[None]:
 
 
 def verify(store: EmbeddingStore, *, on_shards: OnShards = lambda n: None) -> Iterator[tuple[str, str]]:
-    """Read every data set of every shard.
+    """Read every data set of every shard and compare checksums.
 
     Yields:
-        Name of a shard, what is wrong with it.
+        For each damage the shard's name and what is wrong.
     """
     for path in each_shard(store.shards):
         on_shards(1)
@@ -133,7 +134,7 @@ def _not_held(store: EmbeddingStore, path: Path, names: list[str]) -> list[str]:
 
 
 def remove(store: EmbeddingStore, entries: Collection[Entry]) -> None:
-    """Drop videos: the shards that hold them, older versions too, are written anew without them.
+    """Remove videos: shards that hold them, or older versions of them, are written anew without them.
 
     Raises:
         StoreError: the store cannot be written.
@@ -150,7 +151,7 @@ def remove(store: EmbeddingStore, entries: Collection[Entry]) -> None:
 
 
 def _without(path: Path, left: list[str]) -> bytes:
-    """What is left of a shard."""
+    """The bytes of a shard that has only these groups of another."""
     try:
         return build_copy([(path, left)])
     except (OSError, RuntimeError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Versions of a group: which of several counts, and which a merge may drop. One rule, for the store and for results.
+"""Versions of a group: which of several counts, and which a merge may drop. The store and results use the same rule.
 
 A group that is made again goes to a new shard; the old one stays where it is until shards are merged. Until then two
 shards hold a group of one name, and the later one counts. An example of three shards, the group's time in brackets:
@@ -20,33 +20,34 @@ from typing import NamedTuple
 
 
 class Version(NamedTuple):
-    """Where one version of a group lies. The largest of a name counts: the newest, of equal ones the last shard's."""
+    """One version of a group. The largest one counts: the newest, and of equally new ones that of the last shard."""
 
     written_ns: int
-    """When it was made (`time_after`)."""
+    """When it was made, by `time_after`."""
     shard: str
-    """File name."""
+    """File name of the shard that holds it."""
 
 
 W_IS_NEWER_THAN_V = "(w.written_ns, w.shard) > (v.written_ns, v.shard)"
-"""The order of `Version` in SQL, for what is too large to be held in memory."""
+"""The order of `Version` in SQL, for the catalogue, which is too large to be read into memory."""
 
 
 def time_after(written_ns: int) -> int:
-    """Now in nanoseconds, and later than `written_ns` in any case: clocks are set back, and hosts' differ."""
+    """The time now, in ns, but always later than `written_ns`: clocks can be set back, and those of hosts differ."""
     return max(time.time_ns(), written_ns + 1)
 
 
 def kept(shard: str, versions: Mapping[str, Collection[Version]], settled: Collection[str]) -> list[str]:
-    """The groups of a shard that must not go with it, by name.
+    """Names of the groups that must be copied to another shard before a shard is removed.
 
-    Those of which nobody holds a newer version, nor `settled` shards the same one. Whoever takes shards away by this
-    rule, at the same time as others do, leaves the newest version of every group somewhere.
+    These are the groups of which no shard has a newer version, and no `settled` shard the same version. If all
+    processes that remove shards follow this rule, the newest version of every group stays somewhere, even if they do so
+    at the same time.
 
     Args:
-        shard: the file's name.
-        versions: of each group that the shard holds, all versions that there are, the shard's own among them.
-        settled: file names of shards that nobody takes away.
+        shard: file name of the shard.
+        versions: for each group in the shard, all its versions in any shard, this shard's among them.
+        settled: file names of shards that no process removes.
     """
     found = []
     for name in sorted(versions):
