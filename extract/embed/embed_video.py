@@ -1,4 +1,4 @@
-"""One video file -> `VideoEmbeddings`: decoding and encoding overlap, memory does not grow with the pixels."""
+"""One video file -> `VideoEmbeddings`. Decoding and encoding overlap; only a few frames are in memory at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .sampling import sample_stream, snippet_seconds
 from .still import StillScenes
 
 Item = TypeVar("Item")
-Snippet = tuple[torch.Tensor, tuple[int, ...]]  # crops of its new frames, and how many frames each stands for
+Snippet = tuple[torch.Tensor, tuple[int, ...]]  # crops of its frames to embed, and the numbers of StillScenes.split
 ROWS_PER_BLOCK = 4096  # snippets: 4 MB a crop
 QUEUE_IMAGES = 64  # decoded crops that may wait for the encoder: 10 MB
 NO_CROPS = torch.empty((0, 0, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
@@ -40,11 +40,11 @@ def embed_video(
     """Decode, sample, crop and embed one video.
 
     Args:
-        reader: of the file, not read from yet; it is closed in the end.
-        video_id: its id.
-        recipe: how; its weights must be the encoder's.
-        crops: crop numbers.
-        encoder: a loaded tower.
+        reader: reader of the video file, not read from yet; it is closed at the end.
+        video_id: the video's id.
+        recipe: how to embed; its weights must be the encoder's.
+        crops: numbers of the crops.
+        encoder: a loaded encoder.
 
     Raises:
         VideoError: the file cannot be decoded or trusted.
@@ -76,7 +76,7 @@ def embed_video(
 
 
 def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int], scenes: StillScenes) -> Iterator[Snippet]:
-    """Each snippet in turn: (k, crops, 3, 224, 224) uint8 of its k new frames, and the k + 1 numbers of `split`."""
+    """For each snippet crops of its k frames to embed, (k, crops, 3, 224, 224) uint8, and the numbers of `split`."""
     for frames in sample_stream(reader, recipe):
         on_device = isinstance(frames[0], DeviceFrame)
         pixels = [frame.on_device() if on_device else frame.rgb() for frame in frames]
@@ -90,7 +90,7 @@ def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int], scenes:
 
 
 def _embed_snippets(snippets: Iterable[Snippet], n_crops: int, encoder: ClipEncoder) -> np.ndarray:
-    """Mean embedding of each snippet and crop, (crops, n, 512) float16, in full batches across crops and snippets."""
+    """Mean embedding of each snippet and crop, (crops, n, 512) float16. Batches hold crops of several snippets."""
     means, batch = _Means(n_crops), _Batch(encoder)
     for frames, counts in snippets:
         means.expect(counts)
@@ -104,7 +104,7 @@ def _embed_snippets(snippets: Iterable[Snippet], n_crops: int, encoder: ClipEnco
 
 
 class _Batch:
-    """Crops on their way to the encoder, in one array that is filled again and again."""
+    """Collects crops for the encoder in one array, which is used again for each batch."""
 
     def __init__(self, encoder: ClipEncoder):
         self._encoder = encoder
@@ -112,7 +112,7 @@ class _Batch:
         self._n = 0
 
     def add(self, image: torch.Tensor) -> bool:
-        """Put a crop (3, 224, 224) uint8 into the batch; whether it is full now."""
+        """Put a crop (3, 224, 224) uint8 into the batch; say whether the batch is full now."""
         if not len(self._images):
             self._images = image.new_empty((self._encoder.batch_size, *image.shape))
         self._images[self._n] = image
@@ -120,13 +120,13 @@ class _Batch:
         return self._n == len(self._images)
 
     def encoded(self) -> Iterable[np.ndarray]:
-        """The embeddings (512,) float32 of the crops in the batch, which is empty then."""
+        """Embed the crops in the batch, each to (512,) float32, and empty the batch."""
         n, self._n = self._n, 0
         return self._encoder.encode(self._images[:n]) if n else ()
 
 
 class _Means:
-    """Snippets in order -> their mean embeddings, as the embeddings of new frames come in, in order too."""
+    """Averages the embeddings of each snippet's frames. Snippets come in order; their embeddings too, but later."""
 
     def __init__(self, n_crops: int):
         self._finished = _Rows(n_crops)
@@ -137,16 +137,16 @@ class _Means:
 
     @property
     def n_waiting(self) -> int:
-        """Snippets that lack an embedding."""
+        """How many snippets still lack an embedding."""
         return len(self._waiting)
 
     def expect(self, counts: tuple[int, ...]) -> None:
-        """The next snippet: how many of its frames the last embedded frame stands for, and each of its new ones."""
+        """Add the next snippet, by the numbers that `StillScenes.split` gave for it."""
         self._waiting.append(counts)
         self.take_in(())
 
     def take_in(self, rows: Iterable[np.ndarray]) -> None:
-        """The next embeddings, (512,) float32: of each new frame its crops in turn."""
+        """Add the next embeddings, (512,) float32 each: for each embedded frame those of its crops in turn."""
         self._ready.extend(rows)
         while self._waiting and len(self._ready) >= (len(self._waiting[0]) - 1) * self._n_crops:
             counts = self._waiting.popleft()
@@ -158,15 +158,15 @@ class _Means:
             self._finished.append(total / sum(counts))
 
     def result(self) -> np.ndarray:
-        """(crops, n, 512) float16 of all snippets expected."""
+        """The mean embeddings of all snippets, (crops, n, 512) float16."""
         return self._finished.result()
 
 
 class _Rows:
-    """Grows an array of (crops, 512) rows in blocks.
+    """An array of (crops, 512) rows that grows in blocks.
 
-    Rows of their own would be small and long-lived among the tower's large and short-lived buffers, and keep the
-    memory between them from being used again: measured, 190 MB more for an hour of footage.
+    As small arrays of their own the rows would lie scattered between the tower's large buffers, so that the memory
+    between them could not be used again: that was measured to take 190 MB more for an hour of footage.
     """
 
     def __init__(self, n_crops: int):
@@ -194,7 +194,7 @@ class _Timer:
         self.seconds = 0.0
 
     def timed(self, items: Iterator[Item]) -> Iterator[Item]:
-        """`items`, each as it comes, while the time that it takes to come is added up."""
+        """Pass items on, and add up the time that each takes to come."""
         while True:
             started = time.perf_counter()
             try:
@@ -207,9 +207,13 @@ class _Timer:
 
 
 class Prefetched:
-    """Items are made in a thread, at most `depth` ahead of who takes them; once only.
+    """Makes the items of an iterator in a thread, ahead of their use. Can be iterated once.
 
-    An error in the thread is raised where the item was due.
+    An error in the thread is raised where its item is asked for.
+
+    Args:
+        items: makes the items.
+        depth: how many items are made ahead at most.
     """
 
     def __init__(self, items: Iterator[Item], *, depth: int):
@@ -219,7 +223,7 @@ class Prefetched:
         self._thread = threading.Thread(target=self._fill, name="decode", daemon=True)
 
     def end(self) -> None:
-        """Stop the thread and see it gone, whoever interrupts meanwhile: what it reads from is closed next."""
+        """Stop the thread and wait until it has ended, even if interrupted: the file it reads can then be closed."""
         self._stop.set()
         interruption = None
         while self._thread.is_alive():

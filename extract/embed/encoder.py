@@ -1,8 +1,8 @@
 """CLIP's image tower through open_clip: uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32.
 
-An embedding does not depend on where its video ends: torch's batches are padded to shapes that give the same bits,
-OpenVINO gives the same bits for any number of images. bf16 and fp16 are weights cast to that type: autocast is slower
-than fp32 on a CPU.
+An embedding does not depend on how many images are in its batch: torch's batches are padded to sizes that give the same
+bits, and OpenVINO gives the same bits for any number. For bf16 and fp16 the weights are cast to that type, since
+autocast is slower than fp32 on a CPU.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def multiplies_bf16() -> bool:
-    """Whether this processor has instructions for it; others emulate it, far slower than fp32."""
+    """Whether this processor has instructions for bf16; others emulate it, far slower than fp32."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def resolve_runtime(runtime: str, device: torch.device, precision: str) -> str:
-    """`torch` or `openvino`; `auto` is OpenVINO where it is installed and computes this precision on this device.
+    """The runtime to use, `torch` or `openvino`; `auto` is OpenVINO where it can compute this precision on this device.
 
     Raises:
         ConfigError: OpenVINO is asked for and cannot do it here.
@@ -79,7 +79,7 @@ def _why_not_openvino(device: torch.device, precision: str) -> str:
 
 
 class _FromPixels(torch.nn.Module):
-    """uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32 of a tower, with CLIP's normalisation before it."""
+    """An image tower with CLIP's normalisation before it: uint8 crops (N, 3, 224, 224) -> (N, 512) float32."""
 
     def __init__(self, tower: torch.nn.Module, device: torch.device, dtype: torch.dtype):
         super().__init__()
@@ -92,26 +92,26 @@ class _FromPixels(torch.nn.Module):
         self.dtype = dtype
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """The embeddings of crops, as the class says."""
+        """Embed crops: (N, 3, 224, 224) uint8 -> (N, 512) float32."""
         pixels = crops.float().sub_(self.mean).mul_(self.scale)
         return self.tower(pixels.to(self.dtype, memory_format=self.layout)).float()
 
 
 class ClipEncoder:
-    """A loaded image tower.
+    """A loaded image tower, which embeds crops.
 
     Args:
-        config: which and how.
-        weights: what `load_weights` gave, where it was called before.
+        config: which tower, and how it is run.
+        weights: what `load_weights` gave, if it was called already; None: it is called.
         compiled: folder where OpenVINO's compiled towers are kept; None: they are compiled each time.
 
     Attributes:
-        weights: the weights' identity for the recipe.
-        precision, runtime: for the record.
-        seconds, images: time spent in and images sent through the tower, padding included.
+        weights: identity of the weights in a recipe.
+        precision, runtime: what is used in place of `auto`, for the record.
+        seconds, images: time spent in the tower, and images sent through it, padding included.
 
     Raises:
-        ConfigError: see `build_tower`; also a tower that does not give 512 values for 224 px images.
+        ConfigError: as `build_tower` raises it, or the tower does not give 512 values for an image of 224 px.
     """
 
     def __init__(self, config: EncoderConfig, weights: Weights | None = None, *, compiled: Path | None = None):
@@ -171,7 +171,7 @@ class ClipEncoder:
 
     @property
     def activation(self) -> str:
-        """`quickgelu` or `gelu`; empty for a tower that has neither as a module."""
+        """The tower's activation, `quickgelu` or `gelu`; empty where it has neither as a module."""
         kinds = {type(module).__name__.lower() for module in self._network.tower.modules()}
         return next((name for name in ACTIVATIONS if name in kinds), "")
 
@@ -188,7 +188,7 @@ class ClipEncoder:
         return other
 
     def with_precision(self, precision: str) -> ClipEncoder:
-        """The same tower computing in `fp32`, `bf16` or `fp16`; itself where it does already."""
+        """The same tower in the precision `fp32`, `bf16` or `fp16`; this encoder itself where it has that already."""
         if precision == self.precision:
             return self
         other = self._copy()
@@ -209,7 +209,7 @@ class ClipEncoder:
         return other
 
     def measure_rate(self) -> float:
-        """Images/s of full batches on this machine, from one batch after another has warmed up."""
+        """Measure how many images/s are embedded on this machine: one full batch, after another to warm up."""
         crops = torch.zeros((self.batch_size, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
         self.encode(crops)
         started = time.perf_counter()
@@ -218,7 +218,7 @@ class ClipEncoder:
 
 
 def _checked(tower: torch.nn.Module, config: EncoderConfig, device: torch.device, dtype: torch.dtype) -> _FromPixels:
-    """A tower ready for crops, once it is clear that it gives 512 values for each."""
+    """Put normalisation before a tower, and check that it gives 512 values for an image of 224 px."""
     network = _FromPixels(tower, device, dtype)
     try:
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Which image tower on which weights, and what they are called in a recipe; without loading a network or torch."""
+"""Options of the encoder, and what its model and weights are called in a recipe; loads neither a network nor torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..recipe import Recipe
 from .weights import OPENAI_TAG, Weights, read_weights
 
 PRECISIONS = ("fp32", "bf16", "fp16")
-WIDE_PRECISIONS = PRECISIONS[:2]  # of float32's range: networks are trained and scored in these
+WIDE_PRECISIONS = PRECISIONS[:2]  # those with the range of float32, in which networks are trained and scored
 RUNTIMES = ("auto", "torch", "openvino")
 LOCAL_DIR = "local-dir:"
 RANDOM = "random:"
@@ -19,9 +19,9 @@ RANDOM = "random:"
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """Which tower, which weights, how it is run.
+    """Which image tower with which weights, and how it is run.
 
-    Only `model` and the weights behind `pretrained` enter the recipe; device, precision and runtime do not.
+    Only `model` and the weights that `pretrained` names are part of the recipe; device, precision and runtime are not.
     """
 
     model: str = "ViT-B-16-quickgelu"
@@ -46,7 +46,7 @@ class EncoderConfig:
 
 
 def model_identity(model: str) -> str:
-    """The model name as it stands in a recipe: a folder of one's own is named by its config's hash, not its path.
+    """The name of a model in a recipe: that of a model folder has the hash of its config in it, not the path.
 
     Raises:
         ConfigError: the folder has no config.
@@ -61,10 +61,10 @@ def model_identity(model: str) -> str:
 
 
 def load_weights(pretrained: str, model: str) -> Weights:
-    """The weights behind `pretrained`, read from a file where it is one; tensors are None for tags and `random:`.
+    """Find the weights that `pretrained` names. They are read only from a file; tags and `random:` give no tensors.
 
     Raises:
-        ConfigError: neither a tag of this model, nor a file, nor `random:SEED`.
+        ConfigError: `pretrained` is neither a tag of this model, nor a file of weights, nor `random:SEED`.
     """
     if pretrained.startswith(RANDOM):
         return Weights(identity=pretrained, tensors=None, quickgelu=None)

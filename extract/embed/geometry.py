@@ -1,4 +1,4 @@
-"""Frames -> their 224 x 224 crops, in either geometry.
+"""Resizes frames and cuts 224 x 224 crops out of them, in either geometry.
 
 `vadclip` squeezes the frame to 340 x 256 (bilinear, no antialias) as the published features are believed to be made;
 `clip` is CLIP's own preprocessing (shorter side to 224, antialiased bicubic). Crops are then cut from the result, each
@@ -26,7 +26,7 @@ from ..recipe import CROPS
 CROP_PX = 224
 VADCLIP_SIZE_PX = (256, 340)  # height, width
 PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-PX_AT_ONCE = 2_000_000  # of frames resized together: 24 MB in float
+PX_AT_ONCE = 2_000_000  # pixels of the frames resized together: 24 MB in float
 
 
 def shorter_side_to(pixels: int, height: int, width: int) -> tuple[int, int]:
@@ -37,13 +37,13 @@ def shorter_side_to(pixels: int, height: int, width: int) -> tuple[int, int]:
 
 
 def resize(frames: np.ndarray, size: tuple[int, int], *, interpolation: str, antialias: bool) -> torch.Tensor:
-    """Resize frames as users' tools do: Pillow where antialiased, else as OpenCV and torch.
+    """Resize frames: with Pillow where antialiased, else with torch, which gives what OpenCV gives.
 
     Args:
         frames: (..., H, W, 3) uint8.
         size: height and width in pixels.
         interpolation: `bilinear` or `bicubic`.
-        antialias: whether a smaller picture is averaged.
+        antialias: whether pixels are averaged where the picture becomes smaller.
 
     Returns:
         (..., 3, height, width) uint8.
@@ -62,7 +62,7 @@ def resize(frames: np.ndarray, size: tuple[int, int], *, interpolation: str, ant
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How a frame becomes the picture that crops are cut from."""
+    """How a frame is resized to the picture that crops are cut from."""
 
     size: Callable[[int, int], tuple[int, int]]
     """Height and width of a frame -> those it is resized to."""
@@ -88,9 +88,12 @@ def resized_size(geometry: str, height: int, width: int) -> tuple[int, int]:
 
 
 def crop_origin(crop: int, height: int, width: int) -> tuple[int, int]:
-    """Top and left pixel of a crop; 5-9 are crops 0-4 mirrored afterwards, so they share their origin.
+    """Top and left pixel of a crop. Crops 5 to 9 are crops 0 to 4 mirrored afterwards, so they have the same origin.
 
-    The centre rounds as torchvision's CenterCrop does.
+    The centre is rounded as by torchvision's CenterCrop.
+
+    Raises:
+        ConfigError: there is no crop of that number.
     """
     if crop not in CROPS:
         raise ConfigError(f"crops are numbered 0 to {CROPS[-1]}, got {crop}")
@@ -100,7 +103,7 @@ def crop_origin(crop: int, height: int, width: int) -> tuple[int, int]:
 
 
 def crop_frames(frames: Sequence[np.ndarray], geometry: str, crops: Sequence[int]) -> torch.Tensor:
-    """Resize frames and cut crops out of them, many at a time where they are small and alike.
+    """Resize frames and cut crops out of them; small frames of one size are resized together.
 
     Args:
         frames: (H, W, 3) uint8 RGB each.
@@ -108,7 +111,7 @@ def crop_frames(frames: Sequence[np.ndarray], geometry: str, crops: Sequence[int
         crops: crop numbers, 0 to 9.
 
     Returns:
-        (len(frames), len(crops), 3, 224, 224) uint8, as of each frame alone.
+        (len(frames), len(crops), 3, 224, 224) uint8; a frame's crops do not depend on the other frames.
     """
     at_once = max(1, PX_AT_ONCE // max(frame[..., 0].size for frame in frames))
     if len({frame.shape for frame in frames}) > 1:
@@ -124,10 +127,10 @@ def _crops_of_stack(frames: np.ndarray, geometry: str, crops: Sequence[int]) -> 
 
 
 def crop_on_device(frames: Sequence[torch.Tensor], geometry: str, crops: Sequence[int]) -> torch.Tensor:
-    """`crop_frames` for frames that lie on a GPU, where the crops stay.
+    """Do what `crop_frames` does for frames on a GPU, where the crops stay.
 
-    `vadclip` is the very arithmetic of `crop_frames`; `clip` goes through torch in Pillow's two passes, each rounded to
-    grey levels as Pillow rounds them: two levels apart at most, 0.01 on average.
+    `vadclip` is computed exactly as in `crop_frames`. `clip` is resized by torch in Pillow's two passes, each rounded
+    to grey levels as Pillow rounds them: pixels differ by two grey levels at most, and by 0.01 on average.
 
     Args:
         frames: (H, W, 3) uint8 RGB each.
@@ -151,7 +154,7 @@ def _resized_on_device(frame: torch.Tensor, geometry: str) -> torch.Tensor:
 
 
 def cut_crops(resized: torch.Tensor, crops: Sequence[int]) -> torch.Tensor:
-    """Crops of (..., 3, height, width) uint8 pictures: (..., len(crops), 3, 224, 224) uint8, where the pictures are."""
+    """Cut crops out of pictures, on their device: (..., 3, height, width) -> (..., len(crops), 3, 224, 224), uint8."""
     out = resized.new_empty((*resized.shape[:-3], len(crops), 3, CROP_PX, CROP_PX))
     for slot, crop in enumerate(crops):
         top, left = crop_origin(crop, *resized.shape[-2:])

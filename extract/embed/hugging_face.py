@@ -1,4 +1,4 @@
-"""CLIP as Hugging Face's transformers save it (CLIPModel and its halves) -> OpenAI's names, which open_clip has too."""
+"""Renames CLIP weights of Hugging Face's transformers (CLIPModel and its halves) to OpenAI's names, as open_clip's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OUTER = {
     "text_projection.weight": "text_projection",
     "visual_projection.weight": "visual.proj",
 }
-"""Linear layers there, matrices that are multiplied from the right here: transposed."""
+"""Their projections are linear layers and ours are matrices that are multiplied from the right: they are transposed."""
 PARTS = (
     (r"embeddings\.token_embedding", "token_embedding"),
     (r"embeddings\.position_embedding\.weight", "positional_embedding"),
@@ -34,12 +34,12 @@ POSITIONS = "embeddings.position_ids"  # 0, 1, 2, ...: no weights
 
 
 def is_hugging_face(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether names are those of transformers' CLIP."""
+    """Whether tensors have the names of transformers' CLIP."""
     return any(name.startswith(tuple(TOWERS)) for name in tensors)
 
 
 def in_openai_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights, as numbers too; what cannot be renamed keeps its name, to be told by whoever misses it."""
+    """Rename weights to OpenAI's names. What has no such name keeps its own; a later check names what is missing."""
     import torch
 
     renamed, attention = {}, {}

@@ -1,4 +1,4 @@
-"""The image tower compiled by OpenVINO for this processor, and kept on disk: the next start needs no torch tower."""
+"""Compiles the image tower with OpenVINO for this processor, and keeps it on disk so that it is compiled only once."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ logger = logging.getLogger(__name__)
 DEVICE = "CPU"
 TELEMETRY = "openvino_telemetry"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
-SCHEMA = 1  # raised when a change to this code, or to what is compiled, makes kept towers others
+SCHEMA = 1  # raised when a change of this code changes what is compiled, so that towers kept before are not used
 DIGEST_BYTES = 32  # a compiled tower's SHA-256 stands before it: OpenVINO does not notice damage
 
 
 def is_installed() -> bool:
-    """Whether there is an OpenVINO for this processor."""
+    """Whether OpenVINO is installed and runs on this processor."""
     return platform.machine() in ("x86_64", "AMD64") and find_spec("openvino") is not None
 
 
 def silent_openvino() -> ModuleType:
-    """OpenVINO, imported without its telemetry, which it then does without.
+    """Import OpenVINO without its telemetry.
 
-    That tells Google of every import and conversion, each time from a fork of the process, which the end then waits
-    for. Who imports OpenVINO before us has decided for themselves.
+    The telemetry would report every import and conversion to Google, each time from a fork of this process, for which
+    the process then waits at its end. If a program has imported OpenVINO before, its choice stays.
     """
     own = sys.modules.get(TELEMETRY)
     sys.modules[TELEMETRY] = None  # an import of it fails
@@ -62,13 +62,13 @@ def silent_openvino() -> ModuleType:
 
 
 class CompiledTower:
-    """uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32, N at most the batch size."""
+    """A tower compiled by OpenVINO: uint8 crops (N, 3, 224, 224) -> (N, 512) float32, N at most the batch size."""
 
     def __init__(self, compiled: CompiledModel):
         self._request = compiled.create_infer_request()
 
     def __call__(self, crops: torch.Tensor) -> np.ndarray:
-        """Embed up to a batch."""
+        """Embed a batch of crops, or fewer."""
         return self._request.infer({0: crops.numpy()}, share_inputs=True)[0].copy()
 
 
@@ -80,17 +80,17 @@ def compiled_tower(
     batch_size: int,
     keep_in: Path | None,
 ) -> CompiledTower:
-    """A tower, taken from disk where it was compiled for this processor before.
+    """Compile a tower, or read it from disk where it was compiled for this processor before.
 
     Args:
-        make: builds the torch module, from uint8 crops to embeddings; called only where nothing is kept.
-        identity: names and values that tell its weights and architecture.
+        make: builds the torch module, from uint8 crops to embeddings; called only where the tower must be compiled.
+        identity: names and values that tell the tower's weights and architecture.
         precision: `fp32` or `bf16`.
-        batch_size: the most images at once.
-        keep_in: folder for compiled towers; None: nothing is kept.
+        batch_size: how many images the tower takes at once at most.
+        keep_in: folder for compiled towers; None: they are not kept.
 
     Raises:
-        ConfigError: what `make` raises.
+        ConfigError: `make` raises it.
     """
     openvino = silent_openvino()
     core = openvino.Core()
@@ -118,7 +118,7 @@ def compiled_tower(
 
 
 def _key(core: Core, identity: dict[str, str], precision: str, batch_size: int) -> str:
-    """The name of a compiled tower: all that its numbers, or whether it can run here, depend on."""
+    """Name of a compiled tower's file: a hash of all that its results, and whether it can run here, depend on."""
     parts = {
         **identity,
         "schema": SCHEMA,
@@ -133,8 +133,8 @@ def _key(core: Core, identity: dict[str, str], precision: str, batch_size: int) 
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """One process at a time, so that the workers of a first start do not each compile the same tower, which takes some
-    2 GB. Where the folder cannot be locked, each does."""
+    """Let one process at a time into a `with` block, so that workers that start together do not all compile the same
+    tower, which takes some 2 GB each. Where the folder cannot be locked, they do."""
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _kept(path: Path) -> np.ndarray | None:
-    """What is kept there, (bytes,) uint8 on disk, or None where nothing is, or it is damaged."""
+    """Read a compiled tower through a memory map, (bytes,) uint8; None where the file is missing or damaged."""
     try:
         content = np.memmap(path, np.uint8, mode="r")
     except (OSError, ValueError):  # none there, or an empty one
@@ -155,7 +155,7 @@ def _kept(path: Path) -> np.ndarray | None:
 
 
 def _keep(path: Path, blob: BytesIO) -> None:
-    """Keep a compiled tower where there is room for it: the work goes on without."""
+    """Write a compiled tower to disk; where that fails, a warning is logged and the work goes on."""
     remove_partial(path.parent)
     try:
         with written_aside(path) as aside, aside.open("wb") as file:
@@ -178,7 +178,7 @@ def _compile(core: Core, module: torch.nn.Module, batch_size: int, options: dict
 
 @contextlib.contextmanager
 def _traceable() -> Iterator[None]:
-    """torch's fused attention, which OpenVINO does not know, is off; nor is the user told that tracing is old."""
+    """Switch off torch's fused attention, which OpenVINO cannot convert, and warnings about tracing, in a block."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

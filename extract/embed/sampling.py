@@ -1,4 +1,4 @@
-"""Which frames make which snippet: integer arithmetic, and its streaming form over a decoder of unknown length.
+"""Which frames are in which snippet, and which of them are embedded: for a known number of frames and for a stream.
 
 frames    0 ... 15 | 16 ... 31 | 32 ... 36        n_frames = 37, snippets of 16
 tail keep     0    |     1     |     2            the last snippet is 5 frames long
@@ -19,9 +19,9 @@ Frame = TypeVar("Frame")
 
 
 def sample_positions(length: int, k: int) -> tuple[int, ...]:
-    """The `k` evenly spread positions in a snippet of `length` frames, without repeats where it is shorter than k.
+    """`k` evenly spread positions in a snippet of `length` frames, each once where the snippet is shorter than k.
 
-    floor((2j + 1) length / (2k)) for j = 0..k-1: k = 1 is the middle frame, k = length all of them.
+    They are floor((2j + 1) length / (2k)) for j = 0..k-1: with k = 1 the middle frame, with k = length all frames.
     """
     return tuple(dict.fromkeys((2 * j + 1) * length // (2 * k) for j in range(k)))
 
@@ -34,18 +34,18 @@ def n_snippets(n_frames: int, recipe: Recipe) -> int:
 
 
 def snippet_bounds(n_frames: int, recipe: Recipe) -> np.ndarray:
-    """(n, 2) int64, the half-open frame range of each snippet."""
+    """The half-open range of frames of each snippet, (n, 2) int64."""
     starts = np.arange(n_snippets(n_frames, recipe), dtype=np.int64) * recipe.snippet_len
     return np.stack([starts, np.minimum(starts + recipe.snippet_len, n_frames)], axis=1)
 
 
 def snippet_seconds(frame_seconds: np.ndarray, fps: float, recipe: Recipe) -> np.ndarray:
-    """(n, 2) seconds from each snippet's first frame to the end of its last one.
+    """Start and end of each snippet, (n, 2) seconds: from its first frame to the end of its last one.
 
     Args:
-        frame_seconds: (F,), F at least 1.
-        fps: average rate, for the end of the last frame.
-        recipe: says what becomes of the tail.
+        frame_seconds: (F,), when each frame is shown, F at least 1.
+        fps: average frame rate, frames/s, which gives the end of the last frame.
+        recipe: says whether the tail is kept.
     """
     bounds = snippet_bounds(len(frame_seconds), recipe)
     ends = frame_ends(frame_seconds, find_gaps(frame_seconds), last_seconds=1 / fps)
@@ -55,7 +55,7 @@ def snippet_seconds(frame_seconds: np.ndarray, fps: float, recipe: Recipe) -> np
 def sample_stream(frames: Iterable[Frame], recipe: Recipe) -> Iterator[list[Frame]]:
     """The sampled frames of each snippet, in order, from frames that arrive one by one.
 
-    At most one snippet's frames are in memory: which of them count is known only when the snippet, or the video, ends.
+    The frames of one snippet are in memory: which of them are sampled is known only when the snippet or the video ends.
     """
     waiting: list[Frame] = []
     any_out = False

@@ -1,4 +1,4 @@
-"""Files of named tensors, whoever wrote them: safetensors and torch.save, read without running code; TorchScript."""
+"""Reads files of named tensors: safetensors and torch.save's without running code in them, and TorchScript's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # training scripts save the weights under one of these
 PREFIXES = ("module.", "_orig_mod.", "model.")  # nn.DataParallel, torch.compile, Lightning
-BESIDE = (bool, int, float, str, type(None), np.generic)  # an epoch, a figure: what may stand among the weights
+BESIDE = (bool, int, float, str, type(None), np.generic)  # types that may stand among the weights: an epoch, a figure
 NUMPY_SCALAR_MODULES = ("numpy._core.multiarray", "numpy.core.multiarray")  # since NumPy 2, and before
 NUMPY_CODES = (*"?bhilqBHILQefd", "U1", "S1")  # truth values, numbers, words
 TORCHSCRIPT_EXTRAS = ("input_resolution", "context_length", "vocab_size")
@@ -33,21 +33,21 @@ MAX_WRAPPINGS = 10  # one inside the other
 def read_state(
     path: Path, *, expected: str, torchscript: bool = False
 ) -> tuple[dict[str, Tensor], dict[str, str] | None]:
-    """All tensors of a file, told by its content, not its suffix; those of torch.save stay on disk until used.
+    """Read all tensors of a file, whose format is told by its content. Those of torch.save stay on disk until used.
 
-    What training scripts put around weights and before their names is taken off, and CLIP in Hugging Face's names gets
-    OpenAI's.
+    Dictionaries around the weights and prefixes of names that training scripts add are taken off. CLIP weights in
+    Hugging Face's names get OpenAI's.
 
     Args:
         path: the file.
-        expected: what a message says would have been right.
-        torchscript: whether an archive of TorchScript is read, as OpenAI's CLIP weights are; loading it can run code.
+        expected: for messages: which file would have been right.
+        torchscript: whether a TorchScript archive, as OpenAI's CLIP weights are, is read; loading it can run code.
 
     Returns:
-        Tensors on the CPU by name, and the metadata of a safetensors file, None for others.
+        Tensors on the CPU by name, and the metadata of a safetensors file; None for files of another format.
 
     Raises:
-        ConfigError: missing, unreadable, or no file of tensors.
+        ConfigError: the file is missing, cannot be read, or holds no tensors.
     """
     try:
         size = path.stat().st_size
@@ -125,7 +125,7 @@ def _read_torchscript(path: Path, expected: str, *, wanted: bool) -> dict[str, T
 
 
 def _load(path: Path, expected: str) -> object:
-    """What torch.save wrote, of tensors, containers and plain values."""
+    """Read what torch.save wrote: tensors, containers and plain values only, as other objects can run code."""
     import torch
 
     try:
@@ -148,14 +148,14 @@ def _load(path: Path, expected: str) -> object:
 
 
 def _numpy_scalars() -> list:
-    """What unpickling a number of NumPy's calls: metrics are saved beside weights. Nothing of it can run code."""
+    """The functions and types needed to unpickle NumPy's numbers, which are saved beside weights. None can run code."""
     scalar = np.float64(0).__reduce__()[0]
     kinds = {type(np.dtype(code)) for code in NUMPY_CODES}
     return [np.dtype, *kinds, *((scalar, f"{module}.scalar") for module in NUMPY_SCALAR_MODULES)]
 
 
 def _state_dict(path: Path, state: object, expected: str) -> dict[str, Tensor]:
-    """The weights among all that a file holds."""
+    """Find the weights among all that a file holds."""
     from torch import Tensor
 
     for _ in range(MAX_WRAPPINGS):  # one that holds itself has no end

@@ -1,9 +1,9 @@
-"""Still scenes: which sampled frames look so much like the last embedded one that its embedding serves for them too.
+"""Still scenes: finds sampled frames that look so much like the last embedded one that they take over its embedding.
 
-Two frames are as far apart as the cells of a coarse grid that differ most, in grey levels of the mean over the cell
-(of red, green or blue): one small person who moves counts as much as a change all over. Whatever was reused in between,
-a frame is compared with the one whose embedding it would take, so that a slow drift is noticed once it adds up. With a
-bound of 12, and frames of one grey all over:
+The difference of two frames is that of the cell of a coarse grid that differs most, in grey levels of the mean over the
+cell (of red, green or blue). So one small person who moves counts as much as a change of the whole picture. A frame is
+always compared with the last embedded one, not with the one just before it, so that a slow change is noticed once it
+adds up. For example with a bound of 12, and frames that are grey all over:
 
 grey       100   105   111   112   118   124
 compared    -    100   100   100   112   112      with the last embedded frame
@@ -17,16 +17,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-# what a bound means: with other numbers features are others (RECIPE_SCHEMA)
+# these numbers decide what a bound means: changing them changes features, so RECIPE_SCHEMA must be raised then
 GRID = 28  # cells a side: 8 x 8 of the 224 x 224 px that the tower sees
-PX_PER_CELL = 8  # a side, read of each cell: what larger pictures have between them is left out
+PX_PER_CELL = 8  # pixels a side that are read of each cell; of larger pictures the pixels between them are left out
 
 
 class StillScenes:
-    """Follows one video's sampled frames.
+    """Tells which sampled frames of one video must be embedded.
 
     Args:
-        bound: grey levels from which a frame is another picture; None: every frame is.
+        bound: a frame that differs by fewer grey levels from the last embedded one need not be; None: all must be.
     """
 
     def __init__(self, bound: float | None):
@@ -37,18 +37,18 @@ class StillScenes:
 
     @property
     def share(self) -> float | None:
-        """Of the frames so far, those that were not new; None without a bound."""
+        """Share of the frames so far that need not be embedded; None without a bound."""
         return None if self._bound is None else self._n_reused / max(1, self._n_frames)
 
     def split(self, frames: Sequence[np.ndarray]) -> tuple[list[np.ndarray], tuple[int, ...]]:
-        """The frames to embed, and how many of `frames` each of them stands for.
+        """Pick the frames that must be embedded.
 
         Args:
-            frames: (H, W, 3) uint8, those that come next; arrays, or tensors wherever they are.
+            frames: (H, W, 3) uint8 each: the next sampled frames, as arrays, or as tensors on any device.
 
         Returns:
-            The new ones, and one number more than these: the first is how many frames stand for the one embedded last
-            before them, so that the numbers add up to len(frames).
+            The k frames to embed, and k + 1 numbers that add up to len(frames): how many of `frames` have the embedding
+            of the last one embedded before, and then of each of the k.
         """
         if self._bound is None:
             return list(frames), (0, *[1] * len(frames))
@@ -71,9 +71,9 @@ class StillScenes:
 
 
 def cell_sums(frame: np.ndarray) -> torch.Tensor:
-    """(GRID, GRID, 3) int32, sums over PX_PER_CELL x PX_PER_CELL pixels of each cell of a frame (H, W, 3) uint8.
+    """Sums over PX_PER_CELL x PX_PER_CELL pixels of each cell of a frame (H, W, 3) uint8: (GRID, GRID, 3) int32.
 
-    Whole numbers all the way: the same on every device.
+    Only whole numbers are used, so that every device gives the same.
     """
     side = GRID * PX_PER_CELL
     rows, columns = (np.arange(side) * length // side for length in frame.shape[:2])
@@ -84,5 +84,5 @@ def cell_sums(frame: np.ndarray) -> torch.Tensor:
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Largest difference of two pictures' cells, in grey levels of their means."""
+    """Difference of two frames by their `cell_sums`: that of the cell that differs most, in grey levels of its mean."""
     return int((a - b).abs().max()) / PX_PER_CELL**2

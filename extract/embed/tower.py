@@ -1,4 +1,4 @@
-"""open_clip's image tower with the weights asked for."""
+"""Builds open_clip's image tower with the weights asked for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_WEIGHTS = (
 
 
 def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
-    """The image tower in fp32 on the CPU, evaluation mode.
+    """Build the image tower in fp32 on the CPU, in evaluation mode.
 
     Raises:
         ConfigError: unknown model, weights of another architecture, or a tag that cannot be downloaded.
@@ -32,7 +32,7 @@ def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
 
 
 def build_clip(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
-    """CLIP as open_clip makes it, with the weights of a tag or a seed; those of a file are not in it yet.
+    """Build CLIP with open_clip, with the weights of a tag or a seed; those of a file are not loaded yet.
 
     Raises:
         ConfigError: unknown model, or a tag that cannot be downloaded.
@@ -73,13 +73,13 @@ def _load_tensors(tower: torch.nn.Module, weights: Weights, config: EncoderConfi
 
 
 def first_line(error: Exception) -> str:
-    """What an error of a library says, short enough for a sentence of ours."""
+    """The first line of a library's error, short enough to be part of our message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextlib.contextmanager
 def _quiet_open_clip():
-    """open_clip speaks through the root logger; what matters of it is said by our own errors and warnings."""
+    """Silence what open_clip logs in a `with` block; our own errors and warnings say what matters."""
     previous = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""Which weights an encoder runs on: reading a file of them, and the identity that goes into a recipe."""
+"""Reads files of CLIP weights, and computes the identity by which a recipe names them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ EXPECTED = "expected CLIP weights: OpenAI's .pt, a .safetensors file or a state 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """Weights as they were found."""
+    """The weights of an encoder."""
 
     identity: str
-    """The recipe's `weights`."""
+    """What the recipe calls them: the value of its field `weights`."""
     tensors: dict[str, torch.Tensor] | None
-    """A CLIP state dict in OpenAI's names, or None where open_clip is to make or download it."""
+    """A CLIP state dict in OpenAI's names; None where open_clip makes or downloads the weights."""
     quickgelu: bool | None
-    """Whether they were trained with QuickGELU; None: nobody knows."""
+    """Whether they were trained with QuickGELU; None where that is not known."""
 
 
 def tower_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Identity of a CLIP visual tower: the same for the same numbers in a `.pt`, a `.safetensors` or a `.pth`.
+    """Identity of a CLIP image tower: equal for equal weights, whichever file format they are in.
 
     Args:
         tensors: a CLIP state dict; only its `visual.*` entries count.

@@ -106,14 +106,16 @@ def new_path(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def opened(path: Path, *, in_memory: bool = False) -> Iterator[h5py.Group]:
-    """The group of all videos in a shard, for reading.
+    """Open a shard for reading, in a `with` block that gets the group with all videos' groups in it.
 
     Args:
-        path: of the shard.
-        in_memory: read all of it first, so that nothing that is found wrong in it afterwards is a read that failed.
+        path: the shard.
+        in_memory: whether to read the whole file first, so that what is found wrong later is no failed read.
 
     Raises:
-        StoreError: it is no shard, or damaged where it is first read.
+        DamagedShard: the file is no shard, or is damaged.
+        FileNotFoundError: there is no such file.
+        StoreError: the file cannot be read, but not because it is damaged.
     """
     try:
         how = {"driver": "core", "backing_store": False} if in_memory else {}

@@ -159,12 +159,12 @@ def _without(path: Path, left: list[str]) -> bytes:
 
 
 def _examined(path: Path) -> tuple[list[str], list[str]]:
-    """The whole groups of a shard, and what is wrong with the others or with all of it.
+    """Check a shard: give the names of its undamaged groups, and what is wrong with the others or with the whole file.
 
-    Damage is what reads well and is wrong, twice: what is found wrong is looked for once more in memory.
+    What looks damaged is checked once more with the whole file in memory: a read that failed is no damage.
 
     Raises:
-        StoreError: it cannot be read, though nothing says that it is damaged.
+        StoreError: the shard cannot be read, but not because it is damaged.
     """
     try:
         whole, problems = _content(path, in_memory=False)

@@ -1,4 +1,4 @@
-"""Hypotheses about how features were made: settings to try, by what is known already."""
+"""Hypotheses about how features were made: which settings to try next, given the best one so far."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from ..recipe import CROPS, SNIPPET_LEN
 from .settings import CHANNELS, FRAMES, NORMALISED, OFFSETS, SINGLE, SIZES, Setting
 
-CUSTOMARY = {"vadclip": ("bilinear", False), "clip": ("bicubic", True)}  # interpolation, antialias; others as clip
-N_AROUND = SNIPPET_LEN + OFFSETS[-1]  # frames from which all snippets of a row are made
+CUSTOMARY = {"vadclip": ("bilinear", False), "clip": ("bicubic", True)}  # interpolation, antialias; else as for clip
+N_AROUND = SNIPPET_LEN + OFFSETS[-1]  # frames from a row's first on that any setting may use for the row
 Place = tuple[str, int]  # geometry and crop
 
 
 def places(plain: Setting) -> Iterable[Setting]:
-    """Every geometry, crop and order of channels."""
+    """Settings with every geometry, crop and order of channels, each with and without normalisation."""
     for geometry, crop, channels, normalised in product(SIZES, CROPS, CHANNELS, ("no", "snippets")):
         interpolation, antialias = CUSTOMARY.get(geometry, CUSTOMARY["clip"])
         yield replace(plain, normalised=normalised).with_pixels(
@@ -26,7 +26,7 @@ def places(plain: Setting) -> Iterable[Setting]:
 
 
 def samples(plain: Setting, rates: Sequence[int | None]) -> list[Setting]:
-    """Few frames of each snippet, and each of them alone."""
+    """Settings that embed four frames of each snippet, or one of these four alone."""
     spread = replace(plain, frames="mean of 4", offset=0)
     alone = [replace(spread, frames="first", offset=at) for at in spread.positions(SNIPPET_LEN)]
     both = product((spread, *alone), rates, ("no", "snippets"))
@@ -34,7 +34,7 @@ def samples(plain: Setting, rates: Sequence[int | None]) -> list[Setting]:
 
 
 def frame_choices(best: Setting, rates: Sequence[int | None]) -> list[Setting]:
-    """All that costs no picture once every frame around the rows is embedded."""
+    """Settings that differ in frames, offset, rate and normalisation only, for which no further pixels are embedded."""
     return [
         replace(best, frames=frames, offset=offset, rate=rate, normalised=normalised)
         for frames, offset, rate, normalised in product(FRAMES, OFFSETS, rates, NORMALISED)
@@ -43,7 +43,7 @@ def frame_choices(best: Setting, rates: Sequence[int | None]) -> list[Setting]:
 
 
 def frame_weights() -> np.ndarray:
-    """(FRAMES, OFFSETS, N_AROUND) float32: the share of each frame around a row in its snippet."""
+    """Weight of each frame around a row in the row's mean, for each choice: (FRAMES, OFFSETS, N_AROUND) float32."""
     weights = np.zeros((len(FRAMES), len(OFFSETS), N_AROUND), np.float32)
     for (i, frames), offset in product(enumerate(FRAMES), OFFSETS):
         positions = np.array(Setting(frames=frames).positions(SNIPPET_LEN)) + offset
@@ -52,7 +52,7 @@ def frame_weights() -> np.ndarray:
 
 
 def pixel_choices(best: Setting, near: Iterable[Place], activations: Sequence[str]) -> Iterable[Setting]:
-    """One step of the pixels at a time; of geometry and crop only what is near."""
+    """Settings that change one step of the pixels; of geometry and crop only the pairs in `near` are tried."""
     resizes = tuple(product(("bilinear", "bicubic"), (False, True)))
     yield from (best.with_pixels(interpolation=how, antialias=antialias) for how, antialias in resizes)
     yield from (best.with_pixels(channels=channels) for channels in CHANNELS)

@@ -1,8 +1,8 @@
-"""Which setting gives released features: tries hypotheses from the likeliest on, then around the best.
+"""Finds the setting by which released features were made: tries the likeliest first, then those around the best.
 
     pixels on one frame a snippet  ->  which frames  ->  resize in detail  ->  around the best  ->  on more rows
 
-Frames and embeddings are reused: a hypothesis about frames costs no picture, one about pixels costs each frame once.
+Embeddings are reused: trying another choice of frames embeds nothing new, trying other pixels embeds each frame once.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from .released import Fit, Probe, Released, distance, keep_frames
 from .settings import FRAMES, NORMALISED, OFFSETS, RATES, Setting, converted, n_rows
 
 ROWS_SEARCHED, ROWS_COMPARED = 4, 8
-KEPT_BYTES = 2 << 30  # of decoded frames; in pictures too large for that fewer rows are compared
+KEPT_BYTES = 2 << 30  # of decoded frames in memory; where frames are too large for that fewer rows are compared
 FEWEST_ROWS, FEWEST_STILL = 2, 1
-N_PLACES, N_STARTS = 10, 3  # pixel settings that are looked at more closely, and from which the search goes on
-CLEAR = 0.25  # error on one frame a snippet from which on it is not the pixels alone
-N_NEAR = 6  # of geometry and crop, near enough to be looked at again once the frames are known
+N_PLACES, N_STARTS = 10, 3  # how many pixel settings are looked at more closely, and how many the search goes on from
+CLEAR = 0.25  # error with one frame a snippet above which the choice of frames must matter too
+N_NEAR = 6  # how many pairs of geometry and crop are tried again once the frames are known
 MAX_ROUNDS = 4
 N_FINALISTS, N_REPORTED = 8, 5
-N_NEAREST, FAR = 60, 1.5  # choices of frames that are looked at exactly, and the error beyond which they are not
+N_NEAREST, FAR = 60, 1.5  # how many choices of frames are tried exactly, and up to how many times the least error
 SPARE_ROWS, SPARE_SHARE = 1, 0.01  # decoders may disagree on a video's last frames
-AS_GOOD = 1.25  # times the best's error: cannot be told apart from it
-ROUNDING_FACTOR = 4  # of what rounding the weights to float16 alone does: activations are rounded too
-NOISE_FACTOR = 2  # of what encoding once more does
+AS_GOOD = 1.25  # times the best setting's error, up to which a setting cannot be told apart from it
+ROUNDING_FACTOR = 4  # times the error of rounding the weights to float16, as activations are rounded too
+NOISE_FACTOR = 2  # times the error of encoding the video once more
 VERDICTS = ("identical", "same up to rounding", "same protocol, other decoder", "something else")
 
 
@@ -49,26 +49,29 @@ class Identification:
     verdict: str
     """One of VERDICTS."""
     best: tuple[Fit, ...]
-    """The best five on `rows`; settings this video cannot tell apart are there once."""
+    """The best five settings, best first; of those that this video cannot tell apart only one."""
     yours: Fit | None
-    """What was believed; None where the video has no such rows."""
+    """How well the setting of your own features fits; None where the video has no such rows."""
     unsettled: dict[str, list[str]]
-    """Step -> other values that fit as well here."""
+    """Step -> other values of it that fit this video as well."""
     rows: tuple[int, ...]
-    """Compared."""
+    """Indices of the rows that were compared."""
     row_seconds: tuple[float, ...]
-    """When each of them begins."""
+    """When each of these rows begins in the video."""
     n_released: int
+    """How many rows the file has."""
     n_own: tuple[int, int]
-    """Rows the best setting gives with tail drop and keep."""
+    """How many rows the best setting gives with tail drop and with tail keep."""
     is_float16: bool
+    """Whether all values of the file are float16 values."""
     rounding_error: float
+    """How far rounding the weights to float16 moves the embeddings, as `Fit.error`."""
     noise_error: float
-    """What encoding the video once more (H.264, CRF 23) does to its embeddings, as `Fit.error`."""
+    """How far encoding the video once more (H.264, CRF 23) moves the embeddings, as `Fit.error`."""
 
     @property
     def differing(self) -> dict[str, tuple[str, str]]:
-        """Step -> (yours, the best's) where they differ."""
+        """Step -> (value in your setting, value in the best setting), where these differ."""
         if self.yours is None:
             return {}
         mine, found = self.yours.setting.steps(), self.best[0].setting.steps()
@@ -84,15 +87,15 @@ def identify(
     likely: Sequence[Setting] = (),
     on_images: Callable[[int], None] = lambda n: None,
 ) -> Identification:
-    """Find the setting under which a video gives released features.
+    """Find the setting by which a video gives released features.
 
     Args:
         open_reader: opens the video; called twice: frames are counted before some of them are kept.
-        released: the features.
-        yours: what is believed, tried first.
-        encoder: the tower with the weights that are believed, in fp32.
-        likely: what fitted other files, tried next.
-        on_images: called with the number of pictures embedded, now and then.
+        released: the released features.
+        yours: the setting of your own features, which is tried first.
+        encoder: the tower in fp32, with the weights that the features are believed to be made with.
+        likely: settings that fitted other files, which are tried next.
+        on_images: called now and then with how many pictures were embedded.
 
     Raises:
         VideoError: the video cannot be decoded.
@@ -133,7 +136,7 @@ def identify(
 
 
 class _Trials:
-    """What was tried on some rows, and how well it fits."""
+    """The settings tried on some rows, and how well each fits."""
 
     def __init__(self, probe: Probe, released: Released, rows: Sequence[int], yours: Setting):
         self.probe, self._released, self.rows, self._yours = probe, released, rows, yours
@@ -142,16 +145,16 @@ class _Trials:
 
     @property
     def best(self) -> Fit:
-        """So far."""
+        """The setting that fits best so far."""
         return min(self.fits.values(), key=self.preference)
 
     def preference(self, each: Fit) -> tuple[float, int]:
-        """Smaller is better; of equal ones, what differs least from what was believed."""
+        """Sort key of a fit, smaller is better: its error, then in how many steps it differs from your setting."""
         mine, theirs = self._yours.steps(), each.setting.steps()
         return each.error, sum(mine[name] != theirs[name] for name in mine)
 
     def add(self, settings: Iterable[Setting]) -> None:
-        """Try settings, their pictures in common batches."""
+        """Try settings; the pictures of all of them are embedded in common batches."""
         new = [setting for setting in dict.fromkeys(settings) if setting not in self.fits]
         self.probe.embed((s.pixels, int(n)) for s in new for row in self.rows for n in self.probe.frames_of(s, row))
         for setting in new:
@@ -160,7 +163,7 @@ class _Trials:
                 self.fits[setting] = found
 
     def distinct(self, n: int) -> list[Fit]:
-        """The best `n` that the rows can tell apart."""
+        """The best `n` settings that the rows can tell apart."""
         found: dict[tuple, Fit] = {}
         for each in sorted(self.fits.values(), key=self.preference):
             found.setdefault(self.probe.looks(each.setting, self.rows), each)
@@ -169,7 +172,7 @@ class _Trials:
         return list(found.values())
 
     def nearest_places(self, n: int) -> list[Place]:
-        """Geometries and crops, those first that fitted best whatever else was tried with them."""
+        """The `n` best pairs of geometry and crop, each judged by the best setting that was tried with it."""
         errors: dict[Place, float] = {}
         for setting, each in self.fits.items():
             place = (setting.pixels.geometry, setting.pixels.crop)
@@ -177,7 +180,7 @@ class _Trials:
         return sorted(errors, key=errors.get)[:n]
 
     def unsettled(self, best: Setting) -> dict[str, list[str]]:
-        """Step -> values that, alone in place of the best's, fit as well."""
+        """Step -> values that fit as well when only this step of the best setting is changed to them."""
         steps, limit = best.steps(), AS_GOOD * self.fits[best].error
         found: dict[str, list[str]] = {}
         for setting, each in self.fits.items():
@@ -188,8 +191,10 @@ class _Trials:
 
 
 def _search(changing: _Trials, still: _Trials, first: Sequence[Setting], rates: Sequence[int | None]) -> None:
-    """Try settings until nothing around the best is better. Where a video stands still, which frames were taken does
-    not matter, only what was made of them: that is found out there first."""
+    """Try settings until none around the best is better.
+
+    Where a video stands still it does not matter which frames were taken. So the pixels are found out there first.
+    """
     changing.add(first)
     if changing.fits and changing.best.equal:
         embedded = [
@@ -214,8 +219,11 @@ def _search(changing: _Trials, still: _Trials, first: Sequence[Setting], rates: 
 
 
 def _look_around(still: _Trials, plain: Setting, rates: Sequence[int | None], activations: Sequence[str]) -> None:
-    """Geometry, crop and channels on one frame a snippet, on more where that is not clear; then activation and
-    antialias at the best of them; then geometry, crop and channels again."""
+    """Try the pixels on still rows.
+
+    Geometry, crop and channels are tried with one frame a snippet, and with other frames where that is not clear; then
+    activation and antialias at the best of them; then geometry, crop and channels again.
+    """
     middle = [replace(plain, frames="middle", offset=0, rate=rate) for rate in rates]
     still.add(place for sample in middle for place in places(sample))
     if still.best.error > CLEAR:  # it never stands still: which frame matters, too
@@ -230,7 +238,7 @@ def _look_around(still: _Trials, plain: Setting, rates: Sequence[int | None], ac
 
 
 def _best_frames(trials: _Trials, best: Setting, rates: Sequence[int | None]) -> list[Setting]:
-    """Of all choices of frames those that come nearest, found at once: each is a product of weights and embeddings."""
+    """The choices of frames that come nearest, found by one product of frame weights and embeddings for all choices."""
     choices = frame_choices(best, rates)
     weights = frame_weights()
     errors: dict[tuple, np.ndarray] = {}
@@ -250,7 +258,7 @@ def _best_frames(trials: _Trials, best: Setting, rates: Sequence[int | None]) ->
 
 
 def _possible_rates(released: Released, info: VideoInfo, yours: Setting) -> tuple[int | None, ...]:
-    """The rates at which the video has about as many rows as were released; those of the fewest rows apart where none.
+    """The frame rates at which the video has about as many rows as the file, or else the rate that comes nearest.
 
     Raises:
         ConfigError: no rate gives as many rows.
@@ -277,7 +285,7 @@ def _possible_rates(released: Released, info: VideoInfo, yours: Setting) -> tupl
 
 
 def _affordable_rows(info: VideoInfo, n_rates: int) -> tuple[int, int]:
-    """How many rows are compared, and how many still ones looked at before."""
+    """How many rows are compared, and how many still rows are looked at before, within KEPT_BYTES of memory."""
     row_bytes = info.width * info.height * 3 * 2 * SNIPPET_LEN * n_rates
     n = min(ROWS_COMPARED + ROWS_SEARCHED, KEPT_BYTES // row_bytes)
     n_still = max(FEWEST_STILL, n * ROWS_SEARCHED // (ROWS_COMPARED + ROWS_SEARCHED))
@@ -287,7 +295,7 @@ def _affordable_rows(info: VideoInfo, n_rates: int) -> tuple[int, int]:
 def _kept(
     open_reader: Callable[[], Reader], info: VideoInfo, rates: Iterable[int | None], rows: Sequence[int]
 ) -> dict[int, np.ndarray]:
-    """The frames that any setting may want for these rows."""
+    """Decode the video and keep the frames that any setting may use for these rows."""
     spans = [
         converted(info.frame_seconds, rate)[row * SNIPPET_LEN : (row + 2) * SNIPPET_LEN]
         for rate in rates

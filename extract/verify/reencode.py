@@ -1,4 +1,4 @@
-"""Frames through a video encoder and back: how much a video's pixels depend on the copy one happens to have."""
+"""Encodes frames as a video and decodes them again, to see how much pixels differ between copies of a video."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from fractions import Fraction
 import av
 import numpy as np
 
-CODEC, CRF, FORMAT = "libx264", 23, "matroska"  # x264's own default, what most footage in circulation has been through
+CODEC, CRF, FORMAT = "libx264", 23, "matroska"  # x264's default, with which most footage on the web was encoded
 FPS = Fraction(25)
 
 
 def reencoded(frames: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Frame number -> (H, W, 3) uint8 RGB, encoded in order as one H.264 video and decoded again."""
+    """Encode frames (number -> (H, W, 3) uint8 RGB) in order as one H.264 video; return them decoded again."""
     numbers = sorted(frames)
     height, width = frames[numbers[0]].shape[:2]
     file = io.BytesIO()

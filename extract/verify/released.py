@@ -1,4 +1,4 @@
-"""Released features against a video's own: a file's values, the frames behind them, how far the two are apart."""
+"""Compares released features with features of the video made by a setting: reads the file, embeds, measures errors."""
 
 from __future__ import annotations
 
@@ -18,33 +18,35 @@ from ..store.exchange import read_features
 from .settings import Pixels, Setting, converted, snippet_frames
 
 Tower = tuple[str, str]  # activation and precision
-EQUAL_SHARE = 0.99  # of values; the others are a float16 step apart
+EQUAL_SHARE = 0.99  # share of values that must be equal; the others may be one float16 step apart
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A features file."""
+    """A file of released features."""
 
     path: Path
     values: np.ndarray
     """(R, 512) float32."""
     mean: np.ndarray
-    """(512,), of all rows."""
+    """(512,): the mean of all rows."""
     is_float16: bool
-    """Whether every value is one of float16's, whatever type the file has."""
+    """Whether all values are float16 values, whatever type the file has."""
 
     @classmethod
     def read(cls, path: Path) -> Released:
-        """Raises:
-        ConfigError: not (R, 512) finite floats.
+        """Read a features file.
+
+        Raises:
+            ConfigError: the file does not hold (R, 512) finite floats.
         """
         raw = read_features(path)
         values = raw.astype(np.float32)
         return cls(path, values, values.mean(axis=0), bool((values.astype(np.float16) == raw).all()))
 
     def most_changing(self, n: int, end: int) -> tuple[int, ...]:
-        """Up to `n` of the first `end` rows, in order: half spread evenly, half where the video changes most, since
-        still rows cannot tell one frame from the next."""
+        """Pick up to `n` of the first `end` rows, in order: half of them evenly spread, half where the video changes
+        most, since still rows cannot tell one frame from the next."""
         end = max(1, min(end, len(self.values)))
         even = np.unique(np.linspace(0, end - 1, min(end, (n + 1) // 2)).round().astype(int))
         change = np.linalg.norm(np.diff(self.values[:end], axis=0), axis=1)
@@ -52,7 +54,7 @@ class Released:
         return tuple(sorted([*even.tolist(), *changing[: n - len(even)]]))
 
     def stillest(self, n: int, end: int) -> tuple[int, ...]:
-        """Up to `n` of the first `end` rows, in order: of each part the one most like its neighbours."""
+        """Split the first `end` rows into up to `n` parts, and pick of each the row most like its neighbours."""
         end = max(1, min(end, len(self.values)))
         change = np.linalg.norm(np.diff(self.values[: end + 1], axis=0), axis=1)
         around = np.maximum(np.append(change, 0)[:end], np.append(0, change)[:end])
@@ -61,26 +63,26 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How well a setting gives released values on some rows."""
+    """How well the features made by a setting agree with the released ones, on some rows."""
 
     setting: Setting
     error: float
-    """Length of the difference over that of the released values around their mean: 0 is equality, over 1 is nothing
-    alike."""
+    """Length of the difference divided by that of the released values less their mean: 0 for equal features, above 1
+    for features that have nothing in common."""
     cosines: np.ndarray
-    """One a row, both sides less the released mean."""
+    """Cosine of each row to the released one, after the released mean is taken off both."""
     equal: bool
     """Whether the values are the same in float16."""
 
 
 class Probe:
-    """Embeds kept frames of one video under any setting, each distinct picture once.
+    """Makes features of one video by any setting from frames in memory, and embeds each distinct picture once.
 
     Args:
         frames: frame number -> (H, W, 3) uint8 RGB.
-        info: of the video.
-        encoder: the tower; as it is with another activation or precision is made when first asked for.
-        on_images: called with the number of pictures embedded.
+        info: what is known of the video.
+        encoder: the tower; its variants of another activation or precision are made when first used.
+        on_images: called with how many pictures were embedded.
     """
 
     def __init__(
@@ -98,13 +100,13 @@ class Probe:
         self._embedded: dict[tuple[Tower, bytes], np.ndarray] = {}
 
     def shown(self, rate: int | None) -> np.ndarray:
-        """The frames of the video after conversion to a rate."""
+        """The frame numbers that the video shows after conversion to a rate, see `converted`."""
         if rate not in self._shown:
             self._shown[rate] = converted(self.info.frame_seconds, rate)
         return self._shown[rate]
 
     def encoder(self, activation: str, precision: str) -> ClipEncoder:
-        """The tower as it is with these."""
+        """The tower with this activation and precision."""
         if (activation, precision) not in self._encoders:
             given = next(iter(self._encoders.values()))
             other = given if given.activation == activation else given.with_other_activation()
@@ -112,11 +114,11 @@ class Probe:
         return self._encoders[activation, precision]
 
     def frames_of(self, setting: Setting, row: int) -> np.ndarray:
-        """Frame numbers that a row is made of."""
+        """Numbers of the frames that a row is made of."""
         return snippet_frames(setting, self.shown(setting.rate), row)
 
     def embed(self, wanted: Iterable[tuple[Pixels, int]]) -> None:
-        """Embed frames under pixel settings, in full batches across them; what is known is not done again."""
+        """Embed frames with their pixel settings, in common batches; pictures embedded before are left out."""
         pending: dict[Tower, dict[bytes, torch.Tensor]] = {}
         resized: dict[tuple, torch.Tensor] = {}  # what many crops are cut from
         for pixels, number in wanted:
@@ -134,7 +136,7 @@ class Probe:
             self._encode(tower, pictures)
 
     def around(self, pixels: Pixels, rate: int | None, rows: Sequence[int], n: int) -> np.ndarray | None:
-        """(len(rows), n, 512): embeddings of the `n` frames from each row's first on; None where the video ends."""
+        """Embeddings of `n` frames from each row's first on, (len(rows), n, 512); None where the video ends before."""
         spans = [self.shown(rate)[row * SNIPPET_LEN :][:n] for row in rows]
         if any(len(span) < n for span in spans):
             return None
@@ -142,7 +144,7 @@ class Probe:
         return np.stack([self._embeddings(pixels, span) for span in spans])
 
     def rows(self, setting: Setting, rows: Sequence[int]) -> np.ndarray | None:
-        """(len(rows), 512) float32; None where the video has no such rows."""
+        """Make some rows by a setting, (len(rows), 512) float32; None where the video has no such rows."""
         numbers = [self.frames_of(setting, row) for row in rows]
         if not all(map(len, numbers)):
             return None
@@ -150,16 +152,16 @@ class Probe:
         return np.stack([setting.combine(self._embeddings(setting.pixels, of_row)) for of_row in numbers])
 
     def has(self, setting: Setting, rows: Sequence[int]) -> bool:
-        """Whether all that these rows need is embedded already."""
+        """Whether all pictures that these rows need are embedded already."""
         return all((setting.pixels, int(n)) in self._pictures for row in rows for n in self.frames_of(setting, row))
 
     def looks(self, setting: Setting, rows: Sequence[int]) -> tuple:
-        """What a setting comes to on these rows: equal for settings that no video like this can tell apart."""
+        """A key that is equal for settings that make the same of these rows, so that they cannot be told apart."""
         keys = [self._pictures[setting.pixels, int(n)] for row in rows for n in self.frames_of(setting, row)]
         return (*keys, setting.normalised if setting.frames_per_snippet > 1 else setting.normalised != "no")
 
     def fit(self, setting: Setting, released: Released, rows: Sequence[int]) -> Fit | None:
-        """Compare; None where the video has no such rows."""
+        """Compare the rows made by a setting with the released ones; None where the video has no such rows."""
         own = self.rows(setting, rows)
         return None if own is None else fit(setting, own, released, rows)
 
@@ -176,7 +178,7 @@ class Probe:
 
 
 def fit(setting: Setting, own: np.ndarray, released: Released, rows: Sequence[int]) -> Fit:
-    """Compare a video's own rows (len(rows), 512) with the released ones, rounded as those are."""
+    """Compare rows (len(rows), 512) made by a setting with the released ones; they are rounded as those are."""
     if released.is_float16:
         own = own.astype(np.float16).astype(np.float32)
     theirs = released.values[list(rows)]
@@ -187,24 +189,25 @@ def fit(setting: Setting, own: np.ndarray, released: Released, rows: Sequence[in
 
 
 def _equal(own: np.ndarray, theirs: np.ndarray) -> bool:
-    """In float16, but for single last digits: where a picture stood in its batch may change the last bit of float32."""
+    """Whether rows are equal in float16, apart from a few values that are one step apart: the last bit of float32 can
+    depend on a picture's place in its batch."""
     ours, others = own.astype(np.float16), theirs.astype(np.float16)
     near = abs(ours - others) <= np.maximum(abs(np.spacing(ours)), abs(np.spacing(others)))
     return bool(near.all() and (ours == others).mean() >= EQUAL_SHARE)
 
 
 def distance(own: np.ndarray, others: np.ndarray, released: Released, rows: Sequence[int]) -> float:
-    """Length of the difference of two (len(rows), 512) over that of the released values around their mean."""
+    """Length of `own` - `others`, (len(rows), 512) each, divided by that of the released rows less their mean."""
     theirs = released.values[list(rows)]
     spread = np.linalg.norm(theirs - released.mean) or np.linalg.norm(theirs)  # of a single row: from 0
     return float(np.linalg.norm(own - others) / spread)
 
 
 def keep_frames(reader: Reader, numbers: set[int]) -> dict[int, np.ndarray]:
-    """Decode a video and keep these frames, (H, W, 3) uint8 RGB.
+    """Decode a video and keep the frames of these numbers, (H, W, 3) uint8 RGB.
 
     Raises:
-        VideoError: it cannot be decoded.
+        VideoError: the video cannot be decoded.
     """
     last = max(numbers)
     kept = {}

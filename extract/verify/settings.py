@@ -1,4 +1,4 @@
-"""Ways in which features may have been made, known or not to a recipe: which frames, which pixels, which numbers.
+"""Settings: all ways in which features may have been made that are tried, more than a recipe can say.
 
 A released file says none of this. `identify.py` tries settings until one gives the released values.
 """
@@ -32,7 +32,7 @@ NORMALISED = ("no", "frames", "snippets")
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """From a decoded frame to what the tower sees."""
+    """How a decoded frame becomes the picture that the tower sees, and how the tower computes."""
 
     geometry: str = "vadclip"
     """vadclip: 340x256; clip: shorter side 224; square: squashed to 224; short256: shorter side 256."""
@@ -48,31 +48,31 @@ class Pixels:
 
     @property
     def resizing(self) -> tuple[str, str, bool]:
-        """What `resized` depends on."""
+        """The fields that the result of `resized` depends on."""
         return self.geometry, self.interpolation, self.antialias
 
     def resized(self, frame: np.ndarray) -> torch.Tensor:
-        """(3, height, width) uint8 of a frame (H, W, 3) uint8 RGB."""
+        """Resize a frame (H, W, 3) uint8 RGB to (3, height, width) uint8."""
         size = SIZES[self.geometry](*frame.shape[:2])
         return resize(frame, size, interpolation=self.interpolation, antialias=self.antialias)
 
     def seen(self, resized: torch.Tensor) -> torch.Tensor:
-        """(3, 224, 224) uint8, what the tower sees of a resized frame."""
+        """Cut out of a resized frame what the tower sees, (3, 224, 224) uint8."""
         (picture,) = cut_crops(resized, (self.crop,))
         return picture if self.channels == "rgb" else picture.flip(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """All steps; `steps()` names them."""
+    """One way in which features may have been made, as steps that `steps()` names."""
 
     pixels: Pixels = Pixels()
     frames: str = "mean of 16"
     """Which frames of each snippet are embedded: one of FRAMES."""
     offset: int = 0
-    """Frames left out before the first snippet."""
+    """How many frames are left out before the first snippet."""
     rate: int | None = None
-    """Frames/s the video was converted to before sampling."""
+    """Frames/s to which the video is converted before sampling; None: it is not converted."""
     normalised: str = "no"
     """no; frames: each embedding to length 1 before the mean; snippets: the mean afterwards."""
 
@@ -99,7 +99,7 @@ class Setting:
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, crop: int, *, activation: str, precision: str) -> Setting:
-        """What `extract` does by a recipe, each sampled frame embedded: skipping still ones is no step of its own."""
+        """The setting of what `extract` does by a recipe; that it may skip still frames is left out."""
         geometry, k = GEOMETRY_OF[recipe.geometry], recipe.frames_per_snippet
         pixels = Pixels(recipe.geometry, crop, geometry.interpolation, geometry.antialias, "rgb", activation, precision)
         return cls(pixels, frames="middle" if k == 1 else f"mean of {k}")
@@ -117,7 +117,7 @@ class Setting:
 
     @property
     def frames_per_snippet(self) -> int:
-        """How many are embedded."""
+        """How many frames of a snippet are embedded."""
         return int(self.frames.split()[-1]) if self.frames.startswith("mean") else 1
 
     def positions(self, length: int) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ class Setting:
         return sample_positions(length, self.frames_per_snippet)
 
     def combine(self, embeddings: np.ndarray) -> np.ndarray:
-        """(K, 512) embeddings of a snippet's frames -> its (512,) float32."""
+        """Combine the embeddings of a snippet's K frames, (K, 512), to the snippet's, (512,) float32."""
         if self.normalised == "frames":
             embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
         mean = np.add.reduce(embeddings, axis=0) / len(embeddings)  # in the order of embed_video.py: the same bits
@@ -135,14 +135,14 @@ class Setting:
 
 
 def converted(frame_seconds: np.ndarray, rate: int | None) -> np.ndarray:
-    """The frame that each frame shows after conversion to `rate` frames/s, as FFmpeg's `fps` filter chooses it.
+    """Convert a video to another frame rate: which of its frames each new frame shows, as by FFmpeg's `fps` filter.
 
     Args:
-        frame_seconds: (F,) of the video.
-        rate: None leaves the video as it is.
+        frame_seconds: (F,), when each frame of the video is shown.
+        rate: frames/s; None leaves the video as it is.
 
     Returns:
-        (G,) int64 frame numbers.
+        (G,) int64: the number of the old frame that each of the G new frames shows.
     """
     if rate is None:
         return np.arange(len(frame_seconds))
@@ -153,12 +153,12 @@ def converted(frame_seconds: np.ndarray, rate: int | None) -> np.ndarray:
 
 
 def snippet_frames(setting: Setting, shown: np.ndarray, row: int) -> np.ndarray:
-    """Frame numbers that a row is made of; empty where the video ends before.
+    """Numbers of the frames that a row of features is made of; empty where the video ends before.
 
     Args:
-        setting: how.
-        shown: what `converted` gives for its rate.
-        row: of the features.
+        setting: how the features are made.
+        shown: what `converted` gives for the setting's rate.
+        row: index of the row.
     """
     start = setting.offset + row * SNIPPET_LEN
     snippet = shown[start : start + SNIPPET_LEN]
@@ -166,6 +166,6 @@ def snippet_frames(setting: Setting, shown: np.ndarray, row: int) -> np.ndarray:
 
 
 def n_rows(setting: Setting, shown: np.ndarray) -> tuple[int, int]:
-    """Rows with tail `drop` and with tail `keep`."""
+    """How many rows a video has, with tail `drop` and with tail `keep`."""
     n_frames = max(0, len(shown) - setting.offset)
     return max(n_frames // SNIPPET_LEN, min(n_frames, 1)), -(-n_frames // SNIPPET_LEN)

@@ -1,4 +1,4 @@
-"""What verify-features found, for people: the best settings, a verdict, and the options that make the same."""
+"""Writes what `verify-features` found for people: the best settings, a verdict, and options that make the same."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from .released import Fit
     from .settings import Setting
 
-ALIKE, UNLIKE = 0.9, 0.5  # cosines: rows that agree, rows that are of something else
+ALIKE, UNLIKE = 0.9, 0.5  # cosine from which rows agree, and below which they show something else
 QUICKGELU = "-quickgelu"
 
 
 def story(video_id: str, found: Identification, extractor: Extractor) -> str:
-    """All of it, many lines."""
+    """All that was found about one features file, as text of many lines."""
     lines = [f"{video_id} and {readable(found.released)}", f"  {_rows(found)}"]
     lines += [f"  {line}" for line in _table(found)]
     lines.append(f"  verdict: {_verdict(found)}")
@@ -43,7 +43,7 @@ def story(video_id: str, found: Identification, extractor: Extractor) -> str:
 
 
 def verdict_line(verdicts: list[str]) -> str:
-    """`12 files: 10 identical, 2 something else`."""
+    """Count verdicts in one line: `12 files: 10 identical, 2 something else`."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(verdicts).most_common())
     return f"{len(verdicts)} files: {counts or 'none compared'}"
 
@@ -56,7 +56,7 @@ def _rows(found: Identification) -> str:
 
 
 def _table(found: Identification) -> list[str]:
-    """The best five and yours: what differs from yours, mean and worst cosine, error."""
+    """A table of your setting and the best five: mean and worst cosine, error, and what differs from yours."""
     lines = [f"{'':5}  mean cosine  worst cosine  error    setting"]
     mine = found.yours.setting if found.yours else found.best[0].setting
     if found.yours:
@@ -125,7 +125,7 @@ def _how_to_extract(found: Identification, extractor: Extractor) -> str:
 
 
 def _model_for(best: Setting, extractor: Extractor) -> str | None:
-    """`--model` of the activation found; None where there is none by name."""
+    """Value of `--model` that has the activation found; None where open_clip has no such model."""
     model = extractor.encoder_config.model
     if best.pixels.activation == extractor.encoder.activation:
         return model
@@ -136,7 +136,7 @@ def _model_for(best: Setting, extractor: Extractor) -> str | None:
 
 
 def _command(best: Setting, found: Identification, *, model: str, extractor: Extractor) -> str:
-    """The command that makes what was found, or what is nearest to it."""
+    """The command that makes features by the setting found, or by the nearest one that `extract` can do."""
     drop, keep = found.n_own
     config = extractor.config
     wanted = {
