@@ -46,10 +46,10 @@ def copy_clip(footage: Footage, cut: PacketCut, target: Path, curve: AnomalyCurv
     """Write a clip of packets as they are, and decode it to see that it holds the frames it should.
 
     Args:
-        footage: whose packets and frames match.
-        cut: which of them.
-        target: the mp4; complete as soon as it is there.
-        curve: of the same video.
+        footage: footage with a frame index, whose packets and frames match.
+        cut: the packets to copy.
+        target: the mp4 file; it is complete as soon as it exists.
+        curve: the curve of the footage.
 
     Returns:
         None, and no file, where the footage cannot be copied into an mp4 file that decodes to the same frames.

@@ -29,10 +29,10 @@ def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEve
 
     Args:
         path: the PNG.
-        footage: of the event's video.
-        curve: of the same.
+        footage: the footage of the event's video.
+        curve: the curve of that video.
         held: the event.
-        settings: of the results.
+        settings: the settings of the results folder.
 
     Raises:
         VideoError: the footage does not give the frames.

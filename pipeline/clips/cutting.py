@@ -63,8 +63,8 @@ def copy_cut(
         is_key: (F,) whether decoding can begin there.
         earliest: the first frame that a clip may begin with.
         first: the first frame wanted.
-        event_start: the event's first frame, which must be there.
-        end: of the frames wanted.
+        event_start: the first frame of the event, which the clip must hold.
+        end: the frame after the last one wanted.
 
     Returns:
         None where no key frame lies right.

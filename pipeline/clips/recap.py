@@ -38,7 +38,7 @@ def write_recap(
     Frames keep their distances in time. No sound.
 
     Args:
-        target: the mp4; complete as soon as it is there.
+        target: the mp4 file; it is complete as soon as it exists.
         results: the results folder that the events are from.
         events: the chosen events.
         config: the rolls, and where footage lies now.

@@ -60,7 +60,7 @@ class FrameFile:
         """Encode one more frame.
 
         Args:
-            frame: as decoded.
+            frame: the decoded frame.
             size: even width and height in px to scale to; only that of the file's first frame counts.
 
         Raises:

@@ -50,11 +50,11 @@ class HeldCurve:
     version: Version
     video: str
     made_from: str
-    """See `CurveOrigin`."""
+    """Names what the curve was made from, as in `CurveOrigin`."""
     peak_score: float
     """The highest score of any frame: a curve whose peak is below a threshold has no events and need not be read."""
     source_sha256: str
-    """See `CurveOrigin`."""
+    """SHA-256 of the video file, as in `CurveOrigin`; empty where it is not known."""
 
 
 def write_curve(curves: Path, curve: AnomalyCurve, origin: CurveOrigin, *, later_than: int = 0) -> Path:
@@ -62,7 +62,7 @@ def write_curve(curves: Path, curve: AnomalyCurve, origin: CurveOrigin, *, later
 
     Args:
         curves: the folder of shards.
-        curve: of one video.
+        curve: the curve of one video.
         origin: what it was made with.
         later_than: `written_ns` of the curve that this one replaces; the new one gets a later stamp even where the
             machine's clock is behind.

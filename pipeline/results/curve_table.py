@@ -27,7 +27,7 @@ def write_csv(curves: Path, curve: AnomalyCurve, *, calibrated: bool = True) -> 
 
     Args:
         curves: the folder that the file goes into.
-        curve: of one video.
+        curve: the curve of one video.
         calibrated: False names the column `uncalibrated_score`.
 
     Raises:

@@ -78,8 +78,8 @@ def event_table(curve: AnomalyCurve, cells: Cells, *, merge_gap_seconds: float) 
     """Category and probability of every event that `find_events` can give with this merge gap.
 
     Args:
-        curve: of one video.
-        cells: its cells.
+        curve: the curve of one video.
+        cells: the cells of the curve.
         merge_gap_seconds: events closer than this are one.
     """
     edges = cells.edges(curve.n_frames)
