@@ -15,8 +15,9 @@ from .errors import ConfigError, readable
 logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .divx .dv .f4v .flv .h264 .h265 .hevc .m2ts .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts "
-    ".mxf .ogg .ogv .rm .rmvb .ts .vob .webm .wmv .y4m".split()
+    ".264 .265 .3g2 .3gp .amv .asf .av1 .avc .avi .dav .divx .dv .f4v .flv .h261 .h263 .h264 .h265 .h26l .hevc .ivf "
+    ".m1v .m2t .m2ts .m2v .m4v .mjpeg .mjpg .mk3d .mkv .mov .mp2v .mp4 .mp4v .mpe .mpeg .mpg .mts .mxf .nut .obu .ogg "
+    ".ogv .qt .rm .rmvb .tod .tp .trp .ts .vc1 .vob .webm .wmv .wtv .y4m".split()
 )
 
 SHOWN_NAMES = 5  # how many names of a long list a message shows

@@ -13,13 +13,28 @@ from ..files import SourceFile
 MAX_FRAME_PX = 8192 * 4320  # all frames of a snippet are in memory at once: 16 of these are 850 MB in YUV 4:2:0
 MAX_DECODED_PX = 4 * MAX_FRAME_PX  # FFmpeg refuses larger frames, so that a false header cannot take all memory
 DECODER_LIMITS = {"max_pixels": str(MAX_DECODED_PX)}
+HEAD_BYTES = 256  # by which other kinds of files are known
+WEBP_ANIMATED = 2  # flag in the header of an extended WebP file
 THREADS_VARIABLE = "OMP_NUM_THREADS"  # this process's share of the cores, as torch reads it too
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
     """The first video stream that is no attached picture (cover art, thumbnail); None where there is none."""
+    return next(iter(_real_streams(container)), None)
+
+
+def stream_warnings(container: av.container.InputContainer) -> list[str]:
+    """A sentence where a file holds more than one video, as front and rear cameras or several programs do."""
+    streams = _real_streams(container)
+    if len(streams) < 2:
+        return []
+    sizes = ", ".join(f"{stream.width}x{stream.height}" for stream in streams)
+    return [f"holds {len(streams)} video streams ({sizes} px): only the first is read; make each a file of its own"]
+
+
+def _real_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
     attached = av.stream.Disposition.attached_pic
-    return next((s for s in container.streams.video if not s.disposition & attached), None)
+    return [stream for stream in container.streams.video if not stream.disposition & attached]
 
 
 def open_container(
@@ -71,6 +86,23 @@ def check_file(path: str | os.PathLike) -> None:
                 raise VideoOpenError(path, "zero_bytes", "the file is empty (0 bytes); copy it again")
     except OSError as error:
         raise VideoOpenError(path, "unreadable", f"cannot be read ({error.strerror}); check path and rights") from error
+
+
+def what_else(path: str | os.PathLike) -> str:
+    """What a file is that is called a video and is none, in a sentence with what to do; empty where nobody knows."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return ""
+    if head.startswith(b"version https://git-lfs.github.com/"):
+        return "a Git LFS pointer, not the video itself; fetch that with `git lfs pull`"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page saved under this name, an error page of a download perhaps; download the video again"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        kind = "an animated WebP picture" if head[12:16] == b"VP8X" and head[20] & WEBP_ANIMATED else "a WebP picture"
+        return f"{kind}, which FFmpeg does not decode; convert it to mp4 or leave it out"
+    return ""
 
 
 def reason_of(error: Exception) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import VideoError
 from ..gaps import spans
 from ..records import VideoInfo
-from .container import open_container, video_stream
+from .container import open_container, stream_warnings, video_stream
 from .probe import Header
 from .reader import PyavReader
 
@@ -89,6 +89,7 @@ def _header(path: str) -> dict:
             "fps": header.fps,
             "seconds": header.seconds,
             "n_frames_header": header.n_frames,
+            "warnings": tuple(stream_warnings(container)),
             "variable_rate": _is_uneven(_packet_seconds(container, stream)),
         }
 

@@ -26,7 +26,9 @@ from .container import (
     open_container,
     prepare_decoder,
     reason_of,
+    stream_warnings,
     video_stream,
+    what_else,
 )
 from .timeline import faults, time_warnings, timeline
 
@@ -143,7 +145,8 @@ class PyavReader:
         try:
             self._container = open_container(self.path, hwaccel=hwaccel)
         except (av.error.FFmpegError, ValueError) as error:
-            reason = f"not a video FFmpeg can open ({reason_of(error)}); leave it out or export it again"
+            unknown = f"not a video FFmpeg can open ({reason_of(error)}); leave it out or export it again"
+            reason = what_else(path) or unknown
             raise VideoOpenError(path, "not_a_video", reason) from error
         stream = video_stream(self._container)
         if stream is None or stream.codec_context is None:
@@ -163,7 +166,7 @@ class PyavReader:
         self._corrupt_packets = 0
         self._hidden_packets = 0
         self._encrypted = False
-        self._warnings = list(warnings)
+        self._warnings = [*warnings, *stream_warnings(self._container)]
 
     @property
     def accelerated(self) -> bool:
@@ -193,11 +196,9 @@ class PyavReader:
         if not self._shown or self._size_px is None:
             if self._encrypted:
                 raise VideoDecodeError(self.path, "encrypted", "its samples are encrypted; decrypt it first")
-            raise VideoDecodeError(
-                self.path,
-                "no_frames",
-                f"no frame of it decodes ({self._corrupt_packets} packets corrupt or of giant frames); copy it again",
-            )
+            bad = f"{self._corrupt_packets} packets corrupt or of giant frames"
+            reason = what_else(self.path) or f"no frame of it decodes ({bad}); copy it again"
+            raise VideoDecodeError(self.path, "no_frames", reason)
         header = self._n_frames_header
         n_frames = len(self._shown)
         # as FFmpeg's players do: AVI with B-frames presents in decoding order, only its decoding times are right

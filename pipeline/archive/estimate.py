@@ -30,6 +30,8 @@ class Workload:
     """Hours of footage."""
     n_images: int
     """Images that the encoder has to embed: sampled frames times crops."""
+    n_unknown: int
+    """Videos whose headers do not say how long they are; they count for nothing above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int, *, scale: 
         int(sum(length.n_frames for length in probed) * scale),
         sum(length.seconds for length in probed) * scale / 3600,
         int(images * scale),
+        round(sum(not length.n_frames for length in probed) * scale),
     )
 
 

@@ -19,6 +19,8 @@ from .selection import Selection
 if TYPE_CHECKING:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
+    from .estimate import Workload
+
 
 def run_extraction(selection: Selection, extractor: Extractor, running: Running) -> RunSummary | None:
     """Extract what the store lacks, showing progress.
@@ -65,18 +67,28 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
     for video_id, error in selection.failures:
         click.echo(f"failed [{error.code}] {video_id}: {error}", err=True)
     click.echo(
-        f"{work.n_videos} videos ({work.hours:.2f} h, {work.n_frames} frames, {work.n_images} images) to extract, "
+        f"{work.n_videos} videos ({_length(work)}) to extract, "
         f"{n_cached} held or known to fail, {len(selection.failures)} cannot be tried; "
         f"recipe {extractor.recipe.recipe_id}"
     )
     report_missing(selection.missing)
-    if missing:
+    if work.n_videos and work.n_unknown == work.n_videos:
+        click.echo("estimate: unknown, no header says how long its video is; `check --deep` counts")
+    elif missing:
         rates = measure(extractor, missing)
         click.echo(
             f"estimate: {in_words(rates.seconds(work))} on this machine (measured just now: "
             f"{rates.images_per_second:.1f} images/s, {rates.frames_per_second:.0f} frames/s decoded)"
             f"{_less_if_still(extractor)}"
         )
+
+
+def _length(work: Workload) -> str:
+    """How much there is; what no header tells is not taken for nothing."""
+    if work.n_videos and work.n_unknown == work.n_videos:
+        return "of unknown length"
+    unknown = f" without {work.n_unknown} videos of unknown length" if work.n_unknown else ""
+    return f"{work.hours:.2f} h, {work.n_frames} frames, {work.n_images} images{unknown}"
 
 
 def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> None:

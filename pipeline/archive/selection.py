@@ -16,8 +16,9 @@ from typing import TypeVar
 from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError, readable
 from vad_pipeline.extract.files import Source, existing
 from vad_pipeline.extract.lists import read_list_text
-from vad_pipeline.extract.names import VIDEO_SUFFIXES, NameIndex, composed, some, strip_suffix
+from vad_pipeline.extract.names import NameIndex, composed, some, strip_suffix
 
+from ..media.folder_walk import look_through, may_hold, told
 from .labels import of_split, read_label_rows
 
 Item = TypeVar("Item")
@@ -75,8 +76,21 @@ class Selection:
     """Sentences that the user should read before the run."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """How files become sources."""
+
+    id_root: str | None
+    any_suffix: bool
+
+
 def find_sources(
-    paths: Sequence[str], config: SelectionConfig, *, id_root: str | None = None, settle_seconds: float | None = None
+    paths: Sequence[str],
+    config: SelectionConfig,
+    *,
+    id_root: str | None = None,
+    settle_seconds: float | None = None,
+    any_suffix: bool = False,
 ) -> Selection:
     """Find the videos in files and folders, and narrow them as the options say.
 
@@ -85,13 +99,14 @@ def find_sources(
         config: how to narrow.
         id_root: the folder below which a file's path becomes its id; None: the folder given.
         settle_seconds: files that changed within so many seconds are left out, as somebody may still write them.
+        any_suffix: take large files in folders for videos whose names do not say what they are.
 
     Raises:
         ConfigError: no video is left to work on, or an option is wrong.
     """
-    found = Selection()
+    found, rules = Selection(), _Rules(id_root, any_suffix)
     for path in paths:
-        _expand(path, found, id_root)
+        _expand(path, found, config, rules)
     listed = read_lines(config.list_file) if config.list_file is not None else None
     if listed is not None:
         if paths:
@@ -104,7 +119,7 @@ def find_sources(
             found.sources = [s for s in found.sources if s in chosen]
         else:
             for path in listed:
-                _expand(path, found, id_root)
+                _expand(path, found, config, rules)
     found.sources = list(_narrow(found.sources, replace(config, part=None), found))
     if config.part_numbers and found.sources:
         found.sources = [source for source in found.sources if _fits(source.video_id, config)]
@@ -206,41 +221,37 @@ def _id(source: Source) -> str:
     return source.video_id
 
 
-def _expand(path: str, found: Selection, id_root: str | None) -> None:
+def _expand(path: str, found: Selection, config: SelectionConfig, rules: _Rules) -> None:
     path = existing(path) or path
     if os.path.isdir(path):
-        before = len(found.sources) + len(found.failures)
-        for file in _walk(path, found):
-            found.sources.append(Source(_video_id(file, id_root or path), file))
-        if len(found.sources) + len(found.failures) == before:
-            found.notes.append(f"{readable(path)}: no videos in this folder (looked for .mp4, .avi, .mkv and the like)")
+        _look_through(path, found, config, rules)
     elif os.path.lexists(path):
-        video_id = _video_id(path, id_root) if id_root else strip_suffix(readable(PurePath(path).name))
-        found.sources.append(Source(video_id, path))
+        name = readable(PurePath(path).name)
+        found.sources.append(Source(_video_id(path, rules.id_root) if rules.id_root else strip_suffix(name), path))
     else:
         error = VideoOpenError(path, "unreadable", "no such file or folder; check the path")
         found.failures.append((strip_suffix(readable(PurePath(path).name)), error))
 
 
-def _walk(folder: str, found: Selection) -> Iterable[str]:
-    """Yield the paths of all videos below a folder, known by their suffix, sorted; hidden files are left out."""
-
-    def unreadable(error: OSError) -> None:
-        name = error.filename or folder
-        problem = VideoOpenError(name, "unreadable", f"folder cannot be listed ({error.strerror}); give rights")
-        found.failures.append((readable(name), problem))
-
-    seen: set[str] = set()
-    for top, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
-        real = os.path.realpath(top)
-        if real in seen:  # a link to a folder that was walked already
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES:
-                yield os.path.join(top, name)
+def _look_through(folder: str, found: Selection, config: SelectionConfig, rules: _Rules) -> None:
+    """Add the videos of a folder, a failure for each folder in it that cannot be listed, a note on what is left."""
+    root = rules.id_root or folder
+    inside = look_through(folder, any_suffix=rules.any_suffix)
+    found.sources += [Source(_video_id(file, root), file) for file in inside.videos]
+    for error in inside.unlisted:
+        path = os.fspath(error.filename or folder)
+        folder_id = readable(os.path.relpath(path, root).replace(os.sep, "/"))
+        if path == folder or may_hold(folder_id, match=config.match, exclude=config.exclude):
+            reason = f"folder cannot be listed ({error.strerror}); give rights, or leave it out with --exclude"
+            found.failures.append(
+                (folder_id if path != folder else readable(path), VideoOpenError(path, "unreadable", reason))
+            )
+    whole = replace(config, part=None)
+    passed_over = [path for path in inside.passed_over if _fits(_video_id(path, root), whole)]
+    if not inside.videos and not inside.unlisted:
+        found.notes.append(f"{readable(folder)}: no videos in this folder (looked for .mp4, .avi, .mkv and the like)")
+    if passed_over:
+        found.notes.append(f"{readable(folder)}: {told(passed_over)}")
 
 
 def _video_id(path: str, root: str) -> str:

@@ -31,17 +31,19 @@ HEADINGS = ("video", "codec", "size", "fps", "rate", "length", "frames", "verdic
 @click.command(cls=SectionedCommand)
 @click.argument("src", nargs=-1, required=True, metavar="SRC...")
 @option("--id-root")
+@option("--any-suffix")
 @click.option("--deep", is_flag=True, help="Decode every frame, and compare their number with the header's.")
 @option("--json", help="One JSON object a line.")
 @executor_options
 @selection_options
 @quiet_option
-def check(src: tuple[str, ...], id_root: str | None, deep: bool, as_json: bool, quiet: bool, **values) -> int:
+def check(src: tuple[str, ...], deep: bool, as_json: bool, quiet: bool, **values) -> int:
     """Open every video and decode its first frame, embedding nothing: codec, size, rate, length, and what will fail.
 
     With --workers a file that crashes or hangs a decoder costs only itself.
     """
-    selection = find_sources(src, selection_config(values), id_root=id_root)
+    named = {name: values.pop(name) for name in ("id_root", "any_suffix")}
+    selection = find_sources(src, selection_config(values), **named)
     found = [_failure(video_id, error.path, error) for video_id, error in selection.failures]
     for note in selection.notes:
         click.echo(f"note: {note}", err=True)

@@ -72,7 +72,7 @@ def detect(
         raise click.UsageError("give --checkpoint FILE, or --zero-shot with --categories FILE")
     selecting, running = selection_config(values), Running.taken_from(values, executor_config(values))
     footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "runtime", "force", "retry_failed")}
-    sources = {name: values.pop(name) for name in ("id_root", "settle")}
+    sources = {name: values.pop(name) for name in ("id_root", "any_suffix", "settle")}
     text_tower = {"pretrained": pretrained, "model": footage["model"]}
     if not src:
         wanted = {name: None for name in text_tower} if zero_shot else {"precision": _of_scores(footage["precision"])}
@@ -90,7 +90,7 @@ def detect(
         plan = ScoringPlan.of(load_checkpoint(checkpoint), config)
         options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
         extractor = _extractor_for(plan, plan.extraction(options, pretrained), out, running.store_path)
-        selection = find_sources(src, selecting, id_root=sources["id_root"], settle_seconds=sources["settle"])
+        selection = find_sources(src, selecting, settle_seconds=sources.pop("settle"), **sources)
         return _extract_and_score(selection, extractor, plan, out, running)
     if zero_shot:
         plan = _by_text(categories, config, running, text_tower)

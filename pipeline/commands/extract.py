@@ -34,13 +34,14 @@ from .shared_options import (
 @still_options
 @option("--pretrained", default="openai", help=PRETRAINED_HELP)
 @archive_options
-def extract(src: tuple[str, ...], id_root: str | None, settle: float | None, **values) -> int:
+def extract(src: tuple[str, ...], settle: float | None, **values) -> int:
     """Decode, sample and embed videos (files, or folders with all below) into the feature store.
 
     What is held already is not decoded again; run the same command to go on after any interruption.
     """
     selecting, running = selection_config(values), Running.taken_from(values, executor_config(values))
-    selection = find_sources(_footage(src, selecting), selecting, id_root=id_root, settle_seconds=settle)
+    named = {name: values.pop(name) for name in ("id_root", "any_suffix")}
+    selection = find_sources(_footage(src, selecting), selecting, settle_seconds=settle, **named)
     values["still_bound"] = still_bound_of(values.pop("skip_still"), values["still_bound"])
     extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast), store=running.store_path)
     with running.measured():

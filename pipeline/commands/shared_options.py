@@ -76,6 +76,10 @@ class Rate(click.ParamType):
 FLAGS = {  # options that several commands have: their names, and the click settings that are the same everywhere
     "--allow-missing": (("--allow-missing",), {"is_flag": True}),
     "--annotations": (("--annotations",), {"type": Place(), "metavar": "FILE"}),
+    "--any-suffix": (
+        ("--any-suffix",),
+        {"is_flag": True, "help": "In folders, try large files of unknown kinds too."},
+    ),
     "--categories": (("--categories",), {"type": Place(), "metavar": "FILE"}),
     "--crop": (("--crop",), {}),
     "--crops": (("--crops",), {"type": IntList(), "metavar": "0,5"}),
@@ -251,6 +255,7 @@ failure_options = compose(
 
 footage_options = compose(
     option("--id-root"),
+    option("--any-suffix"),
     option("--model", help="open_clip model (default: the recipe's)."),
     option("--decoder", help="auto: PyAV, on the GPU where that can decode."),
     option("--device"),

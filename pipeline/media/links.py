@@ -7,7 +7,7 @@ import re
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
-from vad_pipeline.extract.names import VIDEO_SUFFIXES
+from vad_pipeline.extract.lists import FEATURE_SUFFIXES
 
 from .roots import MediaRoots
 
@@ -29,7 +29,7 @@ def moved(path: str, roots: MediaRoots) -> str:
 
 def is_video(path: str) -> bool:
     """Whether a source is footage, by its suffix; imported features come from other kinds of files."""
-    return PurePath(path).suffix.lower() in VIDEO_SUFFIXES
+    return bool(path) and PurePath(path).suffix.lower() not in FEATURE_SUFFIXES
 
 
 def as_bytes(source: str) -> str:
