@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.files import write_bytes
+from vad_pipeline.extract.files import write_bytes, write_if_absent
 
 from .event_rule import AS_KEPT, Chosen, EventRule
 
@@ -75,7 +75,11 @@ def write_record(results: Path, record: dict) -> None:
     Raises:
         StoreError: the folder cannot be written.
     """
-    write_bytes(results / RECORD_NAME, json.dumps(record, indent=2).encode())
+    write_bytes(results / RECORD_NAME, _as_json(record))
+
+
+def _as_json(record: dict) -> bytes:
+    return json.dumps(record, indent=2).encode()
 
 
 def check_record(results: Path, record: RunRecord) -> None:
@@ -111,10 +115,12 @@ def begin_run(results: Path, record: RunRecord, chosen: Chosen = AS_KEPT) -> Eve
     """
     check_record(results, record)
     values = asdict(record)
-    if (results / RECORD_NAME).exists():
-        before = AS_KEPT.put_into(read_record(results))
-        values |= {"kept": before["kept"], "clock": record.clock or before["clock"]}
-    values = chosen.put_into(values)
+    if not (results / RECORD_NAME).exists():
+        rule_of(results, chosen.put_into(values))
+        write_if_absent(results / RECORD_NAME, _as_json(chosen.put_into(values)))
+    check_record(results, record)  # of two runs that begin at once one was first
+    before = AS_KEPT.put_into(read_record(results))
+    values = chosen.put_into(values | {"kept": before["kept"], "clock": record.clock or before["clock"]})
     rule = rule_of(results, values)
     write_record(results, values)
     return rule
