@@ -34,7 +34,7 @@ MUTATIONS = {
 }
 ATTRIBUTES = (
     "video n_frames fps width height route snippet_len crops recipe recipe_id precision runtime source size mtime_ns "
-    "written_ns fingerprint label seconds_assumed checksum"
+    "written_ns fingerprint label seconds_assumed timeline checksum"
 ).split()
 N_MUTATIONS = 5  # of each attribute, chosen by a seed; torn text always
 
