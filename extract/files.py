@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import stat
 import time
@@ -147,6 +148,28 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, see `written_aside` for what is raised."""
     with written_aside(path) as aside, aside.open("wb") as file:
         file.write(data)
+
+
+def read_versioned(path: Path, newest: int, *, what: str, advice: str) -> dict:
+    """Read a JSON file of ours that says which schema it has; its other values are not checked.
+
+    Args:
+        path: the file.
+        newest: the newest schema that this version knows.
+        what: what the file is the record of, for the message: `store`, `results`.
+        advice: what to do where it is damaged, for the message.
+
+    Raises:
+        StoreError: the file cannot be read, or has a newer schema.
+    """
+    try:
+        record = json.loads(path.read_text())
+        schema = int(record["schema"])
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); {advice}") from error
+    if schema > newest:
+        raise StoreError(f"{path.parent}: {what} of schema {schema}, this version knows {newest}; upgrade")
+    return record
 
 
 def write_if_absent(path: Path, data: bytes) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError, StoreBusy, StoreError
-from ..files import TEMPORARY_PREFIX, SourceFile, write_if_absent
+from ..files import TEMPORARY_PREFIX, SourceFile, read_versioned, write_if_absent
 from ..records import VideoEmbeddings
 from .catalogue import Catalogue
 from .catalogue_place import catalogue_path, is_catalogue
@@ -60,13 +60,7 @@ class EmbeddingStore:
             self._refuse_foreign_folder(marker)
             head = {"schema": STORE_SCHEMA, "uuid": str(uuid.uuid4())}
             write_if_absent(marker, json.dumps(head).encode())
-        try:
-            head = json.loads(marker.read_text())
-            schema = int(head["schema"])
-        except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
-            raise StoreError(f"{marker}: cannot be read as a store's head ({error}); restore or delete it") from error
-        if schema > STORE_SCHEMA:
-            raise StoreError(f"{self.path}: store of schema {schema}, this version knows {STORE_SCHEMA}; upgrade")
+        head = read_versioned(marker, STORE_SCHEMA, what="store", advice="restore or delete it")
         try:
             self.shards.mkdir(exist_ok=True)
         except OSError as error:

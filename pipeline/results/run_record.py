@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.files import write_bytes, write_if_absent
+from vad_pipeline.extract.files import read_versioned, write_bytes, write_if_absent
 
 from .event_rule import AS_KEPT, Chosen, EventRule
 
@@ -58,15 +58,8 @@ def read_record(results: Path) -> dict:
     Raises:
         StoreError: the file cannot be read, or has a newer schema than this version knows.
     """
-    path = results / RECORD_NAME
-    try:
-        record = json.loads(path.read_text())
-        schema = int(record["schema"])
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); delete it and detect again") from error
-    if schema > RESULTS_SCHEMA:
-        raise StoreError(f"{results}: results of schema {schema}, this version knows {RESULTS_SCHEMA}; upgrade")
-    return record
+    advice = "delete it and detect again"
+    return read_versioned(results / RECORD_NAME, RESULTS_SCHEMA, what="results", advice=advice)
 
 
 def write_record(results: Path, record: dict) -> None:

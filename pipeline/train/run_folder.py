@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.files import TEMPORARY_PREFIX, remove_partial, write_bytes
+from vad_pipeline.extract.files import TEMPORARY_PREFIX, read_versioned, remove_partial, write_bytes
 from vad_pipeline.extract.only_process import only_process
 
 if TYPE_CHECKING:
@@ -75,21 +75,19 @@ class TrainRun:
         """Read config.json.
 
         Raises:
-            ConfigError: the folder holds no training run, or one of a newer version.
-            StoreError: config.json is damaged.
+            ConfigError: the folder holds no training run.
+            StoreError: config.json is damaged, or of a newer version.
         """
         if not self.begun:
             raise ConfigError(f"{self.path}: no training run (no {CONFIG_NAME}) to resume")
+        path, advice = self.path / CONFIG_NAME, "start the run anew"
+        config = read_versioned(path, RUN_SCHEMA, what="training run", advice=advice)
         try:
-            config = json.loads((self.path / CONFIG_NAME).read_text())
-            schema = int(config["schema"])
             if not all(isinstance(config.get(name, {}), dict) for name in ("options", "versions")):
                 raise ValueError("options or versions are no objects")
             config["options"]["threads_used"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{self.path / CONFIG_NAME}: cannot be read ({error}); start the run anew") from error
-        if schema > RUN_SCHEMA:
-            raise ConfigError(f"{self.path}: run of schema {schema}, this version knows {RUN_SCHEMA}; upgrade")
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); {advice}") from error
         return config
 
     @contextlib.contextmanager

@@ -243,7 +243,7 @@ def test_heads(tmp_path):
     with pytest.raises(StoreError, match="schema 99.*upgrade"):
         EmbeddingStore(tmp_path / "new")
     (tmp_path / "new" / "store.json").write_text("{")
-    with pytest.raises(StoreError, match="cannot be read as a store's head"):
+    with pytest.raises(StoreError, match="store.json: cannot be read"):
         EmbeddingStore(tmp_path / "new")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.doc").write_text("mine")
