@@ -69,7 +69,7 @@ class EmbeddingStore:
         self.catalogue = Catalogue(
             catalogue or catalogue_path(self.path),
             self.shards,
-            store_id=str(head.get("uuid", "")),
+            store_id=_id_in(head, marker),
             own=catalogue is None,
         )
         self._pending: dict[str, Entry] = {}
@@ -191,3 +191,13 @@ class EmbeddingStore:
         """
         self.catalogue.add(list(self._pending.values()), touched=self._touched)
         self._pending, self._touched, self._flushed = {}, [], time.monotonic()
+
+
+def _id_in(head: dict, marker: Path) -> str:
+    """The store's id in its store.json; the first stores had none."""
+    store_id = head.get("uuid", "")
+    try:
+        store_id.encode()  # no halves of characters, which the catalogue could not hold
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise StoreError(f"{marker}: is damaged (`uuid` is no text); restore or delete it") from error
+    return store_id

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from vad_pipeline.extract.store.entry import Entry
 
+from ..outcomes.video_outcome import VideoOutcome
 from ..results.folder import Results
 from ..workers.base import Work
 from .detect_video import Detected, DetectTask, DetectWork
-from .outcomes import VideoOutcome
 
 
 def is_scored(entry: Entry, work: DetectWork, results: Results) -> bool:

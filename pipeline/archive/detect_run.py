@@ -11,13 +11,13 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.store.one_recipe import of_one_recipe
 
+from ..outcomes.outcome_log import OutcomeLog
 from ..results.event_rows import tell_unread, write_events
 from ..results.folder import Results
 from ..results.run_record import begin_run
 from ..workers.base import ExecutorConfig, Work
 from .detect_job import DetectJob
 from .loop import Recorder, Report, RunSummary, process_archive
-from .outcomes import OutcomeLog
 from .scoring_plan import ScoringPlan
 
 SHOWN = 3  # how many recipes an error message compares

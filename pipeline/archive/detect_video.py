@@ -16,10 +16,10 @@ from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.store.stored import StoredVideo, read_entry, stored_video
 from vad_pipeline.model.curve import AnomalyCurve, curve_from_scores
 
+from ..outcomes.video_outcome import VideoOutcome
 from ..results.curve_group import CurveOrigin, write_curve
 from ..results.curve_table import remove_csv, write_csv
 from ..workers.base import Work
-from .outcomes import VideoOutcome
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint

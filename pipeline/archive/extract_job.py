@@ -12,9 +12,10 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.task import ExtractTask, is_held, task_for
 
+from ..outcomes.outcome_files import REMEMBERED, Failures, RememberedFailure, read_failures
+from ..outcomes.video_outcome import VideoOutcome
 from ..workers.base import ExecutorConfig, Work
 from .extract_work import ExtractWork, WorkedOn, work_on
-from .outcomes import REMEMBERED, RememberedFailure, VideoOutcome, remembered_failures
 from .selection import Selection
 
 LOOKED_UP_AT_ONCE = 500
@@ -31,11 +32,13 @@ class ExtractJob:
     failures: dict[str, RememberedFailure]
 
     @classmethod
-    def of(cls, extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig | None = None) -> ExtractJob:
-        """Make the job; with --retry-failed or --force, no failures are remembered from earlier runs."""
+    def of(
+        cls, extractor: Extractor, store: EmbeddingStore, failures: Failures, executor: ExecutorConfig | None = None
+    ) -> ExtractJob:
+        """Make the job; `failures` of earlier runs are remembered, but not with --retry-failed or --force."""
         remember = not (extractor.config.retry_failed or extractor.config.force)
-        failures = remembered_failures(store.outcomes, extractor.recipe.recipe_id) if remember else {}
-        return cls(extractor, store, _work(extractor, store, executor or ExecutorConfig()), failures)
+        remembered = failures.remembered(extractor.recipe.recipe_id) if remember else {}
+        return cls(extractor, store, _work(extractor, store, executor or ExecutorConfig()), remembered)
 
     @property
     def recipe_id(self) -> str:
@@ -91,7 +94,7 @@ def _work(extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig)
 
 def missing_sources(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> list[Source]:
     """The sources that a run would try to extract: neither in the store nor known to fail. For estimates."""
-    job = ExtractJob.of(extractor, store)
+    job = ExtractJob.of(extractor, store, read_failures(store.outcomes))
 
     def is_missing(candidate: Candidate) -> bool:
         try:

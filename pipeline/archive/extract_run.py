@@ -7,11 +7,12 @@ from vad_pipeline.extract.files import absolute
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.upkeep import merge
 
+from ..outcomes.outcome_log import OutcomeLog
+from ..outcomes.video_outcome import VideoOutcome
 from ..workers.base import ExecutorConfig
 from .extract_job import ExtractJob
 from .limits import FailureLimit
 from .loop import Recorder, Report, RunSummary, process_archive
-from .outcomes import OutcomeLog, VideoOutcome
 from .selection import Selection
 
 
@@ -44,12 +45,12 @@ def extract_archive(
     executor = executor or ExecutorConfig()
     summary = RunSummary(limit=limit or FailureLimit())
     with OutcomeLog(store.outcomes) as log:
+        job = ExtractJob.of(extractor, store, log.failures, executor)
         recorder = Recorder(log, report, summary, fail_fast=config.fail_fast)
         for video_id, error in selection.failures:
             recorder.record(VideoOutcome.failure(video_id, absolute(error.path), error, recipe_id))
             if summary.stopped_early:
                 return summary
-        job = ExtractJob.of(extractor, store, executor)
         process_archive(job, job.looked_up(selection.sources), executor=executor, recorder=recorder)
     merge(store)
     return summary

@@ -12,7 +12,7 @@ from vad_pipeline.extract.extraction import Extracted, extract_task
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.task import ExtractTask
 
-from .outcomes import VideoOutcome
+from ..outcomes.video_outcome import VideoOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 from vad_pipeline.extract.errors import RunStopped, VadError, VideoError
 
+from ..outcomes.outcome_log import OutcomeLog
+from ..outcomes.video_outcome import VideoOutcome
 from ..workers.base import Attempt, ExecutorConfig, TimedOut, Work, WorkerDied, attempt
 from ..workers.dispatch import run
 from .limits import FailureLimit
-from .outcomes import OutcomeLog, VideoOutcome
 
 logger = logging.getLogger(__name__)
 

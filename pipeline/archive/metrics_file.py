@@ -10,7 +10,7 @@ from pathlib import Path
 from vad_pipeline.extract.errors import ConfigError, VadError
 from vad_pipeline.extract.files import write_bytes
 
-from .outcomes import VideoOutcome
+from ..outcomes.video_outcome import VideoOutcome
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import time
 import click
 from tqdm import tqdm
 
+from ..outcomes.video_outcome import VideoOutcome
 from ..progress import PLAIN_EVERY_SECONDS
-from .outcomes import VideoOutcome
 
 
 class Progress:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..outcomes.video_outcome import VideoOutcome
 from ..workers.base import ExecutorConfig
 from .limits import FailureLimit
 from .loop import Report
 from .metrics_file import MetricsFile
-from .outcomes import VideoOutcome
 from .run_progress import Progress
 
 if TYPE_CHECKING:

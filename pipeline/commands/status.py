@@ -7,7 +7,10 @@ from pathlib import Path
 
 import click
 
-from ..archive.history import RunStory, read_story
+from vad_pipeline.extract.errors import readable
+
+from ..outcomes.history import read_story
+from ..outcomes.run_story import RunStory
 from ..progress import in_words
 from .sections import SectionedCommand
 from .shared_options import Place, option
@@ -24,21 +27,23 @@ def status(folder: Path, runs: bool, failed: bool, as_json: bool) -> int:
     """Read the outcomes of a feature store or results folder: counts, causes, seconds a stage, throughput."""
     story = read_story(folder)
     if as_json:
-        failing = [
-            {name: line.get(name) for name in ("video", "path", "code", "error", "time")}
-            for line in story.failing.values()
-        ]
-        click.echo(json.dumps({"runs": [_as_json(run) for run in story.runs], "failing": failing}))
+        told = ("video", "path", "code", "error", "time")
+        failing = [{name: getattr(failed, name) for name in told} for failed in story.failing]
+        runs = [_as_json(run) for run in story.runs]
+        click.echo(json.dumps({"runs": runs, "failing": failing, "damaged_lines": story.n_damaged}))
         return 0
-    click.echo(f"{folder}: {len(story.runs)} runs")
+    old = f", of {len(story.folded)} of them, long past, only figures and failures are kept" if story.folded else ""
+    click.echo(f"{folder}: {len(story.runs)} runs{old}")
+    if story.n_damaged:
+        click.echo(f"{story.n_damaged} damaged lines of outcomes passed over; the videos in them may be missing below")
     for run in story.runs if runs else story.runs[-1:]:
         _tell(run)
     click.echo(f"{len(story.failing)} videos fail as of their last run")
-    lines = list(story.failing.values())
-    for line in lines if failed else lines[:SHOWN_FAILURES]:
-        click.echo(f"  [{line['code']}] {line['path']}: {line.get('error')}")
-    if len(lines) > SHOWN_FAILURES and not failed:
-        click.echo(f"  and {len(lines) - SHOWN_FAILURES} more (--failed)")
+    shown = story.failing if failed else story.failing[:SHOWN_FAILURES]
+    for each in shown:
+        click.echo(f"  [{readable(each.code)}] {readable(each.path)}: {readable(each.error or 'failed')}")
+    if len(shown) < len(story.failing):
+        click.echo(f"  and {len(story.failing) - len(shown)} more (--failed)")
     return 0
 
 

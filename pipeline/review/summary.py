@@ -10,7 +10,7 @@ import numpy as np
 from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.names import strip_suffix
 
-from ..archive.history import read_story
+from ..outcomes.history import read_story
 from .video_data import VideoData
 
 SPARKS = 60  # how many points the small curve in an overview row has
@@ -54,18 +54,18 @@ def failures(folders: Sequence[Path], scored: Container[str]) -> list[dict]:
     for folder in folders:
         if not any((folder / "outcomes").glob("*.jsonl")):
             continue
-        for line in read_story(folder).failing.values():
-            if line["video"] not in scored:
-                rows[line["video"]] = {
+        for failed in read_story(folder).failing:
+            if failed.video not in scored:
+                rows[failed.video] = {
                     "key": None,
-                    "id": line["video"] or strip_suffix(readable(line["path"])),
+                    "id": failed.video or strip_suffix(readable(failed.path)),
                     "peak": None,
                     "spark": "",
                     "category": None,
                     "events": None,
                     "seconds": None,
-                    "status": line.get("code") or "failed",
-                    "path": readable(line["path"]),
-                    "reason": line.get("error") or "failed",
+                    "status": failed.code,
+                    "path": readable(failed.path),
+                    "reason": readable(failed.error or "failed"),
                 }
     return list(rows.values())

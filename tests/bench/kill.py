@@ -62,7 +62,7 @@ def reported(outcomes: Path) -> set[str]:
                 record = json.loads(line)
             except ValueError:
                 continue  # cut off by the kill
-            if record["status"] in ("ok", "cached"):
+            if record.get("status") == "ok":
                 done.add(record["video"])
     return done
 

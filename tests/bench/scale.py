@@ -8,6 +8,7 @@ has real features), then, each in a process of its own: `extract` over the 100,0
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -145,7 +146,7 @@ def main() -> None:
         def cached(_: str) -> bool:
             log = max((folder / "store" / "outcomes").glob("*.jsonl"))
             with log.open() as file:
-                return sum('"status": "cached"' in line for line in file) == options.files
+                return sum(json.loads(line)["counts"]["cached"] for line in file) == options.files
 
         row(f"`extract` over {options.files:,} files held", extract, cached)
         listing = [*main_, "store", "ls", "--limit", "20", "--store", store]

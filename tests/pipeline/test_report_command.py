@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from vad_pipeline.pipeline.archive.outcomes import OutcomeLog, VideoOutcome
+from vad_pipeline.pipeline.outcomes.outcome_log import OutcomeLog
+from vad_pipeline.pipeline.outcomes.video_outcome import VideoOutcome
 from vad_pipeline.pipeline.results.file_names import key_of
 from vad_pipeline.pipeline.review.page import SCRIPTS, _head
 
