@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, AnomalyCurve, find_events
 
 SECONDS_PER_HOUR = 3600.0
+CONFIDENCE = 0.95
+BISECTIONS = 60
 
 
 def false_alarms_per_hour(
@@ -80,6 +83,20 @@ def calibrate_threshold(
     if scores[-1] >= 1:
         return 1.0, float(n_events[-1] / hours)
     return float(np.nextafter(scores[-1], np.float32(1))), 0.0
+
+
+def rate_bound(n_events: int, hours: float, *, confidence: float = CONFIDENCE) -> float:
+    """The rate an hour that events which come independently of each other stay below, with that confidence.
+
+    One-sided and exact (Garwood): of a higher rate, so few events would be seen in less than 1 - confidence of all
+    cases. None in 3 hours: 1.0 an hour. None in 96 seconds: 112.
+    """
+    low, high = 0.0, 10.0 * (n_events + 1)
+    for _ in range(BISECTIONS):
+        mean = (low + high) / 2
+        logs = [k * math.log(mean) - mean - math.lgamma(k + 1) for k in range(n_events + 1)]
+        low, high = (mean, high) if sum(map(math.exp, logs)) > 1 - confidence else (low, mean)
+    return high / hours
 
 
 def event_counts(curves: Sequence[AnomalyCurve], *, merge_gap_seconds: float) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,8 @@ import torch
 from .errors import ConfigError, DeviceFailed
 from .lane import lane
 
-DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)
+# before torch 2.8 the second is a plain RuntimeError, known by its words
+DEVICE_ERRORS = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
 LIBRARY_ERRORS = ("CUDA error", "cuDNN error")  # begin the messages of torch's errors from cuBLAS and cuDNN
 LONGEST_WORDS = 200
 AGAIN = "run the same command again"

@@ -21,6 +21,7 @@ from vad_pipeline.extract.errors import ConfigError, shown
 from vad_pipeline.extract.files import fingerprint
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 
+from .calibration import Calibration
 from .heads.dsanet import PRESETS, DSANet, DSANetConfig
 from .layers import without_weights
 from .published import Published, read_published
@@ -64,6 +65,10 @@ class Checkpoint:
     """SHA-256 of the checkpoint file, hex."""
     path: Path
     """The checkpoint file."""
+    descriptions: tuple[tuple[str, ...], ...] | None = None
+    """What the text tower read for each category; None in files that do not say."""
+    calibration: Calibration | None = None
+    """What stands behind the threshold; None where it was not set by false alarms, or the file does not say."""
 
     def __post_init__(self):
         expected = (len(self.categories), self.config.width)
@@ -111,6 +116,10 @@ class Checkpoint:
             "clip_sha256": self.clip_sha256,
             "source_sha256": source_sha256,
         }
+        if self.descriptions is not None:
+            values["descriptions"] = self.descriptions
+        if self.calibration is not None:
+            values["calibration"] = self.calibration.to_json()
         metadata = {name: json.dumps(value) for name, value in values.items()}
         metadata |= {"config": self.config.to_json(), "recipe": self.recipe.to_json()}
         tensors = {**self.model.state_dict(), TEXT_FEATURES: self.text_features}
@@ -205,7 +214,14 @@ def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, st
             threshold=json.loads(metadata["threshold"]),
             sha256=fingerprint(path),
             path=path,
+            descriptions=_descriptions(metadata),
+            calibration=Calibration.from_text(metadata["calibration"]) if "calibration" in metadata else None,
         )
+
+
+def _descriptions(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], ...] | None:
+    found = json.loads(metadata.get("descriptions", "null"))
+    return found and tuple(tuple(map(str, each)) for each in found)
 
 
 @contextlib.contextmanager

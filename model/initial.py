@@ -89,7 +89,7 @@ def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
     """
     tensors, metadata = read_tensors(path)
     if metadata is not None and FORMAT_KEY in metadata:
-        _refuse_other_shape(path, config_of_ours(path, metadata), network.scoring.config)
+        refuse_other_shape(path, config_of_ours(path, metadata), network.scoring.config)
         state = {
             name.removeprefix(TRAINING_PREFIX) if name.startswith(TRAINING_PREFIX) else f"scoring.{name}": value
             for name, value in tensors.items()
@@ -116,7 +116,12 @@ def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
     return anew
 
 
-def _refuse_other_shape(path: Path, theirs: DSANetConfig, ours: DSANetConfig) -> None:
+def refuse_other_shape(path: Path, theirs: DSANetConfig, ours: DSANetConfig) -> None:
+    """Check that a network can start from the weights of another.
+
+    Raises:
+        CheckpointError: they are of different shapes; the message says what differs.
+    """
     differ = [
         f"{name} {getattr(theirs, name)} instead of {getattr(ours, name)}"
         for name in SHAPE

@@ -33,6 +33,7 @@ class ZeroShot:
     """
 
     calibrated: ClassVar[bool] = False
+    calibration: ClassVar[None] = None
     path: Path
     """The file of categories."""
     categories: tuple[str, ...]

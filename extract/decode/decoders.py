@@ -27,15 +27,14 @@ def open_nvdec(path: str | os.PathLike, *, device: int = 0) -> PyavReader:
         VideoOpenError: as `PyavReader` raises it.
         NvdecFailed: the GPU cannot decode this file. Some reasons show only later, when frames are read.
     """
-    import torch
-
+    from ..device import DEVICE_ERRORS
     from .device_frame import DeviceFrame
 
     try:
         with _in_torchs_context(device) as hwaccel:
             reader = PyavReader(path, hwaccel=hwaccel, wrap=DeviceFrame.of)
     except (VideoOpenError, RuntimeError) as error:
-        if isinstance(error, torch.AcceleratorError | torch.OutOfMemoryError):
+        if isinstance(error, DEVICE_ERRORS):
             raise
         PyavReader(path).close()  # raises where the file itself is at fault
         raise NvdecFailed.because(path, reason_of(error.__cause__ or error)) from error

@@ -80,6 +80,7 @@ class ScoringPlan:
             crop=self.crop,
             threshold=judge.threshold,
             calibrated=judge.calibrated,
+            calibration=judge.calibration.to_json() if judge.calibration else None,
         )
 
     def work(self, store: EmbeddingStore, results: Results) -> DetectWork:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -51,13 +51,17 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
 @click.command(cls=SectionedCommand)
 @click.argument("labels", required=False, type=Place(), metavar="LABELS")
 @store_option
-@click.option("--preset", type=click.Choice(PRESETS), default="ucf-crime", help="Architecture and hyper-parameters.")
+@click.option(
+    "--preset",
+    type=click.Choice(PRESETS),
+    help="Architecture and hyper-parameters (default: that of --init, else ucf-crime).",
+)
 @option("--out", help="Folder of this training run, RUN.")
 @click.option(
     "--resume", type=Place(), metavar="RUN", help="Go on with a training run, with the options it was begun with."
 )
 @option("--categories", help="File of your own categories (YAML or CSV), the normal one first.")
-@click.option("--init", type=Place(), metavar="CHECKPOINT", help="Fine-tune this checkpoint.")
+@click.option("--init", type=Place(), metavar="CHECKPOINT", help="Fine-tune this checkpoint, with its settings.")
 @option("--pretrained", help="Weights of CLIP's text tower (default: those of the features).")
 @option("--model", help="open_clip model of the text tower.")
 @option("--recipe", help="Train on features of this recipe; needed where the store holds several.")
@@ -106,7 +110,7 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
     help="Seconds between saved states, which is what a kill may cost.",
 )
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
-@option("--allow-missing", help="Leave out videos that lack a label or features.")
+@option("--allow-missing", help="Leave out labels that lack features.")
 @selection_options
 @quiet_option
 @click.pass_context
@@ -136,6 +140,7 @@ def train(ctx: click.Context, **values) -> int:
             raise click.UsageError("give --out RUN, a new folder for this run")
         truth_of(dict(values))  # one option of ground truth without the other is a wrong usage
         options = TrainOptions(**values)
+        TrainRun(options.out).check_free()
     if options.threads:
         torch.set_num_threads(options.threads)
     _check_threads(options, recorded, torch.get_num_threads())
@@ -155,7 +160,9 @@ def _train(options: TrainOptions, recorded: dict | None) -> int:
         if n_missing and not options.allow_missing:
             click.echo(f"{n_missing} are missing: mend the list, or --allow-missing trains on the rest", err=True)
             return 1
-        for note in prepared.notes:
+        unlabelled = prepared.missing.without_label
+        left_out = f"{len(unlabelled)} features without label are left out: {some(unlabelled)}"
+        for note in (*prepared.notes, *([left_out] if unlabelled else [])):
             say(f"note: {note}")
         if options.select == "test":
             click.echo(
@@ -169,7 +176,7 @@ def _train(options: TrainOptions, recorded: dict | None) -> int:
             f"{len(setup.held_out)} held out; recipe {setup.recipe.recipe_id}, crop {setup.crop} scored"
         )
         results = _seeds(setup, recorded, store, say)
-    _conclude(options.out, results, budget=options.false_alarms_per_hour, quiet=options.quiet)
+    _conclude(options, results)
     return 0
 
 
@@ -208,15 +215,17 @@ def _seeds(setup: TrainSetup, recorded: dict | None, store: EmbeddingStore, say:
     return results
 
 
-def _conclude(out: Path, results: Sequence[TrainResult], *, budget: float, quiet: bool) -> None:
+def _conclude(options: TrainOptions, results: Sequence[TrainResult]) -> None:
+    """Say what came of each seed, and what to run next."""
     from vad_pipeline.extract.files import write_bytes
 
     from ..train.fitting import mean_and_spread
     from ..train.run_folder import SUMMARY_NAME
 
+    out, quiet, budget = options.out, options.quiet, options.false_alarms_per_hour
     for result in results:
         parts = [f"step {result.best_step}", *(f"{name} {value:.4f}" for name, value in result.measures.items())]
-        how = "calibrated" if result.calibrated else "the default"
+        how = result.calibration or "the default"
         if result.measures.get(FALSE_ALARMS, 0) > budget:
             click.echo(
                 f"note: no threshold keeps to {budget:g} false alarms an hour: held-out normal videos score 1", err=True
@@ -225,12 +234,16 @@ def _conclude(out: Path, results: Sequence[TrainResult], *, budget: float, quiet
             click.echo(f"{result.best}: {', '.join(parts)}, threshold {result.threshold:.4f} ({how})")
     if len(results) > 1:
         figures = mean_and_spread(results)
-        write_bytes(out / SUMMARY_NAME, json.dumps({"runs": len(results), "measures": figures}, indent=2).encode())
+        stood = [result.calibration and result.calibration.to_json() for result in results]
+        summary = {"runs": len(results), "measures": figures, "calibration": stood}
+        write_bytes(out / SUMMARY_NAME, json.dumps(summary, indent=2).encode())
         if not quiet:
             for name, figure in figures.items():
                 click.echo(f"{name}: {figure['mean']:.4f} +- {figure['std']:.4f} over {len(results)} seeds")
     if not quiet:
-        click.echo(f"next: vad-pipeline detect --checkpoint {results[0].best} --out results")
+        words = ["vad-pipeline", "detect", "--store", options.store, "--checkpoint", results[0].best]
+        results_beside = out.with_name(f"{out.name}_results")  # a new folder: one checkpoint's curves each
+        click.echo(f"next: {shlex.join(map(str, [*words, '--out', results_beside]))}")
 
 
 def _check_threads(options: TrainOptions, recorded: dict | None, threads: int) -> None:
@@ -265,17 +278,14 @@ def _short(value: object) -> str:
 
 
 def _report_missing(prepared: Prepared) -> int:
-    """Print which names lack features or a label and which videos cannot be trained on; return how many these are."""
+    """Print which labels lack features and which videos cannot be trained on; return how many these are."""
     missing = prepared.missing
-    for what, names in (
-        ("labels without features", missing.without_features),
-        ("features without label", missing.without_label),
-    ):
-        if names:
-            click.echo(f"missing: {len(names)} {what}: {some(names)}", err=True)
+    if missing.without_features:
+        names = missing.without_features
+        click.echo(f"missing: {len(names)} labels without features: {some(names)}", err=True)
     for line in missing.unusable[:SHOWN_NAMES]:
         click.echo(f"unusable: {line}", err=True)
-    return len(missing.without_features) + len(missing.without_label) + len(missing.unusable)
+    return len(missing.without_features) + len(missing.unusable)
 
 
 @contextlib.contextmanager

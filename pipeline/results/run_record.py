@@ -34,6 +34,8 @@ class RunRecord:
     """Whether the scores mean what those of a trained checkpoint mean; False with --zero-shot."""
     clock: dict | None = None
     """`pattern` and `timezone` by which camera and start time are read from video ids; None where nobody gave them."""
+    calibration: dict | None = None
+    """What stands behind the checkpoint's threshold (see `Calibration`); None where nothing is known."""
     schema: int = RESULTS_SCHEMA
     version: str = version("vad-pipeline")
 

@@ -26,6 +26,8 @@ class RunSettings:
     """How events are found in the curves."""
     calibrated: bool
     """Whether the scores mean what those of a trained checkpoint mean; False with --zero-shot."""
+    calibration: dict | None = None
+    """What stands behind the checkpoint's threshold, as run.json has it; None where nothing is known."""
     crop: int | None = None
     """The number of the crop that was scored; None where it is not known."""
 
@@ -52,6 +54,7 @@ def settings_of(results: Results) -> RunSettings:
             crop=record.get("crop"),
             categories=tuple(map(str, record["categories"])),
             rule=rule_of(results.path, record),
+            calibration=record.get("calibration"),
             calibrated=bool(record.get("calibrated", True)),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:

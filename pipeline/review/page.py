@@ -127,6 +127,7 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
         "ownThresholds": len(run.rule.by_camera),
         "keep": f"vad-pipeline events {shlex.quote(readable(results.path.resolve()))} --threshold",
         "show": f"vad-pipeline report {shlex.quote(readable(results.path.resolve()))}",
+        "calibration": None if run.rule.is_set else run.calibration,
         "mergeGap": run.rule.merge_gap_seconds,
         "calibrated": run.calibrated,
         "categories": run.categories,

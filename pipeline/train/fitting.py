@@ -20,6 +20,7 @@ from .setup import TrainSetup
 from .validation import HeldOut, Judge, LastStep, Measured, OnTestSet
 
 if TYPE_CHECKING:
+    from vad_pipeline.model.calibration import Calibration
     from vad_pipeline.model.training import StepReport, Training
 
 TEST_FIGURES = {"ucf-crime": "auc", "xd-violence": "ap"}
@@ -35,7 +36,8 @@ class TrainResult:
     measures: dict[str, float]
     """Name -> value for the best weights; the measure that they were chosen by comes first."""
     threshold: float
-    calibrated: bool
+    calibration: Calibration | None
+    """What stands behind the threshold; None: it is the default."""
 
 
 def train_one(
@@ -145,7 +147,7 @@ class _Recorder:
 
     def keep_best(self) -> None:
         """Write the weights that were just measured as the best ones."""
-        save_best(self._setup, self._training, self._run.best, threshold=self._measured.threshold)
+        save_best(self._setup, self._training, self._run.best, self._measured)
 
     def step(self, report: StepReport) -> None:
         """Add the row of a step; save the state too if it is time for that."""
@@ -201,15 +203,15 @@ def _result(run: TrainRun, judge: Judge) -> TrainResult:
 
     best = [row for row in run.rows if int(row["best"])][-1]
     try:
-        threshold = load_checkpoint(run.best).threshold
+        checkpoint = load_checkpoint(run.best)
     except CheckpointError as error:
         raise StoreError(f"{run.path}: its best weights cannot be read ({error}); start the run anew") from error
     return TrainResult(
         best=run.best,
         best_step=int(best["step"]),
         measures={name: float(best[name]) for name in judge.names},
-        threshold=threshold,
-        calibrated=isinstance(judge, HeldOut),
+        threshold=checkpoint.threshold,
+        calibration=checkpoint.calibration,
     )
 
 

@@ -7,16 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.extract.errors import ConfigError
-
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
-    from vad_pipeline.model.heads.dsanet import DSANetConfig
     from vad_pipeline.model.heads.normality import NormalityConfig
     from vad_pipeline.model.trainable import TrainableDSANet
     from vad_pipeline.model.training import Training
 
     from .setup import TrainSetup
+    from .validation import Measured
 
 
 def build_network(setup: TrainSetup, say: Callable[[str], None]) -> TrainableDSANet:
@@ -26,36 +24,16 @@ def build_network(setup: TrainSetup, say: Callable[[str], None]) -> TrainableDSA
         setup: what is trained.
         say: called with a sentence on the parts that the --init checkpoint lacks.
     """
-    from vad_pipeline.model.initial import clip_text_tower, load_initial, load_text_tower
+    from vad_pipeline.model.initial import load_initial, load_text_tower
     from vad_pipeline.model.trainable import TrainableDSANet
 
-    network = TrainableDSANet(network_config(setup), normality_config(setup), setup.categories)
-    tower = clip_text_tower(setup.tower.pretrained, setup.tower.model)
-    load_text_tower(network, tower, source=setup.tower.pretrained)
+    network = TrainableDSANet(setup.network, normality_config(setup), setup.categories)
+    load_text_tower(network, setup.clip, source=setup.tower.pretrained)
     if setup.options.init:
         anew = load_initial(network, setup.options.init)
         if anew:
             say(f"note: {setup.options.init} holds no {' and no '.join(anew)} weights of this shape: they start anew")
     return network
-
-
-def network_config(setup: TrainSetup) -> DSANetConfig:
-    """The preset's configuration with the run's categories and window length.
-
-    Raises:
-        ConfigError: the window length is no multiple of the preset's attention block.
-    """
-    from vad_pipeline.model.categories import names
-    from vad_pipeline.model.heads.dsanet import PRESETS
-
-    preset = PRESETS[setup.options.preset]
-    window_len = setup.options.window_len or preset.window_len
-    block = min(preset.attention_block, window_len)
-    if window_len % block:
-        raise ConfigError(
-            f"--window-len must be a multiple of {block} with --preset {setup.options.preset}, got {window_len}"
-        )
-    return replace(preset, categories=names(setup.categories), window_len=window_len, attention_block=block)
 
 
 def normality_config(setup: TrainSetup) -> NormalityConfig:
@@ -82,13 +60,14 @@ def checkpoint_of(setup: TrainSetup, training: Training, path: Path) -> Checkpoi
         threshold=DEFAULT_THRESHOLD,
         sha256="",
         path=path,
+        descriptions=tuple(category.descriptions for category in setup.categories),
     )
 
 
-def save_best(setup: TrainSetup, training: Training, path: Path, *, threshold: float | None) -> None:
-    """Write the weights as they are now, as a checkpoint for `detect`."""
+def save_best(setup: TrainSetup, training: Training, path: Path, measured: Measured) -> None:
+    """Write the weights as they are now, with the threshold measured for them, as a checkpoint for `detect`."""
     checkpoint = checkpoint_of(setup, training, path)
-    if threshold is not None:
-        checkpoint = replace(checkpoint, threshold=threshold)
+    if measured.threshold is not None:
+        checkpoint = replace(checkpoint, threshold=measured.threshold, calibration=measured.calibration)
     state = training.network.trained_state()
     checkpoint.save(path, training={name: value for name, value in state.items() if not name.startswith("scoring.")})

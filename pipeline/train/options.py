@@ -31,7 +31,8 @@ class TrainOptions:
     """
 
     labels: Path
-    preset: str
+    preset: str | None
+    """None: that of --init, else ucf-crime."""
     out: Path | None = _changeable(None)
     resume: Path | None = _changeable(None)
     store: Path | None = _changeable(None)

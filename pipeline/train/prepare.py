@@ -12,9 +12,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe, weights_of
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
-from vad_pipeline.extract.store.one_recipe import of_one_recipe
-from vad_pipeline.model.categories import CATEGORIES, names
-from vad_pipeline.model.category_file import read_categories
+from vad_pipeline.model.categories import Category, names
 
 from ..archive.selection import select_held
 from .data import Labelled, TrainingVideo
@@ -25,6 +23,8 @@ from .split import choose, drop_unusable, hold_some_out
 
 if TYPE_CHECKING:
     from vad_pipeline.model.training import TrainConfig
+
+    from .start import Start
 
 TEXT_MODEL = NAMED_RECIPES["vadclip"].recipe.model
 
@@ -51,8 +51,16 @@ def prepare(
     Raises:
         ConfigError: labels, features or options do not allow training.
     """
-    categories = read_categories(options.categories) if options.categories else CATEGORIES[options.preset]
-    recipe, held = of_one_recipe(store.entries(), options.recipe_id, store=store.path)
+    from vad_pipeline.extract.device import resolve_device
+    from vad_pipeline.model.initial import clip_text_tower
+
+    from .start import begin_with, features_for
+
+    resolve_device(options.device)
+    start = begin_with(options)
+    options, categories = replace(options, preset=start.preset), start.categories
+    losses, weights = load_losses(options.loss)
+    recipe, held, of_others = features_for(start, store, options.recipe_id)
     chosen, unlisted = select_held(held, options.selection, lambda entry: entry.video)
     entries = list(chosen)
     if not entries:
@@ -60,27 +68,26 @@ def prepare(
     annotations = tuple(options.test.read()) if options.test else None
     chosen = choose(options, entries, categories, annotations)
     chosen.missing.without_features += unlisted
-    crop = _scored_crop(options, [*chosen.train, *chosen.held_out], chosen.test)
+    crop = _scored_crop(options, start, [*chosen.train, *chosen.held_out], chosen.test)
+    tower = _text_tower(options, recipe)
+    clip = clip_text_tower(tower.pretrained, tower.model)  # before all features are read: it may not be to be had
     drop_unusable(chosen, store, options.crops, crop, on_video)
     _need_both_kinds(chosen.train, options.labels)
-    notes = chosen.notes + hold_some_out(chosen, options)
-    train = chosen.train
-    missing = [name for i, name in enumerate(names(categories)) if not any(i in video.columns for video in train)]
-    if missing:
-        notes.append(f"no training video shows {', '.join(missing)}")
-    losses, weights = load_losses(options.loss)
-    config, note = _fitting_batch(_train_config(options, weights), train, options.crops)
+    notes = [*start.notes, *of_others, *chosen.notes, *hold_some_out(chosen, options)]
+    notes += _untaught(categories, chosen.train)
+    config, note = _fitting_batch(_train_config(options, weights), chosen.train, options.crops)
     notes += note
-    tower = _text_tower(options, recipe)
     setup = TrainSetup(
         options=options,
         categories=categories,
-        train=tuple(train),
+        train=tuple(chosen.train),
         held_out=tuple(chosen.held_out),
         recipe=recipe,
         crop=crop,
         config=config,
+        network=start.network,
         tower=tower,
+        clip=clip,
         losses=losses,
         annotations=annotations,
         test=tuple(chosen.test),
@@ -115,6 +122,12 @@ def _need_both_kinds(videos: Sequence[TrainingVideo], labels: Path) -> None:
         raise ConfigError(f"{labels}: no anomalous video at all; training needs some of both kinds")
 
 
+def _untaught(categories: Sequence[Category], videos: Sequence[TrainingVideo]) -> list[str]:
+    """A note on the categories that no training video shows, if there are any."""
+    missing = [name for i, name in enumerate(names(categories)) if not any(i in video.columns for video in videos)]
+    return [f"no training video shows {', '.join(missing)}"] if missing else []
+
+
 def _fitting_batch(
     config: TrainConfig, videos: Sequence[TrainingVideo], crops: Sequence[int] | None
 ) -> tuple[TrainConfig, list[str]]:
@@ -129,8 +142,8 @@ def _fitting_batch(
     return replace(config, batch_size=most), [f"{most} {kind} cannot fill a batch of {config.batch_size}: it is {most}"]
 
 
-def _scored_crop(options: TrainOptions, videos: Sequence[TrainingVideo], test: Sequence[Entry]) -> int:
-    """The crop that the checkpoint will score: --crop, else the paper's, else the lowest that all videos have.
+def _scored_crop(options: TrainOptions, start: Start, videos: Sequence[TrainingVideo], test: Sequence[Entry]) -> int:
+    """The crop that the checkpoint will score: --crop, else --init's, else the paper's, else the lowest that all have.
 
     Raises:
         ConfigError: not every video has the crop asked for, or no crop is in all videos.
@@ -144,7 +157,7 @@ def _scored_crop(options: TrainOptions, videos: Sequence[TrainingVideo], test: S
         raise ConfigError("no crop is held by every video; choose what to train on with --match or --list")
     from vad_pipeline.model.checkpoint import PUBLISHED_CROPS
 
-    own = PUBLISHED_CROPS[options.preset]
+    own = start.checkpoint.crop if start.checkpoint else PUBLISHED_CROPS[start.preset]
     return own if own in held else min(held)
 
 

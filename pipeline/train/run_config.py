@@ -10,7 +10,7 @@ from importlib.metadata import version
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 from .data import Rows, TrainingVideo, data_fingerprint
-from .network import network_config, normality_config
+from .network import normality_config
 from .setup import TrainSetup
 
 
@@ -32,7 +32,7 @@ def run_config(setup: TrainSetup) -> dict:
         "threads": torch.get_num_threads(),
         "device": resolve_device(setup.options.device).type,
         "preset": setup.options.preset,
-        "network": json.loads(network_config(setup).to_json()),
+        "network": json.loads(setup.network.to_json()),
         "normality": asdict(normality_config(setup)),
         "training": asdict(setup.config),
         "categories": [asdict(category) for category in setup.categories],
@@ -66,7 +66,7 @@ def rows_of(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
         store=store,
         rows=tuple(chosen),
         n_categories=len(setup.categories),
-        window_len=network_config(setup).window_len,
+        window_len=setup.network.window_len,
         batch_size=setup.config.batch_size,
         paired=setup.config.paired,
         seed=setup.config.seed,

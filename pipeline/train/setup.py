@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ from vad_pipeline.model.categories import Category
 from .data import TrainingVideo
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vad_pipeline.model.heads.dsanet import DSANetConfig
     from vad_pipeline.model.losses import Loss
     from vad_pipeline.model.training import TrainConfig
 
@@ -44,7 +48,11 @@ class TrainSetup:
     crop: int
     """Number of the crop that the checkpoint scores."""
     config: TrainConfig
+    network: DSANetConfig
+    """The network: the preset's or that of --init, with the run's own categories and window."""
     tower: TextTower
+    clip: Mapping[str, Tensor] = field(repr=False)
+    """Its weights, in OpenAI's names."""
     losses: dict[str, Loss] = field(default_factory=dict)
     """Name -> loss for the user's own losses."""
     normality: dict = field(default_factory=dict)

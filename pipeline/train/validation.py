@@ -11,10 +11,11 @@ import numpy as np
 from vad_pipeline.eval.annotation import VideoAnnotation
 from vad_pipeline.eval.evaluation import evaluate
 from vad_pipeline.eval.metrics import roc_auc
-from vad_pipeline.eval.thresholds import calibrate_threshold
+from vad_pipeline.eval.thresholds import SECONDS_PER_HOUR, calibrate_threshold, rate_bound
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
+from vad_pipeline.model.calibration import Calibration
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
 
 from ..archive.detect_video import curve_of
@@ -35,8 +36,9 @@ class Measured:
     named: dict[str, float]
     """Name -> measure, as shown and logged; the one that selects comes first."""
     threshold: float | None = None
-    """Threshold calibrated on held-out normal videos; None where there are none. Its false alarms an hour are in
-    `named`."""
+    """Threshold chosen on held-out normal videos; None where there are none. Its false alarms are in `named`."""
+    calibration: Calibration | None = None
+    """What these videos can say of that threshold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +70,12 @@ class HeldOut:
         threshold, rate = calibrate_threshold(
             normal, false_alarms_per_hour=self.false_alarms_per_hour, merge_gap_seconds=MERGE_GAP_SECONDS
         )
-        return Measured((auc, float(step)), dict(zip(self.names, (auc, loss, rate), strict=True)), threshold)
+        hours = sum(curve.footage_seconds for curve in normal) / SECONDS_PER_HOUR
+        calibration = Calibration(
+            hours, self.false_alarms_per_hour, rate, rate_bound(round(rate * hours), hours), rate_bound(0, hours)
+        )
+        named = dict(zip(self.names, (auc, loss, rate), strict=True))
+        return Measured((auc, float(step)), named, threshold, calibration)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vad_pipeline.eval.thresholds import calibrate_threshold, event_counts, false_alarms_per_hour
+from vad_pipeline.eval.thresholds import calibrate_threshold, event_counts, false_alarms_per_hour, rate_bound
 from vad_pipeline.model.curve import find_events
 
 
@@ -115,3 +115,8 @@ def test_calibration_needs_curves(make_curve):
 def test_the_example_of_event_counts(make_curve):
     scores, counts = event_counts([make_curve("v", [0.2, 0.8, 0.2, 0.5], snippet_len=1)], merge_gap_seconds=0)
     assert scores == pytest.approx([0.2, 0.5, 0.8]) and counts.tolist() == [1, 2, 1]
+
+
+@pytest.mark.parametrize(("n", "mean"), [(0, 2.9957), (1, 4.7439), (5, 10.5130), (50, 63.2869)])  # Garwood's table
+def test_the_bound_of_a_rate(n, mean):
+    assert rate_bound(n, 2.0) == pytest.approx(mean / 2, rel=1e-4)

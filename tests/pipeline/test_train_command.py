@@ -20,6 +20,9 @@ from vad_pipeline.model.checkpoint import load_checkpoint
 from vad_pipeline.model.losses import LOSSES
 from vad_pipeline.pipeline.train.run_folder import TrainRun
 
+# before torch 2.8 what it raises then is a plain RuntimeError
+DEVICE_GONE = getattr(torch, "AcceleratorError", lambda words, code: RuntimeError(words))
+
 SMALL = ("--batch-size", 3, "--window-len", 16, "--lr", 1e-4, "--device", "cpu", "--val-share", 0.2)
 N_STEPS = 6
 
@@ -206,7 +209,6 @@ BAD = {
         2,
         "no anomalous video at all",
     ),
-    "features without label": ("video,label\nn0,Normal\na0,Explosion\n", (), 1, "18 features without label: a1, a2"),
     "no such video": ("video,label\nn0,Normal\na0,Explosion\nzz,Abuse\n", (), 1, "1 labels without features: zz"),
     "no video column": ("name,label\nn0,Normal\n", (), 2, "needs a column `video` or `path`"),
     "two labels": ("video,label\nn0,Normal\nn0,Abuse\n", (), 2, "n0 has two different labels"),
@@ -221,7 +223,7 @@ BAD = {
     "no such recipe": (None, ("--recipe", "abc"), 2, "--recipe must name one of its recipes"),
     "window": (None, ("--window-len", 12), 2, "--window-len must be a multiple of 8"),
     "share": (None, ("--val-share", 1), 2, "--val-share must be"),
-    "no such init": (None, ("--init", "gone.pth"), 2, "gone.pth: cannot be read"),
+    "no such init": (None, ("--init", "gone.pth"), 2, "gone.pth: no such file"),
     "seeds": (None, ("--seeds", "one"), 2, "not a list of numbers"),
     "lr 0": (None, ("--lr", 0), 2, "learning rate must be above 0, got 0"),
     "every loss off": (None, tuple(f"--loss={name}=0" for name in LOSSES), 2, "every loss is switched off"),
@@ -287,7 +289,7 @@ def test_an_own_loss_that_fails_is_named(labelled, text_tower, run_cli, tmp_path
     ("error", "advice"),
     [
         (torch.OutOfMemoryError("CUDA out of memory."), "out of memory (CUDA out of memory.); train into a new folder"),
-        pytest.param(torch.AcceleratorError("gone", 1), "go on with --resume RUN", marks=pytest.mark.long),
+        pytest.param(DEVICE_GONE("CUDA error: gone", 1), "go on with --resume RUN", marks=pytest.mark.long),
         pytest.param(
             RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "go on with --resume RUN", marks=pytest.mark.long
         ),
@@ -297,7 +299,9 @@ def test_a_device_that_fails_ends_the_run(labelled, text_tower, run_cli, tmp_pat
     """Wherever it does: here in the derivative of an own loss, whose other errors are its author's."""
     path, name = tmp_path / "mine.py", type(error).__name__
     path.write_text(
-        "import torch\nfrom torch import AcceleratorError, OutOfMemoryError\nclass Fails(torch.autograd.Function):\n"
+        "import torch\nfrom torch import OutOfMemoryError\n"
+        "AcceleratorError = getattr(torch, 'AcceleratorError', None)\n"
+        "class Fails(torch.autograd.Function):\n"
         "    @staticmethod\n    def forward(ctx, x): return x.clone()\n"
         f"    @staticmethod\n    def backward(ctx, g): raise {name}{error.args}\n"
         "def fails(output, batch): return Fails.apply(output.anomaly_logits.mean())\n"
@@ -327,7 +331,7 @@ def test_a_refused_option_claims_no_folder(labelled, text_tower, run_cli, tmp_pa
     shutil.copy(text_tower, tmp_path / "here.safetensors")
     given = [*arguments(labelled, text_tower, run, "--steps", 1), "--init", tmp_path / "here.safetensors"]
     code, _, errors = run_cli(*given)
-    assert code == 2 and "is no DSANet checkpoint" in errors and not run.exists()
+    assert code == 2 and "holds CLIP weights and no DSANet" in errors and not run.exists()
 
 
 def test_fine_tuning_another_shape_says_what_differs(trained, labelled, text_tower, run_cli, tmp_path):

@@ -48,6 +48,14 @@
     for (const id of ["category", "status", "group"]) $(id).addEventListener("change", showRows);
     $("search").addEventListener("input", vad.eachFrame(showRows));
     $("uncalibrated").hidden = overview.calibrated;
+    const { calibration } = overview;
+    $("few-hours").hidden = !calibration || calibration.calibrated;
+    if (calibration) {
+      const [hours, rate] = [calibration.hours, calibration.supported].map((value) => Number(value.toPrecision(2)));
+      $("few-hours").textContent =
+        `The threshold is not calibrated: it was set on ${hours} h of normal footage, which can promise no fewer than ` +
+        `${rate} false alarms an hour. Move the slider until what is left is worth looking at, then keep that.`;
+    }
   }
 
   const wanted = {

@@ -206,7 +206,8 @@ def test_training_on_the_test_set_is_refused(store, options, tmp_path):
         prepare(replace(options, select="test", annotations=tmp_path / "truth.csv", format="csv"), store)
 
 
-def test_weights_known_by_their_hash_alone_are_asked_for(store, options):
+def test_weights_known_by_their_hash_alone_are_asked_for(store, options, monkeypatch):
+    monkeypatch.setattr("vad_pipeline.model.initial.clip_text_tower", lambda pretrained, model: {})
     setup = prepare(replace(options, pretrained=None), store).setup
     assert setup.tower == TextTower("openai", "ViT-B-16-quickgelu")
 
