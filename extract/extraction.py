@@ -112,7 +112,8 @@ def extract_task(task: ExtractTask, extractor: Extractor, shards: Path) -> Extra
     if stat_source(task.source) != task.file:
         raise VideoOpenError(task.source.path, "unreadable", "changed while it was read; run again when it is complete")
     with Stopwatch() as writing:
-        origin = Origin(task.file, content, extractor.encoder.precision, extractor.encoder.runtime)
+        encoder, stream = extractor.encoder, task.source.stream or 1
+        origin = Origin(task.file, content, encoder.precision, encoder.runtime, stream=stream)
         entry = write_video(shards, video, origin, later_than=task.later_than)
     return Extracted(
         video.n_frames,
@@ -168,7 +169,7 @@ def _embed(task: ExtractTask, extractor: Extractor, shards: Path, own: Entry | N
     crops = sorted({*extractor.crops, *(own.crop_numbers if own else ())})
     kept = _kept_crops(own, extractor, shards)
     with stopping_where_the_device_fails():
-        reader = extractor.open_for_encoder(task.source.path)  # first: a file that is no video need not be hashed
+        reader = extractor.open_for_encoder(task.source)  # first: a file that is no video need not be hashed
     with ThreadPoolExecutor(1) as pool:
         hashing = pool.submit(content_of, task.file)
         video = _embed_crops([crop for crop in crops if crop not in kept], reader, task, extractor)
@@ -196,7 +197,7 @@ def _embed_crops(crops: list[int], reader: Reader, task: ExtractTask, extractor:
     except NvdecFailed as failed:
         if extractor.config.decoder != "auto":
             raise
-        return embed_video(open_in_software(task.source.path, why=failed), **how)
+        return embed_video(open_in_software(task.source.path, why=failed, stream=task.source.stream), **how)
 
 
 def _kept_crops(own: Entry | None, extractor: Extractor, shards: Path) -> dict[int, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .embed.encoder_config import LOCAL_DIR
 from .errors import ConfigError
+from .files import Source
 from .recipe import CROPS, DECODERS, GEOMETRIES, NAMED_RECIPES, Recipe
 from .store.embedding_store import COMPILED
 
@@ -34,8 +35,9 @@ class ExtractConfig:
     pretrained: str = "openai"
     """Where the weights come from; what they are is in the recipe."""
     decoder: str = "auto"
-    reader: Callable[[str], Reader] | None = None
-    """Function that opens files in place of `decoder`; the recipe still names the family of `decoder`."""
+    reader: Callable[..., Reader] | None = None
+    """Function that opens files in place of `decoder`; the recipe still names the family of `decoder`. It is given the
+    path, and where one of several streams is asked for its number from 1 as `stream`."""
     device: str = "auto"
     precision: str = "auto"
     runtime: str = "auto"
@@ -100,7 +102,6 @@ class Extractor:
     Attributes:
         crops: numbers of the crops asked for.
         open_reader: opens a file for frames in memory.
-        open_for_encoder: opens a file for frames that the encoder takes; with `--decoder auto` they may lie on its GPU.
         recipe: the recipe of the features that are made.
         warnings: what a user has to know about the weights, one sentence each.
     """
@@ -113,7 +114,7 @@ class Extractor:
         self.crops = config.crop_numbers
         self.open_reader = config.reader or reader_for(config.decoder, config.device)
         on_device = config.decoder == "auto" and config.reader is None
-        self.open_for_encoder = partial(open_beside_encoder, device=config.device) if on_device else self.open_reader
+        self._open_for_encoder = partial(open_beside_encoder, device=config.device) if on_device else self.open_reader
         self.encoder_config = EncoderConfig(
             config.model_name, config.pretrained, config.device, config.precision, config.runtime
         )
@@ -121,6 +122,14 @@ class Extractor:
         self._compiled = store and store / COMPILED
         self.recipe = config.recipe_with(self._weights)
         self.warnings = weight_warnings(self.encoder_config, self._weights)
+
+    def open_for_encoder(self, source: Source) -> Reader:
+        """Open a video for frames that the encoder takes; with `--decoder auto` they may lie on its GPU.
+
+        Raises:
+            VideoError: the file cannot be opened.
+        """
+        return self._open_for_encoder(source.path, **({"stream": source.stream} if source.stream else {}))
 
     @cached_property
     def encoder(self) -> ClipEncoder:

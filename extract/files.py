@@ -71,6 +71,8 @@ class Source:
 
     video_id: str
     path: str
+    stream: int | None = None
+    """Which of the file's video streams, from 1; None: the first, as the others were not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

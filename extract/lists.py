@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,3 +193,19 @@ def _refuse_unclosed(path: Path, text: str, delimiter: str) -> None:
 
 def _is_file_name(name: str) -> bool:
     return name.lower().endswith((*VIDEO_SUFFIXES, *FEATURE_SUFFIXES))
+
+
+def read_lines(path: str, *, option: str = "--list") -> list[str]:
+    """Read the non-empty lines of a file, or for `-` of standard input; blanks at a line's ends are kept.
+
+    Raises:
+        ConfigError: the file cannot be read; the message begins with `option`.
+    """
+    try:
+        text = sys.stdin.read() if path == "-" else read_list_text(Path(path))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{option} -: is no UTF-8 text ({error})") from error
+    except ConfigError as error:
+        raise ConfigError(f"{option} {error}") from error
+    lines = (line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n"))
+    return [line for line in lines if line.strip()]

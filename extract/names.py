@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import posixpath
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ VIDEO_SUFFIXES = frozenset(
     ".ogv .qt .rm .rmvb .tod .tp .trp .ts .vc1 .vob .webm .wmv .wtv .y4m".split()
 )
 
+STREAM_MARK = re.compile(r"#\d+$")
 SHOWN_NAMES = 5  # how many names of a long list a message shows
 
 
@@ -27,6 +29,17 @@ def strip_suffix(name: str) -> str:
     """Drop a video suffix from a name. Other dots stay: names of many data sets contain dots."""
     stem, suffix = posixpath.splitext(name)
     return stem if suffix.lower() in VIDEO_SUFFIXES else name
+
+
+def stream_id(video_id: str, number: int) -> str:
+    """The id of a file's `number`-th video stream, from 1: the file's own for the first, `cam1#2` for the second."""
+    return video_id if number == 1 else f"{video_id}#{number}"
+
+
+def split_stream(video_id: str) -> tuple[str, str]:
+    """Split an id that `stream_id` may have made into the file's own and the `#2`, which is empty for the first."""
+    found = STREAM_MARK.search(video_id)
+    return (video_id[: found.start()], found[0]) if found else (video_id, "")
 
 
 def slashed(name: str) -> str:

@@ -71,11 +71,11 @@ def timed_anew(own: Entry, task: ExtractTask, shards: Path) -> Retimed | None:
 
 
 def _times(path: str, video: StoredVideo) -> tuple[np.ndarray, Fraction]:
-    held = video.frame_seconds
-    if not _in_doubt(held, float(1 / video.fps)) or _are_the_files_own(held, path):
+    held, stream = video.frame_seconds, video.entry.stream
+    if not _in_doubt(held, float(1 / video.fps)) or _are_the_files_own(held, path, stream):
         seconds, fps, _ = timeline(held, video.fps)
         return seconds, fps
-    info = drained(PyavReader(path))
+    info = drained(PyavReader(path, stream=stream))
     return info.frame_seconds, info.fps
 
 
@@ -86,11 +86,11 @@ def _in_doubt(held: np.ndarray, step: float) -> bool:
     return bool(held[0] > LEAP_STEPS * usual or (steps > DOUBT * LEAP_STEPS * usual).any())
 
 
-def _are_the_files_own(held: np.ndarray, path: str) -> bool:
+def _are_the_files_own(held: np.ndarray, path: str, number: int) -> bool:
     """Whether all times are timestamps of packets: nothing was mended, and nothing has to be."""
     try:
         with open_container(path) as container:
-            stream = video_stream(container)
+            stream = video_stream(container, number)
             start = (container.start_time or 0) / av.time_base
             packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
             stamps = sorted(float(p.pts * p.time_base) - start for p in packets if p.pts is not None)

@@ -32,9 +32,9 @@ class ExtractTask:
         )
 
 
-def is_held(entry: Entry, file: SourceFile, extractor: Extractor) -> bool:
-    """Whether stored features can stay: same size and time of the file, all crops there, and no --force."""
-    unchanged = (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns)
+def is_held(entry: Entry, source: Source, file: SourceFile, extractor: Extractor) -> bool:
+    """Whether stored features can stay: same stream, size and time of the file, all crops there, and no --force."""
+    unchanged = (entry.size, entry.mtime_ns, entry.stream) == (file.size, file.mtime_ns, source.stream or 1)
     return unchanged and entry.is_timed and entry.has_crops(extractor.crops) and not extractor.config.force
 
 
@@ -49,13 +49,15 @@ def task_for(source: Source, file: SourceFile, extractor: Extractor, store: Embe
     """
     recipe_id, force = extractor.recipe.recipe_id, extractor.config.force
     entry = store.entry(source.video_id, recipe_id)
-    if entry and is_held(entry, file, extractor):
+    if entry and is_held(entry, source, file, extractor):
         return entry
     if entry and entry.size == IMPORTED_SIZE and not force:
         reason = f"its id holds features imported from {entry.source}; --force replaces them, or give another --store"
         raise VideoOpenError(source.path, "id_clash", reason)
-    own = entry if entry and entry.size == file.size else None
+    stream = source.stream or 1
+    own = entry if entry and (entry.size, entry.stream) == (file.size, stream) else None
     same_size = () if force else store.of_size(file.size, recipe_id)
-    twins = tuple(each for each in same_size if each.has_crops(extractor.crops) and each.video != source.video_id)
+    twins = (each for each in same_size if each.stream == stream and each.video != source.video_id)
+    twins = tuple(each for each in twins if each.has_crops(extractor.crops))
     later_than = entry.written_ns if entry else 0
     return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins, later_than)

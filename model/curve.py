@@ -49,6 +49,8 @@ class AnomalyCurve:
     """Average frame rate, frames/s."""
     source: str
     """Path of the video file, as people are shown it."""
+    stream: int = 1
+    """Which of the file's video streams, from 1."""
     gaps: tuple[Gap, ...] = field(init=False, repr=False)
     """Stretches of time without footage: no part of an event, nor of any count of hours."""
 
@@ -135,7 +137,7 @@ def snippet_of_frame(n_frames: int, *, n_snippets: int, snippet_len: int) -> np.
 
 
 def curve_from_scores(
-    scores: SnippetScores, *, video_id: str, frame_seconds: np.ndarray, fps: Fraction, source: str
+    scores: SnippetScores, *, video_id: str, frame_seconds: np.ndarray, fps: Fraction, source: str, stream: int = 1
 ) -> AnomalyCurve:
     """Give each frame the score of its snippet.
 
@@ -145,6 +147,7 @@ def curve_from_scores(
         frame_seconds: (F,), when each frame is shown.
         fps: average frame rate, frames/s.
         source: path of the video file.
+        stream: which of the file's video streams, from 1.
 
     Returns:
         A curve of F scores.
@@ -163,6 +166,7 @@ def curve_from_scores(
         snippet_len=scores.snippet_len,
         fps=fps,
         source=source,
+        stream=stream,
     )
 
 

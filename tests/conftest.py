@@ -102,6 +102,12 @@ def number_of():
 
 
 @pytest.fixture(scope="session")
+def draw_numbered():
+    """draw_numbered(index, height, width) -> pixels: see `numbered`."""
+    return numbered
+
+
+@pytest.fixture(scope="session")
 def make_numbered():
     """make_numbered(path, n_frames, codec=..., ticks=None, tick=1/25, gop=..., bframes=...): see `numbered`; `ticks`
     are the frames' timestamps in units of `tick`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -18,23 +19,34 @@ WEBP_ANIMATED = 2  # flag in the header of an extended WebP file
 THREADS_VARIABLE = "OMP_NUM_THREADS"  # this process's share of the cores, as torch reads it too
 
 
-def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The first video stream that is no attached picture (cover art, thumbnail); None where there is none."""
-    return next(iter(_real_streams(container)), None)
+def video_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """The video streams that are no attached pictures (cover art, thumbnails)."""
+    attached = av.stream.Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & attached]
+
+
+def video_stream(container: av.container.InputContainer, number: int = 1) -> av.VideoStream | None:
+    """The `number`-th of `video_streams`, from 1; None where there are fewer."""
+    return next(itertools.islice(video_streams(container), number - 1, None), None)
+
+
+def count_streams(path: str | os.PathLike) -> int:
+    """How many video streams a file holds; 1 where FFmpeg cannot open it, as whoever reads it then says why."""
+    try:
+        check_file(path)
+        with open_container(path) as container:
+            return max(1, len(video_streams(container)))
+    except (av.error.FFmpegError, ValueError, VideoOpenError):
+        return 1
 
 
 def stream_warnings(container: av.container.InputContainer) -> list[str]:
     """A sentence where a file holds more than one video, as front and rear cameras or several programs do."""
-    streams = _real_streams(container)
+    streams = video_streams(container)
     if len(streams) < 2:
         return []
     sizes = ", ".join(f"{stream.width}x{stream.height}" for stream in streams)
-    return [f"holds {len(streams)} video streams ({sizes} px): only the first is read; make each a file of its own"]
-
-
-def _real_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
-    attached = av.stream.Disposition.attached_pic
-    return [stream for stream in container.streams.video if not stream.disposition & attached]
+    return [f"holds {len(streams)} video streams ({sizes} px): only the first is read; --streams all reads each"]
 
 
 def open_container(

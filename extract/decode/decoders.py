@@ -16,12 +16,13 @@ from .decord_reader import DecordReader
 from .reader import PyavReader, Reader
 
 
-def open_nvdec(path: str | os.PathLike, *, device: int = 0) -> PyavReader:
+def open_nvdec(path: str | os.PathLike, *, device: int = 0, stream: int | None = None) -> PyavReader:
     """Open a file for decoding on an NVIDIA GPU, where its frames stay (`DeviceFrame`).
 
     Args:
         path: the video file.
         device: number of the GPU.
+        stream: as `PyavReader` has it.
 
     Raises:
         VideoOpenError: as `PyavReader` raises it.
@@ -32,11 +33,11 @@ def open_nvdec(path: str | os.PathLike, *, device: int = 0) -> PyavReader:
 
     try:
         with _in_torchs_context(device) as hwaccel:
-            reader = PyavReader(path, hwaccel=hwaccel, wrap=DeviceFrame.of)
+            reader = PyavReader(path, stream=stream, hwaccel=hwaccel, wrap=DeviceFrame.of)
     except (VideoOpenError, RuntimeError) as error:
         if isinstance(error, DEVICE_ERRORS):
             raise
-        PyavReader(path).close()  # raises where the file itself is at fault
+        PyavReader(path, stream=stream).close()  # raises where the file itself is at fault
         raise NvdecFailed.because(path, reason_of(error.__cause__ or error)) from error
     if not reader.accelerated:
         reader.close()
@@ -60,12 +61,13 @@ def _in_torchs_context(device: int) -> Iterator[HWAccel]:
         yield HWAccel("cuda", str(device), allow_software_fallback=False, options=options, is_hw_owned=True)
 
 
-def open_beside_encoder(path: str | os.PathLike, *, device: str) -> PyavReader:
+def open_beside_encoder(path: str | os.PathLike, *, device: str, stream: int | None = None) -> PyavReader:
     """Open a file as `--decoder auto` does for frames that go to the encoder: on the encoder's GPU if that can do it.
 
     Args:
         path: the video file.
         device: the encoder's device, as `--device` names it.
+        stream: as `PyavReader` has it.
 
     Raises:
         VideoOpenError: as `PyavReader` raises it.
@@ -74,10 +76,12 @@ def open_beside_encoder(path: str | os.PathLike, *, device: str) -> PyavReader:
     from ..device import resolve_device  # only now: it loads torch
 
     resolved = resolve_device(device)
-    return open_auto(path, device=resolved.index) if resolved.type == "cuda" else PyavReader(path)
+    if resolved.type == "cuda":
+        return open_auto(path, device=resolved.index, stream=stream)
+    return PyavReader(path, stream=stream)
 
 
-def open_auto(path: str | os.PathLike, *, device: int) -> PyavReader:
+def open_auto(path: str | os.PathLike, *, device: int, stream: int | None = None) -> PyavReader:
     """Open a file on the GPU where that can decode it, else in software.
 
     If the GPU fails later, while frames are read, NvdecFailed is raised there.
@@ -86,18 +90,20 @@ def open_auto(path: str | os.PathLike, *, device: int) -> PyavReader:
         VideoOpenError: as `PyavReader` raises it.
     """
     try:
-        return open_nvdec(path, device=device)
+        return open_nvdec(path, device=device, stream=stream)
     except NvdecFailed as failed:
-        return open_in_software(path, why=failed)
+        return open_in_software(path, why=failed, stream=stream)
 
 
-def open_in_software(path: str | os.PathLike, *, why: NvdecFailed) -> PyavReader:
+def open_in_software(path: str | os.PathLike, *, why: NvdecFailed, stream: int | None = None) -> PyavReader:
     """Open a file in software that the GPU cannot decode; the video's warnings say why."""
-    return PyavReader(path, warnings=[f"decoded in software: {why.reason.partition(';')[0]}"])
+    return PyavReader(path, stream=stream, warnings=[f"decoded in software: {why.reason.partition(';')[0]}"])
 
 
-def reader_for(decoder: str, device: str) -> Callable[[str | os.PathLike], Reader]:
+def reader_for(decoder: str, device: str) -> Callable[..., Reader]:
     """The function that opens a file with the decoder of a name; `auto` decodes in software here.
+
+    It takes the path, and which `stream` as `PyavReader` does.
 
     Args:
         decoder: a name in `DECODERS`.

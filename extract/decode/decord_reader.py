@@ -3,7 +3,7 @@
 decord 0.6 is known to miscount frames, to pick another stream, to distort 10-bit colour and to hang on some files. So
 it decodes in a subprocess (`python -m vad_pipeline.extract.decode.decord_reader FILE`: one JSON line, then raw RGB
 frames on standard output), and its frame count and size are checked against the packets; where they differ the file is
-refused.
+refused. So is a file of several video streams where neither would tell which one decord has chosen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import select
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,7 +25,7 @@ import numpy as np
 
 from ..errors import VideoDecodeError
 from ..records import VideoInfo
-from .container import counted_by_header, open_container, video_stream
+from .container import counted_by_header, open_container, video_stream, video_streams
 from .reader import PyavReader
 from .timeline import in_shown_order, time_warnings, timeline
 
@@ -57,8 +58,8 @@ class _Expected:
     """Average frame rate that the file states."""
 
 
-def _expect(path: str) -> _Expected:
-    with contextlib.closing(PyavReader(path)) as reader:
+def _expect(path: str, number: int | None) -> _Expected:
+    with contextlib.closing(PyavReader(path, stream=number)) as reader:
         first = next(iter(reader), None)
         if first is None:
             reader.info()  # raises: encrypted or no_frames
@@ -66,10 +67,20 @@ def _expect(path: str) -> _Expected:
             raise VideoDecodeError(path, "not_a_video", f"decord distorts colours over 8 bits a channel; {ADVICE}")
         height, width = first.rgb().shape[:2]
     with open_container(path) as container:
-        stream = video_stream(container)
+        stream, streams = video_stream(container, number or 1), video_streams(container)
         start = (container.start_time or 0) / av.time_base
         in_header = counted_by_header(container, stream)
-        packets = [(p.pts * p.time_base, p.is_discard) for p in container.demux(stream) if p.size and p.pts is not None]
+        packets: list[tuple[Fraction, bool]] = []
+        of_others: Counter[av.VideoStream] = Counter()
+        for packet in container.demux(streams):
+            if packet.size and packet.pts is not None and packet.stream == stream:
+                packets.append((packet.pts * packet.time_base, packet.is_discard))
+            elif packet.size and packet.pts is not None:
+                of_others[packet.stream] += 1
+        alike = [n for each, n in of_others.items() if (each.width, each.height) == (stream.width, stream.height)]
+        if len(packets) in alike:
+            reason = f"decord does not say which of its {len(streams)} video streams it reads; {ADVICE}"
+            raise VideoDecodeError(path, "not_a_video", reason)
         times = in_shown_order(np.array([float(shown) for shown, hidden in packets if not hidden]) - start)
         in_header = max(0, in_header - sum(hidden for _, hidden in packets)) or None
         return _Expected((width, height), times, in_header, stream.average_rate)
@@ -83,9 +94,9 @@ class DecordReader:
         VideoDecodeError: decord's frames do not agree with the file (`not_a_video`), or decord hangs (`timeout`).
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, *, stream: int | None = None):
         self.path = os.fspath(path)
-        self._expected = _expect(self.path)
+        self._expected = _expect(self.path, stream)
         self._n_frames = 0
         # not a pipe: nobody reads it until the end, and a full one would block a talkative decoder
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 from dataclasses import dataclass, field
 
 import av
 import numpy as np
 
 from ..errors import VideoError
+from ..files import Source
 from ..gaps import spans
 from ..records import VideoInfo
 from .container import open_container, stream_warnings, video_stream
@@ -52,17 +52,16 @@ class Preflight:
     """Start and end in seconds of each stretch without footage; known with `deep` only."""
 
 
-def preflight(video_id: str, path: str | os.PathLike, *, deep: bool = False) -> Preflight:
+def preflight(source: Source, *, deep: bool = False) -> Preflight:
     """Open a video file and decode its first frame, or with `deep` all frames.
 
     A VideoError is not raised but reported in the result.
     """
-    path = os.fspath(path)
-    found: dict = {"video": video_id, "path": path}
+    found: dict = {"video": source.video_id, "path": source.path}
     try:
-        reader = PyavReader(path)
+        reader = PyavReader(source.path, stream=source.stream)
         try:
-            found |= _header(path) | {"route": reader.route}
+            found |= _header(source) | {"route": reader.route}
             frames = iter(reader)
             first = next(frames, None)
             if first is None:
@@ -80,16 +79,16 @@ def preflight(video_id: str, path: str | os.PathLike, *, deep: bool = False) -> 
     return Preflight(**found)
 
 
-def _header(path: str) -> dict:
-    with open_container(path) as container:
-        stream = video_stream(container)
+def _header(source: Source) -> dict:
+    with open_container(source.path) as container:
+        stream = video_stream(container, source.stream or 1)
         header = Header.of(container, stream)
         return {
             "codec": header.codec,
             "fps": header.fps,
             "seconds": header.seconds,
             "n_frames_header": header.n_frames,
-            "warnings": tuple(stream_warnings(container)),
+            "warnings": tuple(stream_warnings(container) if source.stream is None else ()),
             "variable_rate": _is_uneven(_packet_seconds(container, stream)),
         }
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import av
 
-from ..files import SourceFile
+from ..files import Source, SourceFile
 from .container import counted_by_header, open_container, video_stream
 
 FALLBACK_FPS = 25
@@ -45,12 +44,12 @@ class HeaderLength:
     seconds: float
 
 
-def probe_length(path: str | os.PathLike) -> HeaderLength:
+def probe_length(source: Source) -> HeaderLength:
     """Length of a video by its header alone; zeros where the header says nothing or the file cannot be opened."""
     try:
-        SourceFile.of(path)
-        with open_container(path) as container:
-            stream = video_stream(container)
+        SourceFile.of(source.path)
+        with open_container(source.path) as container:
+            stream = video_stream(container, source.stream or 1)
             if stream is None or stream.codec_context is None:
                 return HeaderLength(0, 0.0)
             header = Header.of(container, stream)

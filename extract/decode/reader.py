@@ -121,6 +121,7 @@ class PyavReader:
 
     Args:
         path: the video file.
+        stream: which of its video streams, from 1; None: the first, with a warning where there are others.
         hwaccel: a PyAV HWAccel, for decoding on a device. Any trouble then raises NvdecFailed, also a packet that the
             device refuses: only software can tell whether a packet is corrupt.
         wrap: makes the frame that is yielded, from a PyAV frame and the path.
@@ -134,6 +135,7 @@ class PyavReader:
         self,
         path: str | os.PathLike,
         *,
+        stream: int | None = None,
         hwaccel: av.codec.hwaccel.HWAccel | None = None,
         wrap: Callable[[av.VideoFrame, str], Frame] = PyavFrame,
         warnings: Sequence[str] = (),
@@ -148,25 +150,26 @@ class PyavReader:
             unknown = f"not a video FFmpeg can open ({reason_of(error)}); leave it out or export it again"
             reason = what_else(path) or unknown
             raise VideoOpenError(path, "not_a_video", reason) from error
-        stream = video_stream(self._container)
-        if stream is None or stream.codec_context is None:
+        chosen = video_stream(self._container, stream or 1)
+        if chosen is None or chosen.codec_context is None:
             self.close()
-            raise VideoOpenError(path, "no_video_stream", "holds no video stream (audio only?); leave it out")
-        self._stream = stream
-        if stream.width * stream.height > MAX_FRAME_PX:
+            lacks = "no video stream (audio only?)" if stream in (None, 1) else f"no video stream {stream} that decodes"
+            raise VideoOpenError(path, "no_video_stream", f"holds {lacks}; leave it out")
+        self._stream = chosen
+        if chosen.width * chosen.height > MAX_FRAME_PX:
             self.close()
-            raise VideoOpenError(path, "too_large", TOO_LARGE.format(stream.width, stream.height))
-        self._header_px = (stream.width, stream.height)
+            raise VideoOpenError(path, "too_large", TOO_LARGE.format(chosen.width, chosen.height))
+        self._header_px = (chosen.width, chosen.height)
         # a device gains nothing by threads, and each of them takes one of its few surfaces
-        prepare_decoder(stream, threads=1 if hwaccel else None)
+        prepare_decoder(chosen, threads=1 if hwaccel else None)
         self._shown = array("d")  # seconds by presentation timestamp, nan where there is none
         self._decoded_at = array("d")  # by decoding timestamp
         self._size_px: tuple[int, int] | None = None
-        self._in_header = counted_by_header(self._container, stream)
+        self._in_header = counted_by_header(self._container, chosen)
         self._corrupt_packets = 0
         self._hidden_packets = 0
         self._encrypted = False
-        self._warnings = [*warnings, *stream_warnings(self._container)]
+        self._warnings = [*warnings, *(stream_warnings(self._container) if stream is None else ())]
 
     @property
     def accelerated(self) -> bool:

@@ -50,6 +50,11 @@ def whole(node: h5py.Group, name: str, *, least: int = -(2**63), below: int = 2*
     return int(value)
 
 
+def stream_of(node: h5py.Group) -> int:
+    """The attribute `stream`: which of a file's video streams, from 1; written only where it is not the first."""
+    return whole(node, "stream", least=1) if "stream" in node.attrs else 1
+
+
 def wholes(node: h5py.Group, name: str) -> tuple[int, ...]:
     """Several whole numbers, none negative, none twice."""
     values = np.asarray(node.attrs[name])

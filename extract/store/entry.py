@@ -13,7 +13,7 @@ import h5py
 from ..decode.timeline import TIMELINE
 from ..errors import ConfigError, DamagedShard, readable
 from ..recipe import Recipe
-from .attributes import plain_id, text, whole, wholes, written_ns
+from .attributes import plain_id, stream_of, text, whole, wholes, written_ns
 from .shards import group_name, refuse_unreadable
 
 TEXTS = ("recipe", "recipe_id", "fingerprint", "precision", "runtime", "source", "label", "checksum")
@@ -51,6 +51,8 @@ class Entry:
     checksum: str
     timeline: int = 1
     """Which rules its frame times follow: see retiming.py."""
+    stream: int = 1
+    """Which of the file's video streams they were made from, from 1."""
 
     @property
     def is_timed(self) -> bool:
@@ -102,6 +104,7 @@ def _entry(name: str, shard: str, node: h5py.Group) -> Entry:
         mtime_ns=whole(node, "mtime_ns"),
         written_ns=written_ns(node),
         timeline=whole(node, "timeline", least=1) if "timeline" in node.attrs else 1,  # there were no others at first
+        stream=stream_of(node),
         **{column: text(node, column) for column in TEXTS},
     )
     if n_crops != len(crops):

@@ -92,6 +92,8 @@ class Origin:
     runtime: str
     label: str = ""
     """The category that imported features were listed with; else empty."""
+    stream: int = 1
+    """Which of the file's video streams, from 1."""
 
 
 def write_video(shards: Path, video: VideoEmbeddings, origin: Origin, *, later_than: int = 0) -> Entry:
@@ -129,6 +131,8 @@ def write_video(shards: Path, video: VideoEmbeddings, origin: Origin, *, later_t
         "timeline": TIMELINE,
         "seconds_assumed": info is None,
     }
+    if origin.stream > 1:
+        attributes["stream"] = origin.stream
     if video.still_share is not None:
         attributes["still_share"] = video.still_share
     datasets = {

@@ -39,7 +39,7 @@ class DetectJob:
         self.results.take_in(detected.shard)
         return detected.outcome
 
-    def identify(self, item: Entry | DetectTask) -> tuple[str, str]:
-        """The video id and the source path of an entry or a task."""
+    def identify(self, item: Entry | DetectTask) -> tuple[str, str, int]:
+        """The video id, source path and stream of an entry or a task."""
         entry = item.entry if isinstance(item, DetectTask) else item
-        return entry.video, entry.source
+        return entry.video, entry.source, entry.stream

@@ -103,7 +103,8 @@ class DetectWork:
 
     def outcome(self, entry: Entry, status: str = "ok") -> VideoOutcome:
         """Begin the outcome of a video; `detect_video` fills in the rest."""
-        return VideoOutcome(entry.video, entry.source, status, n_frames=entry.n_frames, recipe_id=entry.recipe_id)
+        known = {"n_frames": entry.n_frames, "recipe_id": entry.recipe_id, "stream": entry.stream}
+        return VideoOutcome(entry.video, entry.source, status, **known)
 
 
 @lru_cache(maxsize=1)
@@ -158,6 +159,7 @@ def curve_of(entry: Entry, video: StoredVideo, scores: SnippetScores) -> Anomaly
         frame_seconds=video.frame_seconds,
         fps=video.fps,
         source=entry.source,
+        stream=entry.stream,
     )
 
 

@@ -56,7 +56,7 @@ def workload(sources: Sequence[Source], recipe: Recipe, n_crops: int, *, scale: 
         scale: how many files of the archive each source stands for.
     """
     step = max(1, -(-len(sources) // PROBED_AT_MOST))
-    probed = [probe_length(source.path) for source in sources[::step]]
+    probed = [probe_length(source) for source in sources[::step]]
     n_videos = len(sources) * scale
     scale = n_videos / max(1, len(probed))
     images = sum(n_snippets(length.n_frames, recipe) for length in probed) * recipe.frames_per_snippet * n_crops
@@ -88,7 +88,7 @@ def _decode_rate(extractor: Extractor, sources: Sequence[Source]) -> float:
     for source in sources:
         started = time.perf_counter()
         try:
-            reader = extractor.open_for_encoder(source.path)
+            reader = extractor.open_for_encoder(source)
         except VideoError:
             continue
         try:

@@ -29,7 +29,7 @@ class ExtractJob:
     extractor: Extractor
     store: EmbeddingStore
     work: Work
-    failures: dict[str, RememberedFailure]
+    failures: dict[tuple[str, int], RememberedFailure]
 
     @classmethod
     def of(
@@ -59,9 +59,9 @@ class ExtractJob:
         """
         source, entry = candidate
         file = stat_source(source)
-        if entry and is_held(entry, file, self.extractor):
+        if entry and is_held(entry, source, file, self.extractor):
             return entry
-        failure = self.failures.get(absolute(source.path))
+        failure = self.failures.get((absolute(source.path), source.stream or 1))
         if failure and failure.holds(file):
             raise VideoError(source.path, failure.code, f"{failure.reason} {REMEMBERED}")
         return task_for(source, file, self.extractor, self.store)  # the worker looks again: another run may be faster
@@ -71,17 +71,19 @@ class ExtractJob:
         found = self.needed(candidate)
         if isinstance(found, ExtractTask):
             return found
-        return VideoOutcome(*self.identify(candidate), "cached", n_frames=found.n_frames, recipe_id=found.recipe_id)
+        video_id, path, stream = self.identify(candidate)
+        known = {"n_frames": found.n_frames, "recipe_id": found.recipe_id, "stream": stream}
+        return VideoOutcome(video_id, path, "cached", **known)
 
     def settle(self, worked_on: WorkedOn) -> VideoOutcome:
         """Add the features that a worker wrote to the store's index, and return the video's outcome."""
         worked_on.extracted.taken_into(self.store)
         return worked_on.outcome
 
-    def identify(self, item: Candidate | ExtractTask) -> tuple[str, str]:
-        """The video id and the absolute path of a candidate or a task."""
+    def identify(self, item: Candidate | ExtractTask) -> tuple[str, str, int]:
+        """The video id, the absolute path and the stream of a candidate or a task."""
         source = item.source if isinstance(item, ExtractTask) else item[0]
-        return source.video_id, absolute(source.path)
+        return source.video_id, absolute(source.path), source.stream or 1
 
 
 def _work(extractor: Extractor, store: EmbeddingStore, executor: ExecutorConfig) -> Work:

@@ -81,6 +81,7 @@ def work_on(task: ExtractTask, extractor: Extractor, shards: Path) -> WorkedOn:
         seconds=done.seconds,
         still_share=done.still_share,
         gaps=list(done.gaps),
+        stream=task.source.stream or 1,
         host=socket.gethostname(),
     )
     return WorkedOn(outcome, done)

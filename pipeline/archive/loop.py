@@ -88,8 +88,8 @@ class Job(Protocol):
     def settle(self, done: Any) -> VideoOutcome:
         """Take in what a worker sent back, and return the video's outcome."""
 
-    def identify(self, item: Any) -> tuple[str, str]:
-        """The video id and the path of an item, or of a task made from one."""
+    def identify(self, item: Any) -> tuple[str, str, int]:
+        """The video id, the path and the number of the video stream of an item, or of a task made from one."""
 
 
 def process_archive(job: Job, items: Iterable[Any], *, executor: ExecutorConfig, recorder: Recorder) -> None:
@@ -145,7 +145,7 @@ class _Failures:
             VadError: the error concerns the store, the weights or the options, not this video alone.
             RunStopped: this was the last of MAX_UNEXPECTED_IN_A_ROW unexpected errors.
         """
-        video_id, path = self._job.identify(item)
+        video_id, path, stream = self._job.identify(item)
         error = failed.error
         if isinstance(error, VadError) and not isinstance(error, VideoError):
             raise error
@@ -155,7 +155,7 @@ class _Failures:
             logger.debug("%s\n%s", path, failed.trace)
             reason = f"unexpected {type(error).__name__} ({error}): a bug; run again with --debug and report it"
             known = VideoError(path, "unexpected", reason)
-        self._recorder.record(VideoOutcome.failure(video_id, path, known, self._job.recipe_id))
+        self._recorder.record(VideoOutcome.failure(video_id, path, known, self._job.recipe_id, stream))
         if self.unexpected_in_a_row == MAX_UNEXPECTED_IN_A_ROW:
             raise RunStopped(f"{self.unexpected_in_a_row} videos in a row failed unexpectedly, the last: {known}")
 

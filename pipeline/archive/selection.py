@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,15 +14,16 @@ from typing import TypeVar
 
 from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError, readable
 from vad_pipeline.extract.files import Source, existing
-from vad_pipeline.extract.lists import read_list_text
-from vad_pipeline.extract.names import NameIndex, composed, some, strip_suffix
+from vad_pipeline.extract.lists import read_lines
+from vad_pipeline.extract.names import NameIndex, composed, some, stream_id, strip_suffix
 
 from ..media.folder_walk import look_through, may_hold, told
 from .labels import of_split, read_label_rows
 
 Item = TypeVar("Item")
 
-BYTE_ORDER_MARK = "\ufeff"
+FIRST = "first"
+STREAMS = (FIRST, "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,16 @@ class _Rules:
 
     id_root: str | None
     any_suffix: bool
+    streams: str
+    """One of STREAMS."""
+
+    def sources(self, video_id: str, path: str) -> list[Source]:
+        """The videos of a file: one, or one for each of its video streams."""
+        if self.streams == FIRST:
+            return [Source(video_id, path)]
+        from vad_pipeline.extract.decode.container import count_streams  # only now: it loads FFmpeg
+
+        return [Source(stream_id(video_id, number), path, number) for number in range(1, count_streams(path) + 1)]
 
 
 def find_sources(
@@ -91,6 +101,7 @@ def find_sources(
     id_root: str | None = None,
     settle_seconds: float | None = None,
     any_suffix: bool = False,
+    streams: str = FIRST,
 ) -> Selection:
     """Find the videos in files and folders, and narrow them as the options say.
 
@@ -100,11 +111,12 @@ def find_sources(
         id_root: the folder below which a file's path becomes its id; None: the folder given.
         settle_seconds: files that changed within so many seconds are left out, as somebody may still write them.
         any_suffix: take large files in folders for videos whose names do not say what they are.
+        streams: one of STREAMS: whether each video stream of a file is a video of its own; files are opened for that.
 
     Raises:
         ConfigError: no video is left to work on, or an option is wrong.
     """
-    found, rules = Selection(), _Rules(id_root, any_suffix)
+    found, rules = Selection(), _Rules(id_root, any_suffix, streams)
     for path in paths:
         _expand(path, found, config, rules)
     listed = read_lines(config.list_file) if config.list_file is not None else None
@@ -201,22 +213,6 @@ def select_some(
     return chosen, missing
 
 
-def read_lines(path: str, *, option: str = "--list") -> list[str]:
-    """Read the non-empty lines of a file, or for `-` of standard input; blanks at a line's ends are kept.
-
-    Raises:
-        ConfigError: the file cannot be read; the message begins with `option`.
-    """
-    try:
-        text = sys.stdin.read() if path == "-" else read_list_text(Path(path))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{option} -: is no UTF-8 text ({error})") from error
-    except ConfigError as error:
-        raise ConfigError(f"{option} {error}") from error
-    lines = (line.removesuffix("\r") for line in text.removeprefix(BYTE_ORDER_MARK).split("\n"))
-    return [line for line in lines if line.strip()]
-
-
 def _id(source: Source) -> str:
     return source.video_id
 
@@ -227,7 +223,7 @@ def _expand(path: str, found: Selection, config: SelectionConfig, rules: _Rules)
         _look_through(path, found, config, rules)
     elif os.path.lexists(path):
         name = readable(PurePath(path).name)
-        found.sources.append(Source(_video_id(path, rules.id_root) if rules.id_root else strip_suffix(name), path))
+        found.sources += rules.sources(_video_id(path, rules.id_root) if rules.id_root else strip_suffix(name), path)
     else:
         error = VideoOpenError(path, "unreadable", "no such file or folder; check the path")
         found.failures.append((strip_suffix(readable(PurePath(path).name)), error))
@@ -237,7 +233,7 @@ def _look_through(folder: str, found: Selection, config: SelectionConfig, rules:
     """Add the videos of a folder, a failure for each folder in it that cannot be listed, a note on what is left."""
     root = rules.id_root or folder
     inside = look_through(folder, any_suffix=rules.any_suffix)
-    found.sources += [Source(_video_id(file, root), file) for file in inside.videos]
+    found.sources += [each for file in inside.videos for each in rules.sources(_video_id(file, root), file)]
     for error in inside.unlisted:
         path = os.fspath(error.filename or folder)
         folder_id = readable(os.path.relpath(path, root).replace(os.sep, "/"))

@@ -98,7 +98,7 @@ class _NotTheSame(Exception):
 
 def _copy(footage: Footage, cut: PacketCut, target: Path, sound: Sound | None) -> None:
     with footage.opened() as source, av.open(str(target), "w", format=MP4, options=FAST_START) as out:
-        stream = video_stream(source)
+        stream = video_stream(source, footage.stream)
         if stream.codec_context.codec.canonical_name not in COPIED_CODECS:
             raise ValueError(f"{stream.codec_context.name} does not belong in mp4 files")
         mux(out, stream, _packets(source, stream, footage.index, cut), sound, time_base=Fraction(stream.time_base))

@@ -32,6 +32,7 @@ HEADINGS = ("video", "codec", "size", "fps", "rate", "length", "frames", "verdic
 @click.argument("src", nargs=-1, required=True, metavar="SRC...")
 @option("--id-root")
 @option("--any-suffix")
+@option("--streams")
 @click.option("--deep", is_flag=True, help="Decode every frame, and compare their number with the header's.")
 @option("--json", help="One JSON object a line.")
 @executor_options
@@ -42,7 +43,7 @@ def check(src: tuple[str, ...], deep: bool, as_json: bool, quiet: bool, **values
 
     With --workers a file that crashes or hangs a decoder costs only itself.
     """
-    named = {name: values.pop(name) for name in ("id_root", "any_suffix")}
+    named = {name: values.pop(name) for name in ("id_root", "any_suffix", "streams")}
     selection = find_sources(src, selection_config(values), **named)
     found = [_failure(video_id, error.path, error) for video_id, error in selection.failures]
     for note in selection.notes:
@@ -67,7 +68,7 @@ def check(src: tuple[str, ...], deep: bool, as_json: bool, quiet: bool, **values
 def _look(source: Source, *, deep: bool) -> Preflight:
     from vad_pipeline.extract.decode.preflight import preflight
 
-    return preflight(source.video_id, source.path, deep=deep)
+    return preflight(source, deep=deep)
 
 
 def _lost(source: Source, error: BaseException) -> Preflight:

@@ -72,7 +72,7 @@ def detect(
         raise click.UsageError("give --checkpoint FILE, or --zero-shot with --categories FILE")
     selecting, running = selection_config(values), Running.taken_from(values, executor_config(values))
     footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "runtime", "force", "retry_failed")}
-    sources = {name: values.pop(name) for name in ("id_root", "any_suffix", "settle")}
+    sources = {name: values.pop(name) for name in ("id_root", "any_suffix", "streams", "settle")}
     text_tower = {"pretrained": pretrained, "model": footage["model"]}
     if not src:
         wanted = {name: None for name in text_tower} if zero_shot else {"precision": _of_scores(footage["precision"])}
@@ -199,8 +199,8 @@ def _of_scores(precision: str) -> str | None:
 
 
 def _refuse_without_src(**given: object) -> None:
-    """Refuse options about footage where no SRC is given; a value from an environment variable is not refused."""
+    """Refuse options about footage where no SRC is given; defaults and values from environment variables are not."""
     source_of = click.get_current_context().get_parameter_source
     for name, value in given.items():
-        if value not in (None, False, "auto") and source_of(name) is not ParameterSource.ENVIRONMENT:
+        if value not in (None, False, "auto") and source_of(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} says how SRC is extracted: give SRC, or leave it out")

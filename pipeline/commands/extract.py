@@ -40,7 +40,7 @@ def extract(src: tuple[str, ...], settle: float | None, **values) -> int:
     What is held already is not decoded again; run the same command to go on after any interruption.
     """
     selecting, running = selection_config(values), Running.taken_from(values, executor_config(values))
-    named = {name: values.pop(name) for name in ("id_root", "any_suffix")}
+    named = {name: values.pop(name) for name in ("id_root", "any_suffix", "streams")}
     selection = find_sources(_footage(src, selecting), selecting, settle_seconds=settle, **named)
     values["still_bound"] = still_bound_of(values.pop("skip_still"), values["still_bound"])
     extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast), store=running.store_path)

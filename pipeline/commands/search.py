@@ -12,12 +12,13 @@ import click
 import numpy as np
 
 from vad_pipeline.extract.errors import ConfigError, readable
+from vad_pipeline.extract.lists import read_lines
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store.entry import Entry
 
 from ..archive.by_text import text_tower, with_crop
-from ..archive.selection import read_lines, select_some
+from ..archive.selection import select_some
 from ..progress import counting, report_left_out
 from .sections import SectionedCommand
 from .shared_options import Place, option, quiet_option, selection_config, selection_options, store_option
@@ -175,6 +176,7 @@ def _write_page(
             Found(
                 video=row["video"],
                 source=row["source"],
+                stream=entries[row["video"]].stream,
                 frame=int(np.searchsorted(times[row["video"]], row["peak_seconds"], side="right")) - 1,
                 frame_seconds=times[row["video"]],
                 score=f"{row['score']:.{SHOWN_DIGITS}f}",

@@ -13,8 +13,8 @@ SECTIONS = {  # in the order shown, options too; what a command must be given al
     "--help",
     "Ground truth": "--annotations --format --normals --ends --first-frame",
     "What is looked for": "--queries --example --not",
-    "Which videos": "--list --match --exclude --only --split --part --settle --video --per-video --category --all "
-    "--min-score --limit",
+    "Which videos": "--list --match --exclude --only --split --part --streams --settle --video --per-video --category "
+    "--all --min-score --limit",
     "Figures": "--protocol --bootstrap --table",
     "Events and times": "--merge-gap --clock --timezone --pre --post",
     "Training": "--init --epochs --steps --batch-size --lr --window-len --loss --seeds --tensorboard",

@@ -14,7 +14,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import DECODERS, DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from ..archive.selection import SelectionConfig
+from ..archive.selection import STREAMS, SelectionConfig
 from ..results.clock import Clock
 from ..results.event_rule import Chosen
 from ..workers.base import BACKENDS, ExecutorConfig
@@ -113,6 +113,14 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     "--recipe": (("--recipe", "recipe_id"), {"metavar": "ID"}),
     "--root": (("--root",), {}),
     "--store": (("--store",), {"type": Place()}),
+    "--streams": (
+        ("--streams",),
+        {
+            "type": click.Choice(STREAMS),
+            "default": STREAMS[0],
+            "help": "all: each video stream of a file is a video, ID#2 the second.",
+        },
+    ),
     "--threshold": (("--threshold",), {}),
     "--top": (("--top",), {"type": click.IntRange(min=1)}),
 }
@@ -256,6 +264,7 @@ failure_options = compose(
 footage_options = compose(
     option("--id-root"),
     option("--any-suffix"),
+    option("--streams"),
     option("--model", help="open_clip model (default: the recipe's)."),
     option("--decoder", help="auto: PyAV, on the GPU where that can decode."),
     option("--device"),

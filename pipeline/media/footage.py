@@ -55,6 +55,8 @@ class Footage:
     file: SourceFile
     index: FrameIndex | None
     """None where a frame can only be found by decoding from the start."""
+    stream: int = 1
+    """Which of the file's video streams, from 1."""
 
     def sha256(self) -> str:
         """SHA-256 of the file's content; the file is read once a run.
@@ -74,7 +76,7 @@ class Footage:
             VideoDecodeError: the file gives fewer frames.
         """
         given = 0
-        for route in (self._sought(first, end), counted(self.path, first, end)):
+        for route in (self._sought(first, end), counted(self.path, first, end, stream=self.stream)):
             for frame in route:
                 yield frame
                 given += 1
@@ -106,7 +108,7 @@ class Footage:
         key = self.index.key_before(first)
         last, expected = self.index.stamps[end - 1], first
         with self.opened() as container:
-            stream = video_stream(container)
+            stream = video_stream(container, self.stream)
             prepare_decoder(stream)
             for frame in frames_from(container, stream, int(self.index.stamps[key or 0])):
                 if numbers.get(frame.pts) == expected:
@@ -150,37 +152,38 @@ def open_footage(curve: AnomalyCurve, file: SourceFile) -> Footage:
     Raises:
         VideoError: the file cannot be read, or has other frames than the curve.
     """
-    index = frame_index(file.path, curve.frame_seconds)
+    index = frame_index(file.path, curve.frame_seconds, stream=curve.stream)
     if index is None:
         _refuse_another(file.path, curve)
-    return Footage(file.path, file, index)
+    return Footage(file.path, file, index, curve.stream)
 
 
-def frame_index(path: str, frame_seconds: np.ndarray) -> FrameIndex | None:
+def frame_index(path: str, frame_seconds: np.ndarray, *, stream: int = 1) -> FrameIndex | None:
     """Find out from the packets alone which of them holds which frame.
 
     Args:
         path: the file.
         frame_seconds: (F,) when each frame is shown, in seconds, as decoding found it.
+        stream: which of the file's video streams, from 1.
 
     Returns:
         None where packets and frames, or their times, do not match one to one.
     """
     try:
         with open_container(path) as container:
-            stream = video_stream(container)
-            if stream is None or stream.codec_context is None:
+            chosen = video_stream(container, stream)
+            if chosen is None or chosen.codec_context is None:
                 return None
             start = (container.start_time or 0) / av.time_base
             stamps, keys = array("q"), bytearray()
-            for packet in container.demux(stream):
+            for packet in container.demux(chosen):
                 if packet.size:
                     if packet.pts is None or packet.is_corrupt or packet.is_discard:
                         return None
                     stamps.append(packet.pts)
                     keys.append(packet.is_keyframe)
-            time_base = float(stream.time_base)
-        shown = _stamps_of_first_frames(path)
+            time_base = float(chosen.time_base)
+        shown = _stamps_of_first_frames(path, stream)
     except (av.error.FFmpegError, ValueError):
         return None
     if len(stamps) != len(frame_seconds):
@@ -197,9 +200,9 @@ def frame_index(path: str, frame_seconds: np.ndarray) -> FrameIndex | None:
     return FrameIndex(stamps[order], frame_of, np.frombuffer(keys, bool))
 
 
-def _stamps_of_first_frames(path: str) -> list[int | None]:
+def _stamps_of_first_frames(path: str, number: int) -> list[int | None]:
     with open_container(path) as container:
-        stream = video_stream(container)
+        stream = video_stream(container, number)
         prepare_decoder(stream)
         frames = container.decode(stream)
         return [frame.pts for frame in itertools.islice(frames, PROBED_FRAMES)]
@@ -212,7 +215,7 @@ def _refuse_another(path: str, curve: AnomalyCurve) -> None:
         VideoDecodeError: number or times of the frames differ.
     """
     try:
-        info = drained(PyavReader(path))
+        info = drained(PyavReader(path, stream=curve.stream))
     except VideoError as error:
         raise VideoDecodeError(path, error.code, f"changed since it was scored: {error.reason}") from error
     again = "extract and detect it again"

@@ -21,7 +21,7 @@ HEIGHT_PX = 180
 JPEG_QUALITY = 72
 
 
-def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray) -> dict[int, str]:
+def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray, *, stream: int = 1) -> dict[int, str]:
     """Make JPEG pictures of frames, as `data:` addresses; a frame that cannot be reached is left out.
 
     Frames are sought by their times. Where a file states wrong times, as AVI with B-frames does, the picture may show
@@ -31,6 +31,7 @@ def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray) -> dic
         path: the video.
         frames: the numbers of the frames.
         frame_seconds: (F,) when each frame of the video is shown, in seconds.
+        stream: which of the file's video streams, from 1.
 
     Returns:
         Frame number -> picture.
@@ -39,44 +40,46 @@ def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray) -> dic
         VideoError: the file is missing or no video, or none of the frames can be decoded.
     """
     with as_its_failure(path):
-        return _pictures(path, sorted(set(frames)), frame_seconds)
+        return _pictures(path, sorted(set(frames)), frame_seconds, stream)
 
 
-def _pictures(path: str, wanted: list[int], frame_seconds: np.ndarray) -> dict[int, str]:
+def _pictures(path: str, wanted: list[int], frame_seconds: np.ndarray, stream: int) -> dict[int, str]:
     check_file(path)
-    found = dict(_pictured(_sought(path, wanted, frame_seconds)))
+    found = dict(_pictured(_sought(path, wanted, frame_seconds, stream)))
     left = [number for number in wanted if number > max(found, default=-1)]
     if left:
         try:
-            found |= _pictured(_counted(path, left))
+            found |= _pictured(_counted(path, left, stream))
         except VideoDecodeError:
             if not found:  # what was reached is shown
                 raise
     return found
 
 
-def _sought(path: str, wanted: Sequence[int], frame_seconds: np.ndarray) -> Iterator[tuple[int, PyavFrame]]:
+def _sought(
+    path: str, wanted: Sequence[int], frame_seconds: np.ndarray, number: int
+) -> Iterator[tuple[int, PyavFrame]]:
     """Yield wanted frames with their numbers, found by seeking, until a seek fails."""
     try:
         container = open_container(path)
     except (av.error.FFmpegError, ValueError) as error:
         raise VideoOpenError(path, "not_a_video", "not a video FFmpeg can open") from error
     with container:
-        stream = video_stream(container)
+        stream = video_stream(container, number)
         if stream is None or stream.codec_context is None:
             raise VideoOpenError(path, "no_video_stream", "holds no video stream")
-        walk = Walk(container)
-        for number in wanted:
-            shown = walk.at(float(frame_seconds[number]))
+        walk = Walk(container, stream)
+        for frame in wanted:
+            shown = walk.at(float(frame_seconds[frame]))
             if shown is None:
                 return
-            yield number, PyavFrame(shown, path)
+            yield frame, PyavFrame(shown, path)
 
 
-def _counted(path: str, wanted: Sequence[int]) -> Iterator[tuple[int, PyavFrame]]:
+def _counted(path: str, wanted: Sequence[int], stream: int) -> Iterator[tuple[int, PyavFrame]]:
     """Yield wanted frames with their numbers, found by decoding the file from its start."""
     chosen = set(wanted)
-    for number, frame in enumerate(counted(path, 0, wanted[-1] + 1)):
+    for number, frame in enumerate(counted(path, 0, wanted[-1] + 1, stream=stream)):
         if number in chosen:
             yield number, frame
 

@@ -36,33 +36,35 @@ PLAYED_SOUND = frozenset({"aac", "mp3", "opus", "vorbis", "flac"})  # other soun
 PLAYED_PIXELS = frozenset({"yuv420p", "yuvj420p"})  # 8 bit, 4:2:0
 
 
-def browser_plays(path: str | os.PathLike) -> bool:
+def browser_plays(path: str | os.PathLike, *, stream: int = 1) -> bool:
     """Whether Chromium and Firefox both play a file's video from disk, at the times that we give its frames.
 
     Only the header is read. A file whose video does not begin at 0 s counts as not playable: players differ in what
-    they show before its first frame.
+    they show before its first frame. Of several video streams, browsers play the first.
     """
     codecs = PLAYED.get(Path(path).suffix.lower())
-    if codecs is None:
+    if codecs is None or stream != 1:
         return False
     try:
         check_file(path)
         with open_container(path) as container:
-            stream = video_stream(container)
-            if stream is None or stream.codec_context is None:
+            shown = video_stream(container)
+            if shown is None or shown.codec_context is None:
                 return False
             starts = [container.start_time / av.time_base] if container.start_time else []
-            starts += [float(stream.start_time * stream.time_base)] if stream.start_time else []
+            starts += [float(shown.start_time * shown.time_base)] if shown.start_time else []
             heard = {
                 sound.codec_context.codec.canonical_name for sound in container.streams.audio if sound.codec_context
             }
-            plays = stream.codec_context.codec.canonical_name in codecs and stream.pix_fmt in PLAYED_PIXELS
+            plays = shown.codec_context.codec.canonical_name in codecs and shown.pix_fmt in PLAYED_PIXELS
             return plays and heard <= PLAYED_SOUND and all(abs(start) < START_TOLERANCE_SECONDS for start in starts)
     except (av.error.FFmpegError, VideoOpenError, OSError, ValueError):
         return False
 
 
-def write_proxy(source: str | os.PathLike, target: Path, *, height: int = PROXY_HEIGHT_PX) -> VideoInfo:
+def write_proxy(
+    source: str | os.PathLike, target: Path, *, height: int = PROXY_HEIGHT_PX, stream: int = 1
+) -> VideoInfo:
     """Write a small H.264 mp4 whose frame i is frame i of `source` as the reader decodes it.
 
     Frames keep their times (`frame_seconds`) to a few microseconds, also with a variable frame rate; only the first
@@ -72,6 +74,7 @@ def write_proxy(source: str | os.PathLike, target: Path, *, height: int = PROXY_
         source: the footage.
         target: the mp4 file; it is complete as soon as it exists.
         height: height of the preview in px; smaller footage is not enlarged.
+        stream: which of the footage's video streams, from 1.
 
     Returns:
         Size, frame count, rate and frame times of the source.
@@ -81,7 +84,7 @@ def write_proxy(source: str | os.PathLike, target: Path, *, height: int = PROXY_
         StoreError: the target cannot be written.
         ConfigError: this PyAV cannot write H.264.
     """
-    opened = contextlib.closing(PyavReader(source))
+    opened = contextlib.closing(PyavReader(source, stream=stream))
     with opened as reader, written_aside(target) as aside, frames_beside(aside) as path, as_its_failure(source):
         with FrameFile(path) as file:
             for frame in reader:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import av
 
-from vad_pipeline.extract.decode.container import prepare_decoder, video_stream
+from vad_pipeline.extract.decode.container import prepare_decoder
 from vad_pipeline.extract.decode.reader import PyavFrame, PyavReader
 
 SEEK_BACK_SECONDS = (0, 10)  # how far before the wanted frame to seek, tried in turn until a key frame is found there
@@ -54,13 +54,13 @@ def _decoded(stream: av.VideoStream, packet: av.Packet) -> list[av.VideoFrame]:
         return []
 
 
-def counted(path: str, first: int, end: int) -> Iterator[PyavFrame]:
+def counted(path: str, first: int, end: int, *, stream: int = 1) -> Iterator[PyavFrame]:
     """Yield frames `first` to `end` - 1, found by decoding the file from its start; fewer where the file ends before.
 
     Raises:
         VideoError: the file cannot be opened or decoded.
     """
-    with contextlib.closing(PyavReader(path)) as reader:
+    with contextlib.closing(PyavReader(path, stream=stream)) as reader:
         yield from itertools.islice(reader, first, end)
 
 
@@ -68,11 +68,12 @@ class Walk:
     """Finds the frames shown at given times, by decoding on where the next time is near and by seeking where not.
 
     Args:
-        container: the opened file; it must have a video stream.
+        container: the opened file.
+        stream: its video stream.
     """
 
-    def __init__(self, container: av.container.InputContainer):
-        self._container, self._stream = container, video_stream(container)
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
+        self._container, self._stream = container, stream
         prepare_decoder(self._stream)
         self._start = (container.start_time or 0) / av.time_base
         self._frames: Iterator[av.VideoFrame] = iter(())

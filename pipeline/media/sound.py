@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import av
 
+from vad_pipeline.extract.decode.container import video_stream
+
 from .footage import Footage
 
 COPIED_SOUND = frozenset({"aac", "mp3"})  # codecs that every mp4 player knows
@@ -40,7 +42,7 @@ def sound_between(footage: Footage, start: float, end: float) -> Iterator[tuple[
         VideoOpenError: the file can no longer be opened.
     """
     with footage.opened() as container:
-        stream = next(iter(container.streams.audio), None)
+        stream = _heard_with(container, footage.stream)
         if stream is None or stream.codec_context is None:
             yield None, ""
             return
@@ -54,6 +56,13 @@ def sound_between(footage: Footage, start: float, end: float) -> Iterator[tuple[
             yield None, "dropped"
             return
         yield (Sound(stream, packets), "copied") if packets else (None, "")
+
+
+def _heard_with(container: av.container.InputContainer, video: int) -> av.AudioStream | None:
+    """The first sound, or for another video stream than the first that of its program, where a file holds several."""
+    if video == 1:
+        return next(iter(container.streams.audio), None)
+    return container.streams.best("audio", related=video_stream(container, video))
 
 
 def _packets(

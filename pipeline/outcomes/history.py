@@ -34,7 +34,7 @@ class Story:
     @property
     def failing(self) -> list[VideoOutcome]:
         """The last outcomes of the videos whose last one is a failure."""
-        return list(self.failures.by_path.values())
+        return list(self.failures.by_footage.values())
 
     def take(self, line: Line) -> None:
         """Take in a line of an outcome file."""

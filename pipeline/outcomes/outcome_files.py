@@ -150,9 +150,10 @@ class RememberedFailure:
 class Failures:
     """The videos that failed when they were last tried."""
 
-    by_path: dict[str, VideoOutcome] = field(default_factory=dict)
-    by_recipe: dict[tuple[str, str | None], VideoOutcome] = field(default_factory=dict)
-    """Path and recipe id -> outcome: a video may fail by one recipe and be there by another."""
+    by_footage: dict[tuple[str, int], VideoOutcome] = field(default_factory=dict)
+    """Path and stream -> outcome."""
+    by_recipe: dict[tuple[tuple[str, int], str | None], VideoOutcome] = field(default_factory=dict)
+    """The same and the recipe id -> outcome: a video may fail by one recipe and be there by another."""
 
     def take(self, line: Line) -> None:
         """Take in a line of an outcome file."""
@@ -161,18 +162,19 @@ class Failures:
 
     def add(self, outcome: VideoOutcome) -> None:
         """Take in what became of a video now."""
-        for known, key in ((self.by_path, outcome.path), (self.by_recipe, (outcome.path, outcome.recipe_id))):
+        footage = outcome.footage
+        for known, key in ((self.by_footage, footage), (self.by_recipe, (footage, outcome.recipe_id))):
             known.pop(key, None)
             if outcome.status == "failed":
                 known[key] = outcome
 
-    def remembered(self, recipe_id: str) -> dict[str, RememberedFailure]:
-        """Path of each video that need not be tried again by this recipe -> why."""
+    def remembered(self, recipe_id: str) -> dict[tuple[str, int], RememberedFailure]:
+        """Path and stream of each video that need not be tried again by this recipe -> why."""
         return {
-            path: RememberedFailure(
+            footage: RememberedFailure(
                 failed.code, (failed.error or "").removesuffix(REMEMBERED).rstrip(), failed.size, failed.mtime_ns
             )
-            for (path, of_recipe), failed in self.by_recipe.items()
+            for (footage, of_recipe), failed in self.by_recipe.items()
             if of_recipe == recipe_id
             and None not in (failed.size, failed.mtime_ns)
             and failed.code not in NOT_REMEMBERED

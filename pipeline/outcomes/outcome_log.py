@@ -65,7 +65,7 @@ class OutcomeLog:
             StoreError: the folder cannot be written.
         """
         outcome.run_id, outcome.host, outcome.time = self.run_id, outcome.host or self._host, time_now()
-        if outcome.status == "cached" and outcome.path not in self.failures.by_path:
+        if outcome.status == "cached" and outcome.footage not in self.failures.by_footage:
             self._counted.add(outcome)
             if time.monotonic() - self._counts_written >= COUNTS_SECONDS:
                 self._write_counts()

@@ -35,6 +35,8 @@ class VideoOutcome:
     """The share of sampled frames that were not embedded as they were still; None without --skip-still."""
     gaps: list[tuple[float, float]] = field(default_factory=list)
     """Where the video has no footage: start and end of each gap, in seconds."""
+    stream: int = 1
+    """Which of the file's video streams, from 1."""
     size: int | None = None
     """Size of the file in bytes when it failed; with `mtime_ns` it tells whether the file is still the same."""
     mtime_ns: int | None = None
@@ -43,9 +45,11 @@ class VideoOutcome:
     host: str = ""
 
     @classmethod
-    def failure(cls, video: str, path: str, error: VideoError, recipe_id: str | None = None) -> VideoOutcome:
+    def failure(
+        cls, video: str, path: str, error: VideoError, recipe_id: str | None = None, stream: int = 1
+    ) -> VideoOutcome:
         """Make the outcome of a video that failed with `error`."""
-        outcome = cls(video, path, "failed", error.code, error.reason, recipe_id=recipe_id)
+        outcome = cls(video, path, "failed", error.code, error.reason, recipe_id=recipe_id, stream=stream)
         try:
             file = SourceFile.of(path)
             outcome.size, outcome.mtime_ns = file.size, file.mtime_ns
@@ -66,6 +70,11 @@ class VideoOutcome:
             raise ValueError(f"{', '.join(wrong or ['code'])}: not what a run writes")
         return cls(**{name: value for name, value in values.items() if value is not None})
 
+    @property
+    def footage(self) -> tuple[str, int]:
+        """Path and stream, which tell the video in whatever way ids are made."""
+        return self.path, self.stream
+
     def as_line(self) -> str:
         """Its line, without the line break."""
         return json.dumps({each.name: getattr(self, each.name) for each in fields(self)})
@@ -83,6 +92,7 @@ CHECKS = {
     "recipe_id": lambda value: value is None or is_text(value),
     "seconds": lambda value: value is None or are_amounts(value),
     "still_share": lambda value: value is None or (is_amount(value) and value <= 1),
+    "stream": lambda value: value is None or (is_count(value) and value > 0),  # none in files of before
     "size": lambda value: value is None or is_count(value),
     "mtime_ns": lambda value: value is None or is_whole(value),
 }

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.names import composed, some, strip_suffix
+from vad_pipeline.extract.names import composed, some, split_stream, strip_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -129,12 +129,17 @@ class Clock:
 
         A time that occurs twice, as clocks are put back, is taken as the first of the two. A time that is skipped, as
         clocks are put forward, counts as if they had not been (02:30 becomes 03:30). An offset in the id (`%z`) leaves
-        neither case.
+        neither case. What the id of a file's second video stream has at its end, `#2`, may stand after the pattern: it
+        makes another camera of that stream.
 
         Returns:
             None where the id does not match the pattern, or names a day or time that does not exist.
         """
-        found = self._form.fullmatch(composed(video_id))
+        stem, stream = composed(video_id), ""
+        found = self._form.fullmatch(stem)
+        if found is None:
+            stem, stream = split_stream(stem)
+            found = self._form.fullmatch(stem) if stream else None
         if found is None:
             return None
         values = [found[f"d{index}"] for index in range(len(self._directives))]
@@ -145,7 +150,8 @@ class Clock:
         if not FIRST_YEAR <= stated.year <= LAST_YEAR:
             return None
         start = stated if stated.tzinfo else stated.replace(tzinfo=self._zone)
-        return ClockReading(found["camera"] if CAMERA in self.pattern else None, _settled(start, self._zone))
+        camera = found["camera"] + stream if CAMERA in self.pattern else None
+        return ClockReading(camera, _settled(start, self._zone))
 
     def tell_unread(self, video_ids: Sequence[str]) -> None:
         """Log one warning that counts and names the ids that do not match the pattern."""

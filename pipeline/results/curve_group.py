@@ -10,7 +10,7 @@ import numpy as np
 
 from vad_pipeline.extract.errors import DamagedShard
 from vad_pipeline.extract.files import write_bytes
-from vad_pipeline.extract.store.attributes import number, plain_id, rate, text, texts, whole, written_ns
+from vad_pipeline.extract.store.attributes import number, plain_id, rate, stream_of, text, texts, whole, written_ns
 from vad_pipeline.extract.store.entry import DAMAGE
 from vad_pipeline.extract.store.shards import (
     Group,
@@ -88,6 +88,8 @@ def write_curve(curves: Path, curve: AnomalyCurve, origin: CurveOrigin, *, later
         "peak_score": float(curve.scores.max()),
         "written_ns": time_after(later_than),
     }
+    if curve.stream > 1:
+        attributes["stream"] = curve.stream
     datasets = {"score": curve.scores, "category": curve.category, "frame_seconds": curve.frame_seconds}
     path = new_path(curves)
     write_bytes(path, build([Group(group_name(curve.video_id, origin.recipe_id), attributes, datasets)]))
@@ -154,6 +156,7 @@ def read_curve(shard: Path, name: str) -> AnomalyCurve:
                 snippet_len=whole(node, "snippet_len", least=1),
                 fps=rate(node),
                 source=text(node, "source"),
+                stream=stream_of(node),
             )
             if "checksum" in node.attrs and checksum({key: node[key][()] for key in node}) != text(node, "checksum"):
                 raise ValueError("checksum differs: the scores are not what was written")

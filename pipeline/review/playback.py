@@ -28,21 +28,25 @@ class Playback:
     """Whether the file is footage; False for imported features."""
     state: tuple[int, int] | None
     """Size in bytes and mtime in ns; None where the file cannot be read."""
+    stream: int = 1
+    """Which of the file's video streams, from 1."""
 
     @classmethod
-    def of(cls, source: str, roots: MediaRoots) -> Playback:
+    def of(cls, source: str, roots: MediaRoots, stream: int = 1) -> Playback:
         """Find the file that a curve's `source` names: below the folders of --media-root, then where it was."""
         here = roots.find(source) if is_video(source) else None
         if here is not None and not os.path.isfile(here):
             here = None
         path = as_bytes(moved(source, roots))
         found = os.stat(here) if here else None
-        return cls(path, here, is_video(path), (found.st_size, found.st_mtime_ns) if found else None)
+        return cls(path, here, is_video(path), (found.st_size, found.st_mtime_ns) if found else None, stream)
 
     @property
     def playable(self) -> bool:
         """Whether browsers play the file; judged by its suffix alone where it cannot be read here."""
-        return browser_plays(self.here) if self.here else PurePath(self.path).suffix.lower() in PLAYED
+        if self.here:
+            return browser_plays(self.here, stream=self.stream)
+        return self.stream == 1 and PurePath(self.path).suffix.lower() in PLAYED
 
     def address(self, page: Path, key: str, *, previews: bool) -> str | None:
         """The address of what the page plays: the footage or its preview; None where there is neither.
@@ -62,7 +66,7 @@ class Playback:
         if preview is None or not (previews or preview.exists()):
             return None
         if not preview.exists():
-            write_proxy(self.here, preview)
+            write_proxy(self.here, preview, stream=self.stream)
         return link(str(preview), page, home=page)
 
     def preview(self, page: Path, key: str) -> Path | None:

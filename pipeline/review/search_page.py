@@ -35,6 +35,8 @@ class Found:
     video: str
     source: str
     """The video's file as the store names it."""
+    stream: int
+    """Which of the file's video streams, from 1."""
     frame: int
     """Number of the frame with the highest score."""
     frame_seconds: np.ndarray
@@ -122,7 +124,8 @@ def _pictures(moments: Sequence[Found], media_roots: MediaRoots) -> tuple[dict[t
             problems.append(f"{video}: no picture: {of_video[0].source} is not there; --media-root OLD=NEW says where")
             continue
         try:
-            found = pictures(source, [moment.frame for moment in of_video], of_video[0].frame_seconds)
+            frames, first = [moment.frame for moment in of_video], of_video[0]
+            found = pictures(source, frames, first.frame_seconds, stream=first.stream)
         except VideoError as error:
             problems.append(f"{video}: no picture: {error}")
             continue

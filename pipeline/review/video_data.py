@@ -60,7 +60,7 @@ class VideoData:
     def __post_init__(self):
         curve, settings = self.curve, self.settings
         self.events = find_events(curve, threshold=self.threshold, merge_gap_seconds=settings.rule.merge_gap_seconds)
-        self.footage = Playback.of(curve.source, settings.media_roots)
+        self.footage = Playback.of(curve.source, settings.media_roots, curve.stream)
         self.reading = settings.rule.clock.of(curve.video_id) if settings.rule.clock else None
 
     @property
@@ -119,7 +119,7 @@ class VideoData:
             )
             return {}
         try:
-            found = pictures(self.footage.here, frames, self.curve.frame_seconds)
+            found = pictures(self.footage.here, frames, self.curve.frame_seconds, stream=self.curve.stream)
         except VideoError as error:
             self.problems.append(error.reason)
             return {}

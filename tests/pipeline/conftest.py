@@ -97,14 +97,16 @@ CURVE_CATEGORIES = ("Normal", "Fighting", "Explosion")
 def draw_curve():
     """draw_curve(id, [(start, end)], n_frames=48, fps=10): 0.1 everywhere, 0.9 in the ranges (or as a third says)."""
 
-    def draw(video_id, ranges=(), *, n_frames=48, fps=10, frame_seconds=None, source="nowhere.mp4", category=1):
+    def draw(
+        video_id, ranges=(), *, n_frames=48, fps=10, frame_seconds=None, source="nowhere.mp4", category=1, stream=1
+    ):
         scores = np.full(n_frames, 0.1, np.float32)
         for start, end, *score in ranges:
             scores[start:end] = score[0] if score else 0.9
         share = np.full((-(-n_frames // 16), 3), 0.1, np.float32)
         share[:, category] = 0.8
         seconds = np.arange(n_frames) / fps if frame_seconds is None else np.asarray(frame_seconds)
-        return AnomalyCurve(video_id, scores, seconds, share, CURVE_CATEGORIES, 16, Fraction(fps), str(source))
+        return AnomalyCurve(video_id, scores, seconds, share, CURVE_CATEGORIES, 16, Fraction(fps), str(source), stream)
 
     return draw
 

@@ -208,7 +208,8 @@ def test_a_giant_frame_hits_the_limit_instead_of_the_memory(tmp_path, extract, s
         container.mux(packet)
     look = (
         "import sys; from vad_pipeline.extract.decode.preflight import preflight\n"
-        "print(preflight('bomb', sys.argv[1]).code)\n"
+        "from vad_pipeline.extract.files import Source\n"
+        "print(preflight(Source('bomb', sys.argv[1])).code)\n"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     seen = subprocess.run([sys.executable, "-c", look, path], capture_output=True, text=True, check=True).stdout.split()

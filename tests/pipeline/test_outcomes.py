@@ -101,6 +101,7 @@ def test_damage_is_told_and_costs_one_line(tmp_path, run_cli):
         {"time": "yesterday"}, {"time": "2026-11-02T10:00:00"}, {"time": None}, {"host": {}}, {"status": "fine"},
         {"n_frames": "10"}, {"n_frames": True}, {"seconds": [1]}, {"seconds": {"decode": "x"}}, {"still_share": 2},
         {"seconds": {"decode": float("nan")}}, {"size": 10**4000}, {"mtime_ns": 1.5}, {"recipe_id": 7},
+        {"stream": 0}, {"stream": "2"},
     ],
     ids=str,
 )  # fmt: skip
@@ -112,13 +113,13 @@ def test_what_no_run_writes_is_passed_over(tmp_path, run_cli, values):
     (tmp_path / "outcomes" / "run.jsonl").write_text("\n".join([*lines, "[" * 100_000, "1" * 5000, ""]))
     code, out, err = run_cli("status", tmp_path, "--runs")
     assert code == 0 and "3 damaged lines" in out and "1 videos fail" in out and "Traceback" not in err
-    assert list(read_failures(tmp_path / "outcomes").remembered("r")) == ["/raw/v1.mp4"]
+    assert list(read_failures(tmp_path / "outcomes").remembered("r")) == [("/raw/v1.mp4", 1)]
 
 
 def test_names_that_are_no_utf8_are_remembered(tmp_path, run_cli):
     path = "/raw/caf\udce9.mp4"
     written(tmp_path, VideoOutcome("caf", path, "failed", "no_frames", "has none", recipe_id="r", size=9, mtime_ns=7))
-    assert list(read_failures(tmp_path / "outcomes").remembered("r")) == [path]
+    assert list(read_failures(tmp_path / "outcomes").remembered("r")) == [(path, 1)]
     assert r"/raw/caf\xe9.mp4: has none" in run_cli("status", tmp_path)[1]
 
 
@@ -164,7 +165,9 @@ def test_old_files_are_folded_into_one(tmp_path, run_cli):
         assert figures(after)[:-1][: len(before.runs)] == figures(before) and after.failing == before.failing
         assert after.n_damaged == 4
     assert sum(path.stat().st_size for path in tmp_path.glob("outcomes/*")) < size / 2
-    assert read_failures(tmp_path / "outcomes").remembered("r").keys() == {f"/raw/v{1000 + i}.mp4" for i in range(1, 7)}
+    assert read_failures(tmp_path / "outcomes").remembered("r").keys() == {
+        (f"/raw/v{1000 + i}.mp4", 1) for i in range(1, 7)
+    }
     code, out, _ = run_cli("status", tmp_path)
     assert code == 0 and "15 runs, of 13 of them, long past, only figures and failures are kept" in out
     for path in tmp_path.glob("outcomes/2*"):  # what is folded is folded again with what has become old

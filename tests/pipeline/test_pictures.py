@@ -70,7 +70,7 @@ def test_key_frames_too_far_apart_are_decoded_once(footage, number_of, monkeypat
     passes = []
     counted = seeking.counted
     monkeypatch.setattr(seeking, "MOST_FRAMES", 20)
-    monkeypatch.setattr(pictures_module, "counted", lambda *args: passes.append(args) or counted(*args))
+    monkeypatch.setattr(pictures_module, "counted", lambda *args, **of: passes.append(args) or counted(*args, **of))
     assert shown_in(pictures(path, WANTED, info.frame_seconds), number_of) == WANTED and len(passes) == 1
 
 
