@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, quoted, shown
 from vad_pipeline.model.categories import NORMAL, XD_VIOLENCE, normal_form
 
 NORMAL_NAME = XD_VIOLENCE[NORMAL].name
@@ -77,7 +77,7 @@ class FrameNumbers:
         """
         first, last = FRAME_NUMBER.fullmatch(start), FRAME_NUMBER.fullmatch(end)
         if not (first and last):
-            raise ConfigError(f"{where}: {start!r} to {end!r} are no frame numbers")
+            raise ConfigError(f"{where}: {quoted(start)} to {quoted(end)} are no frame numbers")
         low = int(first[1]) - self.first_frame
         high = int(last[1]) - self.first_frame + (self.ends == "inclusive")
         if low < 0:
@@ -99,8 +99,8 @@ def annotation_of(name: str, categories: tuple | list, ranges: list[TrueRange], 
     """
     is_normal = any(normal_form(category) in NORMAL_NAMES for category in categories)
     if is_normal == bool(ranges):
-        what = "a normal video has a range" if is_normal else f"{'|'.join(categories)}, but no range"
-        raise ConfigError(f"{where}: {name}: {what}")
+        what = "a normal video has a range" if is_normal else f"{shown('|'.join(categories))}, but no range"
+        raise ConfigError(f"{where}: {shown(name)}: {what}")
     return VideoAnnotation(name, () if is_normal else tuple(categories), tuple(ranges))
 
 
@@ -112,4 +112,4 @@ def is_no_range(start: str, end: str) -> bool:
 def check_order(low: float, high: float, written: str, where: str) -> None:
     """Refuse a range that does not end after its start."""
     if low >= high:
-        raise ConfigError(f"{where}: the range {written} is reversed or empty (`--ends inclusive`?)")
+        raise ConfigError(f"{where}: the range {shown(written)} is reversed or empty (`--ends inclusive`?)")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, quoted, shown
 from vad_pipeline.extract.lists import Record, Row, as_table, read_rows
 from vad_pipeline.extract.names import reading_form, strip_suffix
 from vad_pipeline.model.categories import normal_form
@@ -45,7 +45,8 @@ def read_csv(path: Path, numbers: FrameNumbers) -> list[VideoAnnotation]:
         start, end = cells[f"start_{unit}"], cells[f"end_{unit}"]
         if not cells["video"] or bool(start) != bool(end):
             raise ConfigError(
-                f"{record.where}: expected a video with start and end, or with neither, got {','.join(cells.values())}"
+                f"{record.where}: expected a video with start and end, or with neither, got "
+                f"{shown(','.join(cells.values()))}"
             )
         if is_no_range(start, end):
             start = end = ""
@@ -55,7 +56,9 @@ def read_csv(path: Path, numbers: FrameNumbers) -> list[VideoAnnotation]:
         name, ranges, earlier = found.setdefault(key, (written, [], record.where))
         if earlier != record.where and not (new and ranges):
             earlier_line = earlier.rpartition(", ")[2]
-            raise ConfigError(f"{record.where}: {name} is there already in {earlier_line}, as another kind of video")
+            raise ConfigError(
+                f"{record.where}: {shown(name)} is there already in {earlier_line}, as another kind of video"
+            )
         ranges += new  # real files give some ranges twice: those are merged later, with the overlapping ones
     return [
         VideoAnnotation(
@@ -79,7 +82,7 @@ def _csv_records(path: Path, numbers: FrameNumbers) -> tuple[str, list[Record]]:
     units = [unit for unit in ("frame", "seconds") if {f"start_{unit}", f"end_{unit}"} <= set(columns)]
     named = [column for column in columns if column]
     if not {"video", "category"} <= set(columns) or len(units) != 1 or len(set(named)) < len(named):
-        raise ConfigError(f"{path}: expected the header {CSV_HEADER}, got {','.join(rows[0].cells)[:120]}")
+        raise ConfigError(f"{path}: expected the header {CSV_HEADER}, got {shown(','.join(rows[0].cells))}")
     if units == ["seconds"] and numbers.first_frame:
         raise ConfigError(f"{path}: holds seconds, --first-frame is about frame numbers: leave it out")
     for record in records:
@@ -112,7 +115,7 @@ def _csv_ranges(record: Record, start: str, end: str, numbers: FrameNumbers) -> 
     low, high = (_seconds_range if in_seconds else numbers.frames)(start, end, record.where)
     if not names or any(normal_form(each) in NORMAL_NAMES for each in names):
         got = ",".join(record.cells.values())
-        raise ConfigError(f"{record.where}: expected a range with an anomaly category, got {got}")
+        raise ConfigError(f"{record.where}: expected a range with an anomaly category, got {shown(got)}")
     return [TrueRange(low, high, each) for each in names]
 
 
@@ -125,13 +128,13 @@ def _seconds_range(start: str, end: str, where: str) -> tuple[float, float]:
 def _seconds(text: str, where: str) -> float:
     seconds = seconds_of(text)
     if seconds is None:
-        raise ConfigError(f"{where}: {text!r} is no time such as 75.5 or 0:01:15.5")
+        raise ConfigError(f"{where}: {quoted(text)} is no time such as 75.5 or 0:01:15.5")
     return seconds
 
 
 def seconds_of(text: str) -> float | None:
     """Turn `75.5`, `75,5`, `1:15.5` or `0:01:15,5` into seconds; None where the text is no such time."""
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:[.,]\d*)?)", text)
+    match = re.fullmatch(r"(?:(?:(\d{1,12}):)?(\d{1,12}):)?(\d{1,12}(?:[.,]\d*)?)", text)
     hours, minutes, seconds = match.groups() if match else (None, None, "")
     if not match or (minutes and float(seconds.replace(",", ".")) >= 60) or (hours and int(minutes) >= 60):
         return None

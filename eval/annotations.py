@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, quoted, shown
 from vad_pipeline.extract.lists import (
     FEATURE_SUFFIXES,
     read_list_text,
@@ -36,7 +36,9 @@ FORMATS = ("ucf-crime", "xd-violence", "csv")
 ENDS = ("exclusive", "inclusive")
 RANGE_CODE = re.compile(r"[A-Za-z]\w*")
 XD_LABEL = re.compile(r"label_([A-Z0-9]+(?:-[A-Z0-9]+)*)$")
-XD_LINE = re.compile(r"(?P<name>.*label_[A-Z0-9-]+(?:\.\w+)?)(?:\s+(?P<ranges>.*))?")
+XD_LINE = re.compile(
+    r"(?P<name>.*label_(?P<codes>[A-Z0-9]+(?:-[A-Z0-9]+)*)(?:\.\w+)?)(?:\s+(?P<ranges>.*))?"  # as in XD_LABEL
+)
 
 
 def read_annotations(
@@ -132,7 +134,7 @@ def _ucf_line(line: str, parts: UcfLine | None, numbers: FrameNumbers, where: st
     if parts is None:
         raise ConfigError(
             f"{where}: expected `NAME  CATEGORY  START  END  -1  -1`, a frame count after the name or at the end, got "
-            f"{line[:80]!r}"
+            f"{quoted(line)}"
         )
     ranges = []
     for start, end in zip(parts.numbers[::2], parts.numbers[1::2], strict=True):
@@ -145,14 +147,14 @@ def _xd_line(line: str, numbers: FrameNumbers, where: str) -> VideoAnnotation:
     """Read an XD-Violence line: a name ending in `label_B4-0-0`, then ranges `s1 e1 s2 e2` or `B4 s1 e1 B4 s2 e2`."""
     match = XD_LINE.fullmatch(line)
     if not match:
-        raise ConfigError(f"{where}: expected a name that ends in label_CODES and ranges, got {line[:80]!r}")
-    categories = _xd_categories(XD_LABEL.search(strip_suffix(match["name"]))[1].split("-"), where)
+        raise ConfigError(f"{where}: expected a name that ends in label_CODES and ranges, got {quoted(line)}")
+    categories = _xd_categories(match["codes"].split("-"), where)
     values = (match["ranges"] or "").split()
     with_codes = bool(values) and bool(RANGE_CODE.fullmatch(values[0]))
     width = 3 if with_codes else 2
     if len(values) % width:
         expected = "CODE START END triples" if with_codes else "START END pairs"
-        raise ConfigError(f"{where}: expected {expected}, got {match['ranges'][:80]!r}")
+        raise ConfigError(f"{where}: expected {expected}, got {quoted(match['ranges'])}")
     only = categories[0] if len(categories) == 1 else None
     ranges = []
     for position in range(0, len(values), width):
@@ -169,7 +171,7 @@ def _xd_categories(codes: list[str], where: str) -> tuple[str, ...]:
     unknown = [code for code in codes if code not in XD_NAMES]
     if unknown or not codes:
         raise ConfigError(
-            f"{where}: {unknown[0] if unknown else 'no'!r} is no XD-Violence code; they are {' '.join(XD_NAMES)}"
+            f"{where}: {quoted(unknown[0]) if unknown else 'no'} is no XD-Violence code; they are {' '.join(XD_NAMES)}"
         )
     return tuple(dict.fromkeys(XD_NAMES[code] for code in codes))
 
@@ -187,11 +189,13 @@ def _read_normals(path: Path, annotations: list[VideoAnnotation]) -> list[VideoA
         key = reading_form(name)
         is_normal = normal_form(label) in NORMAL_NAMES
         if (normal_form(labels.setdefault(key, label)) in NORMAL_NAMES) != is_normal:
-            raise ConfigError(f"{where}: {name} is labelled {label} here and {labels[key]} above; keep one")
+            raise ConfigError(
+                f"{where}: {shown(name)} is labelled {shown(label)} here and {shown(labels[key])} above; keep one"
+            )
         if not is_normal:
             continue
         if key in known and not known[key].is_normal:
-            raise ConfigError(f"{where}: {name} is normal here and anomalous in the annotations")
+            raise ConfigError(f"{where}: {shown(name)} is normal here and anomalous in the annotations")
         found[key] = VideoAnnotation(name, (), ())
     if not found:
         raise ConfigError(f"{path}: names no normal video (label Normal or A)")
@@ -207,4 +211,4 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 def _once(name: str, seen: dict[str, str], where: str, this: str) -> None:
     earlier = seen.setdefault(reading_form(strip_suffix(name)), this)
     if earlier != this:
-        raise ConfigError(f"{where}: {name} is there already in {earlier}")
+        raise ConfigError(f"{where}: {shown(name)} is there already in {earlier}")

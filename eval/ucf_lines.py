@@ -3,6 +3,7 @@ with tabs, or with single blanks between the fields."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from dataclasses import dataclass
 from vad_pipeline.extract.names import strip_suffix
 from vad_pipeline.model.categories import UCF_CRIME, normal_form
 
-LINE = re.compile(r"(?P<head>.*?\S)(?P<numbers>(?:\s+-?\d+(?:\.0+)?){2,})")
+NUMBER = re.compile(r"-?\d+(?:\.0+)?")
 BETWEEN_FIELDS = re.compile(r"\s*\t\s*|\s{2,}")
 N_NUMBERS = 4  # a published line has two ranges; -1 fills the places of a range that is not there
 KNOWN = frozenset(normal_form(category.name) for category in UCF_CRIME)
+MAX_WORDS = max(map(len, KNOWN))  # of a known category's name
+MAX_DIGITS = 12  # of a frame count
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,14 @@ def _understood(parts: _Parts, all_counted: bool) -> UcfLine | None:
 
 
 def _taken_apart(line: str) -> _Parts | None:
-    match = LINE.fullmatch(line)
-    fields = BETWEEN_FIELDS.split(match["head"]) if match else []
+    head, *numbers = line.rsplit(maxsplit=_n_last_numbers(line.split()))
+    fields = BETWEEN_FIELDS.split(head) if len(numbers) >= 2 else []
     is_loose = len(fields) == 1
     if is_loose:
         fields = _name_and_category(fields[0].split())
     if len(fields) not in (2, 3) or (len(fields) == 3 and not _is_count(fields[1])):
         return None
-    numbers, is_certain = tuple(match["numbers"].split()), len(fields) == 3
+    numbers, is_certain = tuple(numbers), len(fields) == 3
     name, count, category = fields[0], fields[1] if is_certain else None, fields[-1]
     before, _, last = name.rpartition(" ")
     if count is None and _is_count(last) and (_is_file(before) or (is_loose and before)):
@@ -85,13 +88,18 @@ def _taken_apart(line: str) -> _Parts | None:
     return _Parts(name, count, category, numbers, is_certain)
 
 
+def _n_last_numbers(words: list[str]) -> int:
+    """How many words at the end of a line are frame numbers; its first word is none, as it is the name."""
+    return sum(1 for _ in itertools.takewhile(NUMBER.fullmatch, reversed(words[1:])))
+
+
 def _name_and_category(words: list[str]) -> list[str]:
     """Split words that single blanks separate into name and category.
 
     The category is a known one, or else all words after a file's name, or else the last word.
     """
     n_words = len(words)
-    for first in range(1, n_words):
+    for first in range(max(1, n_words - MAX_WORDS), n_words):
         if normal_form("".join(words[first:])) in KNOWN:
             return [" ".join(words[:first]), " ".join(words[first:])]
     file = next((i for i, word in enumerate(words[:-1]) if _is_file(word)), None)
@@ -106,4 +114,4 @@ def _is_file(name: str) -> bool:
 
 
 def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and int(text) > 0
+    return text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS and int(text) > 0

@@ -8,12 +8,16 @@ import unicodedata
 from pathlib import Path
 
 SHOWN_WIDTH = 80  # characters of what a message refuses
+MESSAGE_WIDTH, MESSAGE_END = 2000, 500  # characters of a whole message, and of its end, which says what to do
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, SHOWN_WIDTH, SHOWN_WIDTH
 
 
 class VadError(Exception):
     """Any error that is due to the input or the machine, not to a bug: shown as one sentence, exit code 2."""
+
+    def __str__(self) -> str:
+        return shortened(super().__str__())
 
 
 class ConfigError(VadError):
@@ -58,7 +62,7 @@ class VideoError(VadError):
         self.path, self.code, self.reason = readable(path), code, reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return shortened(f"{self.path}: {self.reason}")
 
 
 class VideoOpenError(VideoError):
@@ -83,7 +87,11 @@ def readable(path: str | os.PathLike) -> str:
 
     Bytes that are no UTF-8 become `\xff`, line breaks `\n`, other control characters `\x1b`.
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        data = os.fsencode(path)
+    except UnicodeEncodeError:  # halves of characters that no path has: JSON and YAML can spell them
+        data = os.fspath(path).encode("utf-8", "surrogatepass")
+    text = data.decode("utf-8", "backslashreplace")
     return text if text.isprintable() else "".join(map(_printable, text))
 
 
@@ -92,6 +100,18 @@ def shown(value: object, width: int = SHOWN_WIDTH) -> str:
     taken to write out all of it."""
     text = readable(value[: width + 1]) if isinstance(value, str) else _SHORT.repr(value)
     return text if len(text) <= width else f"{text[:width]}..."
+
+
+def quoted(value: object, width: int = SHOWN_WIDTH) -> str:
+    """What was found, as `shown` gives it; a text in quotes, so that one sees where it begins and ends."""
+    return f"'{shown(value, width)}'" if isinstance(value, str) else shown(value, width)
+
+
+def shortened(message: str) -> str:
+    """A message that is as long as a person reads: without its middle where it is longer."""
+    if len(message) <= MESSAGE_WIDTH:
+        return message
+    return f"{message[: MESSAGE_WIDTH - MESSAGE_END]} ... {message[-MESSAGE_END:]}"
 
 
 def _printable(character: str) -> str:

@@ -10,12 +10,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import ConfigError
+from .errors import ConfigError, quoted, shown
 from .names import VIDEO_SUFFIXES
 
 FEATURE_SUFFIXES = (".npy", ".npz")
 NAME_COLUMNS, LABEL_COLUMN = ("path", "video", "name"), "label"
 DELIMITER_LINE = re.compile(r'"?sep=(?P<delimiter>[^"\w])"?')  # Excel's own first line
+MAX_LINE, MAX_CELL = 1 << 16, 1 << 12  # characters; a path has no more than the latter
 UNCLOSED = "unexpected end of data"  # in Python's csv error for a quote that is not closed
 
 
@@ -59,14 +60,20 @@ def read_list_text(path: Path) -> str:
     """Read the text of a list, in UTF-8 with or without a byte-order mark.
 
     Raises:
-        ConfigError: the file cannot be read, or has another encoding.
+        ConfigError: the file cannot be read, has another encoding, or lines longer than lists have.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is no UTF-8 text; save it as UTF-8 (in Excel: CSV UTF-8)") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if len(line) > MAX_LINE:
+            raise ConfigError(
+                f"{path}, line {number}: has {len(line)} characters; no line of a list has over {MAX_LINE}"
+            )
+    return text
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -93,6 +100,9 @@ def read_rows(path: Path) -> list[Row]:
     except csv.Error as error:
         raise ConfigError(f"{path}: cannot be read as a list ({error})") from error
     _refuse_unclosed(path, text, delimiter)
+    for row in rows:
+        if len(longest := max(row.cells, key=len)) > MAX_CELL:
+            raise ConfigError(f"{path}, line {row.line}: has a cell of {len(longest)} characters, over {MAX_CELL}")
     if not rows:
         raise ConfigError(f"{path}: holds no rows")
     return rows
@@ -115,7 +125,9 @@ def read_named(path: Path) -> list[Named]:
         return [Named(each.where, each.written.get(column, ""), each.cells.get(LABEL_COLUMN, "")) for each in records]
     for row in rows:
         if any(row.cells[2:]):
-            raise ConfigError(f"{path}, line {row.line}: holds more than a name and a label: {','.join(row.cells)}")
+            raise ConfigError(
+                f"{path}, line {row.line}: holds more than a name and a label: {shown(','.join(row.cells))}"
+            )
     return [Named(f"{path}, line {row.line}", row.written[0], (*row.cells, "")[1]) for row in rows]
 
 
@@ -165,8 +177,8 @@ def as_table(path: Path, rows: Sequence[Row], *, once: Collection[str]) -> tuple
             # a table out of pandas may begin with its row numbers
             if cell and (place >= len(columns) or (not columns[place] and place)):
                 raise ConfigError(
-                    f"{where}: {cell[:80]!r} stands in no column, the first line has {','.join(columns)}; join several "
-                    "labels with |, and put what holds commas in quotes"
+                    f"{where}: {quoted(cell)} stands in no column, the first line has {shown(','.join(columns))}; join "
+                    "several labels with |, and put what holds commas in quotes"
                 )
         width = min(len(columns), len(row.cells))
         records.append(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from .errors import ConfigError, readable
+from .errors import ConfigError, quoted, shown
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ VIDEO_SUFFIXES = frozenset(
 
 STREAM_MARK = re.compile(r"#\d+$")
 SHOWN_NAMES = 5  # how many names of a long list a message shows
+SHOWN_NAME_WIDTH = 200  # characters of each: ids of footage in deep folders are long
 
 
 def strip_suffix(name: str) -> str:
@@ -65,13 +66,13 @@ def is_plain_id(video_id: object) -> bool:
         or not video_id
         or "\0" in video_id
         or not video_id.isascii()
-        and _is_torn(video_id)
+        and is_torn(video_id)
     ):
         return False
     return not video_id.startswith("/") and not {"", ".", ".."} & set(video_id.split("/"))
 
 
-def _is_torn(text: str) -> bool:
+def is_torn(text: str) -> bool:
     """Whether a text holds halves of characters (lone surrogates), which no file and no index can hold."""
     return any("\ud800" <= character <= "\udfff" for character in text)
 
@@ -83,7 +84,9 @@ def flat(video_id: str) -> str:
 
 def some(names: Sequence[str], n: int = SHOWN_NAMES, *, between: str = ", ") -> str:
     """The first `n` names, for a message: `a, b, c, ...`."""
-    return between.join(names[:n]) + (f"{between}..." if len(names) > n else "")
+    return between.join(shown(name, SHOWN_NAME_WIDTH) for name in names[:n]) + (
+        f"{between}..." if len(names) > n else ""
+    )
 
 
 class NameIndex:
@@ -114,7 +117,7 @@ class NameIndex:
             read = reading_form(slashed(name))
             found = self._by_read_tail.get(strip_suffix(read)) or self._by_read_tail.get(read) or []
         if len(found) > 1:
-            raise ConfigError(f"{name!r} matches {len(found)} videos: {some(found)}; name them with their folder")
+            raise ConfigError(f"{quoted(name)} matches {len(found)} videos: {some(found)}; name them with their folder")
         return found[0] if found else None
 
     def find_all(self, names: Iterable[str]) -> dict[str, str | None]:
@@ -132,7 +135,7 @@ class NameIndex:
             return found
         deeper = self._find_deeper(found)
         name, video_id = next(iter(deeper.items()), (next(iter(found)), self._ids[0]))
-        told = f"{readable(name)!r} in the list, {readable(video_id)!r} here"
+        told = f"{quoted(name)} in the list, {quoted(video_id)} here"
         if deeper:
             _say_once(f"{len(deeper)} of {len(found)} names match without their first folders, such as {told}")
         else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.lists import read_rows
+from vad_pipeline.extract.errors import ConfigError, quoted, shown
+from vad_pipeline.extract.lists import MAX_CELL, read_rows
+from vad_pipeline.extract.names import is_torn
 
 from .categories import Category, normal_form
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 YAML_SUFFIXES = (".yaml", ".yml")
 YAML_TEXT, YAML_NOTHING, YAML_MERGE = (f"tag:yaml.org,2002:{name}" for name in ("str", "null", "merge"))
+MAX_YAML, MAX_PARTS, MAX_DEPTH = 1 << 18, 20_000, 16  # characters; parts after all aliases are followed; levels
 CSV_HEADS = ("name", "category")
 EXAMPLE = "a YAML list such as `- {name: Fall, descriptions: [a person falling]}`, or CSV rows `name,description,...`"
 
@@ -27,7 +29,8 @@ def read_categories(path: Path) -> tuple[Category, ...]:
     A name without a description describes itself.
 
     Raises:
-        ConfigError: the file cannot be read, has fewer than two categories, or has a name that is empty or there twice.
+        ConfigError: the file cannot be read, holds more than categories do, has fewer than two categories, or has a
+            name that is empty or there twice.
     """
     rows = _yaml_rows(path) if path.suffix.lower() in YAML_SUFFIXES else _csv_rows(path)
     if len(rows) < 2:
@@ -35,10 +38,18 @@ def read_categories(path: Path) -> tuple[Category, ...]:
     seen: dict[str, str] = {}
     for name, descriptions in rows.items():
         if not name or not all(descriptions) or "|" in name:
-            raise ConfigError(f"{path}: a category needs a name without `|` and no empty description, got {name!r}")
+            raise ConfigError(
+                f"{path}: a category needs a name without `|` and no empty description, got {quoted(name)}"
+            )
+        if not all(map(_is_text, (name, *descriptions))):
+            raise ConfigError(
+                f"{path}: {quoted(name)} or its descriptions hold what is no text, or over {MAX_CELL} characters"
+            )
         form = normal_form(name)
         if form in seen:
-            raise ConfigError(f"{path}: {seen[form]} and {name} are one name, as case, space, _ and - do not matter")
+            raise ConfigError(
+                f"{path}: {shown(seen[form])} and {shown(name)} are one name, as case, space, _ and - do not matter"
+            )
         seen[form] = name
     return tuple(Category(name, tuple(descriptions) or (name,)) for name, descriptions in rows.items())
 
@@ -55,11 +66,16 @@ def _yaml_rows(path: Path) -> dict[str, list[str]]:
     import yaml
 
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8-sig")
+        if len(text) > MAX_YAML:
+            raise ConfigError(f"{path}: has {len(text)} characters; categories take no more than {MAX_YAML}")
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        _refuse_too_much(path, root)
         _refuse_what_yaml_changes(path, root)
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+        content = None if isinstance(root, yaml.ScalarNode | None) else loader.construct_document(root)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        reason = shown(" ".join(str(error).split()), 200)
         raise ConfigError(f"{path}: cannot be read as categories ({reason}); expected {EXAMPLE}") from error
     if isinstance(content, dict):
         content = [{name: descriptions} for name, descriptions in content.items()]
@@ -69,9 +85,34 @@ def _yaml_rows(path: Path) -> dict[str, list[str]]:
     for item in content:
         name, descriptions = _named(path, item)
         if name in rows:
-            raise ConfigError(f"{path}: {name} is there twice; list its descriptions together")
+            raise ConfigError(f"{path}: {shown(name)} is there twice; list its descriptions together")
         rows[name] = descriptions
     return rows
+
+
+def _is_text(text: str) -> bool:
+    return len(text) <= MAX_CELL and "\0" not in text and not is_torn(text)
+
+
+def _refuse_too_much(path: Path, root: yaml.Node | None) -> None:
+    """Refuse nodes that are nested too deep, or too many once every alias stands for what it means: a few bytes of
+    aliases of aliases mean gigabytes."""
+    import yaml
+
+    n_parts: dict[int, int] = {}  # of each node, with all that is in it
+
+    def count(node: yaml.Node, depth: int) -> int:
+        if depth > MAX_DEPTH:  # a node inside itself, too
+            raise ConfigError(f"{path}: is nested deeper than categories are; expected {EXAMPLE}")
+        if id(node) not in n_parts:
+            inner = [] if isinstance(node, yaml.ScalarNode) else node.value
+            if isinstance(node, yaml.MappingNode):
+                inner = [each for pair in inner for each in pair]
+            n_parts[id(node)] = 1 + sum(count(each, depth + 1) for each in inner)
+        return n_parts[id(node)]
+
+    if root is not None and count(root, 0) > MAX_PARTS:
+        raise ConfigError(f"{path}: holds more than {MAX_PARTS} names and descriptions")
 
 
 def _refuse_what_yaml_changes(path: Path, root: yaml.Node | None) -> None:
@@ -91,8 +132,8 @@ def _refuse_what_yaml_changes(path: Path, root: yaml.Node | None) -> None:
             waiting += reversed(node.value)
         elif node.tag not in (YAML_TEXT, YAML_NOTHING, YAML_MERGE):
             raise ConfigError(
-                f"{path}, line {node.start_mark.line + 1}: YAML reads {node.value} as {node.tag.rpartition(':')[2]}, "
-                f'not as text; put it in quotes: "{node.value}"'
+                f"{path}, line {node.start_mark.line + 1}: YAML reads {shown(node.value)} as "
+                f'{shown(node.tag.rpartition(":")[2])}, not as text; put it in quotes: "{shown(node.value)}"'
             )
 
 
@@ -101,7 +142,7 @@ def _refuse_twice(path: Path, keys: list[yaml.ScalarNode]) -> None:
     for key in keys:
         if key.value in found and key.tag != YAML_MERGE:
             line = key.start_mark.line + 1
-            raise ConfigError(f"{path}, line {line}: {key.value} is there twice; list its descriptions together")
+            raise ConfigError(f"{path}, line {line}: {shown(key.value)} is there twice; list its descriptions together")
         found.add(key.value)
 
 
@@ -113,12 +154,14 @@ def _named(path: Path, item: object) -> tuple[str, list[str]]:
         unknown = set(item) - {"name", "description", "descriptions"}
         name, texts = item["name"], item.get("descriptions", item.get("description"))
         if {"description", "descriptions"} <= set(item):
-            raise ConfigError(f"{path}: {name} has both `description` and `descriptions`; list all in the latter")
+            raise ConfigError(
+                f"{path}: {shown(name)} has both `description` and `descriptions`; list all in the latter"
+            )
     elif isinstance(item, dict) and len(item) == 1:
         unknown, ((name, texts),) = set(), item.items()
     else:
         unknown, name, texts = set(), None, None
     texts = [] if texts is None else texts if isinstance(texts, list) else [texts]
     if unknown or not isinstance(name, str) or not all(isinstance(text, str) for text in texts):
-        raise ConfigError(f"{path}: {item!r} is no category; expected {EXAMPLE}")
+        raise ConfigError(f"{path}: {quoted(item)} is no category; expected {EXAMPLE}")
     return name.strip(), [text.strip() for text in texts]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, quoted
 
 from .categories import Category
 from .layers import TransformerBlock
@@ -49,7 +49,7 @@ def clip_tokens(texts: Sequence[str]) -> Tensor:
     tokens = open_clip.tokenize(list(texts), context_length=LONGEST_TEXT)
     for text, n_tokens in zip(texts, (tokens.argmax(dim=-1) + 1).tolist(), strict=True):
         if n_tokens > CONTEXT_LEN:
-            raise ConfigError(f"{text[:40]!r}...: {n_tokens} tokens, CLIP reads {CONTEXT_LEN}; shorten it")
+            raise ConfigError(f"{quoted(text, 40)}: {n_tokens} tokens, CLIP reads {CONTEXT_LEN}; shorten it")
     return tokens[:, :CONTEXT_LEN]
 
 

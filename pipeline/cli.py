@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import logging
 import os
+import select
 import signal
 import sys
 import traceback
+from collections.abc import Callable
+from typing import IO
 
 import click
 
-from vad_pipeline.extract.errors import RunStopped, VadError
+from vad_pipeline.extract.errors import ConfigError, RunStopped, VadError, readable, shortened, shown
 
 from .stopping import never_dropped
 
@@ -76,6 +80,10 @@ def cli(debug: bool) -> None:
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("vad_pipeline").setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        os.getcwd()
+    except OSError as error:  # torch's libraries would end the process without a word of why
+        raise ConfigError("the folder that this was started in is gone; change into one that is there") from error
 
 
 def main() -> None:
@@ -92,35 +100,83 @@ def main() -> None:
 
 
 def _run(debug: bool) -> int:
+    stdout, stderr = sys.stdout, sys.stderr
     try:
-        return cli(standalone_mode=False, prog_name="vad-pipeline") or 0
+        code = cli(standalone_mode=False, prog_name="vad-pipeline") or 0
+        if stdout is not None:
+            stdout.flush()  # here, where a full disk is told
+        return code
     except click.ClickException as error:
-        error.show()
+        _tell(error.show)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo(f"interrupted: what is finished is kept, {_how_to_go_on()}", err=True)
+        _tell(f"interrupted: what is finished is kept, {_how_to_go_on()}")
         return EXIT_INTERRUPTED
     except Terminated:
-        click.echo(f"terminated: what is finished is kept, {_how_to_go_on()}", err=True)
+        _tell(f"terminated: what is finished is kept, {_how_to_go_on()}")
         return EXIT_TERMINATED
-    except VadError as error:
-        if debug:
-            traceback.print_exc()
-        click.echo(f"Error: {error}", err=True)
-        return EXIT_STOPPED if isinstance(error, RunStopped) else EXIT_USAGE
-    except BrokenPipeError:  # the reader of our output has ended, as in `| head`
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit:
+        if sys.stdout is stdout:
+            raise
+        sys.stdout, sys.stderr = stdout, stderr  # click's answer to a closed pipe: others in their place, and exit 1
+        return _told_of(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)), stdout, debug)
+    except (VadError, OSError, MemoryError) as error:
+        return _told_of(error, stdout, debug)
     except Exception as error:
         if debug:
             traceback.print_exc()
-        click.echo(
-            f"Error: a bug ({type(error).__name__}: {error}); what is finished is kept. Run again with --debug and "
-            "report what it prints",
-            err=True,
+        _tell(
+            f"Error: a bug ({type(error).__name__}: {shortened(str(error))}); what is finished is kept. Run again with "
+            "--debug and report what it prints"
         )
         return EXIT_BUG
+
+
+def _told_of(error: Exception, stdout: IO | None, debug: bool) -> int:
+    """Tell of an error that is no bug; gives the exit code."""
+    is_unread = stdout is not None and _is_unread(stdout)
+    if stdout is not None and (is_unread or _is_lost(stdout)):
+        with contextlib.suppress(OSError):  # Python itself writes at its end what is still in the buffer
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+    if is_unread and isinstance(error, BrokenPipeError):
+        return 0
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, VadError):
+        _tell(f"Error: {error}")
+        return EXIT_STOPPED if isinstance(error, RunStopped) else EXIT_USAGE
+    if isinstance(error, OSError):  # of a kind that nothing nearer to the file expects
+        where = f"{readable(error.filename)}: " if error.filename else ""
+        what = f"{where}{error.strerror or type(error).__name__}"
+    else:
+        what = f"out of memory{f' ({shown(str(error))})' if str(error) else ''}"
+    _tell(f"Error: {what}; mend that, {_how_to_go_on()}: what is finished is kept")
+    return EXIT_STOPPED
+
+
+def _is_unread(stdout: IO) -> bool:
+    """Whether the reader of what we print has ended, as in `| head -1`."""
+    look = select.poll()
+    try:
+        look.register(stdout.fileno(), select.POLLOUT)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_lost(stdout: IO) -> bool:
+    """Whether what we have printed cannot be written."""
+    try:
+        stdout.flush()
+    except (OSError, ValueError):
+        return True
+    return False
+
+
+def _tell(message: str | Callable[[], None]) -> None:
+    """Show a message; where not even that can be written, the exit code still says how it ended."""
+    with contextlib.suppress(OSError):
+        message() if callable(message) else click.echo(message, err=True)
 
 
 def _how_to_go_on() -> str:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ..errors import ConfigError, DamagedShard
+from ..errors import ConfigError, DamagedShard, quoted
 from ..files import SourceFile, existing, write_bytes
 from ..lists import FEATURE_SUFFIXES, read_named
 from ..names import is_plain_id, slashed, strip_suffix
@@ -126,11 +126,13 @@ def import_list(
             continue
         video_id, crop = split_name(name, keep_folder=config.keep_folder)
         if not is_plain_id(video_id) or "\0" in label:
-            report.refused.append(f"{name!r}: cannot be a video's id; rename the file")
+            report.refused.append(f"{quoted(name)}: cannot be a video's id; rename the file")
             continue
         video = listed.setdefault(video_id, _Listed(label))
         if label.casefold() != video.label.casefold():
-            video.contradiction = f"{name!r} is labelled {label!r}, another row of its video {video.label!r}; keep one"
+            video.contradiction = (
+                f"{quoted(name)} is labelled {quoted(label)}, another row of its video {quoted(video.label)}; keep one"
+            )
         if video.crops.setdefault(crop, file) != file:
             report.refused.append(
                 f"{file}: a second file for {video_id} crop {crop}; use --keep-folder or mend the list"

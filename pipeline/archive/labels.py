@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, quoted, shown
 from vad_pipeline.extract.lists import FEATURE_SUFFIXES, as_table, read_rows, split_at_blanks
 from vad_pipeline.extract.store.exchange import split_name
 from vad_pipeline.model.categories import NORMAL, Category, parse_label
@@ -53,12 +53,14 @@ def read_label_rows(path: Path) -> list[LabelRow]:
             return [
                 LabelRow(videos[row.cells[0]], row.cells[1], None, where=f"{path}, line {row.line}") for row in halves
             ]
-        raise ConfigError(f"{path}: needs a column `video` or `path` in its first line, has {', '.join(columns)}")
+        raise ConfigError(
+            f"{path}: needs a column `video` or `path` in its first line, has {shown(', '.join(columns))}"
+        )
     said = [column for column in LABEL_COLUMNS if column in columns]
     for record in records:
         lacking = next((column for column in (name, *said) if column not in record.cells), None)
         if lacking is not None:
-            raise ConfigError(f"{record.where}: lacks its `{lacking}`: {','.join(record.written.values())}")
+            raise ConfigError(f"{record.where}: lacks its `{lacking}`: {shown(','.join(record.written.values()))}")
     videos = _videos(record.written[name] for record in records)
     return [
         LabelRow(
@@ -110,7 +112,7 @@ def of_split(rows: Sequence[LabelRow], split: str, path: Path) -> list[LabelRow]
     chosen = [row for row in rows if row.split == split.lower()]
     if not chosen:
         splits = ", ".join(sorted({row.split or "(empty)" for row in rows}))
-        raise ConfigError(f"{path}: no row is of split {split}; there are {splits}")
+        raise ConfigError(f"{path}: no row is of split {split}; there are {shown(splits)}")
     return chosen
 
 
@@ -140,14 +142,18 @@ def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: P
             unknown[columns] = unknown.get(columns, 0) + 1
             continue
         if found.setdefault(row.name, columns) != columns:
-            raise ConfigError(f"{row.where}: {row.name} has two different labels; keep one, several joined with |")
+            raise ConfigError(
+                f"{row.where}: {shown(row.name)} has two different labels; keep one, several joined with |"
+            )
         if 0 in columns and len(columns) > 1:
-            raise ConfigError(f"{row.where}: {row.name} is labelled {row.label}: normal and something else at once")
+            raise ConfigError(
+                f"{row.where}: {shown(row.name)} is labelled {shown(row.label)}: normal and something else at once"
+            )
     if unknown:
-        shown = ", ".join(f"{label!r} ({count} rows)" for label, count in list(unknown.items())[:SHOWN])
+        first = ", ".join(f"{quoted(label)} ({count} rows)" for label, count in list(unknown.items())[:SHOWN])
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
         raise ConfigError(
-            f"{path}: {len(unknown)} labels name no category: {shown}{more}; categories are "
+            f"{path}: {len(unknown)} labels name no category: {first}{more}; categories are "
             f"{', '.join(category.name for category in categories)} (--categories FILE for your own)"
         )
     return found

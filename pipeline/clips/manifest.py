@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 MANIFEST_NAME = "MANIFEST.csv"
 CLIP_SUFFIX = ".mp4"
+MAX_DIGITS = 18  # of a frame number
 WRITE_EVERY_SECONDS, SHARE_OF_TIME = 1.0, 0.05  # written this often at most, and taking at most this share of the time
 
 EVENT_COLUMNS = (
@@ -136,8 +138,10 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         logger.warning("%s: cannot be read (%s); it is written anew, and all clips with it", path, error)
         return {}
-    return {row["clip"]: row for row in rows if _is_whole(row) and (folder / row["clip"]).is_file()}
+    return {row["clip"]: row for row in rows if _is_whole(row) and os.path.isfile(folder / row["clip"])}
 
 
 def _is_whole(row: dict[str, str]) -> bool:
-    return list(row) == COLUMNS and None not in row.values() and row["start_frame"].isdecimal()
+    if list(row) != COLUMNS or None in row.values() or "/" in row["clip"]:
+        return False
+    return row["start_frame"].isdecimal() and len(row["start_frame"]) <= MAX_DIGITS

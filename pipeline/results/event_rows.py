@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.errors import ConfigError, StoreError, shown
 from vad_pipeline.extract.files import write_bytes
 from vad_pipeline.extract.names import is_plain_id, some
 from vad_pipeline.model.curve import Event, find_events
@@ -22,6 +23,7 @@ from .run_record import read_record, rule_of, write_record
 logger = logging.getLogger(__name__)
 
 EVENTS_NAME = "events.jsonl"
+MOST_FRAMES = 1 << 53  # of a video
 BROKEN_LINE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
@@ -160,7 +162,7 @@ def read_events(results: Path) -> Iterator[HeldEvent]:
                 try:
                     yield _held(json.loads(line))
                 except BROKEN_LINE as error:
-                    raise StoreError(f"{path}: line {number} cannot be read ({error!r}); {anew}") from error
+                    raise StoreError(f"{path}: line {number} cannot be read ({shown(error)}); {anew}") from error
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: is not there; {anew}") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -169,8 +171,15 @@ def read_events(results: Path) -> Iterator[HeldEvent]:
 
 def _held(row: dict) -> HeldEvent:
     event = Event(**{each.name: row[each.name] for each in fields(Event)})
-    if not all(isinstance(frame, int) for frame in (event.start_frame, event.end_frame, event.peak_frame)):
+    if not all(type(frame) is int for frame in (event.start_frame, event.end_frame, event.peak_frame)) or (
+        event.end_frame > MOST_FRAMES
+    ):
         raise ValueError("its frames are not whole numbers")
+    values = (event.start_seconds, event.end_seconds, event.category_probability, event.peak_score)
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        raise ValueError("its seconds, probability or score are not numbers")
+    if not (isinstance(event.event_id, str) and isinstance(event.category, str)):
+        raise ValueError("its id or category is no text")
     if not is_plain_id(row["video"]):
         raise ValueError("its video id cannot be used")
     f"{row['video']}{event.event_id}{event.category}".encode()  # text that can be printed: no lone surrogates

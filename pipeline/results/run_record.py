@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.errors import ConfigError, StoreError, shown
 from vad_pipeline.extract.files import read_versioned, write_bytes, write_if_absent
 
 from .event_rule import AS_KEPT, Chosen, EventRule
@@ -134,4 +134,6 @@ def rule_of(results: Path, record: dict) -> EventRule:
     try:
         return EventRule.of_record(record)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{results / RECORD_NAME}: cannot be read ({error!r}); delete it and detect again") from error
+        raise StoreError(
+            f"{results / RECORD_NAME}: cannot be read ({shown(error)}); delete it and detect again"
+        ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vad_pipeline.extract.errors import DamagedShard, StoreError, VideoOpenError
+from vad_pipeline.extract.errors import DamagedShard, StoreError, VideoOpenError, shown
 from vad_pipeline.model.curve import AnomalyCurve
 
 from .clock import ClockReading
@@ -59,7 +59,7 @@ def settings_of(results: Results) -> RunSettings:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         path = results.path / RECORD_NAME
-        raise StoreError(f"{path}: cannot be read ({error!r}); delete it and detect again") from error
+        raise StoreError(f"{path}: cannot be read ({shown(error)}); delete it and detect again") from error
 
 
 def curve_behind(results: Results, video_id: str, recipe_id: str) -> AnomalyCurve:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vad_pipeline.extract.errors import ConfigError, readable
+from vad_pipeline.extract.errors import ConfigError, quoted, readable, shown
 from vad_pipeline.extract.lists import delimiter_of
 
 REAL, FALSE_ALARM, UNSURE, OPEN = "real", "false_alarm", "unsure", ""
@@ -168,7 +168,7 @@ def _json_rows(text: str, path: Path) -> list[dict]:
     try:
         rows = json.loads(text)["verdicts"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{path}: no export of verdicts from the review page ({error!r})") from error
+        raise ConfigError(f"{path}: no export of verdicts from the review page ({shown(error)})") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ConfigError(f"{path}: its `verdicts` are no list of rows; export them again")
     return rows
@@ -177,14 +177,14 @@ def _json_rows(text: str, path: Path) -> list[dict]:
 def _csv_rows(text: str, path: Path) -> list[dict]:
     delimiter = delimiter_of(text.partition("\n")[0])
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    if not _has_columns(reader.fieldnames or ()):
-        raise ConfigError(f"{path}: no export of verdicts: needs the columns {', '.join(COLUMNS)}")
     rows = []
     try:
+        if not _has_columns(reader.fieldnames or ()):
+            raise ConfigError(f"{path}: no export of verdicts: needs the columns {', '.join(COLUMNS)}")
         for row in reader:
             if any(row.get(None, [])):
                 raise ConfigError(
-                    f"{path}, line {reader.line_num}: {row[None][0][:80]!r} stands in no column; export it again"
+                    f"{path}, line {reader.line_num}: {quoted(row[None][0])} stands in no column; export it again"
                 )
             rows.append(row)
     except csv.Error as error:
@@ -202,6 +202,6 @@ def _verdict(row: dict, where: str) -> Verdict:
     if values["verdict"] not in ANSWERS or not values["video"] or not values["event_id"] or not 0 <= start < end:
         raise ConfigError(
             f"{where}: expected a video, an event with frames, and a verdict of real, false_alarm or unsure, got "
-            f"{readable(str(values['verdict']))[:40]!r} on {readable(values['event_id'])[:80]!r}"
+            f"{quoted(values['verdict'])} on {quoted(values['event_id'])}"
         )
     return Verdict(start_frame=start, end_frame=end, **values)
