@@ -1,4 +1,4 @@
-"""A lock that one process holds at a time; the system frees it however that process ends."""
+"""Locks that one process holds at a time; the system frees them however that process ends."""
 
 from __future__ import annotations
 
@@ -65,3 +65,19 @@ def _is_taken(descriptor: int) -> bool:
     except OSError as error:
         return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)  # else the disk knows no locks
     return True
+
+
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Let one process at a time into a `with` block, the others wait: `with in_turn(folder):`.
+
+    Args:
+        folder: whose lock it is; made where it is missing. Where it cannot be locked, nobody waits.
+    """
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vad_pipeline.extract.device import resolve_device
-from vad_pipeline.extract.embed.encoder import DTYPES, EMULATED, multiplies_bf16
+from vad_pipeline.extract.embed.ways import DTYPES, EMULATED, multiplies_bf16
 from vad_pipeline.extract.errors import VadError
 from vad_pipeline.extract.recipe import SNIPPET_LEN
 

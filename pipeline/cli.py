@@ -37,6 +37,7 @@ COMMANDS = {  # command -> its module, and its line in `--help`, which can so be
     "verify-features": ("verify_features", "Why released features differ from one's own."),
     "check": ("check", "What is in an archive, and what will fail."),
     "status": ("status", "What past runs did, and what still fails."),
+    "doctor": ("doctor", "What this machine has, and what is in the way."),
     "demo": ("demo", "All of it on a small rendered archive."),
 }
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import signal
 import struct
+import tempfile
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import torch
+
+from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
+from vad_pipeline.extract.embed.ways import candidates
+from vad_pipeline.extract.timings import CACHE_VARIABLE, Timings, remember, timings_path
 
 ROOT = Path(__file__).parent.parent
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # begun by `nohup`: the tests of Ctrl-C would wait for ever
@@ -25,6 +34,23 @@ TOY_CONFIG = {
         "text_cfg": {"context_length": 77, "vocab_size": 64, "width": 32, "heads": 1, "layers": 1},
     }
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say that fp32 is fastest here: no test takes seconds to time this machine, all compute alike on any machine.
+
+    Processes that share the tests have it from the one that started them.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    folder = tempfile.mkdtemp(prefix="vad-timings-")
+    config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+    os.environ[CACHE_VARIABLE] = folder
+    scored = [f"torch {precision}" for precision in WIDE_PRECISIONS]
+    stages = {"extract": [" ".join(way) for way in candidates(torch.device("cpu"))], "detect": scored, "train": scored}
+    for threads, (stage, ways) in itertools.product(range(1, os.cpu_count() + 1), stages.items()):
+        seconds = {way: 1.0 if way.endswith("fp32") else 9.0 for way in ways}
+        remember(Timings(stage, "tests", {}, "2026-01-01", seconds), timings_path(stage, ways, threads=threads))
 
 
 LONGEST = ("test_kills.py", "test_train_command.py", "test_workers.py", "test_training.py", "test_identify.py")

@@ -19,13 +19,13 @@ from vad_pipeline.pipeline import cli
 
 ROOT = Path(__file__).parent.parent
 ROOMS = {  # each from left to right: a file or closet imports only from what stands before it
-    "extract": "errors recipe command_line gaps records names lists files only_process stopwatch lane device decode "
+    "extract": "errors recipe command_line gaps records names lists files only_process stopwatch lane timings device decode "
     "embed store extractor task retiming extraction verify",
     "model": "windows layers categories category_file text tensorfile heads calibration published trainable losses "
-    "optimiser checkpoint initial scoring curve text_search zero_shot training",
+    "optimiser checkpoint initial scoring curve text_search zero_shot training fastest",
     "eval": "annotation annotation_table ucf_lines annotations truth bootstrap detection metrics thresholds notes "
     "evaluation tables figure",
-    "pipeline": "stopping progress results media workers outcomes archive train clips review demo commands cli",
+    "pipeline": "stopping progress results media workers outcomes archive train clips review doctor demo commands cli",
 }
 PLACES = {room: names.split() for room, names in ROOMS.items()}
 MAX_LINES, MAX_FILES, MAX_COMMAND_LINES = 350, 20, 40

@@ -31,9 +31,9 @@ class EncoderConfig:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     precision: str = "auto"
-    """`auto`, `fp32`, `bf16` or `fp16`."""
+    """`fp32`, `bf16`, `fp16`, or `auto`: what was timed to be fastest on this machine."""
     runtime: str = "torch"
-    """`torch`, `openvino`, or `auto`: OpenVINO where it is installed and can do what is asked."""
+    """`torch`, `openvino`, or `auto`: what was timed to be fastest on this machine."""
 
     def __post_init__(self):
         if self.runtime not in RUNTIMES:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import platform
 import sys
 import warnings
@@ -24,6 +22,7 @@ import torch
 
 from ..errors import StoreError
 from ..files import remove_partial, written_aside
+from ..only_process import in_turn
 from .geometry import CROP_PX
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def compiled_tower(
     path = keep_in / f"{_key(core, identity, precision, batch_size)}.blob"
     kept = _kept(path)
     if kept is None:
-        with _alone_in(keep_in):
+        with in_turn(keep_in):  # workers that start together would all compile it, with some 2 GB each
             kept = _kept(path)  # by who was here before
             if kept is None:
                 if path.exists():
@@ -129,19 +128,6 @@ def _key(core: Core, identity: dict[str, str], precision: str, batch_size: int) 
         **{name: version(name) for name in ("openvino", "torch", "open_clip_torch")},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Let one process at a time into a `with` block, so that workers that start together do not all compile the same
-    tower, which takes some 2 GB each. Where the folder cannot be locked, they do."""
-    with contextlib.ExitStack() as held:
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(folder, os.O_RDONLY)
-            held.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
 
 
 def _kept(path: Path) -> np.ndarray | None:

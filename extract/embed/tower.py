@@ -1,4 +1,4 @@
-"""Builds open_clip's image tower with the weights asked for."""
+"""Builds open_clip's image tower with the weights asked for, and puts CLIP's normalisation before it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import warnings
 import torch
 
 from ..errors import ConfigError
+from ..recipe import EMBEDDING_DIM
 from .encoder_config import LOCAL_DIR, RANDOM, EncoderConfig
+from .geometry import CROP_PX
 from .weights import Weights
 
+CLIP_STATISTICS = {
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+}  # of red, green and blue, where a tower names none
 NO_WEIGHTS = (
     "CLIP weights '{tag}' for {model} could not be downloaded ({why}). Without internet: give a file with "
     "--pretrained FILE; a published DSANet checkpoint carries them: "
@@ -86,3 +92,39 @@ def _quiet_open_clip():
         yield
     finally:
         logging.disable(previous)
+
+
+class FromPixels(torch.nn.Module):
+    """An image tower with CLIP's normalisation before it: uint8 crops (N, 3, 224, 224) -> (N, 512) float32."""
+
+    def __init__(self, tower: torch.nn.Module, device: torch.device, dtype: torch.dtype):
+        super().__init__()
+        mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in CLIP_STATISTICS.items())
+        self.mean = torch.tensor(mean, device=device).mul(255).view(3, 1, 1)
+        self.scale = torch.tensor(std, device=device).mul(255).reciprocal().view(3, 1, 1)
+        # as tensor cores want convolutions
+        self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        self.tower = tower.to(device, dtype, memory_format=self.layout)
+        self.dtype = dtype
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Embed crops: (N, 3, 224, 224) uint8 -> (N, 512) float32."""
+        pixels = crops.float().sub_(self.mean).mul_(self.scale)
+        return self.tower(pixels.to(self.dtype, memory_format=self.layout)).float()
+
+
+def checked_tower(
+    tower: torch.nn.Module, config: EncoderConfig, device: torch.device, dtype: torch.dtype
+) -> FromPixels:
+    """Put normalisation before a tower, and check that it gives 512 values for an image of 224 px."""
+    network = FromPixels(tower, device, dtype)
+    try:
+        with torch.inference_mode():
+            shape = tuple(network(torch.zeros((1, 3, CROP_PX, CROP_PX), device=device, dtype=torch.uint8)).shape)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--model {config.model}: does not take {CROP_PX} px images ({first_line(error)})") from error
+    if shape != (1, EMBEDDING_DIM):
+        raise ConfigError(
+            f"--model {config.model}: gives {shape[-1]} values an image where DSANet needs {EMBEDDING_DIM}"
+        )
+    return network

@@ -92,6 +92,7 @@ def detect_archive(
         ConfigError: the results are of another checkpoint, recipe or crop.
         RunStopped: the run cannot go on; what is finished is kept.
     """
+    plan = plan.settled(results.path)
     record = plan.record(Recipe.from_json(entries[0].recipe) if entries else plan.judge.recipe)
     rule = begin_run(results.path, record, plan.config.chosen)
     executor = executor or ExecutorConfig()

@@ -15,7 +15,7 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 from ..results.event_rule import Chosen
 from ..results.folder import Results
-from ..results.run_record import RunRecord
+from ..results.run_record import RECORD_NAME, RunRecord, precision_of, read_record
 from .detect_video import DetectWork
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class DetectConfig:
     """Whether to write the review page after scoring."""
     device: str = "auto"
     precision: str = "fp32"
-    """Precision of the computation: `fp32` or `bf16`."""
+    """Precision of the computation: `fp32`, `bf16`, or `auto`."""
     fail_fast: bool = False
 
     def __post_init__(self):
@@ -60,12 +60,34 @@ class ScoringPlan:
     """The options as given."""
     crop: int
     """Number of the crop that is scored."""
+    timed: str = ""
+    """What `auto` was resolved by: the timings of this machine, in words."""
 
     @classmethod
     def of(cls, judge: Checkpoint | ZeroShot, config: DetectConfig) -> ScoringPlan:
         """Make the plan; what the options leave open is taken from the checkpoint."""
         crop = judge.crop if config.crop is None else config.crop
         return cls(judge, config, crop)
+
+    def settled(self, results: Path) -> ScoringPlan:
+        """This plan with `auto` resolved to a precision: that of the folder's curves, else the fastest one here.
+
+        What was chosen once stays, since curves of another precision are other curves.
+        """
+        from vad_pipeline.extract.device import resolve_device
+        from vad_pipeline.model.fastest import scoring_way
+
+        if self.config.precision != "auto":
+            return self
+        if (results / RECORD_NAME).exists():
+            record = read_record(results)
+            precision, timed = precision_of(record), str(record.get("timed", ""))
+        elif not self.judge.calibrated:  # texts are compared, no network is run
+            precision, timed = "fp32", ""
+        else:
+            way = scoring_way("auto", resolve_device(self.config.device))
+            precision, timed = way.precision, way.timings.words() if way.timings else ""
+        return replace(self, config=replace(self.config, precision=precision), timed=timed)
 
     def record(self, recipe: Recipe) -> RunRecord:
         """The content of run.json for curves of features of this recipe."""
@@ -81,6 +103,8 @@ class ScoringPlan:
             threshold=judge.threshold,
             calibrated=judge.calibrated,
             calibration=judge.calibration.to_json() if judge.calibration else None,
+            precision=self.config.precision,
+            timed=self.timed,
         )
 
     def work(self, store: EmbeddingStore, results: Results) -> DetectWork:

@@ -78,7 +78,7 @@ def detect(
         wanted = {name: None for name in text_tower} if zero_shot else {"precision": _of_scores(footage["precision"])}
         _refuse_without_src(**{"pretrained": pretrained} | sources | footage | wanted)
     chosen = chosen_of(values)
-    scored_in = "bf16" if footage["precision"] == "bf16" else "fp32"
+    scored_in = footage["precision"] if footage["precision"] in ("auto", *WIDE_PRECISIONS) else "fp32"
     config = DetectConfig(**values, chosen=chosen, precision=scored_in, fail_fast=running.fail_fast)
     if src and (zero_shot or config.recipe_id):
         raise click.UsageError(
@@ -166,7 +166,7 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
             summary.counts["failed"] += report_missing(missing)
         results = Results(out)
         if running.dry_run:
-            work = plan.work(opened, results)
+            work = plan.settled(out).work(opened, results)
             to_score = sum(not is_scored(entry, work, results) for entry in entries)
             click.echo(f"{to_score} videos would be scored into {out}; {len(entries) - to_score} are there already")
             return summary

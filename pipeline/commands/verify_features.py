@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,7 +101,7 @@ class _Believed:
             VadError: the video or the file cannot be used.
         """
         from vad_pipeline.extract.device import stopping_where_the_device_fails
-        from vad_pipeline.extract.embed.encoder import resolve_precision
+        from vad_pipeline.extract.embed.ways import way_of
         from vad_pipeline.extract.verify.identify import identify
         from vad_pipeline.extract.verify.released import Released
         from vad_pipeline.extract.verify.settings import Setting
@@ -108,11 +109,12 @@ class _Believed:
         released = Released.read(path)
         encoder = self.extractor.encoder
         said = self._crop if self._crop is not None else crop
+        usual = replace(encoder.config, precision=self._precision, runtime="auto")  # what `extract` would take
         yours = Setting.of_recipe(
             self.extractor.recipe,
             self.extractor.crops[0] if said is None else said,
             activation=encoder.activation,
-            precision=resolve_precision(self._precision, encoder.device),
+            precision=way_of(usual, encoder.device).precision,
         )
         likely = [each if said is None else each.with_pixels(crop=said) for each in self._likely]
         open_reader = partial(self.extractor.open_reader, source.path)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
 from vad_pipeline.extract.errors import ConfigError, StoreError, shown
 from vad_pipeline.extract.files import read_versioned, write_bytes, write_if_absent
 
@@ -36,6 +37,10 @@ class RunRecord:
     """`pattern` and `timezone` by which camera and start time are read from video ids; None where nobody gave them."""
     calibration: dict | None = None
     """What stands behind the checkpoint's threshold (see `Calibration`); None where nothing is known."""
+    precision: str = "fp32"
+    """Precision in which the newest curves were computed."""
+    timed: str = ""
+    """What that precision was chosen by: timings of the machine, in words; empty where it was asked for."""
     schema: int = RESULTS_SCHEMA
     version: str = version("vad-pipeline")
 
@@ -62,6 +67,12 @@ def read_record(results: Path) -> dict:
     """
     advice = "delete it and detect again"
     return read_versioned(results / RECORD_NAME, RESULTS_SCHEMA, what="results", advice=advice)
+
+
+def precision_of(record: dict) -> str:
+    """The precision in which a folder's curves were computed, from its run.json; `fp32` where that does not say."""
+    precision = record.get("precision")
+    return precision if precision in WIDE_PRECISIONS else "fp32"
 
 
 def write_record(results: Path, record: dict) -> None:

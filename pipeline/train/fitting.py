@@ -68,7 +68,7 @@ def train_one(
     import torch
 
     from vad_pipeline.extract.device import resolve_device, stopping_where_the_device_fails
-    from vad_pipeline.extract.embed.encoder import EMULATED, multiplies_bf16
+    from vad_pipeline.extract.embed.ways import EMULATED, multiplies_bf16
     from vad_pipeline.model.losses import LOSSES
     from vad_pipeline.model.training import Training, schedule_of
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from vad_pipeline.extract.embed import openvino_tower
-from vad_pipeline.extract.embed.encoder import multiplies_bf16
+from vad_pipeline.extract.embed.ways import multiplies_bf16
 
 TOKENS, WIDTH, HIDDEN = 197, 768, 3072  # of the largest product in ViT-B/16, an image
 REPEATS = 20

@@ -21,10 +21,11 @@ from seeded import seeded_checkpoint
 
 from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.embed import openvino_tower
-from vad_pipeline.extract.embed.encoder import ClipEncoder, multiplies_bf16
+from vad_pipeline.extract.embed.encoder import ClipEncoder
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 from vad_pipeline.extract.embed.geometry import crop_frames
 from vad_pipeline.extract.embed.sampling import sample_stream
+from vad_pipeline.extract.embed.ways import multiplies_bf16
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.model.checkpoint import load_checkpoint
 from vad_pipeline.model.scoring import Scorer

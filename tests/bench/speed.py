@@ -30,9 +30,10 @@ from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.device import resolve_device
 from vad_pipeline.extract.embed import openvino_tower
 from vad_pipeline.extract.embed.embed_video import _snippet_crops, embed_video
-from vad_pipeline.extract.embed.encoder import ClipEncoder, multiplies_bf16
+from vad_pipeline.extract.embed.encoder import ClipEncoder
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 from vad_pipeline.extract.embed.still import StillScenes
+from vad_pipeline.extract.embed.ways import multiplies_bf16
 from vad_pipeline.extract.recipe import NAMED_RECIPES, SNIPPET_LEN
 from vad_pipeline.model.categories import CATEGORIES
 from vad_pipeline.model.checkpoint import Checkpoint

@@ -15,7 +15,7 @@ from as_written import TrainingAsWritten
 from measure import in_turn, machine, table
 from torch.nn import functional
 
-from vad_pipeline.extract.embed.encoder import multiplies_bf16
+from vad_pipeline.extract.embed.ways import multiplies_bf16
 from vad_pipeline.model.categories import CATEGORIES
 from vad_pipeline.model.heads.dsanet import PRESETS
 from vad_pipeline.model.heads.normality import NormalityConfig

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.embed.encoder import ClipEncoder, resolve_precision
+from vad_pipeline.extract.embed.encoder import ClipEncoder
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights, weight_warnings
 from vad_pipeline.extract.embed.weights import read_weights, tower_sha256
 from vad_pipeline.extract.errors import ConfigError
@@ -161,15 +161,6 @@ def test_no_weights_and_no_internet_says_where_to_get_them(monkeypatch):
     monkeypatch.setattr(open_clip, "create_model", offline)
     with pytest.raises(ConfigError, match="convert PUBLISHED.pth OUT.safetensors --clip FILE"):
         ClipEncoder(EncoderConfig(device="cpu"))
-
-
-def test_automatic_precision_follows_the_processor(monkeypatch):
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert resolve_precision("auto", cpu) == "bf16"
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
-    assert resolve_precision("auto", cpu) == "fp32"
-    assert resolve_precision("auto", torch.device("cuda")) == "fp16"
 
 
 @pytest.mark.parametrize("instructions", [{}, {"amx_bf16": True}])

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from vad_pipeline.extract.embed import encoder as encoder_module
-from vad_pipeline.extract.embed import openvino_tower
-from vad_pipeline.extract.embed.encoder import ClipEncoder, resolve_runtime
+from vad_pipeline.extract.embed import openvino_tower, ways
+from vad_pipeline.extract.embed.encoder import ClipEncoder
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store import shards
@@ -143,17 +143,6 @@ def test_without_room_for_a_copy_the_work_goes_on(config, crops, tmp_path, caplo
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_auto_takes_it_where_it_can(monkeypatch):
-    assert resolve_runtime("auto", CPU, "fp32") == "openvino"
-    assert resolve_runtime("auto", CPU, "fp16") == resolve_runtime("auto", torch.device("cuda"), "fp32") == "torch"
-    monkeypatch.setattr(encoder_module, "multiplies_bf16", lambda: False)
-    assert resolve_runtime("auto", CPU, "bf16") == "torch"
-    monkeypatch.setattr(encoder_module, "multiplies_bf16", lambda: True)
-    assert resolve_runtime("auto", CPU, "bf16") == "openvino"
-    monkeypatch.setattr(openvino_tower, "is_installed", lambda: False)
-    assert resolve_runtime("auto", CPU, "fp32") == "torch"
-
-
 @pytest.mark.parametrize(
     ("device", "precision", "installed", "says"),
     [
@@ -165,9 +154,9 @@ def test_auto_takes_it_where_it_can(monkeypatch):
 )
 def test_what_it_cannot_do_is_refused_with_what_to_do(monkeypatch, device, precision, installed, says):
     monkeypatch.setattr(openvino_tower, "is_installed", lambda: installed)
-    monkeypatch.setattr(encoder_module, "multiplies_bf16", lambda: False)
+    monkeypatch.setattr(ways, "multiplies_bf16", lambda: False)
     with pytest.raises(ConfigError, match=says):
-        resolve_runtime("openvino", torch.device(device), precision)
+        ways.way_of(EncoderConfig(precision=precision, runtime="openvino"), torch.device(device))
 
 
 def test_a_model_that_does_not_fit_is_named_as_ever(tmp_path):

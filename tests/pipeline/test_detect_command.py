@@ -22,6 +22,8 @@ from vad_pipeline.extract.embed.encoder_config import model_identity
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES
 from vad_pipeline.extract.store import shards, versions
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.extract.timings import Timings
+from vad_pipeline.model import fastest
 from vad_pipeline.pipeline.archive import detect_video
 from vad_pipeline.pipeline.archive.detect_run import extract_command
 
@@ -288,6 +290,25 @@ def test_bf16_scores_are_no_fp32_scores(archive, detect, tmp_path):
     assert "0 ok, 1 cached" in detect("--precision", "bf16")[1]
     assert "1 ok, 0 cached" in detect("--precision", "fp32")[1]
     assert detect("--precision", "fp16")[0] == 2
+
+
+def test_auto_takes_the_fastest_precision_and_stays_with_it(archive, detect, tmp_path, monkeypatch):
+    def timed(seconds):
+        known = Timings(
+            "detect", "machine", {}, "2026-01-01", dict(zip(("torch fp32", "torch bf16"), seconds, strict=True))
+        )
+        monkeypatch.setattr(fastest, "time_scoring", lambda device: known)
+
+    timed((2.0, 1.0))
+    assert detect(archive / "a.mp4")[0] == 0  # fp32, as this test's --precision asks
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["precision"] == "fp32"
+    assert "0 ok, 1 cached" in detect()[1], "curves in fp32 stay, though bf16 is faster"
+    assert detect(out="other")[0] == 0
+    record = json.loads((tmp_path / "other" / "run.json").read_text())
+    assert (record["precision"], record["timed"]) == ("bf16", "torch fp32 2.00, torch bf16 1.00")
+    timed((1.0, 2.0))
+    assert "0 ok, 1 cached" in detect(out="other")[1]
+    assert json.loads((tmp_path / "other" / "run.json").read_text())["timed"] == record["timed"]
 
 
 def test_a_table_does_not_outlive_its_curve(archive, detect, tmp_path, make_video):

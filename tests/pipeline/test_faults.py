@@ -285,7 +285,7 @@ def test_shards_that_may_not_be_read_are_not_taken_for_damaged(made, tmp_path, m
 
 def test_every_host_has_its_own_catalogue_on_a_network_disk(made, tmp_path, monkeypatch, extract):
     shutil.copytree(made, tmp_path / "S")
-    monkeypatch.setattr(catalogue_place, "_is_on_network", lambda path: True)
+    monkeypatch.setattr(catalogue_place, "file_system_of", lambda path: "nfs4")
     for host in ("alpha", "be/ta"):
         monkeypatch.setattr(catalogue_place.socket, "gethostname", lambda host=host: host)
         code, out, _ = extract()
@@ -294,21 +294,23 @@ def test_every_host_has_its_own_catalogue_on_a_network_disk(made, tmp_path, monk
     assert names >= {"catalogue-alpha.sqlite", "catalogue-be_ta.sqlite"}
 
 
+def on_network(path) -> bool:
+    return catalogue_place.is_of_network(catalogue_place.file_system_of(path))
+
+
 def test_network_disks_are_known_by_their_mount(tmp_path, monkeypatch):
     mounts = f"/dev/vda / ext4 rw 0 0\nserver:/x {tmp_path} nfs4 rw 0 0\n/dev/vdb {tmp_path}/local ext4 rw 0 0\n"
     monkeypatch.setattr(catalogue_place.Path, "read_text", lambda self, **options: mounts)
     (tmp_path / "local").mkdir()
-    assert catalogue_place._is_on_network(tmp_path / "store") and not catalogue_place._is_on_network(
-        tmp_path / "local" / "store"
-    )
-    assert not catalogue_place._is_on_network(tmp_path.with_name(tmp_path.name + "x"))
+    assert on_network(tmp_path / "store") and not on_network(tmp_path / "local" / "store")
+    assert not on_network(tmp_path.with_name(tmp_path.name + "x"))
 
 
 def test_a_network_disk_whose_name_is_not_plain(monkeypatch):
     mounts = "/dev/vda / ext4 rw 0 0\nserver:/x /mnt/\u00dcber\\040wachung nfs4 rw 0 0\n"
     monkeypatch.setattr(catalogue_place.Path, "read_text", lambda self, **options: mounts)
-    assert catalogue_place._is_on_network("/mnt/\u00dcber wachung/store")
-    assert not catalogue_place._is_on_network("/mnt/\u00dcber")
+    assert on_network("/mnt/\u00dcber wachung/store")
+    assert not on_network("/mnt/\u00dcber")
 
 
 def test_a_shard_truncated_anywhere_is_made_again(made, tmp_path, extract):
