@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vad_pipeline.extract.lists import guarded
+
 from .bootstrap import interval
 from .detection import IOU_THRESHOLDS
 from .evaluation import EvalResult
@@ -95,7 +97,9 @@ def as_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
     for row in rows:
         for name, value, bounds in zip(names, row.values, row.intervals, strict=True):
             numbers = (value, *(bounds or (None, None)))
-            writer.writerow([row.name, name, *("" if number is None else repr(number) for number in numbers)])
+            writer.writerow(
+                [guarded(row.name), guarded(name), *("" if number is None else repr(number) for number in numbers)]
+            )
     return text.getvalue().rstrip("\n")
 
 

@@ -16,6 +16,7 @@ from .names import VIDEO_SUFFIXES
 FEATURE_SUFFIXES = (".npy", ".npz")
 NAME_COLUMNS, LABEL_COLUMN = ("path", "video", "name"), "label"
 DELIMITER_LINE = re.compile(r'"?sep=(?P<delimiter>[^"\w])"?')  # Excel's own first line
+FORMULA, NUMBER = re.compile(r"'*[=+\-@\t\r]"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-](inf|nan)")
 MAX_LINE, MAX_CELL = 1 << 16, 1 << 12  # characters; a path has no more than the latter
 UNCLOSED = "unexpected end of data"  # in Python's csv error for a quote that is not closed
 
@@ -74,6 +75,17 @@ def read_list_text(path: Path) -> str:
                 f"{path}, line {number}: has {len(line)} characters; no line of a list has over {MAX_LINE}"
             )
     return text
+
+
+def guarded(cell: str) -> str:
+    """A cell of a CSV file that we write, so that no spreadsheet takes it for a formula: with `'` before it where it
+    begins as one. Numbers stay as they are."""
+    return f"'{cell}" if FORMULA.match(cell) and not NUMBER.fullmatch(cell) else cell
+
+
+def unguarded(cell: str) -> str:
+    """A cell as it was before `guarded`."""
+    return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
 def read_rows(path: Path) -> list[Row]:

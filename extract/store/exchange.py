@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError, DamagedShard, quoted
 from ..files import SourceFile, existing, write_bytes
-from ..lists import FEATURE_SUFFIXES, read_named
+from ..lists import FEATURE_SUFFIXES, guarded, read_named, unguarded
 from ..names import is_plain_id, slashed, strip_suffix
 from ..recipe import EMBEDDING_DIM, Recipe
 from ..records import VideoEmbeddings
@@ -71,7 +71,7 @@ def read_list(path: Path) -> list[tuple[str, str]]:
     Raises:
         ConfigError: the file cannot be read, or has no such rows.
     """
-    return [(each.name.strip(), each.label) for each in read_named(path)]
+    return [(each.name.strip(), unguarded(each.label)) for each in read_named(path)]
 
 
 def find_file(name: str, root: Path) -> Path | None:
@@ -177,7 +177,7 @@ def export(
                 buffer = io.BytesIO()
                 np.save(buffer, features)
                 write_bytes(out / f"{stem}__{crop}.npy", buffer.getvalue())
-                rows.append((_unmistakable(f"{stem}__{crop}.npy"), entry.label))
+                rows.append((_unmistakable(f"{stem}__{crop}.npy"), guarded(entry.label)))
         except (ConfigError, DamagedShard) as error:
             refused.append(str(error))
     text = io.StringIO()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.files import SourceFile, write_bytes
+from vad_pipeline.extract.lists import guarded, unguarded
 from vad_pipeline.model.curve import AnomalyCurve
 
 from ..results.event_rows import HeldEvent
@@ -118,7 +119,8 @@ class Manifest:
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(sorted(self.rows.values(), key=_in_order))
+        for row in sorted(self.rows.values(), key=_in_order):
+            writer.writerow({name: guarded(cell) for name, cell in row.items()})
         write_bytes(self._folder / MANIFEST_NAME, text.getvalue().encode())
         self._written = time.monotonic()
         self._took = self._written - began
@@ -138,10 +140,11 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         logger.warning("%s: cannot be read (%s); it is written anew, and all clips with it", path, error)
         return {}
-    return {row["clip"]: row for row in rows if _is_whole(row) and os.path.isfile(folder / row["clip"])}
+    rows = [{name: unguarded(cell) for name, cell in row.items()} for row in rows if _is_whole(row)]
+    return {row["clip"]: row for row in rows if "/" not in row["clip"] and os.path.isfile(folder / row["clip"])}
 
 
 def _is_whole(row: dict[str, str]) -> bool:
-    if list(row) != COLUMNS or None in row.values() or "/" in row["clip"]:
+    if list(row) != COLUMNS or None in row.values():
         return False
     return row["start_frame"].isdecimal() and len(row["start_frame"]) <= MAX_DIGITS

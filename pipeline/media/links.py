@@ -51,6 +51,28 @@ def _bytes_of(source: str) -> bytes:
     return b"".join([*parts, os.fsencode(source[end:])])
 
 
+def may_link(path: str, roots: MediaRoots, *, home: Path, is_here: bool) -> bool:
+    """Whether a page may link to a file. Results may be of strangers: a browser sends a request, and on Windows a
+    password's hash, to the host of a share that it is told to play from.
+
+    So a page links to what lies below a folder of --media-root, below `home`, or on this machine already.
+
+    Args:
+        path: the file, as whoever opens the page has it.
+        roots: --media-root.
+        home: the folder that is copied together with the page.
+        is_here: whether the file can be read on this machine.
+    """
+    plain = path.replace("\\", "/")
+    if ".." in plain.split("/"):
+        return False
+    if any(plain.startswith(new.replace("\\", "/").rstrip("/") + "/") for _, new in roots.moved):
+        return True
+    if not path.startswith("/") or path.startswith("//"):
+        return False
+    return is_here or Path(path).is_relative_to(os.path.abspath(home))
+
+
 def link(path: str, page: Path, *, home: Path) -> str:
     """The address under which a page links to a file.
 

@@ -8,6 +8,7 @@ import io
 from pathlib import Path
 
 from vad_pipeline.extract.files import write_bytes
+from vad_pipeline.extract.lists import guarded
 from vad_pipeline.model.curve import AnomalyCurve, snippet_of_frame
 
 
@@ -35,11 +36,12 @@ def write_csv(curves: Path, curve: AnomalyCurve, *, calibrated: bool = True) -> 
     """
     best = curve.category[:, 1:].argmax(axis=1) + 1  # column 0 is the normal category
     snippet = snippet_of_frame(curve.n_frames, n_snippets=len(best), snippet_len=curve.snippet_len)
+    names = list(map(guarded, curve.categories))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     score_name = "score" if calibrated else "uncalibrated_score"
     writer.writerow(["frame", "seconds", score_name, "category", "category_probability"])
     for frame, (row, seconds, score) in enumerate(zip(snippet, curve.frame_seconds, curve.scores, strict=True)):
-        name, probability = curve.categories[best[row]], curve.category[row, best[row]]
-        writer.writerow([frame, f"{seconds:.6f}", f"{score:.6f}", name, f"{probability:.6f}"])
+        probability = curve.category[row, best[row]]
+        writer.writerow([frame, f"{seconds:.6f}", f"{score:.6f}", names[best[row]], f"{probability:.6f}"])
     write_bytes(csv_path(curves, curve.video_id), text.getvalue().encode())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, quoted, readable, shown
-from vad_pipeline.extract.lists import delimiter_of
+from vad_pipeline.extract.lists import delimiter_of, unguarded
 
 REAL, FALSE_ALARM, UNSURE, OPEN = "real", "false_alarm", "unsure", ""
 ANSWERS = (REAL, FALSE_ALARM, UNSURE, OPEN)
@@ -186,7 +186,7 @@ def _csv_rows(text: str, path: Path) -> list[dict]:
                 raise ConfigError(
                     f"{path}, line {reader.line_num}: {quoted(row[None][0])} stands in no column; export it again"
                 )
-            rows.append(row)
+            rows.append({name: unguarded(cell or "") for name, cell in row.items() if name is not None})
     except csv.Error as error:
         raise ConfigError(f"{path}: cannot be read as verdicts ({error})") from error
     return rows

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ..media.links import as_bytes, is_video, link, moved
+from ..media.links import as_bytes, is_video, link, may_link, moved
 from ..media.proxy import PLAYED, browser_plays, write_proxy
 from ..media.roots import MediaRoots
 
@@ -30,6 +30,8 @@ class Playback:
     """Size in bytes and mtime in ns; None where the file cannot be read."""
     stream: int = 1
     """Which of the file's video streams, from 1."""
+    roots: MediaRoots = MediaRoots()
+    """--media-root."""
 
     @classmethod
     def of(cls, source: str, roots: MediaRoots, stream: int = 1) -> Playback:
@@ -39,7 +41,7 @@ class Playback:
             here = None
         path = as_bytes(moved(source, roots))
         found = os.stat(here) if here else None
-        return cls(path, here, is_video(path), (found.st_size, found.st_mtime_ns) if found else None, stream)
+        return cls(path, here, is_video(path), (found.st_size, found.st_mtime_ns) if found else None, stream, roots)
 
     @property
     def playable(self) -> bool:
@@ -61,7 +63,9 @@ class Playback:
             StoreError: the preview cannot be written.
         """
         if self.playable:
-            return link(self.path, page, home=page.parent.parent)
+            home = page.parent.parent
+            may = may_link(self.path, self.roots, home=home, is_here=self.here == self.path)
+            return link(self.path, page, home=home) if may else None
         preview = self.preview(page, key)
         if preview is None or not (previews or preview.exists()):
             return None

@@ -16,7 +16,7 @@ import jinja2
 from vad_pipeline.extract.errors import ConfigError, VideoError
 from vad_pipeline.extract.files import write_bytes
 
-from ..media.links import as_bytes, link, moved
+from ..media.links import as_bytes, link, may_link, moved
 from ..media.pictures import pictures
 from ..media.roots import MediaRoots
 from ..results.file_names import key_of
@@ -99,11 +99,13 @@ def write_search_page(
     return problems
 
 
-def _address(moment: Found, page: Path, results: Path | None, media_roots: MediaRoots) -> str:
+def _address(moment: Found, page: Path, results: Path | None, media_roots: MediaRoots) -> str | None:
     if results is not None:
         review = link(str(results / FOLDER / PAGE_NAME), page, home=page)
         return f"{review}#video={key_of(moment.video)}&frame={moment.frame}"
     source = as_bytes(moved(moment.source, media_roots))
+    if not may_link(source, media_roots, home=page, is_here=media_roots.find(moment.source) == source):
+        return None
     return f"{link(source, page, home=page)}#t={moment.frame_seconds[moment.frame]:.3f}"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.lists import as_table, read_rows, split_at_blanks
+from vad_pipeline.extract.lists import as_table, guarded, read_rows, split_at_blanks, unguarded
 from vad_pipeline.extract.store.exchange import read_list, split_name
 
 
@@ -78,3 +78,13 @@ def test_feature_lists(write):
         with pytest.raises(ConfigError, match=r"list\.csv, line [23]: .*Riot"):
             read_list(write(text))
     assert split_name("x/a__7.npz", keep_folder=True) == ("x/a", 7)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+x", "-x", "@x", "\tx", "\rx", "'=x", "''-x", "-", "=", "-1-1"])
+def test_no_spreadsheet_takes_a_cell_for_a_formula(cell):
+    assert guarded(cell) == f"'{cell}" and unguarded(guarded(cell)) == cell
+
+
+@pytest.mark.parametrize("cell", ["", "a=1", "'a", "-1", "-1.5e-3", "+.5", "-inf", "1:02"])
+def test_numbers_and_texts_stay_as_they_are(cell):
+    assert guarded(cell) == unguarded(cell) == cell

@@ -8,7 +8,12 @@
 
   const inOrder = (record) => Object.fromEntries(COLUMNS.map((name) => [name, record[name] ?? ""]));
 
-  const cell = (value) => (/[",;\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+  /** A cell that no spreadsheet takes for a formula: with ' before it where it begins as one and is no number. */
+  function cell(value) {
+    const number = /^[+-]?(\d+\.?\d*|\.\d+)$/.test(value);
+    const text = !number && /^'*[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+    return /[",;\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  }
 
   vad.verdictsCsv = (rows) =>
     [COLUMNS.join(","), ...rows.map((row) => COLUMNS.map((name) => cell(row[name] ?? "")).join(","))].join("\n") + "\n";

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from vad_pipeline.extract.errors import readable
-from vad_pipeline.pipeline.media.links import as_bytes, link, moved
+from vad_pipeline.pipeline.media.links import as_bytes, link, may_link, moved
 from vad_pipeline.pipeline.media.roots import MediaRoots
 from vad_pipeline.pipeline.review.playback import Playback
 
@@ -41,6 +41,26 @@ def test_what_lies_beside_the_results_is_linked_relative_and_the_rest_is_not():
     assert link("/database/a.mp4", PAGE, home=Path("/data")) == "file:///database/a.mp4"
     assert link("Z:\\raw\\a b.mp4", PAGE, home=Path("/data")) == "file:///Z:/raw/a%20b.mp4"
     assert link("\\\\nas\\raw\\a.mp4", PAGE, home=Path("/data")) == "file://nas/raw/a.mp4"
+
+
+STRANGE = [r"\\host\share\a.mp4", "//host/share/a.mp4", "http://host/a.mp4", "file://host/a.mp4", "Z:\\a.mp4", "a.mp4"]
+
+
+@pytest.mark.parametrize("source", [*STRANGE, "/data/../../host/a.mp4", "/elsewhere/a.mp4"])
+def test_no_page_sends_a_request_to_a_host_that_a_curve_names(source):
+    found = Playback.of(source, MediaRoots())
+    assert found.address(PAGE, "key", previews=True) is None
+    with_root = Playback.of(f"/raw/../{source}", MediaRoots.parse([r"/raw=\\nas\raw"]))
+    assert with_root.address(PAGE, "key", previews=True) is None
+
+
+def test_what_a_page_may_link_to():
+    roots = MediaRoots.parse([r"/raw=\\nas\raw", "/old=Z:/all", "/older=/mnt"])
+    for path in (r"\\nas\raw/a.mp4", "Z:/all/b/a.mp4", "/mnt/a.mp4", "/data/raw/a.mp4"):
+        assert may_link(path, roots, home=Path("/data"), is_here=False)
+    for path in (r"\\nas\rawer/a.mp4", "Z:/a.mp4", "/mnt/../a.mp4", "/database/a.mp4"):
+        assert not may_link(path, roots, home=Path("/data"), is_here=False)
+    assert may_link("/database/a.mp4", roots, home=Path("/data"), is_here=True)
 
 
 def test_footage_moves_by_whole_folders():
