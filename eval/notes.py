@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vad_pipeline.extract.names import some
+from vad_pipeline.extract.names import plural, some
 
 from .truth import Matched, VideoTruth, names_without_folder
 
@@ -31,8 +31,8 @@ def evaluation_notes(
         n_ranges = sum(video.n_past_end for video in over)
         dealt = "clipped" if protocol == "corrected" else "left as they are"
         notes.append(
-            f"{n_ranges} annotated ranges end past their video's last frame, {dealt}: "
-            f"{some([video.annotation.name for video in over])}"
+            f"{plural(n_ranges, 'annotated range ends', 'annotated ranges end')} past the last frame, "
+            f"{dealt}: {some([video.annotation.name for video in over])}"
         )
     outside = [v.annotation.name for v in videos if any(start >= v.n_frames for start, _, _ in v.ranges)]
     if outside:
@@ -43,7 +43,7 @@ def evaluation_notes(
     n_unnamed = sum(name is None for video in videos for _, _, name in video.ranges)
     if n_unnamed:
         notes.append(
-            f"{n_unnamed} ranges do not say which of their video's categories they are and are left out of mAP "
+            f"{plural(n_unnamed, 'range')} left out of mAP: which of the video's categories is not said "
             "(XD-Violence: annotations_multiclasses.txt says it)"
         )
     if figures["auc"] is None:
@@ -53,5 +53,5 @@ def evaluation_notes(
         notes.append("the anomalous videos are anomalous throughout: their AUC is undefined")
     n_foldered = names_without_folder(matched.without_result, matched.video_ids)
     if n_foldered:
-        notes.append(f"{n_foldered} names would match without their folder: the results' ids have none")
+        notes.append(f"{plural(n_foldered, 'name')} would match without their folder: the results' ids have none")
     return notes

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.names import NameIndex, some, strip_suffix
+from vad_pipeline.extract.names import NameIndex, plural, some, strip_suffix
 from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, AnomalyCurve
 
 from .annotation import VideoAnnotation
@@ -66,7 +66,7 @@ def match_annotations(annotations: Iterable[VideoAnnotation], video_ids: Sequenc
     """
     twice = [video_id for video_id, n_times in Counter(video_ids).items() if n_times > 1]
     if twice:
-        raise ConfigError(f"the results hold {len(twice)} videos twice (two recipes?): {some(twice)}")
+        raise ConfigError(f"the results hold {plural(len(twice), 'video')} twice (two recipes?): {some(twice)}")
     annotations = list(annotations)
     found = NameIndex(video_ids).find_all(annotation.name for annotation in annotations)
     pairs, missing, taken = [], [], {}

@@ -89,6 +89,17 @@ def some(names: Sequence[str], n: int = SHOWN_NAMES, *, between: str = ", ") -> 
     )
 
 
+def plural(n: int, one: str, many: str | None = None) -> str:
+    """A number of things in words: `1 video`, `2 videos`.
+
+    Args:
+        n: how many.
+        one: what one of them is called, its verb included where that differs too: `video fails`.
+        many: what several are called; None: the same with an s.
+    """
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
 class NameIndex:
     """Finds the ids that the names in a list mean.
 
@@ -137,7 +148,10 @@ class NameIndex:
         name, video_id = next(iter(deeper.items()), (next(iter(found)), self._ids[0]))
         told = f"{quoted(name)} in the list, {quoted(video_id)} here"
         if deeper:
-            _say_once(f"{len(deeper)} of {len(found)} names match without their first folders, such as {told}")
+            _say_once(
+                f"{len(deeper)} of {plural(len(found), 'name matches', 'names match')} without their first folders, "
+                f"such as {told}"
+            )
         else:
             _say_once(
                 f"none of {len(found)} names matches, such as {told}; with how many folders ids begin is said by "

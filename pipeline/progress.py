@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import click
 from tqdm import tqdm
 
-from vad_pipeline.extract.names import some
+from vad_pipeline.extract.names import plural, some
 
 PLAIN_EVERY_SECONDS = 10
 
@@ -40,7 +40,7 @@ def counting(
             bar.update(n)
         elif not quiet and time.monotonic() - last_line >= PLAIN_EVERY_SECONDS:
             last_line = time.monotonic()
-            click.echo(f"{doing}: {count}{f' of {total}' if total else ''} {unit}s", err=True)
+            click.echo(f"{doing}: {f'{count} of {plural(total, unit)}' if total else plural(count, unit)}", err=True)
 
     bar = None
     if not quiet and sys.stderr.isatty():
@@ -66,14 +66,17 @@ def in_words(seconds: float) -> str:
 def report_missing(names: list[str]) -> int:
     """Print which names of lists match no video; return how many these are."""
     if names:
-        click.echo(f"missing: {len(names)} listed names match no video: {some(names)}", err=True)
+        click.echo(
+            f"missing: {plural(len(names), 'listed name matches', 'listed names match')} no video: {some(names)}",
+            err=True,
+        )
     return len(names)
 
 
 def report_left_out(n_videos: int, crop: int) -> None:
     """Print how many videos of a store are left out because they have another recipe or lack the crop."""
     if n_videos:
-        click.echo(f"note: {n_videos} videos of other recipes or without crop {crop} are left out", err=True)
+        click.echo(f"note: left out: {plural(n_videos, 'video')} of other recipes or without crop {crop}", err=True)
 
 
 def warn_of(problems: list) -> None:

@@ -24,6 +24,7 @@ import av
 import numpy as np
 
 from ..errors import VideoDecodeError
+from ..names import plural
 from ..records import VideoInfo
 from .container import counted_by_header, open_container, video_stream, video_streams
 from .reader import PyavReader
@@ -119,7 +120,8 @@ class DecordReader:
             yield RgbFrame(np.frombuffer(data, np.uint8).reshape(shape))
         if self._n_frames != len(self._expected.raw_seconds) or self._child.wait() != 0:
             raise self._refusal(
-                f"decord yields {self._n_frames} frames where the file holds {len(self._expected.raw_seconds)} packets"
+                f"decord yields {plural(self._n_frames, 'frame')} where the file holds "
+                f"{plural(len(self._expected.raw_seconds), 'packet')}"
             )
 
     def info(self) -> VideoInfo:

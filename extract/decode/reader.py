@@ -18,6 +18,7 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 from ..errors import NvdecFailed, VideoDecodeError, VideoOpenError
+from ..names import plural
 from ..records import VideoInfo
 from .container import (
     MAX_FRAME_PX,
@@ -187,7 +188,7 @@ class PyavReader:
                 raise VideoDecodeError(self.path, "too_large", TOO_LARGE.format(frame.width, frame.height))
             yield self._wrap(frame, self.path)
         if self._hwaccel and len(self._shown) < max(1, self._n_frames_header or 0):
-            why = f"{len(self._shown)} frames came of the {self._n_frames_header} in its header"
+            why = f"{plural(len(self._shown), 'frame')} came of the {self._n_frames_header} in its header"
             raise NvdecFailed.because(self.path, why)
 
     def info(self) -> VideoInfo:
@@ -199,7 +200,7 @@ class PyavReader:
         if not self._shown or self._size_px is None:
             if self._encrypted:
                 raise VideoDecodeError(self.path, "encrypted", "its samples are encrypted; decrypt it first")
-            bad = f"{self._corrupt_packets} packets corrupt or of giant frames"
+            bad = f"{plural(self._corrupt_packets, 'packet')} corrupt or of giant frames"
             reason = what_else(self.path) or f"no frame of it decodes ({bad}); copy it again"
             raise VideoDecodeError(self.path, "no_frames", reason)
         header = self._n_frames_header
@@ -209,9 +210,11 @@ class PyavReader:
         seconds, fps, retimed = timeline(raw_seconds, self._stream.average_rate)
         warnings = list(self._warnings)
         if self._corrupt_packets:
-            warnings.append(f"{self._corrupt_packets} corrupt packets skipped")
+            warnings.append(f"{plural(self._corrupt_packets, 'corrupt packet')} skipped")
         if header is not None and n_frames < header:
-            warnings.append(f"decoded {n_frames} of the {header} frames its header promises: truncated or damaged")
+            warnings.append(
+                f"decoded {n_frames} of the {plural(header, 'frame')} its header promises: truncated or damaged"
+            )
         warnings += time_warnings(seconds, retimed)
         return VideoInfo(
             path=self.path,

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..gaps import LEAP_STEPS, NEIGHBOURS, find_gaps, in_words, usual_steps
-from ..names import some
+from ..names import plural, some
 
 TIMELINE = 2  # raised when a change to these rules changes times; 1 believed every leap forward
 FALLBACK_FPS = Fraction(25)  # for a file of a single frame that states no rate
@@ -21,8 +21,8 @@ MAX_RATE_DENOMINATOR = 1001  # as in 30000/1001
 SMALLEST_STEP = 1e-3  # of a frame's duration: less is rounding, not progress
 SAME_RATE = 0.1  # share by which the rate of the footage may differ from the one stated, as rates vary
 FEW_FAULTS = 0.02  # share of packets whose times may be wrong; with B-frames at least every third one goes back
-RETIMED = "{} frames retimed: their timestamps stand still, jump back, are far ahead or missing"
-GAPS = "{} gaps without footage: {}"
+RETIMED = "{} retimed: their timestamps stand still, jump back, are far ahead or missing"
+GAPS = "{} without footage: {}"
 SHOWN_GAPS = 3
 
 
@@ -52,10 +52,10 @@ def time_warnings(seconds: np.ndarray, retimed: int) -> list[str]:
         seconds: (F,), as `timeline` gives them.
         retimed: how many of them `timeline` has changed.
     """
-    told = [RETIMED.format(retimed)] if retimed else []
+    told = [RETIMED.format(plural(retimed, "frame"))] if retimed else []
     gaps = find_gaps(seconds)
     if gaps:
-        told.append(GAPS.format(len(gaps), some([in_words(gap) for gap in gaps], SHOWN_GAPS)))
+        told.append(GAPS.format(plural(len(gaps), "gap"), some([in_words(gap) for gap in gaps], SHOWN_GAPS)))
     return told
 
 

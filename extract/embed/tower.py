@@ -9,6 +9,7 @@ import warnings
 import torch
 
 from ..errors import ConfigError
+from ..names import plural
 from ..recipe import EMBEDDING_DIM
 from .encoder_config import LOCAL_DIR, RANDOM, EncoderConfig
 from .geometry import CROP_PX
@@ -72,7 +73,8 @@ def _load_tensors(tower: torch.nn.Module, weights: Weights, config: EncoderConfi
     ]
     if wrong:
         raise ConfigError(
-            f"{config.pretrained}: not weights of {config.model}'s image tower ({len(wrong)} tensors differ: "
+            f"{config.pretrained}: not weights of {config.model}'s image tower ("
+            f"{plural(len(wrong), 'tensor differs', 'tensors differ')}: "
             f"{'; '.join(wrong[:4])}); give the --model they belong to"
         )
     tower.load_state_dict(given)

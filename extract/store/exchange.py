@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ConfigError, DamagedShard, quoted
 from ..files import SourceFile, existing, write_bytes
 from ..lists import FEATURE_SUFFIXES, guarded, read_named, unguarded
-from ..names import is_plain_id, slashed, strip_suffix
+from ..names import is_plain_id, plural, slashed, strip_suffix
 from ..recipe import EMBEDDING_DIM, Recipe
 from ..records import VideoEmbeddings
 from .embedding_store import IMPORTED_SIZE, EmbeddingStore
@@ -242,7 +242,9 @@ def _import_video(
         if held.size != IMPORTED_SIZE:
             raise ConfigError(f"{video_id}: already extracted from {held.source}; --force replaces it")
         if held.n_snippets != n_snippets:
-            raise ConfigError(f"{video_id}: already imported with {held.n_snippets} snippets; --force replaces it")
+            raise ConfigError(
+                f"{video_id}: already imported with {plural(held.n_snippets, 'snippet')}; --force replaces it"
+            )
         old = dict(zip(held.crop_numbers, store.get(held).features, strict=True))
         changed = [crop for crop, values in arrays.items() if crop in old and not np.array_equal(old[crop], values)]
         if changed:

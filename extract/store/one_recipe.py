@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..names import plural
 from ..recipe import Recipe
 from .entry import Entry
 
@@ -33,7 +34,7 @@ def of_one_recipe(
     else:
         fitting = [key for key in counts if among is None or key in among]
     if len(fitting) != 1:
-        listed = ", ".join(f"{key} ({count} videos)" for key, count in counts.most_common())
+        listed = ", ".join(f"{key} ({plural(count, 'video')})" for key, count in counts.most_common())
         raise ConfigError(f"{store}: --recipe must name one of its recipes: {listed}")
     chosen = [entry for entry in entries if entry.recipe_id == fitting[0]]
     return Recipe.from_json(chosen[0].recipe), chosen

@@ -11,6 +11,7 @@ import numpy as np
 from ..command_line import extract_options
 from ..errors import readable
 from ..extractor import Extractor
+from ..names import plural
 from ..recipe import GEOMETRIES
 
 if TYPE_CHECKING:
@@ -45,14 +46,16 @@ def story(video_id: str, found: Identification, extractor: Extractor) -> str:
 def verdict_line(verdicts: list[str]) -> str:
     """Count verdicts in one line: `12 files: 10 identical, 2 something else`."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(verdicts).most_common())
-    return f"{len(verdicts)} files: {counts or 'none compared'}"
+    return f"{plural(len(verdicts), 'file')}: {counts or 'none compared'}"
 
 
 def _rows(found: Identification) -> str:
     drop, keep = found.n_own
     own = f"{drop}" if drop == keep else f"{drop} (tail drop) or {keep} (keep)"
     rounded = ", all of them float16 values" if found.is_float16 else ""
-    return f"{found.n_released} released rows{rounded}; the best setting gives {own}; {len(found.rows)} compared"
+    return (
+        f"{plural(found.n_released, 'released row')}{rounded}; the best setting gives {own}; {len(found.rows)} compared"
+    )
 
 
 def _table(found: Identification) -> list[str]:
@@ -82,7 +85,7 @@ def _in_words(steps: dict[str, str]) -> str:
 def _verdict(found: Identification) -> str:
     error = found.best[0].error
     why = {
-        "identical": f"all values of the {len(found.rows)} rows compared are the same in float16",
+        "identical": f"all values of the {plural(len(found.rows), 'row')} compared are the same in float16",
         "same up to rounding": (
             f"error {error:.2g}; rounding the weights to float16 alone makes {found.rounding_error:.2g}"
         ),
@@ -109,7 +112,7 @@ def _parting(found: Identification) -> str:
     where = f"row {found.rows[first]} ({found.row_seconds[first]:.1f} s)"
     if (cosines[:first] >= ALIKE).all() and (cosines[first:] < ALIKE).all() and first:
         return f"they agree before {where} and part from there: frames were lost or cut there in one of the copies"
-    return f"they part in {len(unlike)} of {len(cosines)} rows, first in {where}"
+    return f"they part in {len(unlike)} of {plural(len(cosines), 'row')}, first in {where}"
 
 
 def _how_to_extract(found: Identification, extractor: Extractor) -> str:

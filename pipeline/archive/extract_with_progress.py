@@ -10,6 +10,7 @@ import click
 from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.extractor import Extractor
 from vad_pipeline.extract.files import Source
+from vad_pipeline.extract.names import plural
 
 from ..progress import report_missing, warn_of
 from .loop import RunSummary
@@ -67,7 +68,7 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
     for video_id, error in selection.failures:
         click.echo(f"failed [{error.code}] {video_id}: {error}", err=True)
     click.echo(
-        f"{work.n_videos} videos ({_length(work)}) to extract, "
+        f"{plural(work.n_videos, 'video')} ({_length(work)}) to extract, "
         f"{n_cached} held or known to fail, {len(selection.failures)} cannot be tried; "
         f"recipe {extractor.recipe.recipe_id}"
     )
@@ -87,8 +88,8 @@ def _length(work: Workload) -> str:
     """How much there is; what no header tells is not taken for nothing."""
     if work.n_videos and work.n_unknown == work.n_videos:
         return "of unknown length"
-    unknown = f" without {work.n_unknown} videos of unknown length" if work.n_unknown else ""
-    return f"{work.hours:.2f} h, {work.n_frames} frames, {work.n_images} images{unknown}"
+    unknown = f" without {plural(work.n_unknown, 'video')} of unknown length" if work.n_unknown else ""
+    return f"{work.hours:.2f} h, {plural(work.n_frames, 'frame')}, {plural(work.n_images, 'image')}{unknown}"
 
 
 def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> None:
@@ -111,7 +112,7 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
     seconds = work.n_images / extractor.encoder.measure_rate()
     if seconds >= SLOW_SECONDS:
         click.echo(
-            f"note: {work.n_images} images to embed will take about {in_words(seconds)} on this CPU"
+            f"note: {plural(work.n_images, 'image')} to embed will take about {in_words(seconds)} on this CPU"
             f"{_less_if_still(extractor)}; `--like quick` embeds a sixteenth of the frames (for models trained on it), "
             "a GPU all of them sooner",
             err=True,

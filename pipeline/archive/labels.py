@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, quoted, shown
 from vad_pipeline.extract.lists import FEATURE_SUFFIXES, as_table, read_rows, split_at_blanks
+from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.store.exchange import split_name
 from vad_pipeline.model.categories import NORMAL, Category, parse_label
 
@@ -150,10 +151,11 @@ def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: P
                 f"{row.where}: {shown(row.name)} is labelled {shown(row.label)}: normal and something else at once"
             )
     if unknown:
-        first = ", ".join(f"{quoted(label)} ({count} rows)" for label, count in list(unknown.items())[:SHOWN])
+        first = [f"{quoted(label)} ({plural(count, 'row')})" for label, count in list(unknown.items())[:SHOWN]]
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        lacking = plural(len(unknown), "label names", "labels name")
         raise ConfigError(
-            f"{path}: {len(unknown)} labels name no category: {first}{more}; categories are "
+            f"{path}: {lacking} no category: {', '.join(first)}{more}; categories are "
             f"{', '.join(category.name for category in categories)} (--categories FILE for your own)"
         )
     return found

@@ -9,6 +9,8 @@ import time
 import click
 from tqdm import tqdm
 
+from vad_pipeline.extract.names import plural
+
 from ..outcomes.video_outcome import VideoOutcome
 from ..progress import PLAIN_EVERY_SECONDS
 
@@ -66,8 +68,8 @@ class Progress:
         elapsed = self._last_line - self._started
         left = elapsed / self._done * (self._total - self._done)
         click.echo(
-            f"{self._doing}: {self._done} of {self._total} videos, {self._frames / max(elapsed, 1e-9):.0f} frames/s, "
-            f"about {left:.0f} s left",
+            f"{self._doing}: {self._done} of {plural(self._total, 'video')}, "
+            f"{self._frames / max(elapsed, 1e-9):.0f} frames/s, about {left:.0f} s left",
             err=True,
         )
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from vad_pipeline.extract.errors import ConfigError, VideoError, VideoOpenError, readable
 from vad_pipeline.extract.files import Source, existing
 from vad_pipeline.extract.lists import read_lines
-from vad_pipeline.extract.names import NameIndex, composed, some, stream_id, strip_suffix
+from vad_pipeline.extract.names import NameIndex, composed, plural, some, stream_id, strip_suffix
 
 from ..media.folder_walk import look_through, may_hold, told
 from .labels import of_split, read_label_rows
@@ -163,7 +163,7 @@ def _pass_over_growing(found: Selection, settle_seconds: float) -> int:
     growing = len(found.sources) - len(settled)
     if growing:
         found.notes.append(
-            f"{growing} files changed in the last {settle_seconds:g} s are left for a later run (--settle)"
+            f"{plural(growing, 'file')} changed in the last {settle_seconds:g} s: left for a later run (--settle)"
         )
     found.sources = settled
     return growing

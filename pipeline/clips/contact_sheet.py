@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vad_pipeline.extract.files import write_bytes
+from vad_pipeline.extract.names import plural
 from vad_pipeline.model.curve import AnomalyCurve
 
 from ..media.footage import Footage
@@ -52,7 +53,7 @@ def write_sheet(path: Path, footage: Footage, curve: AnomalyCurve, held: HeldEve
     score = f"peak {settings.score_name} {event.peak_score:.3f}"
     title = f"{event.category}, {score}, {time_at(curve, event.start_frame, settings)}, {len(numbers)} of its "
     grid = _grid(cells)
-    lines = [held.event_id, f"{title}{event.end_frame - event.start_frame} frames"]
+    lines = [held.event_id, f"{title}{plural(event.end_frame - event.start_frame, 'frame')}"]
     sheet = np.concatenate([strip(lines, width=grid.shape[1], size_px=LETTERS_PX + 2), grid])
     data = io.BytesIO()
     Image.fromarray(sheet).save(data, format="PNG")

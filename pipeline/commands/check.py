@@ -13,6 +13,7 @@ import click
 
 from vad_pipeline.extract.errors import VadError, VideoError
 from vad_pipeline.extract.files import Source, absolute
+from vad_pipeline.extract.names import plural
 
 from ..archive.loop import as_video_error
 from ..archive.selection import find_sources
@@ -95,7 +96,7 @@ def _table(found: list[Preflight]) -> None:
     failing = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
     n_failing = codes.total()
     why = f": {failing}" if n_failing else ""
-    click.echo(f"{len(found)} videos: {len(found) - n_failing} will do ({hours}), {n_failing} will fail{why}")
+    click.echo(f"{plural(len(found), 'video')}: {len(found) - n_failing} will do ({hours}), {n_failing} will fail{why}")
 
 
 def _cells(row: Preflight) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vad_pipeline.extract.errors import VideoError
+from vad_pipeline.extract.names import plural
 
 from ..archive.selection import select_held
 from ..progress import counting, report_missing
@@ -64,7 +65,7 @@ def clips(
     chosen = choose_events(found, config, settings_of(opened).categories)
     folder = out or results / DEFAULT_FOLDER
     if not chosen:
-        click.echo(f"none of the {len(held)} events in {results} is chosen: no clips", err=True)
+        click.echo(f"none of the {plural(len(held), 'event')} in {results} is chosen: no clips", err=True)
         return int(bool(report_missing(missing)))
     with counting("clips", quiet=quiet, total=len({each.video for each in chosen})) as on_video:
         made = make_clips(opened, chosen, config, folder, on_video=on_video)
@@ -74,7 +75,7 @@ def clips(
         click.echo(f"failed: {failure}", err=True)
     counts = ", ".join(f"{made.counts[kind]} {kind}" for kind in ("copied", "re-encoded", "kept", "failed"))
     if not quiet:
-        click.echo(f"{len(chosen)} events: {counts}; clips and MANIFEST.csv in {folder}")
+        click.echo(f"{plural(len(chosen), 'event')}: {counts}; clips and MANIFEST.csv in {folder}")
     shown = [each for each in chosen if each.event_id not in made.failed]
     failed = _write_recap(recap, opened, shown, config, quiet) if recap and shown else 0
     return int(bool(made.failures or report_missing(missing) or failed))
@@ -92,5 +93,5 @@ def _write_recap(recap: Path, results: Results, events: list[HeldEvent], config:
     for failure in failures:
         click.echo(f"failed in the recap: {failure}", err=True)
     if not quiet:
-        click.echo(f"{n_shown} events in {recap}")
+        click.echo(f"{plural(n_shown, 'event')} in {recap}")
     return len(failures)

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
+from vad_pipeline.extract.names import plural
 
 from ..archive.detect_job import is_scored
 from ..archive.detect_run import choose_entries, detect_archive
@@ -168,7 +169,9 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
         if running.dry_run:
             work = plan.settled(out).work(opened, results)
             to_score = sum(not is_scored(entry, work, results) for entry in entries)
-            click.echo(f"{to_score} videos would be scored into {out}; {len(entries) - to_score} are there already")
+            click.echo(
+                f"{plural(to_score, 'video')} would be scored into {out}; {len(entries) - to_score} are there already"
+            )
             return summary
         with running.progress(len(entries), "detect") as report:
             n_events = detect_archive(
@@ -176,7 +179,9 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
             )
     if not running.quiet:
         rule = rule_of(out, read_record(out))
-        click.echo(f"{summary}; {n_events} events in {out / 'events.jsonl'} at {rule}, curves in {results.curves}")
+        click.echo(
+            f"{summary}; {plural(n_events, 'event')} in {out / 'events.jsonl'} at {rule}, curves in {results.curves}"
+        )
     if plan.config.report:
         _write_page(out, running)
     return summary

@@ -86,16 +86,16 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
 
 def _report_missing(evaluated: Evaluated) -> int:
     """Print which annotated names have no result, and which results no annotation; return how many these are."""
-    from vad_pipeline.extract.names import some
+    from vad_pipeline.extract.names import plural, some
 
     told = {
-        "without_result": "annotated names match no result",
-        "without_annotation": "results match no annotated name",
+        "without_result": ("annotated name matches no result", "annotated names match no result"),
+        "without_annotation": ("result matches no annotated name", "results match no annotated name"),
     }
     n_missing = 0
     for kind, what in told.items():
         names = evaluated.result.missing[kind]
         if names:
-            click.echo(f"missing: {evaluated.path}: {len(names)} {what}: {some(names)}", err=True)
+            click.echo(f"missing: {evaluated.path}: {plural(len(names), *what)}: {some(names)}", err=True)
         n_missing += len(names)
     return n_missing

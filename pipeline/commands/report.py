@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.names import plural
 
 from .sections import SectionedCommand
 from .shared_options import Place, clock_of, clock_options, option, quiet_option, truth_of, truth_options
@@ -80,7 +81,10 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
         click.echo(f"disagreement\t{each}")
     if together and not quiet:
         reviewers = len({verdict.reviewer for verdict in together})
-        click.echo(f"{len(together)} verdicts of {reviewers} reviewers, {len(found)} disagreements")
+        click.echo(
+            f"{plural(len(together), 'verdict')} of {plural(reviewers, 'reviewer')}, "
+            f"{plural(len(found), 'disagreement')}"
+        )
     return int(bool(opened.unread().videos))  # which a warning has named
 
 

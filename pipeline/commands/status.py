@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from vad_pipeline.extract.errors import readable
+from vad_pipeline.extract.names import plural
 
 from ..outcomes.history import read_story
 from ..outcomes.run_story import RunStory
@@ -33,12 +34,14 @@ def status(folder: Path, runs: bool, failed: bool, as_json: bool) -> int:
         click.echo(json.dumps({"runs": runs, "failing": failing, "damaged_lines": story.n_damaged}))
         return 0
     old = f", of {len(story.folded)} of them, long past, only figures and failures are kept" if story.folded else ""
-    click.echo(f"{folder}: {len(story.runs)} runs{old}")
+    click.echo(f"{folder}: {plural(len(story.runs), 'run')}{old}")
     if story.n_damaged:
-        click.echo(f"{story.n_damaged} damaged lines of outcomes passed over; the videos in them may be missing below")
+        click.echo(
+            f"{plural(story.n_damaged, 'damaged line')} of outcomes passed over; their videos may be missing below"
+        )
     for run in story.runs if runs else story.runs[-1:]:
         _tell(run)
-    click.echo(f"{len(story.failing)} videos fail as of their last run")
+    click.echo(f"{plural(len(story.failing), 'video fails as of its last run', 'videos fail as of their last run')}")
     shown = story.failing if failed else story.failing[:SHOWN_FAILURES]
     for each in shown:
         click.echo(f"  [{readable(each.code)}] {readable(each.path)}: {readable(each.error or 'failed')}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.store.entry import Entry
 
@@ -85,18 +86,22 @@ def verify(store: Path, catalogue: Path | None, repair: bool, restore: bool, qui
         n_videos = len(opened.entries())
     n_shards, aside = len({shard for shard, _ in problems}), store / upkeep.DAMAGED_FOLDER
     if restore:
-        click.echo(f"{n_back} videos brought back, {n_videos} held; {n_shards} damaged shards stay in {aside}")
+        click.echo(
+            f"{plural(n_back, 'video')} brought back, {n_videos} held; "
+            f"{plural(n_shards, 'damaged shard stays', 'damaged shards stay')} in {aside}"
+        )
     elif problems and repair:
         click.echo(
-            f"{len(problems)} problems; {n_shards} shards moved to {aside}, {n_videos} videos left; extract again what "
-            "is missing"
+            f"{plural(len(problems), 'problem')}; {plural(n_shards, 'shard')} moved to {aside}, "
+            f"{plural(n_videos, 'video')} left; extract again what is missing"
         )
     elif problems:
         click.echo(
-            f"{len(problems)} problems; `vad-pipeline store verify --repair` moves them aside, then extract again"
+            f"{plural(len(problems), 'problem')}; `vad-pipeline store verify --repair` moves them aside, "
+            "then extract again"
         )
     elif not quiet:
-        click.echo(f"{n_videos} videos verified")
+        click.echo(f"{plural(n_videos, 'video')} verified")
     return int(bool(problems) and not repair)
 
 
@@ -133,9 +138,9 @@ def import_(
         click.echo(f"missing {name}", err=True)
     if not quiet:
         click.echo(
-            f"{len(report.imported)} videos imported, {len(report.cached)} held already, {len(report.missing)} files "
-            f"missing, {len(report.refused)} refused; recipe {recipe.recipe_id}, seconds assume "
-            f"{float(values['fps']):g} fps"
+            f"{plural(len(report.imported), 'video')} imported, {len(report.cached)} held already, "
+            f"{plural(len(report.missing), 'file')} missing, {len(report.refused)} refused; "
+            f"recipe {recipe.recipe_id}, seconds assume {float(values['fps']):g} fps"
         )
     return int(bool(report.missing or report.refused))
 
@@ -168,7 +173,9 @@ def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None
     for line in refused:
         click.echo(f"refused {line}", err=True)
     if not quiet:
-        click.echo(f"{len(entries) - len(refused)} videos of recipe {recipe.recipe_id} written; list in {listed}")
+        click.echo(
+            f"{plural(len(entries) - len(refused), 'video')} of recipe {recipe.recipe_id} written; list in {listed}"
+        )
     return int(bool(missing or refused))
 
 
@@ -188,7 +195,7 @@ def compact(store: Path, catalogue: Path | None, quiet: bool) -> int:
             return 3
         n_shards = len(opened.catalogue.shards())
     if not quiet:
-        click.echo(f"{merged} shards joined; {n_shards} left")
+        click.echo(f"{plural(merged, 'shard')} joined; {n_shards} left")
     return 0
 
 
@@ -217,7 +224,7 @@ def rm(store: Path, catalogue: Path | None, recipe_id: str | None, everything: b
             remove(opened, entries)
     for name in missing:
         click.echo(f"missing: {name}", err=True)
-    click.echo(f"{len(entries)} videos {'would be removed' if dry_run else 'removed'}")
+    click.echo(f"{plural(len(entries), 'video')} {'would be removed' if dry_run else 'removed'}")
     return int(bool(missing))
 
 
@@ -226,7 +233,9 @@ def _list_recipes(entries: Iterable[Entry], limit: int | None, as_json: bool) ->
     recipes, counts = {entry.recipe_id: entry.recipe for entry in held}, Counter(entry.recipe_id for entry in held)
     for recipe_id in sorted(recipes)[:limit]:
         row = {"recipe_id": recipe_id, "videos": counts[recipe_id], "recipe": json.loads(recipes[recipe_id])}
-        click.echo(json.dumps(row) if as_json else f"{recipe_id}\t{counts[recipe_id]} videos\t{recipes[recipe_id]}")
+        click.echo(
+            json.dumps(row) if as_json else f"{recipe_id}\t{plural(counts[recipe_id], 'video')}\t{recipes[recipe_id]}"
+        )
 
 
 def _list_videos(entries: Iterable[Entry], limit: int | None, as_json: bool) -> None:
@@ -237,6 +246,6 @@ def _list_videos(entries: Iterable[Entry], limit: int | None, as_json: bool) -> 
         else:
             crops = ",".join(map(str, entry.crop_numbers))
             click.echo(
-                f"{entry.video}\t{entry.recipe_id}\tcrops {crops}\t{entry.n_frames} frames\t"
-                f"{entry.n_snippets} snippets\t{entry.label}".rstrip()
+                f"{entry.video}\t{entry.recipe_id}\tcrops {crops}\t{plural(entry.n_frames, 'frame')}\t"
+                f"{plural(entry.n_snippets, 'snippet')}\t{entry.label}".rstrip()
             )

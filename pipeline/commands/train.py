@@ -17,7 +17,7 @@ from click.core import ParameterSource
 
 from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.names import SHOWN_NAMES, some
+from vad_pipeline.extract.names import SHOWN_NAMES, plural, some
 
 from ..progress import PLAIN_EVERY_SECONDS, counting
 from ..train.options import DEFAULT_SEED
@@ -171,7 +171,7 @@ def _train(options: TrainOptions, recorded: dict | None) -> int:
             click.echo(f"{n_missing} are missing: mend the list, or --allow-missing trains on the rest", err=True)
             return 1
         unlabelled = prepared.missing.without_label
-        left_out = f"{len(unlabelled)} features without label are left out: {some(unlabelled)}"
+        left_out = f"left out: features of {plural(len(unlabelled), 'video')} without label: {some(unlabelled)}"
         for note in (*prepared.notes, *([left_out] if unlabelled else [])):
             say(f"note: {note}")
         if options.select == "test":
@@ -182,7 +182,7 @@ def _train(options: TrainOptions, recorded: dict | None) -> int:
             )
         setup = prepared.setup
         say(
-            f"{len(setup.train)} videos to train on ({sum(v.normal for v in setup.train)} normal), "
+            f"{plural(len(setup.train), 'video')} to train on ({sum(v.normal for v in setup.train)} normal), "
             f"{len(setup.held_out)} held out; recipe {setup.recipe.recipe_id}, crop {setup.crop} scored"
         )
         results = _seeds(setup, recorded, store, say)
@@ -249,7 +249,7 @@ def _conclude(options: TrainOptions, results: Sequence[TrainResult]) -> None:
         write_bytes(out / SUMMARY_NAME, json.dumps(summary, indent=2).encode())
         if not quiet:
             for name, figure in figures.items():
-                click.echo(f"{name}: {figure['mean']:.4f} +- {figure['std']:.4f} over {len(results)} seeds")
+                click.echo(f"{name}: {figure['mean']:.4f} +- {figure['std']:.4f} over {plural(len(results), 'seed')}")
     if not quiet:
         words = ["vad-pipeline", "detect", "--store", options.store, "--checkpoint", results[0].best]
         results_beside = out.with_name(f"{out.name}_results")  # a new folder: one checkpoint's curves each
@@ -261,7 +261,7 @@ def _check_threads(options: TrainOptions, recorded: dict | None, threads: int) -
     if before and before != threads and not options.any_threads:
         exactly = f"--threads {before} gives the same weights as an uninterrupted run, "
         advice = f"{exactly if before <= os.cpu_count() else ''}--any-threads goes on all the same"
-        begun = f"{options.resume}: was begun with {before} threads, now there are {threads}"
+        begun = f"{options.resume}: was begun with {plural(before, 'thread')}, now there are {threads}"
         raise ConfigError(f"{begun}, which rounds otherwise: {advice}")
 
 
@@ -292,7 +292,7 @@ def _report_missing(prepared: Prepared) -> int:
     missing = prepared.missing
     if missing.without_features:
         names = missing.without_features
-        click.echo(f"missing: {len(names)} labels without features: {some(names)}", err=True)
+        click.echo(f"missing: {plural(len(names), 'label')} without features: {some(names)}", err=True)
     for line in missing.unusable[:SHOWN_NAMES]:
         click.echo(f"unusable: {line}", err=True)
     return len(missing.without_features) + len(missing.unusable)

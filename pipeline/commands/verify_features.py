@@ -15,7 +15,7 @@ from vad_pipeline.extract.errors import ConfigError, RunStopped, VadError, reada
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.files import Source
 from vad_pipeline.extract.lists import FEATURE_SUFFIXES
-from vad_pipeline.extract.names import NameIndex
+from vad_pipeline.extract.names import NameIndex, plural
 from vad_pipeline.extract.store.exchange import find_file, read_list, split_name
 from vad_pipeline.extract.verify.verdict import story, verdict_line
 
@@ -157,7 +157,7 @@ def _pairs(sources: list[Source], released: Path, root: Path | None) -> tuple[li
     if released.suffix in FEATURE_SUFFIXES:
         if len(sources) > 1:
             raise ConfigError(
-                f"{released}: features of one video, but {len(sources)} videos are given; give a LIST.csv"
+                f"{released}: features of one video, but {plural(len(sources), 'video')} are given; give a LIST.csv"
             )
         _, crop = split_name(released.name, keep_folder=False)
         return [(sources[0], released, crop if "__" in released.stem else None)], []
@@ -176,7 +176,7 @@ def _pairs(sources: list[Source], released: Path, root: Path | None) -> tuple[li
     listed = {source.video_id for source, _, _ in pairs}
     if not pairs and not failed:
         raise ConfigError(
-            f"{released}: lists none of the {len(sources)} videos given; names must be those of the files"
+            f"{released}: lists none of the {plural(len(sources), 'video')} given; names must be those of the files"
         )
     failed += [f"{video_id}: not in {released}" for video_id in by_id if video_id not in listed]
     return pairs, failed

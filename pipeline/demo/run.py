@@ -15,6 +15,7 @@ from vad_pipeline.eval.annotations import TruthFile
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.files import write_bytes
+from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.stopwatch import Stopwatch
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
@@ -153,7 +154,7 @@ def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 
 def _render(places: Places, archive: ArchiveConfig, say: Say) -> None:
-    say(f"rendering {archive.n_videos} videos of {archive.seconds:g} s into {places.archive}")
+    say(f"rendering {plural(archive.n_videos, 'video')} of {archive.seconds:g} s into {places.archive}")
     render_archive(places.archive, archive)
 
 
@@ -221,7 +222,7 @@ def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Sa
     results, summary = Results(places.results), RunSummary()
     with Progress(len(entries), doing="detect", quiet=quiet) as progress:
         n_events = detect_archive(entries, plan, store, results, report=progress, summary=summary)
-    say(f"{summary}; {n_events} events in the held-out videos")
+    say(f"{summary}; {plural(n_events, 'event')} in the held-out videos")
     return summary
 
 
@@ -245,7 +246,7 @@ def _tell(places: Places, trained: TrainResult, evaluated: Evaluated, page: Path
     result = evaluated.result
     figures = {"frame AUC": result.auc, "AP": result.ap, "mAP": result.map and result.map["average"]}
     told = ", ".join(f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in figures.items())
-    click.echo(f"{result.n_videos} held-out videos, {result.n_frames} frames: {told}")
+    click.echo(f"{plural(result.n_videos, 'held-out video')}, {plural(result.n_frames, 'frame')}: {told}")
     click.echo(f"events: {places.results / EVENTS_NAME}, from a score of {trained.threshold:.4f}")
     click.echo(f"review page, to be opened in a browser: {page}")
     click.echo(f"curves: {places.results / 'curves'}/*.h5 and *.csv")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 
-from vad_pipeline.extract.names import VIDEO_SUFFIXES, some
+from vad_pipeline.extract.names import VIDEO_SUFFIXES, plural, some
 
 LARGE_BYTES = 100_000  # a smaller file of an unknown kind is no footage
 # written by file systems, recorders and disk stations; often readable by nobody
@@ -74,7 +74,7 @@ def told(passed_over: Sequence[str]) -> str:
     """`12 files passed over: .dat (10), .bin (2); --any-suffix tries them`."""
     kinds = Counter(suffix_of(PurePath(path).name) or "no suffix" for path in passed_over).most_common()
     named = some([f"{kind} ({count})" for kind, count in kinds])
-    return f"{len(passed_over)} files passed over: {named}; --any-suffix tries them"
+    return f"{plural(len(passed_over), 'file')} passed over: {named}; --any-suffix tries them"
 
 
 def may_hold(folder_id: str, *, match: Sequence[str], exclude: Sequence[str]) -> bool:

@@ -15,6 +15,7 @@ from vad_pipeline.extract.decode.reader import PyavFrame, PyavReader, drained
 from vad_pipeline.extract.errors import VideoDecodeError, VideoError, VideoOpenError
 from vad_pipeline.extract.files import SourceFile, content_of
 from vad_pipeline.extract.lists import FEATURE_SUFFIXES
+from vad_pipeline.extract.names import plural
 from vad_pipeline.model.curve import AnomalyCurve
 
 from .roots import MediaRoots
@@ -220,7 +221,9 @@ def _refuse_another(path: str, curve: AnomalyCurve) -> None:
         raise VideoDecodeError(path, error.code, f"changed since it was scored: {error.reason}") from error
     again = "extract and detect it again"
     if info.n_frames != curve.n_frames:
-        reason = f"changed since it was scored: {info.n_frames} frames, its curve has {curve.n_frames}; {again}"
+        reason = (
+            f"changed since it was scored: {plural(info.n_frames, 'frame')}, its curve has {curve.n_frames}; {again}"
+        )
         raise VideoDecodeError(path, "unreadable", reason)
     if (np.abs(info.frame_seconds - curve.frame_seconds) > TIME_TOLERANCE_SECONDS).any():
         reason = f"changed since it was scored: its frames have other times than its curve; {again}"

@@ -14,6 +14,7 @@ from vad_pipeline.eval.evaluation import EvalResult, evaluate
 from vad_pipeline.eval.truth import PROTOCOLS, known_truth
 from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.files import write_bytes
+from vad_pipeline.extract.names import plural
 
 from .folder import Results
 from .run_settings import settings_of
@@ -56,9 +57,9 @@ class Evaluated:
         result = self.result
         truth = known_truth(result.n_frames, result.n_anomalous_frames)
         return (
-            f"{self.path}: {result.n_videos} videos, {result.n_frames:,} frames, {result.n_anomalous_frames:,} "
-            f"anomalous; protocol {result.protocol}, crop {'unknown' if self.crop is None else self.crop}, "
-            f"false alarms at threshold {result.threshold:g}\n"
+            f"{self.path}: {plural(result.n_videos, 'video')}, {result.n_frames:,} frames, "
+            f"{result.n_anomalous_frames:,} anomalous; protocol {result.protocol}, "
+            f"crop {'unknown' if self.crop is None else self.crop}, false alarms at threshold {result.threshold:g}\n"
             f"  {'the length of ' + truth if truth else 'of no known test truth has this many frames'}"
         )
 

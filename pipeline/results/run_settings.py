@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vad_pipeline.extract.errors import DamagedShard, StoreError, VideoOpenError, shown
+from vad_pipeline.extract.names import plural
 from vad_pipeline.model.curve import AnomalyCurve
 
 from .clock import ClockReading
@@ -84,5 +85,6 @@ def held_against(curve: AnomalyCurve, held: HeldEvent) -> None:
         VideoOpenError: the event ends beyond the curve, so it was found in another one.
     """
     if held.event.end_frame > curve.n_frames:
-        reason = f"event {held.event_id} lies beyond its curve of {curve.n_frames} frames; run `vad-pipeline events`"
+        beyond = f"lies beyond its curve of {plural(curve.n_frames, 'frame')}"
+        reason = f"event {held.event_id} {beyond}; run `vad-pipeline events`"
         raise VideoOpenError(held.video, "unreadable", reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vad_pipeline.extract.names import some
+from vad_pipeline.extract.names import plural, some
 
 from ..progress import counting
 from ..results.folder import Results
@@ -22,6 +22,8 @@ def write_page(results: Results, config: ReportConfig, *, quiet: bool) -> None:
         written = write_report(results, config, on_video=on_video)
     if written.problems:
         shown = some([f"{video}: {why}" for video, why in written.problems.items()], between="; ")
-        click.echo(f"note: the footage of {len(written.problems)} videos is not shown in full: {shown}", err=True)
+        click.echo(
+            f"note: the footage of {plural(len(written.problems), 'video')} is not shown in full: {shown}", err=True
+        )
     if not quiet:
-        click.echo(f"{written.n_videos} videos, {written.failed} failed; open {written.page}")
+        click.echo(f"{plural(written.n_videos, 'video')}, {written.failed} failed; open {written.page}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import StoreError
+from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 from ..stopping import Stop, stopping_between_steps
@@ -83,7 +84,7 @@ def train_one(
     schedule = schedule_of(setup.config, steps_per_epoch=rows.steps_per_epoch, loader_lengths=rows.loader_lengths)
     if schedule.scaled_from:
         say(
-            f"note: {schedule.n_steps} steps cannot finish a warm-up of {schedule.scaled_from}: scaled to "
+            f"note: {plural(schedule.n_steps, 'step')} cannot finish a warm-up of {schedule.scaled_from}: scaled to "
             f"{schedule.warmup}"
         )
     training = Training(network, setup.config, schedule, {**LOSSES, **setup.losses})

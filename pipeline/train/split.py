@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vad_pipeline.eval.annotation import VideoAnnotation
 from vad_pipeline.eval.truth import match_annotations
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.names import NameIndex
+from vad_pipeline.extract.names import NameIndex, plural
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.model.categories import Category
@@ -67,13 +67,14 @@ def choose(
     ):
         if trained & ids:
             raise ConfigError(
-                f"{options.labels}: {len(trained & ids)} videos to train on are in {what} too "
+                f"{options.labels}: "
+                f"{plural(len(trained & ids), 'video to train on is', 'videos to train on are')} in {what} too "
                 f"({', '.join(sorted(trained & ids)[:3])}): figures on them would say nothing"
             )
     if held_out.videos and options.select == "val":
         _need_both_to_judge(held_out.videos, options)
     counts = Counter(row.split or "(none)" for row in other_rows)
-    notes = [f"{count} rows of split {split} are left out" for split, count in counts.items()]
+    notes = [f"left out: {plural(count, 'row')} of split {split}" for split, count in counts.items()]
     return Chosen(train.videos, held_out.videos, test, missing, notes, val_split=bool(held_out.videos))
 
 

@@ -143,7 +143,7 @@ def test_protocols_differ_as_described(make_curve):
     assert corrected.map["0.5"] == 0.5  # one of two: the range at the end, clipped, proposes nothing
     # of three ranges the one segment takes one: 1/3 in Abuse, 0 in the two other categories
     assert official.map["0.5"] == pytest.approx(1 / 9)
-    assert "1 annotated ranges end past" in corrected.notes[0] and "clipped" in corrected.notes[0]
+    assert "1 annotated range ends past" in corrected.notes[0] and "clipped" in corrected.notes[0]
     assert "left as they are" in official.notes[0]
     assert "begin past the last frame" in official.notes[1]
     with pytest.raises(ValueError, match="expected protocol"):
@@ -184,7 +184,7 @@ def test_names_without_counterpart_are_kept(make_curve):
     curves = [make_curve("a", [0, 1]), make_curve("b", [0, 1])]
     result = evaluate(curves, [annotated("a", (16, 32)), annotated("Abuse/b")])
     assert result.missing == {"without_result": ["Abuse/b"], "without_annotation": ["b"]}
-    assert result.n_videos == 1 and "1 names would match without their folder" in result.notes[0]
+    assert result.n_videos == 1 and "1 name would match without their folder" in result.notes[0]
     with pytest.raises(ConfigError, match="no annotated name matches a result; annotated: x; results: a, b"):
         evaluate(curves, [annotated("x")])
 

@@ -32,7 +32,7 @@ def test_matches_that_are_not_one_to_one_are_refused():
         match_annotations([annotated("b"), annotated("x/b.mp4")], ["x/b"])
     with pytest.raises(ConfigError, match="mean the video b: b and b"):
         match_annotations([annotated("b"), annotated("b")], ["b"])
-    with pytest.raises(ConfigError, match="hold 1 videos twice"):
+    with pytest.raises(ConfigError, match="hold 1 video twice"):
         match_annotations([annotated("b")], ["b", "b", "c"])
 
 

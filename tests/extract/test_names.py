@@ -13,7 +13,7 @@ from vad_pipeline.extract.errors import (
     VideoOpenError,
 )
 from vad_pipeline.extract.files import existing
-from vad_pipeline.extract.names import NameIndex, strip_suffix
+from vad_pipeline.extract.names import NameIndex, plural, strip_suffix
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 
 
@@ -123,3 +123,8 @@ def test_recipe_ids_follow_what_changes_an_embedding():
     for wrong in ({"frames_per_snippet": 17}, {"frames_per_snippet": 0}, {"tail": "wag"}, {"decoder": "gstreamer"}):
         with pytest.raises(ConfigError):
             Recipe(**wrong)
+
+
+def test_one_is_not_many():
+    assert [plural(n, "video") for n in (0, 1, 2)] == ["0 videos", "1 video", "2 videos"]
+    assert [plural(n, "name matches", "names match") for n in (1, 3)] == ["1 name matches", "3 names match"]

@@ -104,7 +104,7 @@ def test_files_that_still_grow_are_left_for_later(extract, tmp_path, make_video)
     os.utime(raw / "old.mp4", (now - 500, now - 500))
     os.utime(raw / "ahead.mp4", (now + 500, now + 500))  # a camera's clock
     code, out, err = extract("--settle", "60", src=raw)
-    assert code == 0 and "1 files changed in the last 60 s" in err and held(tmp_path) == ["ahead", "old"]
+    assert code == 0 and "1 file changed in the last 60 s" in err and held(tmp_path) == ["ahead", "old"]
     code, out, err = extract("--settle", "1e6", src=raw)
     assert code == 0 and "3 files changed" in err
     assert extract("--settle", "-1", src=raw)[0] == 2
@@ -145,7 +145,7 @@ def test_rm(extract, run_cli, tmp_path):
     code, _, err = run_cli("store", "rm", *store)
     assert code == 2 and "--all" in err and len(held(tmp_path)) == N_GOOD
     code, out, _ = run_cli("store", "rm", *store, "--match", "*v1", "--dry-run")
-    assert code == 0 and "cam/v1" in out and "1 videos would be removed" in out and len(held(tmp_path)) == N_GOOD
+    assert code == 0 and "cam/v1" in out and "1 video would be removed" in out and len(held(tmp_path)) == N_GOOD
     code, out, _ = run_cli("store", "rm", *store, "--match", "*v1")
     assert code == 0 and held(tmp_path) == ["cam/v0", "cam/v2", "cam/v3", "cam/v4"]
     (tmp_path / "S" / "catalogue.sqlite").unlink()

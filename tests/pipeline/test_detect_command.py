@@ -352,7 +352,7 @@ def test_a_dry_run_counts_what_is_there(archive, detect):
     detect(archive, "--match", "a", out="elsewhere")
     assert "0 videos would be scored" in detect("--dry-run")[1]
     code, out, _ = detect("--dry-run", out="new")
-    assert code == 0 and "1 videos would be scored" in out and "0 are there already" in out
+    assert code == 0 and "1 video would be scored" in out and "0 are there already" in out
 
 
 def test_settings_out_of_range(detect):

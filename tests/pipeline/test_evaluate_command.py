@@ -135,7 +135,7 @@ def test_what_lacks_its_counterpart_is_named_and_exits_1(run_cli, make_results, 
     results = make_results("results", {"a": SCORES["x/a"], "n": SCORES["x/n"], "extra": [0.5]})
     code, out, err = run_cli("evaluate", results, *arguments(truth))
     assert code == 1 and "2 videos" in out
-    assert "1 annotated names match no result: b" in err and "1 results match no annotated name: extra" in err
+    assert "1 annotated name matches no result: b" in err and "1 result matches no annotated name: extra" in err
     written = json.loads((results / "evaluation.json").read_text())
     assert written["missing"] == {"without_result": ["b"], "without_annotation": ["extra"]}
     code, _, err = run_cli("evaluate", results, *arguments(truth, "--allow-missing"))
@@ -200,7 +200,7 @@ def test_a_video_of_two_recipes_exits_2(run_cli, results, truth):
     held = Results(results)
     write_curve(held.curves, curve("x/a", [0.5]), CurveOrigin(recipe_id="other", made_from="x/a", threshold=0.5))
     code, _, err = run_cli("evaluate", results, *arguments(truth))
-    assert code == 2 and "hold 1 videos twice" in err
+    assert code == 2 and "hold 1 video twice" in err
 
 
 def test_a_results_folder_without_curves_exits_2(run_cli, make_results, truth):

@@ -344,7 +344,7 @@ def test_verify_finds_a_flipped_byte_and_repair_keeps_the_rest(made, tmp_path, r
     code, _, err = run_cli("store", "verify", "--store", tmp_path / "S")
     assert code == 1 and "v3: checksum differs" in err
     code, out, err = run_cli("store", "verify", "--repair", "--store", tmp_path / "S")
-    assert code == 0 and "1 shards moved" in out and f"{N_VIDEOS - 1} videos left" in out
+    assert code == 0 and "1 shard moved" in out and f"{N_VIDEOS - 1} videos left" in out
     assert run_cli("store", "verify", "--store", tmp_path / "S")[0] == 0
     code, out, _ = extract()
     assert code == 0 and f"1 ok, {N_VIDEOS - 1} cached" in out and same(held(tmp_path / "S"), held(made))

@@ -75,7 +75,7 @@ def test_one_late_stamp_moves_no_other_frame(joined, make_numbered, tmp_path):
     shift_stamp(path, 40, 70)
     info = drained(PyavReader(path))
     np.testing.assert_allclose(info.frame_seconds, right, atol=1e-6)
-    assert info.retimed_frames == 1 and "1 frames retimed" in info.warnings[0] and not info.gaps
+    assert info.retimed_frames == 1 and "1 frame retimed" in info.warnings[0] and not info.gaps
 
 
 def test_a_gap_is_told_by_the_outcome_and_by_check(joined, extract, run_cli, tmp_path):
@@ -84,7 +84,7 @@ def test_a_gap_is_told_by_the_outcome_and_by_check(joined, extract, run_cli, tmp
     ((start, end),) = outcomes["wrap"]["gaps"]
     assert code == 0 and start == pytest.approx(N_FRAMES / 25, abs=0.001) and end == pytest.approx(47_721.86, abs=0.1)
     (told,) = outcomes["wrap"]["warnings"]
-    assert told == "1 gaps without footage: 0:00:04.8 for 13:15:17"
+    assert told == "1 gap without footage: 0:00:04.8 for 13:15:17"
     _, out, _ = run_cli("check", tmp_path / "raw", "--deep", "--json")
     row = json.loads(out)
     assert row["gaps"] == [[start, end]] and row["seconds"] == pytest.approx(2 * N_FRAMES / 25, abs=0.01)

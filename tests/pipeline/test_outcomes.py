@@ -88,7 +88,7 @@ def test_damage_is_told_and_costs_one_line(tmp_path, run_cli):
     lines[1] = lines[1].replace('"no_frames"', '["no_frames"]')
     path.write_text("".join(lines))
     code, out, err = run_cli("status", tmp_path)
-    assert code == 0 and "1 damaged lines of outcomes passed over" in out and "2 videos fail" in out, err
+    assert code == 0 and "1 damaged line of outcomes passed over" in out and "2 videos fail" in out, err
     assert json.loads(run_cli("status", tmp_path, "--json")[1])["damaged_lines"] == 1
     path.write_text("".join(lines)[:-30])  # a kill cut it off: no damage
     assert read_story(tmp_path).n_damaged == 1
@@ -112,7 +112,9 @@ def test_what_no_run_writes_is_passed_over(tmp_path, run_cli, values):
     lines = [json.dumps(record), json.dumps(record | {"path": "/raw/other.mp4"} | values)]
     (tmp_path / "outcomes" / "run.jsonl").write_text("\n".join([*lines, "[" * 100_000, "1" * 5000, ""]))
     code, out, err = run_cli("status", tmp_path, "--runs")
-    assert code == 0 and "3 damaged lines" in out and "1 videos fail" in out and "Traceback" not in err
+    assert (
+        code == 0 and "3 damaged lines" in out and "1 video fails as of its last run" in out and "Traceback" not in err
+    )
     assert list(read_failures(tmp_path / "outcomes").remembered("r")) == [("/raw/v1.mp4", 1)]
 
 

@@ -32,7 +32,7 @@ def results(draw_curve, draw_results, make_numbered, tmp_path):
 def test_a_page_with_all_that_it_needs(results, run_cli):
     code, out, err = run_cli("report", results)
     assert code == 0 and f"2 videos, 0 failed; open {results / 'report' / 'index.html'}" in out, err
-    assert "the footage of 1 videos is not shown in full: b: the video file is not there" in err
+    assert "the footage of 1 video is not shown in full: b: the video file is not there" in err
     page = (results / "report" / "index.html").read_text()
     for name in re.findall(r"(?:src|href)=\"([^\"#:]+)\"", page):
         assert (results / "report" / name).is_file(), name
@@ -53,7 +53,7 @@ def test_what_has_not_changed_is_kept_and_the_rest_is_made_anew(results, run_cli
     _, _, err = run_cli("report", results)
     after = {path.name: path.stat().st_mtime_ns for path in data.iterdir()}
     assert {name for name in after if after[name] != before[name]} == {"overview.js"}
-    assert "the footage of 1 videos" in err  # told again
+    assert "the footage of 1 video" in err  # told again
     curve = draw_curve("b", [(0, 16)], n_frames=30, source="/gone/b.mp4")
     write_curve(Results(results).curves, curve, CurveOrigin(recipe_id="recipe", made_from="b2", threshold=0.5))
     (data / "0123456789abcdef.js").write_text("of a video that is no longer here")

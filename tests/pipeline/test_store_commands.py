@@ -74,7 +74,7 @@ def test_import_ls_verify_export_compact(listed, tmp_path, run_cli):
 def test_import_names_what_is_missing(listed, tmp_path, run_cli):
     (tmp_path / "features" / "N1__0.npy").unlink()
     code, out, err = run_cli("store", "import", listed, "--store", tmp_path / "S", "--root", tmp_path / "features")
-    assert code == 1 and "1 videos imported" in out and "missing /x/N1__0.npy" in err
+    assert code == 1 and "1 video imported" in out and "missing /x/N1__0.npy" in err
     assert run_cli("store", "import", tmp_path / "no.csv", "--store", tmp_path / "S")[0] == 2
     assert run_cli("store", "import", listed, "--store", tmp_path / "S", "--fps", "0")[0] == 2
 

@@ -33,7 +33,7 @@ def three(draw_results, draw_curve):
 
 def test_detect_keeps_to_what_events_was_told(three, run_cli):
     code, out, _ = run_cli("events", three, "--threshold", "0.75")
-    assert code == 0 and "1 events" in out and "threshold 0.75 (as set)" in out
+    assert code == 0 and "1 event " in out and "threshold 0.75 (as set)" in out
     detect_again(three)
     assert videos_in(three) == ["yard/a"]
     detect_again(three, "0.65")  # given to detect, it is set by that

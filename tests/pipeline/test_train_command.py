@@ -201,7 +201,7 @@ def test_select_test_is_said_loudly(labelled, text_tower, run_cli, tmp_path):
 
 
 BAD = {
-    "no such label": ("video,label\nn0,Normal\na0,Exploding\n", (), 2, "'Exploding' (1 rows)"),
+    "no such label": ("video,label\nn0,Normal\na0,Exploding\n", (), 2, "'Exploding' (1 row)"),
     "no normal video": ("video,label\na0,Explosion\na1,Fighting\n", ("--allow-missing",), 2, "no normal video at all"),
     "normal videos alone": (
         "video,label\nn0,Normal\nn1,Normal\n",
@@ -209,7 +209,7 @@ BAD = {
         2,
         "no anomalous video at all",
     ),
-    "no such video": ("video,label\nn0,Normal\na0,Explosion\nzz,Abuse\n", (), 1, "1 labels without features: zz"),
+    "no such video": ("video,label\nn0,Normal\na0,Explosion\nzz,Abuse\n", (), 1, "1 label without features: zz"),
     "no video column": ("name,label\nn0,Normal\n", (), 2, "needs a column `video` or `path`"),
     "two labels": ("video,label\nn0,Normal\nn0,Abuse\n", (), 2, "n0 has two different labels"),
     "normal and not": ("video,label\nn0,Normal|Abuse\n", (), 2, "normal and something else at once"),
@@ -234,7 +234,7 @@ BAD = {
         "video,label,split\nn0,Normal,train\na0,Explosion,train\nn1,Normal,val\na0,Explosion,val\n",
         ("--allow-missing",),
         2,
-        "1 videos to train on are in the val split too (a0)",
+        "1 video to train on is in the val split too (a0)",
     ),
     "val without features": (
         "video,label,split\nn0,Normal,train\na0,Explosion,train\nn1,Normal,val\nzz,Explosion,val\n",

@@ -129,4 +129,4 @@ def test_train_takes_it(labelled, tmp_path):
         entries = list(opened.entries())
     chosen = choose(TrainOptions(tmp_path / "verdicts.csv", "ucf-crime"), entries, UCF_CRIME, None)
     assert len(chosen.train) == len(rows) - 1 and sum(video.normal for video in chosen.train) == 9
-    assert chosen.notes == ["1 rows of split undecided are left out"] and chosen.missing.without_label == []
+    assert chosen.notes == ["left out: 1 row of split undecided"] and chosen.missing.without_label == []

@@ -46,7 +46,7 @@ def test_recorders_names_are_known_and_what_is_passed_over_is_said(recorder):
     assert ids_of(found) == {"09.00-10.00[M]", "front", "cam/ch2", "a"}
     (note,) = found.notes
     assert note == f"{recorder}: 3 files passed over: .dat (2), no suffix (1); --any-suffix tries them"
-    assert "1 files passed over: .dat (1)" in found_in(recorder, match=("cam/*",)).notes[0]
+    assert "1 file passed over: .dat (1)" in found_in(recorder, match=("cam/*",)).notes[0]
 
 
 def test_any_suffix_tries_what_may_be_footage(recorder):
@@ -59,7 +59,7 @@ def test_a_folder_of_unknown_kinds_says_so(tmp_path):
     (tmp_path / "raw").mkdir()
     with (tmp_path / "raw" / "day.ifv").open("wb") as file:
         file.truncate(LARGE_BYTES)
-    with pytest.raises(ConfigError, match=r"no videos in this folder.*1 files passed over: \.ifv \(1\); --any-suffix"):
+    with pytest.raises(ConfigError, match=r"no videos in this folder.*1 file passed over: \.ifv \(1\); --any-suffix"):
         found_in(tmp_path / "raw")
 
 
@@ -145,7 +145,7 @@ def test_a_dry_run_does_not_take_unknown_for_nothing(tmp_path, make_video, run_c
     raw = make_video(tmp_path / "raw" / "a.h264", n_frames=30)
     options = ("--store", tmp_path / "S", "--like", "quick", "--pretrained", "random:0", "--model", toy_model)
     code, out, _ = run_cli("extract", raw.parent, *options, "--dry-run", "--device", "cpu")
-    assert code == 0 and "1 videos (of unknown length) to extract" in out and "estimate: unknown" in out
+    assert code == 0 and "1 video (of unknown length) to extract" in out and "estimate: unknown" in out
     make_video(tmp_path / "raw" / "b.mp4", n_frames=30)
     _, out, _ = run_cli("extract", raw.parent, *options, "--dry-run", "--device", "cpu")
-    assert "2 videos (0.00 h, 30 frames, 2 images without 1 videos of unknown length) to extract" in out
+    assert "2 videos (0.00 h, 30 frames, 2 images without 1 video of unknown length) to extract" in out

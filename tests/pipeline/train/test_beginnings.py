@@ -77,7 +77,7 @@ def test_a_store_may_hold_more_than_the_labels_name(labelled, text_tower, run_cl
     labels.write_text("".join(labelled[1].read_text().splitlines(keepends=True)[:-2]))
     given = ["train", labels, "--store", labelled[0], "--out", tmp_path / "run", "--pretrained", text_tower]
     code, _, errors = run_cli(*given, "--window-len", 16, *ONE_STEP)
-    assert code == 0 and "note: 2 features without label are left out: a8, a9" in errors
+    assert code == 0 and "note: left out: features of 2 videos without label: a8, a9" in errors
 
 
 def test_what_can_fail_early_fails_before_features_are_read(labelled, run_cli, tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ def test_labels_with_more_folders_than_features_imported_without(store, options,
 def test_a_video_in_two_splits_is_refused(store, options, tmp_path):
     text = options.labels.read_text().replace("video,label\n", "").replace("\n", ",train\n")
     (tmp_path / "labels.csv").write_text(f"video,label,split\n{text}n0.mp4,Normal,holiday\n")
-    with pytest.raises(ConfigError, match=r"1 videos to train on are in another split too \(n0\)"):
+    with pytest.raises(ConfigError, match=r"1 video to train on is in another split too \(n0\)"):
         prepare(replace(options, labels=tmp_path / "labels.csv"), store)
 
 
