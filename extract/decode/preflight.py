@@ -15,6 +15,7 @@ from ..records import VideoInfo
 from .container import open_container, stream_warnings, video_stream
 from .probe import Header
 from .reader import PyavReader
+from .timeline import gap_warnings
 
 PACKETS_LOOKED_AT = 500  # whose times tell whether the frame rate varies
 UNEVEN_SHARE, UNEVEN_SECONDS = 0.1, 0.00101  # a distance off by more is no rounding of a container's clock
@@ -34,7 +35,7 @@ class Preflight:
     fps: float | None = None
     """Average frame rate, frames/s."""
     seconds: float | None = None
-    """Length of the video."""
+    """Length of the video; without `deep`, gaps that the header does not tell of are in it."""
     variable_rate: bool | None = None
     """Whether frames are unevenly far apart."""
     n_frames_header: int | None = None
@@ -49,7 +50,7 @@ class Preflight:
     """What is wrong, in a sentence."""
     warnings: tuple[str, ...] = field(default=())
     gaps: tuple[tuple[float, float], ...] = field(default=())
-    """Start and end in seconds of each stretch without footage; known with `deep` only."""
+    """Start and end in seconds of each stretch without footage; without `deep` those of mp4 files only."""
 
 
 def preflight(source: Source, *, deep: bool = False) -> Preflight:
@@ -83,12 +84,14 @@ def _header(source: Source) -> dict:
     with open_container(source.path) as container:
         stream = video_stream(container, source.stream or 1)
         header = Header.of(container, stream)
+        of_streams = stream_warnings(container) if source.stream is None else []
         return {
             "codec": header.codec,
             "fps": header.fps,
             "seconds": header.seconds,
             "n_frames_header": header.n_frames,
-            "warnings": tuple(stream_warnings(container) if source.stream is None else ()),
+            "warnings": (*of_streams, *gap_warnings(header.gaps)),
+            "gaps": tuple(spans(header.gaps)),
             "variable_rate": _is_uneven(_packet_seconds(container, stream)),
         }
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import av
+import numpy as np
 
 from ..files import Source, SourceFile
+from ..gaps import Gap, find_gaps
 from .container import counted_by_header, open_container, video_stream
 
 FALLBACK_FPS = 25
@@ -20,9 +22,11 @@ class Header:
     fps: float | None
     """Average frame rate, frames/s."""
     seconds: float | None
-    """Length of the stream."""
+    """Length of the stream, without gaps that its index tells of; other gaps are in it."""
     n_frames: int | None
     """How many frames there are."""
+    gaps: tuple[Gap, ...] = ()
+    """Stretches without footage, of files whose header holds the time of every frame (mp4)."""
 
     @classmethod
     def of(cls, container: av.container.InputContainer, stream: av.VideoStream) -> Header:
@@ -31,9 +35,21 @@ class Header:
         if seconds is None and container.duration:
             seconds = container.duration / av.time_base
         rate = float(stream.average_rate) if stream.average_rate else None
-        return cls(
-            stream.codec_context.codec.canonical_name, rate, seconds, counted_by_header(container, stream) or None
-        )
+        n_frames, gaps = counted_by_header(container, stream) or None, _gaps_in_index(container, stream)
+        if gaps and seconds:
+            seconds -= sum(gap.seconds for gap in gaps)
+            rate = len(stream.index_entries) / seconds
+        return cls(stream.codec_context.codec.canonical_name, rate, seconds, n_frames, gaps)
+
+
+def _gaps_in_index(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[Gap, ...]:
+    """The gaps between the frames that an mp4 file's header lists. Others list none of theirs, or key frames alone."""
+    if "mp4" not in container.format.name:
+        return ()
+    stamps = [entry.timestamp for entry in stream.index_entries if not entry.is_discard]
+    start = float((stream.start_time or 0) * stream.time_base) - (container.start_time or 0) / av.time_base
+    seconds = (np.array(stamps, np.float64) - (stamps[0] if stamps else 0)) * float(stream.time_base) + start
+    return find_gaps(seconds)
 
 
 @dataclass(frozen=True, slots=True)

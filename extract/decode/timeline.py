@@ -8,11 +8,12 @@ seconds  0.00  0.04  0.08  0.12  0.16  0.20      three retimed, each 0.04 after 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 
-from ..gaps import LEAP_STEPS, NEIGHBOURS, find_gaps, in_words, usual_steps
+from ..gaps import LEAP_STEPS, NEIGHBOURS, Gap, find_gaps, in_words, usual_steps
 from ..names import plural, some
 
 TIMELINE = 2  # raised when a change to these rules changes times; 1 believed every leap forward
@@ -53,10 +54,13 @@ def time_warnings(seconds: np.ndarray, retimed: int) -> list[str]:
         retimed: how many of them `timeline` has changed.
     """
     told = [RETIMED.format(plural(retimed, "frame"))] if retimed else []
-    gaps = find_gaps(seconds)
-    if gaps:
-        told.append(GAPS.format(plural(len(gaps), "gap"), some([in_words(gap) for gap in gaps], SHOWN_GAPS)))
-    return told
+    return told + gap_warnings(find_gaps(seconds))
+
+
+def gap_warnings(gaps: Sequence[Gap]) -> list[str]:
+    """A sentence on gaps; none where there are none."""
+    shown = some([in_words(gap) for gap in gaps], SHOWN_GAPS)
+    return [GAPS.format(plural(len(gaps), "gap"), shown)] if gaps else []
 
 
 def faults(raw_seconds: np.ndarray) -> int:

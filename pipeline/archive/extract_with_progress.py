@@ -89,7 +89,7 @@ def _length(work: Workload) -> str:
     if work.n_videos and work.n_unknown == work.n_videos:
         return "of unknown length"
     unknown = f" without {plural(work.n_unknown, 'video')} of unknown length" if work.n_unknown else ""
-    return f"{work.hours:.2f} h, {plural(work.n_frames, 'frame')}, {plural(work.n_images, 'image')}{unknown}"
+    return f"{work.hours:.2f} h by header, {plural(work.n_frames, 'frame')}, {plural(work.n_images, 'image')}{unknown}"
 
 
 def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> None:

@@ -60,7 +60,7 @@ def check(src: tuple[str, ...], deep: bool, as_json: bool, quiet: bool, **values
     for row in found if as_json else ():
         click.echo(json.dumps(asdict(row)))
     if not as_json:
-        _table(found)
+        _table(found, by_header=not deep)
     for name in selection.missing:
         click.echo(f"missing: {name}", err=True)
     return int(bool(selection.missing) or any(row.code for row in found))
@@ -85,14 +85,14 @@ def _failure(video_id: str, path: str, error: VideoError) -> Preflight:
     return Preflight(video_id, path, code=error.code, error=error.reason)
 
 
-def _table(found: list[Preflight]) -> None:
+def _table(found: list[Preflight], *, by_header: bool) -> None:
     rows = [HEADINGS, *(_cells(row) for row in found)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS) - 1)]
     for row in rows:
         padded = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
         click.echo("  ".join((*padded, row[-1])).rstrip())
     codes = Counter(row.code for row in found if row.code)
-    hours = in_words(sum(row.seconds or 0 for row in found if not row.code))
+    hours = in_words(sum(row.seconds or 0 for row in found if not row.code)) + " by header" * by_header
     failing = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
     n_failing = codes.total()
     why = f": {failing}" if n_failing else ""

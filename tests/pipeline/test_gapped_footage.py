@@ -95,6 +95,23 @@ def test_a_gap_is_told_by_the_outcome_and_by_check(joined, extract, run_cli, tmp
     assert lengths[7] > 40_000 and np.delete(lengths, 7).max() < 0.7  # the snippet that holds the gap, and it alone
 
 
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_the_header_of_an_mp4_file_tells_its_gaps(make_numbered, run_cli, tmp_path, toy_model, bframes):
+    """Without decoding, `check` and a dry run count footage, as `check --deep` does; what others say is by header."""
+    ticks = [index if index < 60 else 50_000 + index for index in range(120)]
+    make_numbered(tmp_path / "raw" / "leap.mp4", 120, ticks=ticks, bframes=bframes)
+    rows = [json.loads(run_cli("check", tmp_path / "raw", "--json", *deep)[1]) for deep in ((), ("--deep",))]
+    assert rows[0]["seconds"] == pytest.approx(rows[1]["seconds"], abs=0.1) and rows[0]["seconds"] < 5
+    assert rows[0]["fps"] == pytest.approx(rows[1]["fps"], rel=0.02)
+    np.testing.assert_allclose(rows[0]["gaps"], rows[1]["gaps"], atol=0.1)
+    assert rows[0]["warnings"][0].endswith("for 0:33:20") and "1 gap without footage" in rows[0]["warnings"][0]
+    assert "will do (5 s by header)" in run_cli("check", tmp_path / "raw")[1]
+    assert "will do (5 s)" in run_cli("check", tmp_path / "raw", "--deep")[1]
+    toy = ("--like", "quick", "--pretrained", "random:0", "--model", toy_model, "--device", "cpu")
+    _, out, _ = run_cli("extract", tmp_path / "raw", "--dry-run", "--store", tmp_path / "S", *toy)
+    assert "1 video (0.00 h by header, 120 frames" in out
+
+
 def trimmed(source, target, at: float):
     """A trim that copies: it begins with a key frame before `at`, and an edit list hides what comes before `at`."""
     with av.open(str(source)) as read, av.open(str(target), "w", options={"avoid_negative_ts": "disabled"}) as out:

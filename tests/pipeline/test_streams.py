@@ -229,7 +229,7 @@ def test_check_and_a_dry_run_count_each(cameras, run_cli, tmp_path, toy_model):
     assert [row["n_frames"] for row in rows] == [N_FRONT, N_REAR]
     toy = ("--like", "quick", "--pretrained", "random:0", "--model", toy_model, "--device", "cpu")
     code, out, _ = run_cli("extract", cameras["mp4"], "--streams", "all", "--dry-run", "--store", tmp_path / "S", *toy)
-    assert code == 0 and f"2 videos (0.00 h, {N_FRONT + N_REAR} frames" in out
+    assert code == 0 and f"2 videos (0.00 h by header, {N_FRONT + N_REAR} frames" in out
 
 
 def test_decord_is_refused_where_it_reads_another_stream_or_nobody_can_tell(cameras, tmp_path, draw_numbered):

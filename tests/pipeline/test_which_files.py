@@ -148,4 +148,4 @@ def test_a_dry_run_does_not_take_unknown_for_nothing(tmp_path, make_video, run_c
     assert code == 0 and "1 video (of unknown length) to extract" in out and "estimate: unknown" in out
     make_video(tmp_path / "raw" / "b.mp4", n_frames=30)
     _, out, _ = run_cli("extract", raw.parent, *options, "--dry-run", "--device", "cpu")
-    assert "2 videos (0.00 h, 30 frames, 2 images without 1 video of unknown length) to extract" in out
+    assert "2 videos (0.00 h by header, 30 frames, 2 images without 1 video of unknown length) to extract" in out
