@@ -180,8 +180,9 @@ class PyavReader:
     def __iter__(self) -> Iterator[Frame]:
         start = (self._container.start_time or 0) / av.time_base
         for frame in self._decoded():
+            tick = frame.time_base or self._stream.time_base  # those left in the decoder where reading stops have none
             for times, stamp in ((self._shown, frame.pts), (self._decoded_at, frame.dts)):
-                times.append(float("nan") if stamp is None else float(stamp * frame.time_base) - start)
+                times.append(float("nan") if stamp is None else float(stamp * tick) - start)
             if self._size_px is None:
                 self._note_first(frame)
             if frame.width * frame.height > MAX_FRAME_PX:

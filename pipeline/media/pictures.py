@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import av
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 from vad_pipeline.extract.decode.container import check_file, open_container, video_stream
 from vad_pipeline.extract.decode.reader import PyavFrame
 from vad_pipeline.extract.errors import VideoDecodeError, VideoOpenError
+from vad_pipeline.extract.names import plural
 
 from .failures import as_its_failure
 from .seeking import Walk, counted
@@ -41,6 +42,15 @@ def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray, *, str
     """
     with as_its_failure(path):
         return _pictures(path, sorted(set(frames)), frame_seconds, stream)
+
+
+def told_missing(wanted: Iterable[int], found: Mapping[int, str]) -> str:
+    """A sentence on frames of which `pictures` found none; empty where it found all."""
+    n_wanted = len(set(wanted))
+    n_missing = n_wanted - len(found)
+    if not n_missing:
+        return ""
+    return f"{n_missing} of {plural(n_wanted, 'picture')} missing: the file gives no such frames now; is it whole?"
 
 
 def _pictures(path: str, wanted: list[int], frame_seconds: np.ndarray, stream: int) -> dict[int, str]:

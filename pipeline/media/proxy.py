@@ -11,8 +11,9 @@ import numpy as np
 
 from vad_pipeline.extract.decode.container import check_file, open_container, video_stream
 from vad_pipeline.extract.decode.reader import PyavReader
-from vad_pipeline.extract.errors import VideoOpenError
+from vad_pipeline.extract.errors import VideoDecodeError, VideoOpenError
 from vad_pipeline.extract.files import written_aside
+from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.records import VideoInfo
 
 from .failures import as_its_failure
@@ -63,7 +64,12 @@ def browser_plays(path: str | os.PathLike, *, stream: int = 1) -> bool:
 
 
 def write_proxy(
-    source: str | os.PathLike, target: Path, *, height: int = PROXY_HEIGHT_PX, stream: int = 1
+    source: str | os.PathLike,
+    target: Path,
+    *,
+    height: int = PROXY_HEIGHT_PX,
+    stream: int = 1,
+    n_frames: int | None = None,
 ) -> VideoInfo:
     """Write a small H.264 mp4 whose frame i is frame i of `source` as the reader decodes it.
 
@@ -75,12 +81,13 @@ def write_proxy(
         target: the mp4 file; it is complete as soon as it exists.
         height: height of the preview in px; smaller footage is not enlarged.
         stream: which of the footage's video streams, from 1.
+        n_frames: how many frames it had when it was scored; None: nobody knows.
 
     Returns:
         Size, frame count, rate and frame times of the source.
 
     Raises:
-        VideoError: the source cannot be read, or FFmpeg cannot make a preview of it.
+        VideoError: the source cannot be read, or not as many frames as it had, or FFmpeg cannot make a preview of it.
         StoreError: the target cannot be written.
         ConfigError: this PyAV cannot write H.264.
     """
@@ -90,6 +97,9 @@ def write_proxy(
             for frame in reader:
                 file.add(frame, scaled(frame.size_px, height))
         info = reader.info()
+        if n_frames is not None and info.n_frames != n_frames:
+            reason = f"{plural(info.n_frames, 'frame')} can be read where it had {n_frames} when it was scored"
+            raise VideoDecodeError(source, "unreadable", f"{reason}; is it whole? extract and detect it again")
         seconds = np.maximum(info.frame_seconds, 0)
         seconds[0] = 0
         retimed(path, aside, seconds=seconds, last_seconds=float(1 / info.fps))

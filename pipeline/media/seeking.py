@@ -17,6 +17,7 @@ from vad_pipeline.extract.decode.reader import PyavFrame, PyavReader
 
 SEEK_BACK_SECONDS = (0, 10)  # how far before the wanted frame to seek, tried in turn until a key frame is found there
 NEAR_SECONDS = 4.0  # decoding on to a frame this near is cheaper than seeking
+END_SECONDS = 1.0  # how much later than the last frame that can be read a wanted one may be, as wrong times are mended
 MOST_FRAMES = 3000  # the most frames decoded after a seek to reach one; beyond, the caller counts from the start
 TOLERANCE_SECONDS = 1e-3  # by which equal timestamps may differ between containers and floats
 
@@ -81,15 +82,19 @@ class Walk:
         self._next: av.VideoFrame | None = None  # the frame after it, already decoded
 
     def at(self, seconds: float) -> av.VideoFrame | None:
-        """The last frame shown at or before `seconds`; None where no seek lands near enough to it."""
+        """The last frame shown at or before `seconds`; None where no seek lands near enough to it, or the file ends or
+        cannot be read any further well before."""
         if self._shown is None or not 0 <= seconds - self._seconds(self._shown) <= NEAR_SECONDS:
             stamp = round((seconds + TOLERANCE_SECONDS + self._start) / self._stream.time_base)
             self._frames = (f for f in frames_from(self._container, self._stream, stamp) if f.pts is not None)
             self._shown, self._next = None, next(self._frames, None)
         for _ in range(MOST_FRAMES):
             reached = self._shown is not None and self._seconds(self._shown) >= seconds - TOLERANCE_SECONDS
-            if reached or self._next is None or self._seconds(self._next) > seconds + TOLERANCE_SECONDS:
+            if reached or (self._next is not None and self._seconds(self._next) > seconds + TOLERANCE_SECONDS):
                 return self._shown
+            if self._next is None:
+                near = self._shown is not None and self._seconds(self._shown) >= seconds - END_SECONDS
+                return self._shown if near else None
             self._shown, self._next = self._next, next(self._frames, None)
         return None
 

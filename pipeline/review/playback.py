@@ -50,13 +50,14 @@ class Playback:
             return browser_plays(self.here, stream=self.stream)
         return self.stream == 1 and PurePath(self.path).suffix.lower() in PLAYED
 
-    def address(self, page: Path, key: str, *, previews: bool) -> str | None:
+    def address(self, page: Path, key: str, *, previews: bool, n_frames: int) -> str | None:
         """The address of what the page plays: the footage or its preview; None where there is neither.
 
         Args:
             page: the folder of the page; the preview goes into it.
             key: the video's short name, by `key_of`.
             previews: whether to write a preview that is needed and does not exist yet.
+            n_frames: how many frames of the video were scored.
 
         Raises:
             VideoError: no preview can be made of the footage.
@@ -70,7 +71,7 @@ class Playback:
         if preview is None or not (previews or preview.exists()):
             return None
         if not preview.exists():
-            write_proxy(self.here, preview, stream=self.stream)
+            write_proxy(self.here, preview, stream=self.stream, n_frames=n_frames)
         return link(str(preview), page, home=page)
 
     def preview(self, page: Path, key: str) -> Path | None:

@@ -17,7 +17,7 @@ from vad_pipeline.extract.errors import ConfigError, VideoError
 from vad_pipeline.extract.files import write_bytes
 
 from ..media.links import as_bytes, link, may_link, moved
-from ..media.pictures import pictures
+from ..media.pictures import pictures, told_missing
 from ..media.roots import MediaRoots
 from ..results.file_names import key_of
 from .page import FOLDER, PAGE_NAME
@@ -131,5 +131,7 @@ def _pictures(moments: Sequence[Found], media_roots: MediaRoots) -> tuple[dict[t
         except VideoError as error:
             problems.append(f"{video}: no picture: {error}")
             continue
+        if missing := told_missing(frames, found):
+            problems.append(f"{video}: {missing}")
         shots |= {(video, frame): picture for frame, picture in found.items()}
     return shots, problems

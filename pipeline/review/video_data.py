@@ -105,13 +105,14 @@ class VideoData:
 
     def _address(self) -> str | None:
         try:
-            return self.footage.address(self.settings.page, self.key, previews=self.settings.previews)
+            previews, n_frames = self.settings.previews, self.curve.n_frames
+            return self.footage.address(self.settings.page, self.key, previews=previews, n_frames=n_frames)
         except VideoError as error:
             self.problems.append(f"no preview: {error.reason}")
             return None
 
     def _pictures(self, frames: list[int]) -> dict[int, str]:
-        from ..media.pictures import pictures
+        from ..media.pictures import pictures, told_missing
 
         if self.footage.here is None:
             self.problems.append(
@@ -123,8 +124,8 @@ class VideoData:
         except VideoError as error:
             self.problems.append(error.reason)
             return {}
-        if not found:
-            self.problems.append("no frame of it can be reached by its time")
+        if missing := told_missing(frames, found):
+            self.problems.append(missing)
         return found
 
     def _clock(self) -> dict | None:

@@ -93,4 +93,4 @@ def test_stored_names_are_files_again(tmp_path, name, make_video):
 def test_imported_features_are_no_footage(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"x")
     found = Playback.of(str(tmp_path / "a.npy"), MediaRoots())
-    assert not found.is_video and found.here is None and found.address(PAGE, "key", previews=True) is None
+    assert not found.is_video and found.here is None and found.address(PAGE, "key", previews=True, n_frames=1) is None
