@@ -154,8 +154,8 @@ class NameIndex:
             )
         else:
             _say_once(
-                f"none of {len(found)} names matches, such as {told}; with how many folders ids begin is said by "
-                "`store import --keep-folder` and `extract --id-root`"
+                f"none of {plural(len(found), 'name')} matches, such as {told}; with how many folders ids begin is "
+                "said by `store import --keep-folder` and `extract --id-root`"
             )
         return found | deeper
 

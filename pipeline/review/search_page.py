@@ -104,6 +104,8 @@ def _address(moment: Found, page: Path, results: Path | None, media_roots: Media
         review = link(str(results / FOLDER / PAGE_NAME), page, home=page)
         return f"{review}#video={key_of(moment.video)}&frame={moment.frame}"
     source = as_bytes(moved(moment.source, media_roots))
+    if moment.stream != 1:  # of several video streams, browsers play the first
+        return None
     if not may_link(source, media_roots, home=page, is_here=media_roots.find(moment.source) == source):
         return None
     return f"{link(source, page, home=page)}#t={moment.frame_seconds[moment.frame]:.3f}"

@@ -177,7 +177,7 @@ def test_categories_that_the_results_lack_are_named(make_curve):
 def test_ranges_without_a_category_stay_out_of_localisation(make_curve):
     truth = VideoAnnotation("a", ("Abuse", "RoadAccidents"), (TrueRange(16, 32, None),))
     result = evaluate([make_curve("a", [0, 1, 0])], [truth])
-    assert result.auc == 1 and result.map is None and "1 ranges do not say" in result.notes[0]
+    assert result.auc == 1 and result.map is None and "1 range left out of mAP" in result.notes[0]
 
 
 def test_names_without_counterpart_are_kept(make_curve):

@@ -166,7 +166,7 @@ def test_upkeep_says_how_far_it_is(extract, run_cli, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "PLAIN_EVERY_SECONDS", 0)
     extract()
     store = ("--store", tmp_path / "S")
-    assert "verify: 1 of 1 shards" in run_cli("store", "verify", *store)[2]
+    assert "verify: 1 of 1 shard" in run_cli("store", "verify", *store)[2]
     extract("--force", "--match", "*v1")
     assert "compact: " in run_cli("store", "compact", *store)[2]
     for command in ("verify", "compact"):

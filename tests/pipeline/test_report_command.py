@@ -138,7 +138,7 @@ def test_verdicts_of_colleagues(results, run_cli, tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps({"verdicts": [{**row, "verdict": said, "reviewer": name}]}))
     code, out, _ = run_cli("report", results, "--verdicts", tmp_path / "Ann.json", tmp_path / "Bo.json")
     assert code == 0 and "disagreement\tcam/a\tframes 16 to 32\tAnn: real; Bo: false_alarm\n" in out
-    assert "2 verdicts of 2 reviewers, 1 disagreements" in out
+    assert "2 verdicts of 2 reviewers, 1 disagreement" in out
     overview = data_of(results, "overview")
     assert [each["reviewer"] for each in overview["verdicts"]] == ["Ann", "Bo"] and len(overview["disagreements"]) == 1
 
