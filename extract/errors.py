@@ -13,6 +13,11 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, SHOWN_WIDTH, SHOWN_WIDTH
 
 
+def how_to_add(extra: str) -> str:
+    """How the packages of an extra are installed, for messages."""
+    return f"pip install '.[{extra}]' in the folder of vad-pipeline"
+
+
 class VadError(Exception):
     """Any error that is due to the input or the machine, not to a bug: shown as one sentence, exit code 2."""
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 import click
 from tqdm import tqdm
 
+from vad_pipeline.extract.embed.encoder_config import random_warning
 from vad_pipeline.extract.names import plural, some
+from vad_pipeline.extract.recipe import Recipe
 
 PLAIN_EVERY_SECONDS = 10
 
@@ -54,6 +56,7 @@ def counting(
 
 def in_words(seconds: float) -> str:
     """A duration in words, such as `40 s`, `12 min`, `3.5 h` or `4.2 days`."""
+    seconds = max(0.0, seconds)  # a clock that was set back is no reason to write -0 s
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
@@ -77,6 +80,12 @@ def report_left_out(n_videos: int, crop: int) -> None:
     """Print how many videos of a store are left out because they have another recipe or lack the crop."""
     if n_videos:
         click.echo(f"note: left out: {plural(n_videos, 'video')} of other recipes or without crop {crop}", err=True)
+
+
+def warn_of_random(recipe: Recipe) -> None:
+    """Print a note where the features of a recipe are of random weights."""
+    for line in random_warning(recipe.weights):
+        click.echo(f"note: {line}", err=True)
 
 
 def warn_of(problems: list) -> None:

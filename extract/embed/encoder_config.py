@@ -82,10 +82,17 @@ def load_weights(pretrained: str, model: str) -> Weights:
     raise ConfigError(f"--pretrained {pretrained}: no such file, and not {known} of {model}, nor random:SEED")
 
 
+def random_warning(weights: str) -> tuple[str, ...]:
+    """A sentence on weights, named as in a recipe, if they are random."""
+    return (f"weights {weights} are random: scores from them say nothing about real footage",) * weights.startswith(
+        RANDOM
+    )
+
+
 def weight_warnings(config: EncoderConfig, weights: Weights) -> tuple[str, ...]:
     """What a user has to know about these weights, one sentence each."""
     if config.pretrained.startswith(RANDOM):
-        return (f"weights {config.pretrained} are random: scores from them say nothing about real footage",)
+        return random_warning(config.pretrained)
     if weights.quickgelu is None and not config.model.startswith(LOCAL_DIR):
         return (
             f"{config.pretrained}: whether these weights want QuickGELU is unverified (unknown sha256); "

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 
 from ..device import device_name
-from ..errors import ConfigError
+from ..errors import ConfigError, how_to_add
 from ..timings import HOPELESS, Round, Timings, timed_once
 from . import openvino_tower
 from .encoder_config import PRECISIONS, EncoderConfig
@@ -107,7 +107,7 @@ def candidates(device: torch.device) -> tuple[tuple[str, str], ...]:
 
 def _why_not_openvino(device: torch.device, precision: str) -> str:
     if not openvino_tower.is_installed():
-        return "not installed, or not for this processor; pip install 'vad-pipeline[openvino]', or use --runtime torch"
+        return f"not installed, or not for this processor; {how_to_add('openvino')}, or use --runtime torch"
     if device.type != "cpu":
         return f"computes on the CPU; use --device cpu, or --runtime torch on {device}"
     if precision not in ("auto", *openvino_tower.HINTS) or (precision == "bf16" and not multiplies_bf16()):

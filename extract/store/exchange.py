@@ -45,6 +45,8 @@ class ImportReport:
 class _Listed:
     label: str
     crops: dict[int, Path] = field(default_factory=dict)
+    folders: set[Path] = field(default_factory=set)
+    """Where its files lie."""
     contradiction: str = ""
     """A sentence on another crop's row that has another label; empty where there is none."""
 
@@ -129,14 +131,14 @@ def import_list(
             report.refused.append(f"{quoted(name)}: cannot be a video's id; rename the file")
             continue
         video = listed.setdefault(video_id, _Listed(label))
+        video.folders.add(file.parent)
         if label.casefold() != video.label.casefold():
             video.contradiction = (
-                f"{quoted(name)} is labelled {quoted(label)}, another row of its video {quoted(video.label)}; keep one"
+                f"{quoted(name)} is labelled {quoted(label)}, another row of {video_id} {quoted(video.label)}; "
+                f"{_advice(video, config)}"
             )
         if video.crops.setdefault(crop, file) != file:
-            report.refused.append(
-                f"{file}: a second file for {video_id} crop {crop}; use --keep-folder or mend the list"
-            )
+            report.refused.append(f"{file}: a second file for {video_id} crop {crop}; {_advice(video, config)}")
     for video_id, video in listed.items():
         on_video(video_id)
         if video.contradiction:
@@ -144,11 +146,21 @@ def import_list(
             continue
         try:
             arrays = {crop: read_features(file).astype(np.float16) for crop, file in sorted(video.crops.items())}
+            lengths = {len(values) for values in arrays.values()}
+            if len(lengths) > 1:
+                counts = f"its crops have different numbers of snippets ({sorted(lengths)})"
+                raise ConfigError(f"{video_id}: {counts}; {_advice(video, config)}")
             imported = _import_video(store, video_id, video, arrays, config)
             (report.imported if imported else report.cached).append(video_id)
         except ConfigError as error:
             report.refused.append(str(error))
     return report
+
+
+def _advice(video: _Listed, config: ImportConfig) -> str:
+    if len(video.folders) > 1 and not config.keep_folder:
+        return "its files lie in several folders: --keep-folder makes a video of each"
+    return "keep one"
 
 
 def export(
@@ -233,10 +245,7 @@ def _import_video(
 ) -> bool:
     """Store the features of one video unless they are stored already; say whether anything was written."""
     recipe, fps = config.recipe, config.fps
-    lengths = {len(values) for values in arrays.values()}
-    if len(lengths) > 1:
-        raise ConfigError(f"{video_id}: its crops have different numbers of snippets ({sorted(lengths)})")
-    n_snippets = lengths.pop()
+    n_snippets = len(next(iter(arrays.values())))
     held = store.entry(video_id, recipe.recipe_id)
     if held and not config.force:
         if held.size != IMPORTED_SIZE:

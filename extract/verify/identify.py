@@ -38,6 +38,7 @@ SPARE_ROWS, SPARE_SHARE = 1, 0.01  # decoders may disagree on a video's last fra
 AS_GOOD = 1.25  # times the best setting's error, up to which a setting cannot be told apart from it
 ROUNDING_FACTOR = 4  # times the error of rounding the weights to float16, as activations are rounded too
 NOISE_FACTOR = 2  # times the error of encoding the video once more
+ALIKE = 0.9  # cosine from which rows agree
 VERDICTS = ("identical", "same up to rounding", "same protocol, other decoder", "something else")
 
 
@@ -68,6 +69,11 @@ class Identification:
     """How far rounding the weights to float16 moves the embeddings, as `Fit.error`."""
     noise_error: float
     """How far encoding the video once more (H.264, CRF 23) moves the embeddings, as `Fit.error`."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether any row comes near by any setting; where none does, the best setting says nothing."""
+        return self.verdict != VERDICTS[-1] or bool((self.best[0].cosines >= ALIKE).any())
 
     @property
     def differing(self) -> dict[str, tuple[str, str]]:

@@ -13,19 +13,24 @@ from ..errors import readable
 from ..extractor import Extractor
 from ..names import plural
 from ..recipe import GEOMETRIES
+from .identify import ALIKE
 
 if TYPE_CHECKING:
     from .identify import Identification
     from .released import Fit
     from .settings import Setting
 
-ALIKE, UNLIKE = 0.9, 0.5  # cosine from which rows agree, and below which they show something else
+UNLIKE = 0.5  # cosine below which rows show something else
 QUICKGELU = "-quickgelu"
 
 
 def story(video_id: str, found: Identification, extractor: Extractor) -> str:
-    """All that was found about one features file, as text of many lines."""
-    lines = [f"{video_id} and {readable(found.released)}", f"  {_rows(found)}"]
+    """All that was found about one features file, as text of many lines; of two where nothing fits."""
+    lines = [f"{video_id} and {readable(found.released)}"]
+    if not found.fits:
+        cosine = f"the best mean cosine is {found.best[0].cosines.mean():z.3f}"
+        return f"{lines[0]}\n  verdict: {found.verdict}: nothing fits ({cosine}): other weights, or another video"
+    lines.append(f"  {_rows(found)}")
     lines += [f"  {line}" for line in _table(found)]
     lines.append(f"  verdict: {_verdict(found)}")
     lines += [f"  differs from yours in {name}: yours {mine}, released {theirs}" for name, (mine, theirs) in
@@ -70,7 +75,7 @@ def _table(found: Identification) -> list[str]:
 
 
 def _row(name: str, each: Fit, words: str) -> str:
-    return f"{name}  {each.cosines.mean():11.6f}  {each.cosines.min():12.6f}  {each.error:7.5f}  {words}"
+    return f"{name}  {each.cosines.mean():z11.6f}  {each.cosines.min():z12.6f}  {each.error:7.5f}  {words}"
 
 
 def _changes(setting: Setting, mine: Setting) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,8 @@ from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.store.one_recipe import of_one_recipe
 
 if TYPE_CHECKING:
+    from vad_pipeline.model.categories import Category
     from vad_pipeline.model.zero_shot import ZeroShot
-
-    from .scoring_plan import DetectConfig
 
 
 def with_crop(store: EmbeddingStore, recipe_id: str | None, crop: int) -> tuple[Recipe, list[Entry]]:
@@ -55,19 +55,37 @@ def text_tower(recipe: Recipe, *, pretrained: str | None, model: str | None) -> 
     return {"pretrained": weights, "model": chosen}
 
 
-def read_zero_shot(
-    categories: Path, store: EmbeddingStore, config: DetectConfig, *, pretrained: str | None, model: str | None
-) -> ZeroShot:
-    """Make what scores a store's features by the texts of a category file, without a trained checkpoint.
+@dataclass(frozen=True, slots=True)
+class ByText:
+    """What is asked for with --zero-shot."""
 
-    Raises:
-        ConfigError: the store has several recipes, their text tower cannot be had, or the file cannot be used.
-    """
-    from vad_pipeline.model.category_file import read_categories
-    from vad_pipeline.model.zero_shot import zero_shot
+    path: Path
+    """The file of the categories."""
+    categories: tuple[Category, ...]
+    crop: int
+    pretrained: str | None
+    """CLIP's weights; None: those of the features."""
+    model: str | None
+    """open_clip's name of the model; None: that of the features."""
 
-    described = read_categories(categories)
-    crop = config.crop or 0
-    recipe, _ = with_crop(store, config.recipe_id, crop)
-    tower = text_tower(recipe, pretrained=pretrained, model=model)
-    return zero_shot(categories, described, recipe, **tower, crop=crop)
+    @classmethod
+    def read(cls, path: Path, crop: int | None, *, pretrained: str | None, model: str | None) -> ByText:
+        """Read the file of the categories; `crop` None is crop 0.
+
+        Raises:
+            ConfigError: the file cannot be used.
+        """
+        from vad_pipeline.model.category_file import read_categories
+
+        return cls(path, read_categories(path), crop or 0, pretrained, model)
+
+    def judge(self, recipe: Recipe) -> ZeroShot:
+        """Make what scores features of a recipe by the texts of the categories, without a trained checkpoint.
+
+        Raises:
+            ConfigError: the recipe's text tower cannot be had, or a description is too long.
+        """
+        from vad_pipeline.model.zero_shot import zero_shot
+
+        tower = text_tower(recipe, pretrained=self.pretrained, model=self.model)
+        return zero_shot(self.path, self.categories, recipe, **tower, crop=self.crop)

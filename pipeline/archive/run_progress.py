@@ -12,7 +12,7 @@ from tqdm import tqdm
 from vad_pipeline.extract.names import plural
 
 from ..outcomes.video_outcome import VideoOutcome
-from ..progress import PLAIN_EVERY_SECONDS
+from ..progress import PLAIN_EVERY_SECONDS, in_words
 
 
 class Progress:
@@ -69,7 +69,7 @@ class Progress:
         left = elapsed / self._done * (self._total - self._done)
         click.echo(
             f"{self._doing}: {self._done} of {plural(self._total, 'video')}, "
-            f"{self._frames / max(elapsed, 1e-9):.0f} frames/s, about {left:.0f} s left",
+            f"{self._frames / max(elapsed, 1e-9):.0f} frames/s, about {in_words(left)} left",
             err=True,
         )
 

@@ -51,12 +51,12 @@ def event_part(held: HeldEvent, settings: RunSettings) -> dict[str, str]:
         "camera": (reading and reading.camera) or "",
         "start_frame": event.start_frame,
         "end_frame": event.end_frame,
-        "start_seconds": f"{event.start_seconds:.6f}",
-        "end_seconds": f"{event.end_seconds:.6f}",
+        "start_seconds": f"{event.start_seconds:z.6f}",
+        "end_seconds": f"{event.end_seconds:z.6f}",
         "start_time": held.start_time.isoformat(timespec="milliseconds") if held.start_time else "",
         "end_time": held.end_time.isoformat(timespec="milliseconds") if held.end_time else "",
         "category": event.category,
-        "peak_score": f"{event.peak_score:.6f}",
+        "peak_score": f"{event.peak_score:z.6f}",
         "calibrated": str(settings.calibrated).lower(),
     }
     return {name: str(value) for name, value in values.items()}
@@ -78,8 +78,8 @@ def clip_part(clip: Clip, curve: AnomalyCurve, *, sha256: str) -> dict[str, str]
     return {
         "clip_start_frame": str(clip.first),
         "clip_end_frame": str(clip.end),
-        "clip_start_seconds": f"{curve.frame_seconds[clip.first]:.6f}",
-        "clip_end_seconds": f"{curve.end_of(clip.end - 1):.6f}",
+        "clip_start_seconds": f"{curve.frame_seconds[clip.first]:z.6f}",
+        "clip_end_seconds": f"{curve.end_of(clip.end - 1):z.6f}",
         "made": clip.how,
         "sound": clip.sound,
         "source_sha256": sha256,

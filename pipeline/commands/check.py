@@ -114,5 +114,5 @@ def _cells(row: Preflight) -> tuple[str, ...]:
         rate,
         "" if row.seconds is None else in_words(row.seconds),
         frames,
-        f"[{row.code}] {row.error}" if row.code else "; ".join((row.route or "", *row.warnings)),
+        f"[{row.code}] {row.error}" if row.code else "; ".join(("ok", *row.warnings)),
     )

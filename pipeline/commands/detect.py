@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from click.core import ParameterSource
 
 from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
+from vad_pipeline.extract.files import absolute
 from vad_pipeline.extract.names import plural
 
+from ..archive.by_text import ByText, with_crop
 from ..archive.detect_job import is_scored
 from ..archive.detect_run import choose_entries, detect_archive
 from ..archive.extract_with_progress import run_extraction
@@ -19,7 +22,7 @@ from ..archive.loop import RunSummary
 from ..archive.running import Running
 from ..archive.scoring_plan import DetectConfig, ScoringPlan
 from ..archive.selection import Selection, SelectionConfig, find_sources, select_some
-from ..progress import report_left_out, report_missing, warn_of
+from ..progress import report_left_out, report_missing, warn_of, warn_of_random
 from .sections import SectionedCommand
 from .shared_options import (
     PRETRAINED_HELP,
@@ -34,6 +37,8 @@ from .shared_options import (
     store_option,
     threshold_option,
 )
+
+UNCALIBRATED = "note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained"
 
 
 @click.command(cls=SectionedCommand)
@@ -81,51 +86,59 @@ def detect(
     chosen = chosen_of(values)
     scored_in = footage["precision"] if footage["precision"] in ("auto", *WIDE_PRECISIONS) else "fp32"
     config = DetectConfig(**values, chosen=chosen, precision=scored_in, fail_fast=running.fail_fast)
-    if src and (zero_shot or config.recipe_id):
-        raise click.UsageError(
-            "--zero-shot scores what the store holds: extract SRC first, then leave it out here"
-            if zero_shot
-            else "--recipe chooses among stored features: leave it out where SRC is given"
-        )
+    if src and config.recipe_id:
+        raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
+    by_text = ByText.read(categories, config.crop, **text_tower) if zero_shot else None
     if src:
-        plan = ScoringPlan.of(load_checkpoint(checkpoint), config)
         options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
-        extractor = _extractor_for(plan, plan.extraction(options, pretrained), out, running.store_path)
+        if by_text:
+            plan, extractor = _both_by_text(by_text, config, options, running)
+        else:
+            plan = ScoringPlan.of(load_checkpoint(checkpoint), config)
+            extractor = Extractor(plan.extraction(options, pretrained), store=running.store_path)
+        _refuse_other(plan, extractor, out)
         selection = find_sources(src, selecting, settle_seconds=sources.pop("settle"), **sources)
         return _extract_and_score(selection, extractor, plan, out, running)
-    if zero_shot:
-        plan = _by_text(categories, config, running, text_tower)
-    else:
-        plan = ScoringPlan.of(load_checkpoint(checkpoint), config)
+    plan = _by_text(by_text, config, running) if by_text else ScoringPlan.of(load_checkpoint(checkpoint), config)
     with running.measured():
-        return _score(plan, out, selecting, running).exit_code
+        summary = _score(plan, out, selecting, running)
+    if config.report and not running.dry_run:
+        _write_page(out, running)
+    return summary.exit_code
 
 
-def _by_text(categories: Path, config: DetectConfig, running: Running, text_tower: dict) -> ScoringPlan:
+def _by_text(by_text: ByText, config: DetectConfig, running: Running) -> ScoringPlan:
     """Make the scoring plan of --zero-shot."""
-    from ..archive.by_text import read_zero_shot
-
     with running.store(create=False) as opened:
-        judge = read_zero_shot(categories, opened, config, **text_tower)
-        of_recipe = [entry for entry in opened.entries() if entry.recipe_id == judge.recipe.recipe_id]
-        usable = [entry for entry in of_recipe if judge.crop in entry.crop_numbers]
-        report_left_out(len(opened.entries()) - len(usable), judge.crop)
-    click.echo("note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained", err=True)
-    return ScoringPlan.of(judge, replace(config, recipe_id=judge.recipe.recipe_id))
+        recipe, usable = with_crop(opened, config.recipe_id, by_text.crop)
+        warn_of_random(recipe)
+        judge = by_text.judge(recipe)
+        report_left_out(len(opened.entries()) - len(usable), by_text.crop)
+    click.echo(UNCALIBRATED, err=True)
+    return ScoringPlan.of(judge, replace(config, recipe_id=recipe.recipe_id))
 
 
-def _extractor_for(plan: ScoringPlan, options: ExtractConfig, out: Path, store: Path) -> Extractor:
-    """Make an extractor of the features that a checkpoint scores.
+def _both_by_text(
+    by_text: ByText, config: DetectConfig, options: ExtractConfig, running: Running
+) -> tuple[ScoringPlan, Extractor]:
+    """Make the scoring plan of --zero-shot with SRC, and the extractor of the features that it scores."""
+    options = replace(options, crops=(by_text.crop,), pretrained=by_text.pretrained or options.pretrained)
+    extractor = Extractor(options, store=running.store_path)
+    judge = by_text.judge(extractor.recipe)
+    click.echo(UNCALIBRATED, err=True)
+    return ScoringPlan.of(judge, config), extractor
+
+
+def _refuse_other(plan: ScoringPlan, extractor: Extractor, out: Path) -> None:
+    """Check that a plan scores what will be extracted.
 
     Raises:
         ConfigError: the checkpoint does not fit such features, or `out` holds results of something else.
     """
     from ..results.run_record import check_record
 
-    extractor = Extractor(options, store=store)
     plan.refuse_other(extractor.recipe, f"{plan.judge.path}: footage extracted like this does not fit it")
     check_record(out, plan.record(extractor.recipe))
-    return extractor
 
 
 def _extract_and_score(
@@ -140,6 +153,10 @@ def _extract_and_score(
             return extracted.exit_code
         plan = replace(plan, config=replace(plan.config, recipe_id=extractor.recipe.recipe_id))
         detected = _score(plan, out, extracted.done, running)
+    if plan.config.report:
+        paths = [*(source.path for source in selection.sources), *(error.path for _, error in selection.failures)]
+        folders = frozenset(os.path.dirname(absolute(path)) for path in paths)
+        _write_page(out, running, folders)
     both = extracted.counts["failed"] + detected.counts["failed"]
     return int(running.limit.exceeded(both, extracted.counts.total()) or detected.stopped_early)
 
@@ -182,20 +199,24 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
         click.echo(
             f"{summary}; {plural(n_events, 'event')} in {out / 'events.jsonl'} at {rule}, curves in {results.curves}"
         )
-    if plan.config.report:
-        _write_page(out, running)
     return summary
 
 
-def _write_page(out: Path, running: Running) -> None:
-    """Write the review page of all curves in the folder; without curves write none."""
+def _write_page(out: Path, running: Running, folders: frozenset[str] | None = None) -> None:
+    """Write the review page of all curves in the results folder; without curves write none.
+
+    Args:
+        out: the results folder.
+        running: the store, and what is shown.
+        folders: the folders of SRC, whose failures to extract the page lists; None: all those of the store.
+    """
     from ..results.folder import Results
     from ..review.page import ReportConfig
     from ..review.page_with_progress import write_page
 
     results = Results.open(out)
     if len(results):
-        write_page(results, ReportConfig(store=running.store_path), quiet=running.quiet)
+        write_page(results, ReportConfig(running.store_path, folders), quiet=running.quiet)
 
 
 def _of_scores(precision: str) -> str | None:

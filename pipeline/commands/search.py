@@ -19,7 +19,7 @@ from vad_pipeline.extract.store.entry import Entry
 
 from ..archive.by_text import text_tower, with_crop
 from ..archive.selection import select_some
-from ..progress import counting, report_left_out
+from ..progress import counting, report_left_out, warn_of_random
 from .sections import SectionedCommand
 from .shared_options import Place, option, quiet_option, selection_config, selection_options, store_option
 
@@ -72,6 +72,7 @@ def search(store: Path, catalogue: Path | None, html: Path | None, as_json: bool
     at_most = {"n": values["top"], "per_video": values["per_video"]}
     with EmbeddingStore(store, catalogue=catalogue) as opened:
         recipe, entries = with_crop(opened, values["recipe_id"], values["crop"])
+        warn_of_random(recipe)
         report_left_out(len(opened.entries()) - len(entries), values["crop"])
         with counting("read", quiet=quiet, total=len(entries)) as on_video:
             matrix = snippet_matrix(opened, entries, values["crop"], on_video=on_video)
@@ -179,7 +180,7 @@ def _write_page(
                 stream=entries[row["video"]].stream,
                 frame=int(np.searchsorted(times[row["video"]], row["peak_seconds"], side="right")) - 1,
                 frame_seconds=times[row["video"]],
-                score=f"{row['score']:.{SHOWN_DIGITS}f}",
+                score=f"{row['score']:z.{SHOWN_DIGITS}f}",
                 **{name: _clock(row[f"{name}_seconds"]) for name in ("start", "end", "peak")},
             )
             for row in rows
@@ -238,7 +239,7 @@ def _row(moment: Moment, matrix: SnippetMatrix, store: EmbeddingStore) -> dict:
 
 def _line(row: dict) -> str:
     start, peak, end = (_clock(row[f"{name}_seconds"]) for name in ("start", "peak", "end"))
-    return f"{row['score']:.{SHOWN_DIGITS}f}\t{row['video']}\t{start} - {end}\tpeak {peak}"
+    return f"{row['score']:z.{SHOWN_DIGITS}f}\t{row['video']}\t{start} - {end}\tpeak {peak}"
 
 
 def _clock(seconds: float) -> str:

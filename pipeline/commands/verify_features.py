@@ -188,13 +188,14 @@ def _as_json(source: Source, found: Identification) -> str:
          "worst_cosine": float(each.cosines.min())}
         for each in found.best
     ]  # fmt: skip
+    differing = found.differing if found.fits else {}
     return json.dumps(
         {
             "video": source.video_id,
             "released": readable(found.released),
             "verdict": found.verdict,
-            "differs": {name: {"yours": mine, "released": theirs} for name, (mine, theirs) in found.differing.items()},
-            "unsettled": found.unsettled,
-            "best": rows,
+            "differs": {name: {"yours": mine, "released": theirs} for name, (mine, theirs) in differing.items()},
+            "unsettled": found.unsettled if found.fits else {},
+            "best": rows if found.fits else [],
         }
     )

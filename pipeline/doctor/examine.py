@@ -7,6 +7,7 @@ import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vad_pipeline.extract.errors import how_to_add
 from vad_pipeline.extract.store.catalogue_place import is_of_network
 from vad_pipeline.extract.timings import cache_folder, processor
 
@@ -111,7 +112,7 @@ def _problems(*, versions, memory_gb, gpus, extras, weights, disk, nvdec) -> lis
         found.append(Problem(what, "without internet give a file with --pretrained FILE"))
     if not gpus and platform.machine() in X86 and not extras["openvino"]:
         what = "OpenVINO, mostly faster than torch on a processor, is not installed"
-        found.append(Problem(what, "pip install 'vad-pipeline[openvino]'"))
+        found.append(Problem(what, how_to_add("openvino")))
     if disk.written_mb_per_second is not None and disk.written_mb_per_second < SLOW_MB_PER_SECOND:
         what = f"the disk of {disk.folder} takes {disk.written_mb_per_second} MB/s"
         found.append(Problem(what, "put the store on a faster one"))

@@ -43,5 +43,5 @@ def write_csv(curves: Path, curve: AnomalyCurve, *, calibrated: bool = True) -> 
     writer.writerow(["frame", "seconds", score_name, "category", "category_probability"])
     for frame, (row, seconds, score) in enumerate(zip(snippet, curve.frame_seconds, curve.scores, strict=True)):
         probability = curve.category[row, best[row]]
-        writer.writerow([frame, f"{seconds:.6f}", f"{score:.6f}", names[best[row]], f"{probability:.6f}"])
+        writer.writerow([frame, f"{seconds:z.6f}", f"{score:z.6f}", names[best[row]], f"{probability:.6f}"])
     write_bytes(csv_path(curves, curve.video_id), text.getvalue().encode())

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 
-from vad_pipeline.extract.names import flat
-
 MAX_STEM_BYTES = 200  # file systems allow 255, and frame numbers and a suffix are added
 KEPT_OF_LONG = 160
-HASH_DIGITS = 16
+HASH_DIGITS, SUFFIX_DIGITS = 16, 8
+PLAIN = "-_."  # besides letters and digits of any script
 
 
 def safe_stem(video_id: str) -> str:
-    """A readable file name without suffix: the id percent-encoded; a long id is cut and a hash of the whole added."""
-    stem = flat(video_id)
-    return stem if len(stem) <= MAX_STEM_BYTES else f"{stem[:KEPT_OF_LONG]}~{key_of(video_id)}"
+    """A readable file name without suffix: the id where it can be one, else `_` for what names cannot hold, and `~`
+    with a hash of the id: `cam_a~8f1db0f3` for `cam/a`."""
+    stem = "".join(letter if letter.isalnum() or letter in PLAIN else "_" for letter in video_id)
+    if stem == video_id and len(stem.encode()) <= MAX_STEM_BYTES:
+        return stem
+    short = stem.encode()[:KEPT_OF_LONG].decode(errors="ignore")
+    return f"{short}~{key_of(video_id)[:SUFFIX_DIGITS]}"
 
 
 def key_of(video_id: str) -> str:

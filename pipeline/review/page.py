@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -61,6 +62,8 @@ class ReportConfig:
 
     store: Path | None = None
     """Feature store whose failures to extract are listed too; None: only failures to score are listed."""
+    folders: frozenset[str] | None = None
+    """Failures to extract are listed of these folders, and of those of scored footage; None: of all."""
     truth: Mapping[str, VideoAnnotation] = field(default_factory=dict)
     """Video id -> its ground truth."""
     media_roots: MediaRoots = MediaRoots()
@@ -101,7 +104,7 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
     run = settings_of(results)
     settings = _settings(results, run, config)
     written = Written(folder / PAGE_NAME)
-    rows, kept = [], set()
+    rows, kept, folders = [], set(), set()
     for curve in results:
         on_video(curve.video_id)
         data = VideoData(curve, settings)
@@ -116,21 +119,15 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
         preview = data.footage.preview(folder, data.key)
         kept |= {path, preview}
         rows.append(summary(data))
+        folders.add(os.path.dirname(curve.source))
     if not rows:
         raise ConfigError(f"{results.path}: holds no curves; `vad-pipeline detect --out {results.path}` makes them")
-    failed = failures([results.path, *([config.store] if config.store else [])], {row["id"]: row for row in rows})
+    failed = failures(
+        results.path, config.store, {row["id"] for row in rows}, config.folders and config.folders | folders
+    )
     written.n_videos, written.failed = len(rows), len(failed)
     overview = {
-        "report": _identity(results),
-        "results": results.path.resolve().name,
-        "threshold": run.rule.threshold,
-        "ownThresholds": len(run.rule.by_camera),
-        "keep": f"vad-pipeline events {shlex.quote(readable(results.path.resolve()))} --threshold",
-        "show": f"vad-pipeline report {shlex.quote(readable(results.path.resolve()))}",
-        "calibration": None if run.rule.is_set else run.calibration,
-        "mergeGap": run.rule.merge_gap_seconds,
-        "calibrated": run.calibrated,
-        "categories": run.categories,
+        **_of_run(results, run),
         "verdicts": [asdict(verdict) for verdict in config.verdicts],
         "disagreements": [asdict(each) for each in disagreements(config.verdicts)],
         "videos": sorted(rows, key=lambda row: (-row["peak"], row["id"])) + failed,
@@ -141,6 +138,23 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
     write_bytes(written.page, _page(overview, data))
     _remove_others(folder, kept | {folder / DATA / f"{OVERVIEW}.js"})
     return written
+
+
+def _of_run(results: Results, run: RunSettings) -> dict:
+    """What the overview says of the results as a whole."""
+    folder = shlex.quote(readable(results.path.resolve()))
+    return {
+        "report": _identity(results),
+        "results": results.path.resolve().name,
+        "threshold": run.rule.threshold,
+        "ownThresholds": len(run.rule.by_camera),
+        "keep": f"vad-pipeline events {folder} --threshold",
+        "show": f"vad-pipeline report {folder}",
+        "calibration": None if run.rule.is_set else run.calibration,
+        "mergeGap": run.rule.merge_gap_seconds,
+        "calibrated": run.calibrated,
+        "categories": run.categories,
+    }
 
 
 def _settings(results: Results, run: RunSettings, config: ReportConfig) -> Settings:

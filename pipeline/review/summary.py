@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import os
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -43,19 +44,24 @@ def spark(scores: np.ndarray) -> str:
     return "".join(f"{round(float(value) * SPARK_LEVELS):02d}" for value in highest)
 
 
-def failures(folders: Sequence[Path], scored: Container[str]) -> list[dict]:
-    """Overview rows of the videos whose last outcome in one of the folders is a failure and that have no curve.
+def failures(
+    results: Path, store: Path | None, scored: Container[str], footage: Container[str] | None = None
+) -> list[dict]:
+    """Overview rows of the videos that failed when last tried and have no curve.
 
     Args:
-        folders: the results folder and the feature store; a folder without outcomes is skipped.
+        results: the results folder, whose failures to score are all listed.
+        store: the feature store, whose failures to extract are listed too; None: they are not.
         scored: the ids of the videos that have a curve.
+        footage: folders; videos elsewhere that failed to be extracted are left out; None: none are.
     """
     rows = {}
-    for folder in folders:
+    for folder in (results, *([store] if store else ())):
         if not any((folder / "outcomes").glob("*.jsonl")):
             continue
         for failed in read_story(folder).failing:
-            if failed.video not in scored:
+            elsewhere = folder == store and footage is not None and os.path.dirname(failed.path) not in footage
+            if failed.video not in scored and not elsewhere:
                 rows[failed.video] = {
                     "key": None,
                     "id": failed.video or strip_suffix(readable(failed.path)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from vad_pipeline.eval.annotations import TruthFile
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, how_to_add
 from vad_pipeline.extract.recipe import CROPS
 
 from ..archive.selection import SelectionConfig
@@ -86,7 +86,7 @@ class TrainOptions:
         if not self.save_every_seconds >= 0:
             raise ConfigError(f"--save-every must not be negative, got {self.save_every_seconds}")
         if self.tensorboard and importlib.util.find_spec("tensorboard") is None:
-            raise ConfigError("--tensorboard needs a package: pip install 'vad-pipeline[tensorboard]'")
+            raise ConfigError(f"--tensorboard needs a package: {how_to_add('tensorboard')}")
         for crop in (*(self.crops or ()), *(() if self.crop is None else (self.crop,))):
             if crop not in CROPS:
                 raise ConfigError(f"crops are numbered 0 to {CROPS[-1]}, got {crop}")

@@ -9,7 +9,7 @@ from asyncio import CancelledError
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, how_to_add
 
 from .base import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, fill, with_second_chance
 from .remote import do_remotely
@@ -34,7 +34,7 @@ def run_on_dask(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> It
     try:
         from distributed import Client
     except ImportError as error:
-        raise ConfigError("--backend dask: not installed; pip install 'vad-pipeline[dask]'") from error
+        raise ConfigError(f"--backend dask: not installed; {how_to_add('dask')}") from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said by our own errors
     try:
         client = Client(config.address, timeout=CONNECT_SECONDS)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, how_to_add
 
 from .base import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, fill, with_second_chance
 from .remote import do_remotely
@@ -26,7 +26,7 @@ def run_on_ray(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Ite
     try:
         import ray
     except ImportError as error:
-        raise ConfigError("--backend ray: not installed; pip install 'vad-pipeline[ray]'") from error
+        raise ConfigError(f"--backend ray: not installed; {how_to_add('ray')}") from error
     ours = not ray.is_initialized()
     if ours:
         try:

@@ -130,8 +130,19 @@ def test_crops_that_contradict_each_other_are_refused(tmp_path, store):
     (tmp_path / "list.csv").write_text("a__0.npy,Riot\na__5.npy,Fire\n")
     report = import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS))
     assert (
-        store.entries() == [] and "'a__5.npy' is labelled 'Fire', another row of its video 'Riot'" in report.refused[0]
+        store.entries() == []
+        and "'a__5.npy' is labelled 'Fire', another row of a 'Riot'; keep one" in report.refused[0]
     )
+
+
+def test_where_ids_need_their_folder_it_is_said(tmp_path, store):
+    save(tmp_path / "gate" / "v1.npy", seed=0)
+    save(tmp_path / "yard" / "v1.npy", seed=1)
+    (tmp_path / "list.csv").write_text("gate/v1.npy,Normal\nyard/v1.npy,Fire\n")
+    refused = import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS)).refused
+    assert len(refused) == 2 and all("--keep-folder makes a video of each" in line for line in refused)
+    whole = import_list(tmp_path / "list.csv", store, ImportConfig(keep_folder=True, **OPTIONS))
+    assert whole.imported == ["gate/v1", "yard/v1"] and whole.refused == []
 
 
 def test_files_named_by_macos_are_found(tmp_path, store):

@@ -49,6 +49,7 @@ def test_check_tells_what_is_there_and_what_will_fail(archive, run_cli, options)
     assert row["n_frames_header"] == 40 and row["n_frames"] == (40 if "--deep" in options else None)
     code, out, _ = run_cli("check", archive, "--match", "cam/*", *options)
     assert code == 0 and "5 videos: 5 will do" in out and "0 will fail" in out
+    assert all(line.endswith("  ok") for line in out.splitlines()[1:-1])
 
 
 def test_check_counts_frames_against_the_header(tmp_path, make_video, run_cli):

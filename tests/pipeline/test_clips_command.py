@@ -272,7 +272,7 @@ def test_names_that_are_not_just_names(tmp_path, make_numbered, draw_curve, draw
     plain.rename(os.fsdecode(raw))
     source = str(folder) + "/\\xff\\n<b>.mp4"
     seconds = np.arange(30) / 25
-    ids = ["a/b", "a%2Fb", "-rf", "x" * 300 + "/1", "x" * 300 + "/2", "\N{SNOWMAN}'\"<script>"]
+    ids = ["a/b", "a_b", "a%2Fb", "Höhe-1.a", "-rf", "x" * 300 + "/1", "x" * 300 + "/2", "\N{SNOWMAN}'\"<script>"]
     curves = [draw_curve(each, [(5, 9)], n_frames=30, fps=25, frame_seconds=seconds, source=source) for each in ids]
     results = draw_results(*curves)
     code, _, err = run_cli("clips", results, "--sheet")
@@ -280,6 +280,9 @@ def test_names_that_are_not_just_names(tmp_path, make_numbered, draw_curve, draw
     rows = rows_of(results / "clips")
     assert sorted(row["video"] for row in rows) == sorted(ids) and len({row["clip"] for row in rows}) == len(ids)
     assert all("/" not in row["clip"] and len(row["clip"]) < 255 for row in rows)
+    names = {row["video"]: row["clip"].partition("@")[0] for row in rows}
+    assert names["a_b"] == "a_b" and names["Höhe-1.a"] == "Höhe-1.a"
+    assert names["a/b"].startswith("a_b~") and names["a%2Fb"].startswith("a_2Fb~")
     assert len(list((results / "clips").iterdir())) == 2 * len(ids) + 1
     assert MediaRoots().find(source) == os.fsdecode(raw)
 

@@ -75,7 +75,7 @@ def test_no_flipped_bit_ends_anything(tmp_path):
         path.write_bytes(harmed)
         remembered = read_failures(tmp_path / "outcomes").remembered("r")
         assert all(isinstance(failure.reason, str) for failure in remembered.values())
-        assert json.dumps(rows_of_failures([tmp_path], ())).encode()
+        assert json.dumps(rows_of_failures(tmp_path, None, ())).encode()
         story = read_story(tmp_path)
         assert [run.wall_seconds for run in story.runs if run.started] and len(story.failing) <= 3
         n_damaged += story.n_damaged

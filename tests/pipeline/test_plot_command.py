@@ -33,8 +33,8 @@ def test_the_same_bytes_twice(results, run_cli, tmp_path, suffix, monkeypatch):
 
 def test_files_are_called_after_videos(results, run_cli):
     assert run_cli("plot", results, "cam/a")[0] == run_cli("plot", results, "a.mp4", "b", "cam/a")[0] == 0
-    assert sorted(path.name for path in (results / "plots").iterdir()) == ["cam%2Fa+1.png", "cam%2Fa.png"]
-    one, two = (Image.open(results / "plots" / name).size for name in ("cam%2Fa.png", "cam%2Fa+1.png"))
+    assert sorted(path.name for path in (results / "plots").iterdir()) == ["cam_a~8f1db0f3+1.png", "cam_a~8f1db0f3.png"]
+    one, two = (Image.open(results / "plots" / name).size for name in ("cam_a~8f1db0f3.png", "cam_a~8f1db0f3+1.png"))
     assert one[0] == two[0] == 1020 and two[1] > one[1]
 
 

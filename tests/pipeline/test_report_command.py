@@ -43,6 +43,19 @@ def test_a_page_with_all_that_it_needs(results, run_cli):
     assert video["media"] == "../../raw/a.mp4" and {*map(str, video["strip"]), "16"} == set(video["pictures"])
 
 
+def test_failures_of_another_folder_are_not_counted(run_cli, tmp_path, make_video, reading_model):
+    for folder in ("mine", "other"):
+        make_video(tmp_path / folder / "a.mp4", n_frames=20)
+        (tmp_path / folder / f"{folder}.mp4").write_text("no video")
+    (tmp_path / "words.csv").write_text("Normal,calm\nFire,a fire\n")
+    given = ("--store", tmp_path / "S", "--like", "quick", "--model", reading_model, "--pretrained", "random:0")
+    assert run_cli("extract", tmp_path / "other", *given)[0] == 1
+    given = ("--out", tmp_path / "R", "--zero-shot", "--categories", tmp_path / "words.csv", *given[:2], *given[4:])
+    code, out, err = run_cli("detect", tmp_path / "mine", *given, "--report")
+    assert code == 1 and "1 video, 1 failed; open " in out, err
+    assert [row["id"] for row in data_of(tmp_path / "R", "overview")["videos"]] == ["a", "mine"]
+
+
 def test_what_has_not_changed_is_kept_and_the_rest_is_made_anew(results, run_cli, draw_curve):
     from vad_pipeline.pipeline.results.curve_group import CurveOrigin, write_curve
     from vad_pipeline.pipeline.results.folder import Results

@@ -104,6 +104,17 @@ def test_features_of_another_video_are_something_else(archive, exported, verify,
     assert code == 1 and "verdict: something else" in out
 
 
+def test_where_nothing_fits_that_is_all_that_is_said(archive, verify, tmp_path):
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).standard_normal((6, 512)).astype(np.float32))
+    video = archive / "raw" / "cam" / "v0.mp4"
+    code, out, _ = verify(video, tmp_path / "noise.npy")
+    assert code == 1 and len(out.splitlines()) == 2 and "vad-pipeline" not in out, out
+    assert "verdict: something else: nothing fits (the best mean cosine is 0." in out
+    code, out, _ = verify(video, tmp_path / "noise.npy", "--json")
+    row = json.loads(out)
+    assert code == 1 and (row["differs"], row["unsettled"], row["best"]) == ({}, {}, [])
+
+
 def test_bad_input_is_one_sentence_and_costs_no_other_file(archive, exported, verify, tmp_path):
     video, good = archive / "raw" / "cam" / "v0.mp4", exported() / "cam" / "v0__0.npy"
     arrays = {

@@ -184,7 +184,7 @@ def test_no_cluster_there(extract):
 @pytest.mark.parametrize(("backend", "module"), [("dask", "distributed"), ("ray", "ray")])
 def test_a_missing_extra_is_named(extract, monkeypatch, backend, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ConfigError, match=rf"pip install 'vad-pipeline\[{backend}\]'"):
+    with pytest.raises(ConfigError, match=rf"pip install '\.\[{backend}\]' in the folder of vad-pipeline"):
         extract(ExecutorConfig(backend=backend, address="tcp://127.0.0.1:1"))
 
 

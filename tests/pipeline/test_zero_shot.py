@@ -75,6 +75,23 @@ def test_a_first_curve_from_text_alone(detect, run_cli, tmp_path, texts, workers
     assert code == 0 and "UNCALIBRATED" in err
 
 
+def test_footage_is_extracted_first(run_cli, tmp_path, make_video, reading_model):
+    make_video(tmp_path / "raw" / "a.mp4", n_frames=48)
+    (tmp_path / "categories.csv").write_text(f"Normal,{CALM}\nFire,{FIRE}\n")
+    given = ("detect", tmp_path / "raw", "--store", tmp_path / "S", "--out", tmp_path / "out", "--zero-shot")
+    given += ("--categories", tmp_path / "categories.csv", "--model", reading_model, "--pretrained", "random:0")
+    code, out, err = run_cli(*given, "--device", "cpu", "--crop", 5)
+    assert code == 0 and out.count("1 ok") == 2 and "UNCALIBRATED" in err and "random:0 are random" in err, err
+    code, out, _ = run_cli(*given, "--device", "cpu", "--crop", 5)
+    assert code == 0 and out.count("1 cached") == 2
+    with EmbeddingStore(tmp_path / "S") as store:
+        assert [entry.crop_numbers for entry in store.entries()] == [(5,)]
+
+
+def test_random_weights_are_told(detect):
+    assert "note: weights random:0 are random: scores from them say nothing" in detect()[2]
+
+
 def test_other_descriptions_are_another_run(detect, tmp_path):
     detect()
     (tmp_path / "categories.csv").write_text(f"Normal,{CALM}\nFire,{FIRE}\n")

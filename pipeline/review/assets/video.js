@@ -267,7 +267,8 @@
         return;
       }
       const some = Object.keys(this.data.pictures).length > 0;
-      note.textContent = [this.whyStill(), ...this.data.problems.map((problem) => `${problem}.`)].join(" ");
+      const sentences = this.data.problems.map((problem) => `${problem[0].toUpperCase()}${problem.slice(1)}.`);
+      note.textContent = [this.whyStill(), ...sentences].join(" ");
       $("stage").hidden = !some;
     }
 

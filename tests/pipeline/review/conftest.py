@@ -78,12 +78,10 @@ def curves(tmp_path_factory, make_numbered) -> dict[str, AnomalyCurve]:
 def make_report():
     """make_report(folder, curves, **config) -> the page of a results folder of these curves."""
 
-    def make(
-        folder: Path, curves: dict[str, AnomalyCurve], *, calibrated=True, clock=None, chosen=AS_KEPT, **config
-    ) -> Path:
+    def make(folder: Path, curves, *, calibrated=True, clock=None, calibration=None, chosen=AS_KEPT, **config) -> Path:
         results = Results(folder)
         fixed = ("model.pth", "0" * 64, "ucf-crime", CATEGORIES, {}, "recipe", 0, 0.5, calibrated)
-        begin_run(results.path, RunRecord(*fixed, clock=clock))
+        begin_run(results.path, RunRecord(*fixed, clock=clock, calibration=calibration))
         for curve in curves.values():
             write_curve(results.curves, curve, CurveOrigin(recipe_id="recipe", made_from=curve.video_id, threshold=0.5))
         write_events(results, chosen)

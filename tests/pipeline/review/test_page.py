@@ -393,7 +393,7 @@ def test_footage_that_is_gone_is_told(open_page, ids):
     opened = open_page().show(key_of(ids["gone"]))
     opened.page.wait_for_selector("#stage-note:not([hidden])")
     note = opened.page.locator("#stage-note").text_content()
-    assert "cannot play the file, or it is not there" in note and "the video file is not there" in note
+    assert "cannot play the file, or it is not there" in note and "The video file is not there" in note
     assert opened.page.locator("#events .event").count() > 0
 
 
@@ -459,6 +459,17 @@ def test_wall_clock_and_uncalibrated_scores_are_told(open_page, curves, make_rep
     opened.page.get_by_label("Group").select_option("day")
     headings = opened.page.locator(".group").all_text_contents()
     assert sorted(headings) == ["camera 3, 2 November 2026 (1)", "camera 3, 3 November 2026 (1)"]
+
+
+def test_few_hours_behind_a_threshold_and_imported_features_are_told(open_page, curves, make_report, tmp_path, ids):
+    calibration = {"hours": 0.0267, "budget": 1.0, "supported": 112.3, "calibrated": False}
+    imported = replace(curves[ids["old"]], source="/data/v__0.npy")
+    page = make_report(tmp_path / "results", {ids["old"]: imported}, calibration=calibration)
+    opened = open_page(page).show(key_of(ids["old"]))
+    note = opened.page.locator("#stage-note").text_content()
+    assert note == "There is no footage to play. Its features were imported."
+    told = opened.page.locator("#few-hours")
+    assert "was set on 0.027 h of normal footage, which can promise no fewer than 110 false" in told.text_content()
 
 
 def test_colleagues_verdicts_and_disagreements_are_shown(open_page, curves, make_report, tmp_path, ids):

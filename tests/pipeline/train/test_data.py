@@ -214,5 +214,5 @@ def test_weights_known_by_their_hash_alone_are_asked_for(store, options, monkeyp
 
 def test_tensorboard_says_what_to_install(options, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'vad-pipeline\[tensorboard\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[tensorboard\]' in the folder of vad-pipeline"):
         replace(options, tensorboard=True)
