@@ -84,7 +84,7 @@ def time_ways(device: torch.device, *, again: bool = False) -> Timings:
 
 def multiplies_bf16() -> bool:
     """Whether this processor has instructions for bf16; others emulate it, far slower than fp32."""
-    capabilities = torch.cpu.get_capabilities()
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch of before 2025 cannot tell
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

@@ -46,9 +46,9 @@ def test_numbers_of_numpy_beside_the_weights(tmp_path, value, new):
 
 def test_numbers_that_an_older_numpy_saved(tmp_path):
     torch.save({"ap": np.float64(0.5), "net": WEIGHTS}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
-    data = (tmp_path / "a.pth").read_bytes()
-    assert b"numpy._core.multiarray" in data
-    (tmp_path / "a.pth").write_bytes(data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    data = (tmp_path / "a.pth").read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    assert b"numpy.core.multiarray" in data
+    (tmp_path / "a.pth").write_bytes(data)
     assert read(tmp_path / "a.pth").keys() == WEIGHTS.keys()
 
 
