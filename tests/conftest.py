@@ -216,6 +216,14 @@ def turn_quarter():
 
 
 @pytest.fixture
+def shards_read_here(monkeypatch):
+    """Shards are read in this process, where a test can make reading fail."""
+    from vad_pipeline.extract.store.own_process import OwnProcess
+
+    monkeypatch.setattr(OwnProcess, "read", lambda self, paths, function, *given: function(*given))
+
+
+@pytest.fixture
 def run_cli(capfd):
     """Runs the command line in this process: run_cli("extract", ...) -> (exit code, stdout, stderr)."""
     import sys

@@ -11,10 +11,10 @@ from pathlib import Path
 import h5py
 
 from ..decode.timeline import TIMELINE
-from ..errors import ConfigError, DamagedShard, readable
+from ..errors import ConfigError, DamagedShard, StoreError, readable
 from ..recipe import Recipe
-from .attributes import plain_id, stream_of, text, whole, wholes, written_ns
-from .shards import group_name, refuse_unreadable
+from .attributes import copied, plain_id, stream_of, text, whole, wholes, written_ns
+from .shards import group_in, group_name, opened, refuse_unreadable
 
 TEXTS = ("recipe", "recipe_id", "fingerprint", "precision", "runtime", "source", "label", "checksum")
 
@@ -88,6 +88,38 @@ def entry_of(name: str, shard: str, node: h5py.Group) -> Entry:
         raise DamagedShard(
             f"{shard}: group {readable(name)} is damaged ({error}); run `vad-pipeline store verify`"
         ) from error
+
+
+def entries_in(path: Path) -> tuple[list[Entry], list[StoreError]]:
+    """The entries of a shard's undamaged groups, and an error for each damaged one. All attributes are read, so that
+    none is read for the first time by a process with more to lose.
+
+    Raises:
+        DamagedShard: the shard cannot be read at all.
+        FileNotFoundError: it is gone.
+        StoreError: the disk cannot be read.
+    """
+    entries, problems = [], []
+    try:
+        with opened(path) as root:
+            for name in root:
+                try:
+                    node = group_in(root, name)
+                    entries.append(entry_of(name, path.name, node))
+                    copied(node)
+                except DamagedShard as error:
+                    problems.append(error)
+                except DAMAGE as error:
+                    refuse_unreadable(path, error)
+                    problems.append(_damaged(path, error))
+    except DAMAGE as error:
+        refuse_unreadable(path, error)
+        raise _damaged(path, error) from error
+    return entries, problems
+
+
+def _damaged(path: Path, error: Exception) -> DamagedShard:
+    return DamagedShard(f"{path}: damaged ({error}); run `vad-pipeline store verify`")
 
 
 def _entry(name: str, shard: str, node: h5py.Group) -> Entry:

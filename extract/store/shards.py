@@ -27,6 +27,7 @@ import numpy as np
 from ..errors import DamagedShard, StoreError
 from ..files import write_bytes
 from ..names import flat
+from .own_process import read_apart
 from .versions import Version, kept
 
 logger = logging.getLogger(__name__)
@@ -137,6 +138,12 @@ def _root_of(file: h5py.File, path: Path) -> h5py.Group:
         refuse_unreadable(path, error)
         why = error
     raise DamagedShard(f"{path}: not written by vad-pipeline (no `{ROOT_GROUP}` group); move it elsewhere") from why
+
+
+def names_in(path: Path) -> set[str]:
+    """Names of all groups of a shard; raises what `opened` raises."""
+    with opened(path) as root:
+        return set(root)
 
 
 def group_in(root: h5py.Group, name: str) -> h5py.Group:
@@ -257,7 +264,7 @@ def merge_shards(
             continue
         sources = _each_once(folder, batch, keep)
         try:
-            data = build_copy(sources)
+            data = read_apart([folder / shard for shard in batch], build_copy, sources)
         except FileNotFoundError:  # another run is merging the same ones: leave them to it
             continue
         except (StoreError, OSError, RuntimeError, KeyError) as error:

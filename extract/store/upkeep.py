@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import DamagedShard, StoreError
@@ -11,7 +11,18 @@ from ..files import remove_partial, write_bytes
 from .embedding_store import EmbeddingStore
 from .entry import Entry, entry_of
 from .merge_lock import merging
-from .shards import build_copy, each_shard, group_in, merge_shards, new_path, opened, refuse_unreadable, unlink
+from .own_process import read_apart
+from .shards import (
+    build_copy,
+    each_shard,
+    group_in,
+    merge_shards,
+    names_in,
+    new_path,
+    opened,
+    refuse_unreadable,
+    unlink,
+)
 from .stored import group_problem
 
 DAMAGED_FOLDER = "damaged"
@@ -60,6 +71,7 @@ def verify(store: EmbeddingStore, *, on_shards: OnShards = lambda n: None) -> It
     Yields:
         For each damage the shard's name and what is wrong.
     """
+    store.catalogue.check()
     for path in each_shard(store.shards):
         on_shards(1)
         _, problems = _examined(path)
@@ -77,13 +89,14 @@ def repair(store: EmbeddingStore, *, on_shards: OnShards = lambda n: None) -> It
         StoreError: the store cannot be written.
     """
     with _alone(store):
+        store.catalogue.check()
         for path in each_shard(store.shards):
             on_shards(1)
             whole, problems = _examined(path)
             if not problems:
                 continue
             if whole:
-                write_bytes(new_path(store.shards), build_copy([(path, whole)]))
+                write_bytes(new_path(store.shards), read_apart([path], build_copy, [(path, whole)]))
             _move(path, store.path / DAMAGED_FOLDER)
             for problem in problems:
                 yield path.name, problem
@@ -115,22 +128,26 @@ def restore(store: EmbeddingStore, *, on_shards: OnShards = lambda n: None) -> t
             on_shards(1)
             whole, problems = _examined(path)
             stay += [(path.name, problem) for problem in problems]
-            missing = _not_held(store, path, whole)
+            missing = _not_held(store, read_apart([path], _versions, path, whole))
             if not problems:
                 _move(path, store.shards)
             elif missing:
-                write_bytes(new_path(store.shards), build_copy([(path, missing)]))
+                write_bytes(new_path(store.shards), read_apart([path], build_copy, [(path, missing)]))
             n_back += len(missing)
     store.catalogue.sync()
     return n_back, stay
 
 
-def _not_held(store: EmbeddingStore, path: Path, names: list[str]) -> list[str]:
-    """The groups of a shard that count once they are back: the store holds none of their name, or older ones."""
+def _not_held(store: EmbeddingStore, versions: Mapping[str, int]) -> list[str]:
+    """The groups that count once they are back: the store holds none of their name, or older ones."""
+    held = {name: store.catalogue.newest([name]).get(name) for name in versions}
+    return [name for name, ns in versions.items() if held[name] is None or held[name].written_ns < ns]
+
+
+def _versions(path: Path, names: list[str]) -> dict[str, int]:
+    """When groups of a shard were written."""
     with opened(path) as root:
-        own = {name: entry_of(name, path.name, group_in(root, name)) for name in names}
-    held = {name: store.catalogue.newest([name]).get(name) for name in names}
-    return [name for name in names if held[name] is None or held[name].written_ns < own[name].written_ns]
+        return {name: entry_of(name, path.name, group_in(root, name)).written_ns for name in names}
 
 
 def remove(store: EmbeddingStore, entries: Collection[Entry]) -> None:
@@ -142,18 +159,21 @@ def remove(store: EmbeddingStore, entries: Collection[Entry]) -> None:
     store.flush()
     with _alone(store):
         store.catalogue.sync()
-        for shard, left in store.catalogue.left_without({entry.name for entry in entries}).items():
+        names = {entry.name for entry in entries}
+        for shard in store.catalogue.shards_with(names):
             path = store.shards / shard
-            if left:
-                write_bytes(new_path(store.shards), _without(path, left))
+            left = read_apart([path], _without, path, names)
+            if left is not None:
+                write_bytes(new_path(store.shards), left)
             unlink(path)
     store.catalogue.sync()
 
 
-def _without(path: Path, left: list[str]) -> bytes:
-    """The bytes of a shard that has only these groups of another."""
+def _without(path: Path, names: Collection[str]) -> bytes | None:
+    """The bytes of a shard that has the groups of another but these; None where none is left."""
     try:
-        return build_copy([(path, left)])
+        left = sorted(names_in(path) - set(names))
+        return build_copy([(path, left)]) if left else None
     except (OSError, RuntimeError, KeyError) as error:
         raise StoreError(f"{path}: cannot be read ({error}); run `vad-pipeline store verify --repair` first") from error
 
@@ -167,13 +187,20 @@ def _examined(path: Path) -> tuple[list[str], list[str]]:
         StoreError: the shard cannot be read, but not because it is damaged.
     """
     try:
-        whole, problems = _content(path, in_memory=False)
-        return _content(path, in_memory=True) if problems else (whole, problems)
+        whole, problems = _looked_at(path, in_memory=False)
+        return _looked_at(path, in_memory=True) if problems else (whole, problems)
     except FileNotFoundError:  # another run has merged it away
         return [], []
 
 
-def _content(path: Path, *, in_memory: bool) -> tuple[list[str], list[str]]:
+def _looked_at(path: Path, *, in_memory: bool) -> tuple[list[str], list[str]]:
+    try:
+        return read_apart([path], _content, path, in_memory)
+    except DamagedShard as error:  # reading it crashes or does not end
+        return [], [str(error)]
+
+
+def _content(path: Path, in_memory: bool) -> tuple[list[str], list[str]]:
     whole, problems = [], []
     try:
         with opened(path, in_memory=in_memory) as root:

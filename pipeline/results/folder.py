@@ -16,6 +16,7 @@ import numpy as np
 from vad_pipeline.extract.errors import ConfigError, DamagedShard
 from vad_pipeline.extract.files import remove_partial
 from vad_pipeline.extract.store.merge_lock import merging
+from vad_pipeline.extract.store.own_process import read_apart
 from vad_pipeline.extract.store.shards import each_shard, group_name, merge_shards, video_of
 from vad_pipeline.extract.store.versions import Version
 from vad_pipeline.model.curve import AnomalyCurve
@@ -142,7 +143,7 @@ class Results:
 
     def take_in(self, shard: Path) -> None:
         """Add a newly written curve to the index, whether this process or a worker wrote its shard."""
-        self._take_in(self.curves / shard.name)
+        self._take_in(self.curves / shard.name, held_curves)  # of this run
 
     def refresh(self) -> None:
         """Read the index from disk again: another run may have added curves."""
@@ -178,11 +179,11 @@ class Results:
         for known in (self._index, self._names, self._versions, self._damaged):
             known.clear()
         for shard in each_shard(self.curves):
-            self._take_in(shard)
+            self._take_in(shard, lambda path: read_apart([path], held_curves, path))
 
-    def _take_in(self, shard: Path) -> None:
+    def _take_in(self, shard: Path, read: Callable[[Path], tuple[dict[str, HeldCurve], dict[str, str]]]) -> None:
         try:
-            found, damaged = held_curves(shard)
+            found, damaged = read(shard)
         except FileNotFoundError:  # merged away by another run
             return
         except DamagedShard as error:
@@ -217,4 +218,5 @@ class Results:
             return self._read(name)
 
     def _read(self, name: str) -> AnomalyCurve:
-        return read_curve(self.curves / self._index[name].version.shard, name)
+        shard = self.curves / self._index[name].version.shard
+        return read_apart([shard], read_curve, shard, name)

@@ -51,7 +51,7 @@ def flip(store: Path, video: str) -> None:
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
 @pytest.mark.parametrize("command", ["verify", "verify --repair"])
-def test_a_read_that_fails_moves_nothing(store, run_cli, monkeypatch, number, command):
+def test_a_read_that_fails_moves_nothing(store, run_cli, monkeypatch, shards_read_here, number, command):
     shard, reads = one_shard(store), []
     read = h5py.Dataset.__getitem__
 
@@ -67,7 +67,7 @@ def test_a_read_that_fails_moves_nothing(store, run_cli, monkeypatch, number, co
     assert shard.exists() and not (store / "damaged").exists()
 
 
-def test_what_is_wrong_only_once_is_no_damage(store, run_cli, monkeypatch):
+def test_what_is_wrong_only_once_is_no_damage(store, run_cli, monkeypatch, shards_read_here):
     problems = [["a link to another place"], []]
     monkeypatch.setattr(upkeep, "_content", lambda path, in_memory: (["v0"], problems.pop(0)))
     assert run_cli("store", "verify", "--repair", "--store", store)[0] == 0

@@ -86,7 +86,7 @@ def test_events_of_curves_that_somebody_took_away_go(results, run_cli):
     assert code == 0 and lines(results) == {}
 
 
-def test_a_read_that_fails_is_no_damage(results, run_cli, monkeypatch):
+def test_a_read_that_fails_is_no_damage(results, run_cli, monkeypatch, shards_read_here):
     before = lines(results)
     text = "Can't synchronously read data (file read failed: errno = 5, error message = 'Input/output error')"
 

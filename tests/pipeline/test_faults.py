@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from vad_pipeline.extract.errors import StoreError
-from vad_pipeline.extract.store import catalogue, catalogue_place, shards, upkeep
+from vad_pipeline.extract.store import catalogue, catalogue_file, catalogue_place, shards, upkeep
+from vad_pipeline.extract.store import entry as entry_module
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 N_VIDEOS = 8
@@ -171,6 +172,20 @@ def test_a_catalogue_damaged_while_it_is_used(made, tmp_path):
     assert len(held(tmp_path / "S")) == N_VIDEOS
 
 
+def test_a_catalogue_deleted_while_extract_is_at_work(tmp_path, extract, monkeypatch):
+    monkeypatch.setattr("vad_pipeline.extract.store.embedding_store.BATCH_SECONDS", 0)
+    take_in = EmbeddingStore.take_in
+
+    def deleting(store, entry):
+        store.catalogue.path.unlink(missing_ok=True)
+        take_in(store, entry)
+
+    monkeypatch.setattr(EmbeddingStore, "take_in", deleting)
+    code, out, err = extract()
+    assert code == 0 and f"{N_VIDEOS} ok" in out and "rights" not in err, err
+    assert len(held(tmp_path / "S")) == N_VIDEOS
+
+
 def test_a_catalogue_elsewhere(made, tmp_path, run_cli, extract):
     shutil.copytree(made, tmp_path / "S")
     (tmp_path / "S" / "catalogue.sqlite").unlink()
@@ -202,7 +217,7 @@ def test_one_catalogue_for_two_stores_is_refused(made, tmp_path, run_cli):
 
 
 def test_a_listing_that_is_read_slowly_keeps_nobody_from_writing(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogue, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(catalogue_file, "LOCK_SECONDS", 0.2)
     monkeypatch.setattr(catalogue, "ROWS_AT_ONCE", 2)
     shutil.copytree(made, tmp_path / "S")
     with EmbeddingStore(tmp_path / "S") as reader, EmbeddingStore(tmp_path / "S") as writer:
@@ -216,7 +231,7 @@ def test_a_listing_that_is_read_slowly_keeps_nobody_from_writing(made, tmp_path,
 def test_a_locked_catalogue_keeps_no_run_from_going_on(made, tmp_path, monkeypatch, extract):
     import sqlite3
 
-    monkeypatch.setattr(catalogue, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(catalogue_file, "LOCK_SECONDS", 0.1)
     monkeypatch.setattr("vad_pipeline.extract.store.embedding_store.BATCH_SECONDS", 0)
     shutil.copytree(made, tmp_path / "S")
     with EmbeddingStore(tmp_path / "S") as store, sqlite3.connect(store.catalogue.path, isolation_level=None) as other:
@@ -232,11 +247,11 @@ def test_a_locked_catalogue_keeps_no_run_from_going_on(made, tmp_path, monkeypat
         assert store.entry(entry.video, entry.recipe_id).mtime_ns == 5
 
 
-def test_shards_merged_away_while_a_store_is_opened(made, tmp_path, monkeypatch):
+def test_shards_merged_away_while_a_store_is_opened(made, tmp_path, monkeypatch, shards_read_here):
     """The listing is old by the time it is read: what was merged is found all the same."""
     shutil.copytree(made, tmp_path / "S")
     (shard,) = (tmp_path / "S" / "shards").glob("*.h5")
-    real, calls = catalogue.opened, []
+    real, calls = entry_module.opened, []
 
     def moving(path):
         if not calls:
@@ -244,7 +259,7 @@ def test_shards_merged_away_while_a_store_is_opened(made, tmp_path, monkeypatch)
         calls.append(path)
         return real(path)
 
-    monkeypatch.setattr(catalogue, "opened", moving)
+    monkeypatch.setattr(entry_module, "opened", moving)
     (tmp_path / "S" / "catalogue.sqlite").unlink()
     with EmbeddingStore(tmp_path / "S") as store:
         assert len(store.entries()) == N_VIDEOS and len(calls) == 2

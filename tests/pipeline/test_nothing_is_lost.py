@@ -163,9 +163,9 @@ def test_one_damaged_group_costs_only_its_video(tmp_path, make_video, extract, r
 def test_a_locked_catalogue_is_not_taken_for_damage(tmp_path, monkeypatch):
     import sqlite3
 
-    from vad_pipeline.extract.store import catalogue
+    from vad_pipeline.extract.store import catalogue_file
 
-    monkeypatch.setattr(catalogue, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(catalogue_file, "LOCK_SECONDS", 0.1)
     EmbeddingStore(tmp_path / "S", create=True).close()
     path = tmp_path / "S" / "catalogue.sqlite"
     before = path.stat().st_ino
