@@ -14,7 +14,7 @@ from ..decode.timeline import TIMELINE
 from ..errors import ConfigError, DamagedShard, StoreError, readable
 from ..recipe import Recipe
 from .attributes import copied, plain_id, stream_of, text, whole, wholes, written_ns
-from .shards import group_in, group_name, opened, refuse_unreadable
+from .shards import group_in, group_name, names_below, opened, refuse_unreadable
 
 TEXTS = ("recipe", "recipe_id", "fingerprint", "precision", "runtime", "source", "label", "checksum")
 
@@ -102,7 +102,7 @@ def entries_in(path: Path) -> tuple[list[Entry], list[StoreError]]:
     entries, problems = [], []
     try:
         with opened(path) as root:
-            for name in root:
+            for name in names_below(root):
                 try:
                     node = group_in(root, name)
                     entries.append(entry_of(name, path.name, node))

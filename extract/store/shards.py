@@ -143,7 +143,14 @@ def _root_of(file: h5py.File, path: Path) -> h5py.Group:
 def names_in(path: Path) -> set[str]:
     """Names of all groups of a shard; raises what `opened` raises."""
     with opened(path) as root:
-        return set(root)
+        return set(names_below(root))
+
+
+def names_below(root: h5py.Group) -> Iterator[str]:
+    """Names of the groups in a group. h5py gives one that is no UTF-8 as bytes: no group is found by its text, and it
+    counts as damaged."""
+    for name in root:
+        yield name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
 
 
 def group_in(root: h5py.Group, name: str) -> h5py.Group:

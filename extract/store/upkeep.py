@@ -8,15 +8,19 @@ from pathlib import Path
 
 from ..errors import DamagedShard, StoreError
 from ..files import remove_partial, write_bytes
+from .attributes import copied
 from .embedding_store import EmbeddingStore
 from .entry import Entry, entry_of
 from .merge_lock import merging
 from .own_process import read_apart
 from .shards import (
+    Group,
+    build,
     build_copy,
     each_shard,
     group_in,
     merge_shards,
+    names_below,
     names_in,
     new_path,
     opened,
@@ -96,11 +100,19 @@ def repair(store: EmbeddingStore, *, on_shards: OnShards = lambda n: None) -> It
             if not problems:
                 continue
             if whole:
-                write_bytes(new_path(store.shards), read_apart([path], build_copy, [(path, whole)]))
+                write_bytes(new_path(store.shards), read_apart([path], _written_anew, path, whole))
             _move(path, store.path / DAMAGED_FOLDER)
             for problem in problems:
                 yield path.name, problem
     store.catalogue.sync()
+
+
+def _written_anew(path: Path, names: list[str]) -> bytes:
+    """The bytes of a shard with these groups of a damaged one: of what was read of them, as HDF5's own copy would trip
+    over what is wrong in between."""
+    with opened(path) as root:
+        nodes = {name: group_in(root, name) for name in names}
+        return build(Group(name, copied(node), {key: node[key][()] for key in node}) for name, node in nodes.items())
 
 
 def _move(path: Path, folder: Path) -> None:
@@ -132,7 +144,7 @@ def restore(store: EmbeddingStore, *, on_shards: OnShards = lambda n: None) -> t
             if not problems:
                 _move(path, store.shards)
             elif missing:
-                write_bytes(new_path(store.shards), read_apart([path], build_copy, [(path, missing)]))
+                write_bytes(new_path(store.shards), read_apart([path], _written_anew, path, missing))
             n_back += len(missing)
     store.catalogue.sync()
     return n_back, stay
@@ -204,7 +216,7 @@ def _content(path: Path, in_memory: bool) -> tuple[list[str], list[str]]:
     whole, problems = [], []
     try:
         with opened(path, in_memory=in_memory) as root:
-            for name in root:
+            for name in names_below(root):
                 problem = group_problem(name, path.name, root)
                 if problem:
                     problems.append(problem)

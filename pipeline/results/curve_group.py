@@ -18,6 +18,7 @@ from vad_pipeline.extract.store.shards import (
     checksum,
     group_in,
     group_name,
+    names_below,
     new_path,
     opened,
     refuse_unreadable,
@@ -110,7 +111,7 @@ def held_curves(shard: Path) -> tuple[dict[str, HeldCurve], dict[str, str]]:
     found, damaged = {}, {}
     try:
         with opened(shard) as root:
-            for name in root:
+            for name in names_below(root):
                 try:
                     found[name] = _held_curve(name, shard.name, group_in(root, name))
                 except (DamagedShard, *DAMAGE) as error:
