@@ -98,7 +98,8 @@ def extract_task(task: ExtractTask, extractor: Extractor, shards: Path) -> Extra
         StoreError: the store cannot be written.
     """
     own = task.own if task.own and _same_content(task.own, task) else None
-    if own and own.has_crops(extractor.crops) and not extractor.config.force:
+    may_stay = own and own.has_crops(extractor.crops) and extractor.answers(own.precision)
+    if may_stay and not extractor.config.force:
         held = _held(own, task, shards)
         if held:
             return held

@@ -9,11 +9,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .embed.encoder_config import LOCAL_DIR
+from .embed.encoder_config import INT8, LOCAL_DIR
 from .errors import ConfigError
 from .files import Source
 from .recipe import CROPS, DECODERS, GEOMETRIES, NAMED_RECIPES, Recipe
-from .store.embedding_store import COMPILED
+from .store.embedding_store import COMPILED, INT8_TOWERS
 
 if TYPE_CHECKING:
     from .decode.reader import Reader
@@ -41,6 +41,8 @@ class ExtractConfig:
     device: str = "auto"
     precision: str = "auto"
     runtime: str = "auto"
+    accept_deviation: bool = False
+    """Whether an int8 tower is used that deviates from fp32 by more than is safe."""
     force: bool = False
     retry_failed: bool = False
     fail_fast: bool = False
@@ -102,6 +104,7 @@ class Extractor:
     Attributes:
         crops: numbers of the crops asked for.
         open_reader: opens a file for frames in memory.
+        weights: the weights, as `load_weights` gave them.
         recipe: the recipe of the features that are made.
         warnings: what a user has to know about the weights, one sentence each.
     """
@@ -118,10 +121,11 @@ class Extractor:
         self.encoder_config = EncoderConfig(
             config.model_name, config.pretrained, config.device, config.precision, config.runtime
         )
-        self._weights = load_weights(config.pretrained, config.model_name)
+        self.weights = load_weights(config.pretrained, config.model_name)
         self._compiled = store and store / COMPILED
-        self.recipe = config.recipe_with(self._weights)
-        self.warnings = weight_warnings(self.encoder_config, self._weights)
+        self.recipe = config.recipe_with(self.weights)
+        self._int8 = store and store / INT8_TOWERS
+        self.warnings = weight_warnings(self.encoder_config, self.weights)
 
     def open_for_encoder(self, source: Source) -> Reader:
         """Open a video for frames that the encoder takes; with `--decoder auto` they may lie on its GPU.
@@ -130,6 +134,19 @@ class Extractor:
             VideoError: the file cannot be opened.
         """
         return self._open_for_encoder(source.path, **({"stream": source.stream} if source.stream else {}))
+
+    @property
+    def int8_folder(self) -> Path | None:
+        """Where the store keeps the tower of --precision int8; None with another precision, or without a store."""
+        if self._int8 is None or self.config.precision != INT8:
+            return None
+        from .embed.int8_tower import folder_of
+
+        return folder_of(self._int8, model=self.recipe.model, weights=self.recipe.weights)
+
+    def answers(self, precision: str) -> bool:
+        """Whether features made in a precision are what is asked for: those in int8 only where int8 is."""
+        return precision != INT8 or self.config.precision == INT8
 
     @cached_property
     def encoder(self) -> ClipEncoder:
@@ -142,4 +159,4 @@ class Extractor:
         from .embed.encoder import ClipEncoder
 
         with stopping_where_the_device_fails():
-            return ClipEncoder(self.encoder_config, self._weights, compiled=self._compiled)
+            return ClipEncoder(self.encoder_config, self.weights, compiled=self._compiled, int8=self.int8_folder)

@@ -27,15 +27,21 @@ class ExtractTask:
 
     def embeds(self, extractor: Extractor) -> bool:
         """Whether frames will be embedded, as far as can be told: not so where times alone are brought up to date."""
-        return (
-            not (self.own and not self.own.is_timed and self.own.has_crops(extractor.crops)) or extractor.config.force
-        )
+        own = self.own
+        stay = own and not own.is_timed and own.has_crops(extractor.crops) and extractor.answers(own.precision)
+        return not stay or extractor.config.force
 
 
 def is_held(entry: Entry, source: Source, file: SourceFile, extractor: Extractor) -> bool:
     """Whether stored features can stay: same stream, size and time of the file, all crops there, and no --force."""
     unchanged = (entry.size, entry.mtime_ns, entry.stream) == (file.size, file.mtime_ns, source.stream or 1)
-    return unchanged and entry.is_timed and entry.has_crops(extractor.crops) and not extractor.config.force
+    return (
+        unchanged
+        and extractor.answers(entry.precision)
+        and entry.is_timed
+        and entry.has_crops(extractor.crops)
+        and not extractor.config.force
+    )
 
 
 def task_for(source: Source, file: SourceFile, extractor: Extractor, store: EmbeddingStore) -> Entry | ExtractTask:
@@ -58,6 +64,7 @@ def task_for(source: Source, file: SourceFile, extractor: Extractor, store: Embe
     own = entry if entry and (entry.size, entry.stream) == (file.size, stream) else None
     same_size = () if force else store.of_size(file.size, recipe_id)
     twins = (each for each in same_size if each.stream == stream and each.video != source.video_id)
+    twins = (each for each in twins if extractor.answers(each.precision))
     twins = tuple(each for each in twins if each.has_crops(extractor.crops))
     later_than = entry.written_ns if entry else 0
     return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins, later_than)

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from ..device import device_name, resolve_device
-from . import openvino_tower
-from .encoder_config import EncoderConfig, load_weights, model_identity
+from ..errors import ConfigError
+from . import int8_tower, openvino_tower
+from .encoder_config import INT8, EncoderConfig, load_weights, model_identity
 from .geometry import CROP_PX
 from .tower import FromPixels, build_tower, checked_tower
 from .ways import BATCH_CPU, BATCH_CUDA, DTYPES, EMULATED, multiplies_bf16, way_of
@@ -37,6 +38,7 @@ class ClipEncoder:
         config: which tower, and how it is run.
         weights: what `load_weights` gave, if it was called already; None: it is called.
         compiled: folder where OpenVINO's compiled towers are kept; None: they are compiled each time.
+        int8: folder of the int8 tower, for that precision.
 
     Attributes:
         weights: identity of the weights in a recipe.
@@ -48,7 +50,14 @@ class ClipEncoder:
         ConfigError: as `build_tower` raises it, or the tower does not give 512 values for an image of 224 px.
     """
 
-    def __init__(self, config: EncoderConfig, weights: Weights | None = None, *, compiled: Path | None = None):
+    def __init__(
+        self,
+        config: EncoderConfig,
+        weights: Weights | None = None,
+        *,
+        compiled: Path | None = None,
+        int8: Path | None = None,
+    ):
         weights = weights or load_weights(config.pretrained, config.model)
         self.config = config
         self.device = resolve_device(config.device)
@@ -71,8 +80,14 @@ class ClipEncoder:
         if library == "torch":
             self._network = checked_tower(build_tower(config, weights), config, self.device, DTYPES[self.precision])
             return
+        if self.precision == INT8:
+            if int8 is None:
+                raise ConfigError("--precision int8 is for extraction into a store, which keeps the int8 tower")
+            self._compiled = int8_tower.load(int8)
+            self.runtime += f" tower {int8_tower.read_record(int8).sha256[:12]}"
+            return
         self._compiled = openvino_tower.compiled_tower(
-            lambda: checked_tower(build_tower(config, weights), config, self.device, torch.float32),
+            lambda: full_tower(config, weights),
             identity={"model": model_identity(config.model), "weights": self.weights},
             precision=self.precision,
             batch_size=self.batch_size,
@@ -149,3 +164,8 @@ class ClipEncoder:
         started = time.perf_counter()
         self.encode(crops)
         return self.batch_size / (time.perf_counter() - started)
+
+
+def full_tower(config: EncoderConfig, weights: Weights) -> FromPixels:
+    """The tower in fp32 on the CPU, from uint8 crops to embeddings; errors as `build_tower` and `checked_tower`."""
+    return checked_tower(build_tower(config, weights), config, torch.device("cpu"), torch.float32)

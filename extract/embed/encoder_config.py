@@ -11,6 +11,7 @@ from ..recipe import Recipe
 from .weights import OPENAI_TAG, Weights, read_weights
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+INT8 = "int8"  # of the image tower alone, see int8_tower.py; less than full accuracy
 WIDE_PRECISIONS = PRECISIONS[:2]  # those with the range of float32, in which networks are trained and scored
 RUNTIMES = ("auto", "torch", "openvino")
 LOCAL_DIR = "local-dir:"
@@ -31,15 +32,15 @@ class EncoderConfig:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     precision: str = "auto"
-    """`fp32`, `bf16`, `fp16`, or `auto`: what was timed to be fastest on this machine."""
+    """`fp32`, `bf16`, `fp16`, `int8`, or `auto`: what was timed to be fastest on this machine."""
     runtime: str = "torch"
     """`torch`, `openvino`, or `auto`: what was timed to be fastest on this machine."""
 
     def __post_init__(self):
         if self.runtime not in RUNTIMES:
             raise ConfigError(f"runtime must be {', '.join(RUNTIMES)}, got {self.runtime!r}")
-        if self.precision not in ("auto", *PRECISIONS):
-            raise ConfigError(f"precision must be auto, {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.precision not in ("auto", *PRECISIONS, INT8):
+            raise ConfigError(f"precision must be auto, {', '.join((*PRECISIONS, INT8))}, got {self.precision!r}")
         seed = self.pretrained.removeprefix(RANDOM)
         if self.pretrained.startswith(RANDOM) and not (seed.isascii() and seed.isdecimal() and int(seed) < 2**63):
             raise ConfigError(f"--pretrained {self.pretrained}: the seed must be a whole number, as in random:0")

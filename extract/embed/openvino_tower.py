@@ -26,7 +26,7 @@ from ..only_process import in_turn
 from .geometry import CROP_PX
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, Core
+    from openvino import CompiledModel, Core, Model
 
 logger = logging.getLogger(__name__)
 
@@ -93,14 +93,8 @@ def compiled_tower(
     """
     openvino = silent_openvino()
     core = openvino.Core()
-    options = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),  # this process's share of the cores
-        "ENABLE_CPU_PINNING": False,  # workers beside this one would be pinned to the same cores
-    }
     if keep_in is None:
-        return CompiledTower(_compile(core, make(), batch_size, options))
+        return CompiledTower(compile_for_here(converted(make(), batch_size), precision))
     path = keep_in / f"{_key(core, identity, precision, batch_size)}.blob"
     kept = _kept(path)
     if kept is None:
@@ -109,11 +103,11 @@ def compiled_tower(
             if kept is None:
                 if path.exists():
                     logger.warning("%s: damaged; compiled anew", path)
-                compiled = _compile(core, make(), batch_size, options)
+                compiled = compile_for_here(converted(make(), batch_size), precision)
                 _keep(path, compiled.export_model())
                 return CompiledTower(compiled)
     copied = openvino.Tensor(kept)  # shared memory would have to outlive the model: OpenVINO does not hold on to it
-    return CompiledTower(core.import_model(copied, DEVICE, options))
+    return CompiledTower(core.import_model(copied, DEVICE, _options(precision)))
 
 
 def _key(core: Core, identity: dict[str, str], precision: str, batch_size: int) -> str:
@@ -152,24 +146,44 @@ def _keep(path: Path, blob: BytesIO) -> None:
         logger.warning("the compiled tower is not kept, the next run makes it anew: %s", error)
 
 
-def _compile(core: Core, module: torch.nn.Module, batch_size: int, options: dict) -> CompiledModel:
+def converted(module: torch.nn.Module, batch_size: int) -> Model:
+    """Convert a torch module, from uint8 crops to embeddings, to OpenVINO's form, for up to `batch_size` crops."""
     openvino = silent_openvino()
     example = torch.zeros((1, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
     with _traceable(), torch.no_grad():
         traced = torch.jit.trace(module, example, check_trace=False)
         model = openvino.convert_model(traced, example_input=example)
     model.reshape([openvino.Dimension(1, batch_size), 3, CROP_PX, CROP_PX])
-    return core.compile_model(model, DEVICE, options)
+    return model
+
+
+def compile_for_here(model: Model, precision: str) -> CompiledModel:
+    """Compile a converted tower for this processor and this process's share of its cores."""
+    return silent_openvino().Core().compile_model(model, DEVICE, _options(precision))
+
+
+def _options(precision: str) -> dict:
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),  # this process's share of the cores
+        "ENABLE_CPU_PINNING": False,  # workers beside this one would be pinned to the same cores
+    }
 
 
 @contextlib.contextmanager
 def _traceable() -> Iterator[None]:
-    """Switch off torch's fused attention, which OpenVINO cannot convert, and warnings about tracing, in a block."""
+    """Switch off torch's fused attention, which OpenVINO cannot convert, and warnings about tracing, in a block.
+
+    Where NNCF is loaded, OpenVINO loads its part for torch too, whose build tools warn that CUDA is missing.
+    """
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.disable(logging.NOTSET)
         torch.backends.mha.set_fastpath_enabled(enabled)

@@ -17,7 +17,7 @@ from ..device import device_name
 from ..errors import ConfigError, how_to_add
 from ..timings import HOPELESS, Round, Timings, timed_once
 from . import openvino_tower
-from .encoder_config import PRECISIONS, EncoderConfig
+from .encoder_config import INT8, PRECISIONS, EncoderConfig
 from .geometry import CROP_PX
 from .tower import FromPixels
 
@@ -54,6 +54,11 @@ def way_of(config: EncoderConfig, device: torch.device) -> Way:
     Raises:
         ConfigError: OpenVINO is asked for and cannot do it here.
     """
+    if config.precision == INT8:
+        if config.runtime == "torch" or device.type != "cpu" or not openvino_tower.is_installed():
+            why = _why_not_openvino(device, "auto") or "is computed by OpenVINO; leave --runtime torch out"
+            raise ConfigError(f"--precision int8: {why}")
+        return Way("openvino", INT8)
     if config.runtime == "openvino" and (reason := _why_not_openvino(device, config.precision)):
         raise ConfigError(f"--runtime openvino: {reason}")
     ways = [
@@ -121,8 +126,8 @@ def _prepared(runtime: str, precision: str, device: torch.device) -> Round | Non
         return None
     crops = torch.zeros((BATCH_CUDA if device.type == "cuda" else BATCH_CPU, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
     if runtime == "torch":
-        return partial(_embed, FromPixels(_one_layer(), device, DTYPES[precision]), crops, device)
-    make = partial(FromPixels, _one_layer(), device, torch.float32)
+        return partial(_embed, FromPixels(one_layer(), device, DTYPES[precision]), crops, device)
+    make = partial(FromPixels, one_layer(), device, torch.float32)
     tower = openvino_tower.compiled_tower(make, identity={}, precision=precision, batch_size=len(crops), keep_in=None)
     return partial(tower, crops)
 
@@ -132,7 +137,8 @@ def _embed(network: FromPixels, crops: torch.Tensor, device: torch.device) -> to
     return network(crops.to(device)).cpu()
 
 
-def _one_layer() -> torch.nn.Module:
+def one_layer() -> torch.nn.Module:
+    """ViT-B/16 with one of its twelve layers and seeded random weights."""
     from open_clip.transformer import VisionTransformer
 
     with torch.random.fork_rng(devices=[]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from vad_pipeline.extract.command_line import extract_options
+from vad_pipeline.extract.embed.encoder_config import INT8
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
@@ -94,6 +95,8 @@ def detect_archive(
     """
     plan = plan.settled(results.path)
     record = plan.record(Recipe.from_json(entries[0].recipe) if entries else plan.judge.recipe)
+    n_int8 = sum(entry.precision == INT8 for entry in entries)
+    record = replace(record, int8_share=n_int8 / max(1, len(entries)))
     rule = begin_run(results.path, record, plan.config.chosen)
     executor = executor or ExecutorConfig()
     scoring = replace(plan.work(store, results), threshold=rule.threshold)

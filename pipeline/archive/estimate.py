@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vad_pipeline.extract.decode.probe import probe_length
+from vad_pipeline.extract.embed.encoder_config import INT8
 from vad_pipeline.extract.embed.sampling import n_snippets
 from vad_pipeline.extract.errors import VideoError
 from vad_pipeline.extract.extractor import Extractor
@@ -80,7 +81,8 @@ def measure(extractor: Extractor, sources: Sequence[Source]) -> Rates:
     from vad_pipeline.extract.embed.encoder_config import RANDOM
 
     with stopping_where_the_device_fails():
-        encoder = ClipEncoder(replace(extractor.encoder_config, pretrained=f"{RANDOM}0"))
+        config = replace(extractor.encoder_config, pretrained=f"{RANDOM}0")
+        encoder = ClipEncoder(config) if config.precision != INT8 else extractor.encoder
         return Rates(encoder.measure_rate(), _decode_rate(extractor, sources))
 
 

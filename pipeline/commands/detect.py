@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
+from vad_pipeline.extract.embed.encoder_config import INT8, WIDE_PRECISIONS
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.extract.files import absolute
 from vad_pipeline.extract.names import plural
@@ -39,6 +39,8 @@ from .shared_options import (
 )
 
 UNCALIBRATED = "note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained"
+# options of extraction alone; those of both stages are not among them
+FOOTAGE_OPTIONS = ("model", "decoder", "precision", "accept_deviation", "runtime", "force", "retry_failed")
 
 
 @click.command(cls=SectionedCommand)
@@ -77,7 +79,7 @@ def detect(
     if zero_shot != (checkpoint is None) or zero_shot != (categories is not None):
         raise click.UsageError("give --checkpoint FILE, or --zero-shot with --categories FILE")
     selecting, running = selection_config(values), Running.taken_from(values, executor_config(values))
-    footage = {name: values.pop(name) for name in ("model", "decoder", "precision", "runtime", "force", "retry_failed")}
+    footage = {name: values.pop(name) for name in FOOTAGE_OPTIONS}
     sources = {name: values.pop(name) for name in ("id_root", "any_suffix", "streams", "settle")}
     text_tower = {"pretrained": pretrained, "model": footage["model"]}
     if not src:
@@ -182,6 +184,9 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
         else:
             entries, missing = select_some(entries, wanted, lambda entry: entry.video)
             summary.counts["failed"] += report_missing(missing)
+        n_int8 = sum(entry.precision == INT8 for entry in entries)
+        if n_int8:
+            click.echo(f"note: {n_int8} of {len(entries)} videos have features made in int8", err=True)
         results = Results(out)
         if running.dry_run:
             work = plan.settled(out).work(opened, results)

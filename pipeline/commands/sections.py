@@ -22,7 +22,7 @@ SECTIONS = {  # in the order shown, options too; what a command must be given al
     "Features, weights, categories": "--model --recipe --any-recipe --crop --crops --geometry --frames-per-snippet "
     "--tail --skip-still --still-bound --decoder --fps --categories --zero-shot",
     "Where things lie": "--catalogue --id-root --any-suffix --root --media-root --results --keep-folder --metrics",
-    "How fast": "--device --precision --runtime --workers --backend --address --threads",
+    "How fast": "--device --precision --accept-deviation --runtime --workers --backend --address --threads",
     "When something fails or is interrupted": "--fail-fast --max-failed --video-timeout --retry-failed --force "
     "--allow-missing --any-threads --save-every",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from vad_pipeline.eval.annotations import ENDS, FORMATS, TruthFile
-from vad_pipeline.extract.embed.encoder_config import PRECISIONS, RUNTIMES
+from vad_pipeline.extract.embed.encoder_config import INT8, PRECISIONS, RUNTIMES
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import DECODERS, DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
@@ -270,9 +270,12 @@ footage_options = compose(
     option("--device"),
     option(
         "--precision",
-        type=click.Choice(("auto", *PRECISIONS)),
+        type=click.Choice(("auto", *PRECISIONS, INT8)),
         default="auto",
-        help="auto: the one timed to be fastest here.",
+        help="auto: the one timed to be fastest here; int8: fast, less exact, calibrated on this footage.",
+    ),
+    click.option(
+        "--accept-deviation", is_flag=True, help="Use an int8 tower though it deviates from fp32 more than is safe."
     ),
     click.option(
         "--runtime",

@@ -108,6 +108,8 @@ def evaluate_results(
     notes = [UNCALIBRATED] if not settings.calibrated else []
     if rule.by_camera and config.threshold is None:
         notes.append(f"false alarms are those at threshold {rule.threshold:g}; {ONE_FOR_ALL}")
+    if settings.int8_share:
+        notes.append(f"{settings.int8_share:.0%} of the videos have features made in int8")
     if notes:
         result = replace(result, notes=(*result.notes, *notes))
     return Evaluated(path, settings.crop, result)

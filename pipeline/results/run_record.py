@@ -41,6 +41,8 @@ class RunRecord:
     """Precision in which the newest curves were computed."""
     timed: str = ""
     """What that precision was chosen by: timings of the machine, in words; empty where it was asked for."""
+    int8_share: float = 0.0
+    """Share of the videos, of those that the last `detect` looked at, whose features were made in int8."""
     schema: int = RESULTS_SCHEMA
     version: str = version("vad-pipeline")
 

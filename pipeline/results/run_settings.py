@@ -29,6 +29,8 @@ class RunSettings:
     """Whether the scores mean what those of a trained checkpoint mean; False with --zero-shot."""
     calibration: dict | None = None
     """What stands behind the checkpoint's threshold, as run.json has it; None where nothing is known."""
+    int8_share: float = 0.0
+    """Share of the videos whose features were made in int8."""
     crop: int | None = None
     """The number of the crop that was scored; None where it is not known."""
 
@@ -53,6 +55,7 @@ def settings_of(results: Results) -> RunSettings:
         return RunSettings(
             recipe_id=str(record.get("recipe_id", "")),
             crop=record.get("crop"),
+            int8_share=float(record.get("int8_share", 0)),
             categories=tuple(map(str, record["categories"])),
             rule=rule_of(results.path, record),
             calibration=record.get("calibration"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.extract.embed.encoder_config import LOCAL_DIR
+from vad_pipeline.extract.embed.encoder_config import INT8, LOCAL_DIR
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe, weights_of
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
@@ -74,6 +74,7 @@ def prepare(
     drop_unusable(chosen, store, options.crops, crop, on_video)
     _need_both_kinds(chosen.train, options.labels)
     notes = [*start.notes, *of_others, *chosen.notes, *hold_some_out(chosen, options)]
+    notes += _in_int8(chosen.train)
     notes += _untaught(categories, chosen.train)
     config, note = _fitting_batch(_train_config(options, weights), chosen.train, options.crops)
     notes += note
@@ -178,3 +179,8 @@ def _inputs(options: TrainOptions, tower: TextTower) -> dict:
     inputs["normals"] = options.test and options.test.normals and file_sha256(options.test.normals)
     inputs["format"] = options.test and options.test.format
     return inputs
+
+
+def _in_int8(videos: Sequence[TrainingVideo]) -> list[str]:
+    n_int8 = sum(video.entry.precision == INT8 for video in videos)
+    return [f"{n_int8} of {len(videos)} training videos have features made in int8"] if n_int8 else []
