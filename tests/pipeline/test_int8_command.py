@@ -58,7 +58,7 @@ def test_a_dry_run_says_what_int8_would_save(run, monkeypatch):
     code, out, _ = run("extract", "--dry-run", "--runtime", "torch")
     assert code == 0 and "--precision int8 embeds 2.7 times as fast here" in out
     monkeypatch.setattr(int8_tower, "speed_up", lambda: 1.1)
-    assert "int8" not in run("extract", "--dry-run", "--runtime", "torch")[1]
+    assert "--precision int8" not in run("extract", "--dry-run", "--runtime", "torch")[1]
 
 
 def test_int8_scores_nothing(run_cli, tmp_path):
