@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .errors import ConfigError, quoted, shown
 from .names import VIDEO_SUFFIXES
+from .stand_ins import stand_in
 
 FEATURE_SUFFIXES = (".npy", ".npz")
 NAME_COLUMNS, LABEL_COLUMN = ("path", "video", "name"), "label"
@@ -69,6 +70,8 @@ def read_list_text(path: Path) -> str:
         raise ConfigError(f"{path}: is no UTF-8 text; save it as UTF-8 (in Excel: CSV UTF-8)") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if what := stand_in(text):
+        raise ConfigError(f"{path}: is {what}")
     for number, line in enumerate(text.split("\n"), start=1):
         if len(line) > MAX_LINE:
             raise ConfigError(

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vad_pipeline.extract.names import composed
+
 NORMAL = 0  # column of the normal category
 NO_CODE = "0"  # fills the places of an XD-Violence label: B2-0-0
 
@@ -65,8 +67,8 @@ def names(categories: Iterable[Category]) -> tuple[str, ...]:
 
 
 def normal_form(name: str) -> str:
-    """A category's name with all that does not matter taken out: case, space, `_`, `-`."""
-    return "".join(character for character in name.casefold() if character not in " _-\t")
+    """A category's name with all that does not matter taken out: case, space, `_`, `-`, how accents are written."""
+    return "".join(character for character in composed(name.casefold()) if character not in " _-\t")
 
 
 def parse_label(label: str, categories: Sequence[Category]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vad_pipeline.extract.errors import ConfigError, quoted, shown
 from vad_pipeline.extract.lists import MAX_CELL, read_rows
 from vad_pipeline.extract.names import is_torn
+from vad_pipeline.extract.stand_ins import stand_in
 
 from .categories import Category, normal_form
 
@@ -69,6 +70,8 @@ def _yaml_rows(path: Path) -> dict[str, list[str]]:
         text = path.read_text(encoding="utf-8-sig")
         if len(text) > MAX_YAML:
             raise ConfigError(f"{path}: has {len(text)} characters; categories take no more than {MAX_YAML}")
+        if what := stand_in(text):
+            raise ConfigError(f"{path}: is {what}")
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         _refuse_too_much(path, root)

@@ -10,11 +10,11 @@ import av
 
 from ..errors import VideoOpenError
 from ..files import SourceFile
+from ..stand_ins import HEAD_BYTES, stand_in
 
 MAX_FRAME_PX = 8192 * 4320  # all frames of a snippet are in memory at once: 16 of these are 850 MB in YUV 4:2:0
 MAX_DECODED_PX = 4 * MAX_FRAME_PX  # FFmpeg refuses larger frames, so that a false header cannot take all memory
 DECODER_LIMITS = {"max_pixels": str(MAX_DECODED_PX)}
-HEAD_BYTES = 256  # by which other kinds of files are known
 WEBP_ANIMATED = 2  # flag in the header of an extended WebP file
 THREADS_VARIABLE = "OMP_NUM_THREADS"  # this process's share of the cores, as torch reads it too
 
@@ -107,14 +107,10 @@ def what_else(path: str | os.PathLike) -> str:
             head = file.read(HEAD_BYTES)
     except OSError:
         return ""
-    if head.startswith(b"version https://git-lfs.github.com/"):
-        return "a Git LFS pointer, not the video itself; fetch that with `git lfs pull`"
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html")):
-        return "a web page saved under this name, an error page of a download perhaps; download the video again"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         kind = "an animated WebP picture" if head[12:16] == b"VP8X" and head[20] & WEBP_ANIMATED else "a WebP picture"
         return f"{kind}, which FFmpeg does not decode; convert it to mp4 or leave it out"
-    return ""
+    return stand_in(head)
 
 
 def reason_of(error: Exception) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import VideoError
 from ..files import Source
-from ..gaps import spans
+from ..gaps import find_gaps, spans
 from ..records import VideoInfo
 from .container import open_container, stream_warnings, video_stream
 from .probe import Header
@@ -105,8 +105,10 @@ def _packet_seconds(container: av.container.InputContainer, stream: av.VideoStre
 
 
 def _is_uneven(seconds: np.ndarray) -> bool | None:
-    """Whether the distances between frames vary by more than rounding; None where there are too few frames."""
-    distances = np.diff(np.sort(seconds))[:-1]  # the last packets looked at may lack one between them
+    """Whether distances between frames vary by more than rounding, gaps left out; None: there are too few frames."""
+    seconds = np.sort(seconds)
+    distances = np.delete(np.diff(seconds), [gap.frame - 1 for gap in find_gaps(seconds)])
+    distances = distances[:-1]  # the last packets looked at may lack one between them
     if len(distances) < 2:
         return None
     usual = np.median(distances)

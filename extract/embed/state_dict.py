@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ConfigError, shown
+from ..stand_ins import HEAD_BYTES, stand_in
 from .claims import PythonObjects, archive, check_claims, check_names
 from .hugging_face import in_openai_names, is_hugging_face
 
@@ -52,15 +53,17 @@ def read_state(
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            start = file.read(9)
+            start = file.read(HEAD_BYTES)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; {expected}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); {expected}") from error
     if not size:
         raise ConfigError(f"{path}: is empty; copy or download it again")
+    if what := stand_in(start):
+        raise ConfigError(f"{path}: is {what}")
     header_len = int.from_bytes(start[:8], "little")
-    if start[8:] == b"{" and header_len <= MAX_SAFETENSORS_HEADER:
+    if start[8:9] == b"{" and header_len <= MAX_SAFETENSORS_HEADER:
         tensors, metadata = _read_safetensors(path)
     elif _is_torchscript(path):
         tensors, metadata = _read_torchscript(path, expected, wanted=torchscript), None

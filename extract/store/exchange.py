@@ -20,6 +20,7 @@ from ..lists import FEATURE_SUFFIXES, guarded, read_named, unguarded
 from ..names import is_plain_id, plural, slashed, strip_suffix
 from ..recipe import EMBEDDING_DIM, Recipe
 from ..records import VideoEmbeddings
+from ..stand_ins import HEAD_BYTES, stand_in
 from .embedding_store import IMPORTED_SIZE, EmbeddingStore
 from .entry import Entry
 
@@ -217,6 +218,10 @@ def read_features(path: Path) -> np.ndarray:
         ConfigError: the file holds no such array, or values that are not finite or over float16's range.
     """
     try:
+        with path.open("rb") as file:
+            what = stand_in(file.read(HEAD_BYTES))
+        if what:
+            raise ConfigError(f"{path}: is {what}")
         values = np.load(path, allow_pickle=False)
         if not isinstance(values, np.ndarray):  # .npz
             with values as archive:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from vad_pipeline.extract.lists import FEATURE_SUFFIXES
 
-from .roots import MediaRoots
+from .roots import MediaRoots, below_folder
 
 ESCAPED = re.compile(r"\\x([0-9a-f]{2})|\\(n|r|t)|\\u([0-9a-f]{4})")
 WHITESPACE = {"n": b"\n", "r": b"\r", "t": b"\t"}
@@ -22,8 +22,9 @@ def moved(path: str, roots: MediaRoots) -> str:
     The new folder need not exist on this machine.
     """
     for old, new in roots.moved:
-        if path == old or path.startswith(old.rstrip("/") + "/"):
-            return new.rstrip("/\\") + "/" + path[len(old) :].lstrip("/")
+        below = "" if path == old else below_folder(path, old.rstrip("/"))
+        if below is not None:
+            return new.rstrip("/\\") + "/" + below.lstrip("/")
     return path
 
 

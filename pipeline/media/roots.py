@@ -34,13 +34,13 @@ class MediaRoots:
     def find(self, source: str) -> str | None:
         """Find the file that a curve's `source` names, first below the new folders; None where there is none."""
         for old, new in self.moved:
-            below = _below(source, old.rstrip("/"))
+            below = below_folder(source, old.rstrip("/"))
             if below is not None and (found := _found(os.path.join(new, below))):
                 return found
         return _found(source)
 
 
-def _below(path: str, folder: str) -> str | None:
+def below_folder(path: str, folder: str) -> str | None:
     """The part of a path below a folder; None where the path does not lie below it.
 
     People type the folder's name, so `é` may be composed in one of the two and not in the other.

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.names import composed
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from .clock import Clock
@@ -41,7 +42,9 @@ class EventRule:
         kept = _kept(record)
         return cls(
             threshold=float(kept.get("threshold", record["threshold"])),
-            by_camera={str(camera): float(value) for camera, value in kept.get("threshold_by_camera", {}).items()},
+            by_camera={
+                composed(str(camera)): float(value) for camera, value in kept.get("threshold_by_camera", {}).items()
+            },
             merge_gap_seconds=float(kept.get("merge_gap_seconds", MERGE_GAP_SECONDS)),
             clock=Clock.of_record(record),
             is_set="threshold" in kept,
@@ -51,7 +54,7 @@ class EventRule:
         """The camera that a video id names: the clock pattern's `{camera}`, else the id's first folder, else None."""
         reading = self.clock.of(video_id) if self.clock else None
         folder, slash, _ = video_id.partition("/")
-        return (reading and reading.camera) or (folder if slash else None)
+        return (reading and reading.camera) or (composed(folder) if slash else None)
 
     def threshold_of(self, video_id: str) -> float:
         """The threshold that holds for one video: that of its camera, else `threshold`."""
@@ -92,11 +95,14 @@ class Chosen:
             try:
                 if equals and not camera:
                     raise ValueError
-                found[camera if equals else None] = None if value == UNSET else float(value)
+                camera = composed(camera) if equals else None
+                number = None if value == UNSET else float(value)
             except ValueError:
                 raise ConfigError(
                     f"--threshold {text!r}: expected a number in 0 to 1, CAMERA=NUMBER or {UNSET!r} (the checkpoint's)"
                 ) from None
+            if found.setdefault(camera, number) != number:
+                raise ConfigError(f"--threshold {text!r}: is given twice, with different values; keep one")
         return cls(found, merge_gap_seconds, clock)
 
     def put_into(self, record: dict) -> dict:

@@ -1,5 +1,7 @@
 """Files of own categories, and what labels name."""
 
+import unicodedata
+
 import pytest
 
 from vad_pipeline.extract.errors import ConfigError
@@ -76,3 +78,9 @@ def test_labels(label, categories, columns):
 def test_labels_that_name_nothing(label):
     with pytest.raises(ValueError):
         parse_label(label, XD_VIOLENCE if label.startswith(("G", "0")) else UCF_CRIME)
+
+
+def test_an_accent_may_be_written_either_way():
+    names = [unicodedata.normalize(form, "Schlägerei") for form in ("NFC", "NFD")]
+    categories = (Category("Normal", ("n",)), Category(names[0], ("f",)))
+    assert [parse_label(name, categories) for name in names] == [(1,), (1,)]

@@ -102,6 +102,7 @@ def test_the_header_of_an_mp4_file_tells_its_gaps(make_numbered, run_cli, tmp_pa
     make_numbered(tmp_path / "raw" / "leap.mp4", 120, ticks=ticks, bframes=bframes)
     rows = [json.loads(run_cli("check", tmp_path / "raw", "--json", *deep)[1]) for deep in ((), ("--deep",))]
     assert rows[0]["seconds"] == pytest.approx(rows[1]["seconds"], abs=0.1) and rows[0]["seconds"] < 5
+    assert not rows[0]["variable_rate"] and not rows[1]["variable_rate"]
     assert rows[0]["fps"] == pytest.approx(rows[1]["fps"], rel=0.02)
     np.testing.assert_allclose(rows[0]["gaps"], rows[1]["gaps"], atol=0.1)
     assert rows[0]["warnings"][0].endswith("for 0:33:20") and "1 gap without footage" in rows[0]["warnings"][0]

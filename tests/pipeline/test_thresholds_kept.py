@@ -1,6 +1,7 @@
 """A threshold that a person set holds for a results folder until it is set anew: later runs of detect keep to it."""
 
 import json
+import unicodedata
 
 import pytest
 
@@ -96,3 +97,16 @@ def test_folders_of_before_keep_what_their_events_were_found_with(three):
 def test_a_gap_below_nothing_is_refused():
     with pytest.raises(ConfigError, match="negative"):
         Chosen(merge_gap_seconds=-1)
+
+
+def test_a_camera_is_the_same_however_its_accent_is_written(draw_results, draw_curve, run_cli):
+    as_macos_writes, as_typed = (unicodedata.normalize(form, "süd") for form in ("NFD", "NFC"))
+    results = draw_results(draw_curve(f"{as_macos_writes}/a", [(5, 9, 0.6)]))
+    code, _, err = run_cli("events", results, "--threshold", f"{as_typed}=0.7")
+    assert code == 0 and "no video is of" not in err and videos_in(results) == []
+
+
+def test_two_thresholds_for_one_camera_are_refused():
+    with pytest.raises(ConfigError, match="given twice"):
+        Chosen.of(("gate=0.5", "gate=0.6"), None, None)
+    assert Chosen.of(("gate=0.5", "gate=0.5", "0.6"), None, None).thresholds == {"gate": 0.5, None: 0.6}

@@ -43,6 +43,14 @@ def test_what_lies_beside_the_results_is_linked_relative_and_the_rest_is_not():
     assert link("\\\\nas\\raw\\a.mp4", PAGE, home=Path("/data")) == "file://nas/raw/a.mp4"
 
 
+def test_a_moved_folder_is_known_however_its_accent_is_written():
+    stored, typed = (unicodedata.normalize(form, "/archiv/süd") for form in ("NFD", "NFC"))
+    roots = MediaRoots.parse([f"{typed}=/new"])
+    assert (
+        moved(f"{stored}/a.mp4", roots) == "/new/a.mp4" and moved(stored, MediaRoots.parse([f"{stored}=/n"])) == "/n/"
+    )
+
+
 STRANGE = [r"\\host\share\a.mp4", "//host/share/a.mp4", "http://host/a.mp4", "file://host/a.mp4", "Z:\\a.mp4", "a.mp4"]
 
 
