@@ -191,7 +191,7 @@ def _embed_crops(crops: list[int], reader: Reader, task: ExtractTask, extractor:
         "video_id": task.source.video_id,
         "recipe": extractor.recipe,
         "crops": crops,
-        "encoder": extractor.encoder,
+        "load_encoder": lambda: extractor.encoder,
     }
     try:
         return embed_video(reader, **how)
@@ -203,8 +203,9 @@ def _embed_crops(crops: list[int], reader: Reader, task: ExtractTask, extractor:
 
 def _kept_crops(own: Entry | None, extractor: Extractor, shards: Path) -> dict[int, np.ndarray]:
     """Stored features (n, 512) by crop that can be taken over: made in the same way, and readable."""
-    made = (extractor.encoder.precision, extractor.encoder.runtime)
-    if own is None or (own.precision, own.runtime) != made or extractor.config.force:
+    if own is None or extractor.config.force:
+        return {}
+    if (own.precision, own.runtime) != (extractor.encoder.precision, extractor.encoder.runtime):
         return {}
     try:
         read = read_entry(shards, own, partial(intact_datasets, own))

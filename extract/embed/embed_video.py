@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -35,7 +35,12 @@ MAX_WAITING = 4096  # snippets of a still scene that may wait for an embedding b
 
 @stopping_where_the_device_fails()
 def embed_video(
-    reader: Reader, *, video_id: str, recipe: Recipe, crops: Sequence[int], encoder: ClipEncoder
+    reader: Reader,
+    *,
+    video_id: str,
+    recipe: Recipe,
+    crops: Sequence[int],
+    load_encoder: Callable[[], ClipEncoder],
 ) -> VideoEmbeddings:
     """Decode, sample, crop and embed one video.
 
@@ -44,18 +49,20 @@ def embed_video(
         video_id: the video's id.
         recipe: how to embed; its weights must be the encoder's.
         crops: numbers of the crops.
-        encoder: a loaded encoder.
+        load_encoder: gives the encoder, and may take seconds to load it: decoding has begun by then.
 
     Raises:
         VideoError: the file cannot be decoded or trusted.
         DeviceFailed: the GPU is out of memory or gone.
     """
     timer = _Timer()
-    encoded_before = encoder.seconds
     scenes = StillScenes(recipe.still_bound)
     snippets = timer.timed(_snippet_crops(reader, recipe, crops, scenes))
     ready = Prefetched(snippets, depth=max(1, QUEUE_IMAGES // (recipe.frames_per_snippet * len(crops))))
     try:
+        ready.begin()
+        encoder = load_encoder()
+        encoded_before = encoder.seconds
         embeddings = _embed_snippets(ready, len(crops), encoder)
         info = reader.info()
     finally:
@@ -222,6 +229,10 @@ class Prefetched:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="decode", daemon=True)
 
+    def begin(self) -> None:
+        """Start the thread; iteration begins with what it has made by then."""
+        self._thread.start()
+
     def end(self) -> None:
         """Stop the thread and wait until it has ended, even if interrupted: the file it reads can then be closed."""
         self._stop.set()
@@ -235,7 +246,6 @@ class Prefetched:
             raise interruption
 
     def __iter__(self) -> Iterator[Item]:
-        self._thread.start()
         while True:
             kind, value = self._queue.get()
             if kind == "error":

@@ -165,7 +165,7 @@ def extraction_row(clip: Path, like: str, encoder: ClipEncoder, naively: Callabl
     n_images = n_frames // SNIPPET_LEN * recipe.frames_per_snippet * len(crops)
 
     def extract() -> None:
-        embed_video(open_reader(), video_id="a", recipe=recipe, crops=crops, encoder=encoder)
+        embed_video(open_reader(), video_id="a", recipe=recipe, crops=crops, load_encoder=lambda: encoder)
 
     def decode() -> None:
         reader = open_reader()

@@ -140,7 +140,7 @@ def measure(path: Path, recipe: Recipe, n_frames: int | None, encoder: ClipEncod
             video_id=path.stem,
             recipe=replace(recipe, still_bound=bound),
             crops=(0,),
-            encoder=recording,
+            load_encoder=lambda recording=recording: recording,
         )
         wall.append(time.perf_counter() - started[0])
         processor.append(time.process_time() - started[1])

@@ -37,7 +37,9 @@ def plain_embeddings(path, recipe, crops, encoder) -> np.ndarray:
 def test_against_a_plain_loop(tmp_path, make_video, toy_encoder, like, n_frames):
     named = NAMED_RECIPES[like]
     path = make_video(tmp_path / "a.mp4", n_frames=n_frames)
-    video = embed_video(PyavReader(path), video_id="a", recipe=named.recipe, crops=named.crops, encoder=toy_encoder)
+    video = embed_video(
+        PyavReader(path), video_id="a", recipe=named.recipe, crops=named.crops, load_encoder=lambda: toy_encoder
+    )
     expected = plain_embeddings(path, named.recipe, named.crops, toy_encoder)
     assert video.embeddings.shape == expected.shape == (len(named.crops), len(video.snippet_seconds), 512)
     assert video.embeddings.dtype == np.float16
@@ -52,7 +54,9 @@ def test_rows_are_independent_of_the_videos_end(tmp_path, make_video, toy_encode
     results = []
     for n_frames in (32, 128):
         path = make_video(tmp_path / f"{n_frames}.mkv", n_frames=n_frames, codec="ffv1", pix_fmt="yuv420p")
-        results.append(embed_video(PyavReader(path), video_id="a", recipe=recipe, crops=(0,), encoder=toy_encoder))
+        results.append(
+            embed_video(PyavReader(path), video_id="a", recipe=recipe, crops=(0,), load_encoder=lambda: toy_encoder)
+        )
     short, long = results
     assert np.array_equal(short.embeddings, long.embeddings[:, :2])
 
@@ -85,14 +89,14 @@ class FailingReader:
 def test_a_reader_that_fails_is_closed_and_its_error_arrives(toy_encoder, n_frames):
     reader = FailingReader(n_frames, VideoDecodeError("broken.mp4", "timeout", "hangs"))
     with pytest.raises(VideoDecodeError, match="hangs"):
-        embed_video(reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
+        embed_video(reader, video_id="a", recipe=Recipe(), crops=(0,), load_encoder=lambda: toy_encoder)
     assert reader.closed
 
 
 def test_no_frames_is_the_readers_to_say(toy_encoder):
     reader = FailingReader(0, None)
     with pytest.raises(VideoDecodeError, match="nothing decodes"):
-        embed_video(reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
+        embed_video(reader, video_id="a", recipe=Recipe(), crops=(0,), load_encoder=lambda: toy_encoder)
     assert reader.closed
 
 
@@ -103,7 +107,7 @@ def test_an_encoder_that_fails_stops_the_decoding_thread(toy_encoder, monkeypatc
     monkeypatch.setattr(type(toy_encoder), "encode", broken)
     reader = FailingReader(10**9, None)  # would decode for ever
     with pytest.raises(RuntimeError, match="device lost"):
-        embed_video(reader, video_id="a", recipe=Recipe(), crops=(0,), encoder=toy_encoder)
+        embed_video(reader, video_id="a", recipe=Recipe(), crops=(0,), load_encoder=lambda: toy_encoder)
     assert reader.closed and not any(thread.name == "decode" for thread in threading.enumerate())
 
 
@@ -116,6 +120,7 @@ def test_prefetch_is_bounded():
             yield i
 
     prefetched = Prefetched(items(), depth=3)
+    prefetched.begin()
     ready = iter(prefetched)
     first = next(ready)
     time.sleep(0.3)
@@ -133,6 +138,7 @@ def test_prefetching_has_ended_even_where_the_end_is_interrupted(monkeypatch):
             yield i
 
     prefetched = Prefetched(items(), depth=1)
+    prefetched.begin()
     next(iter(prefetched))
     join, interruptions = threading.Thread.join, [KeyboardInterrupt, KeyboardInterrupt]
 
@@ -154,7 +160,7 @@ def test_long_and_thin_frames_are_refused(toy_encoder):
 
     recipe = replace(Recipe(), geometry="clip")
     with pytest.raises(VideoDecodeError, match="--geometry vadclip") as caught:
-        embed_video(Thin(20, None), video_id="a", recipe=recipe, crops=(0,), encoder=toy_encoder)
+        embed_video(Thin(20, None), video_id="a", recipe=recipe, crops=(0,), load_encoder=lambda: toy_encoder)
     assert caught.value.code == "too_large"
 
 
@@ -178,7 +184,7 @@ def test_low_precision_on_real_clips(shared, toy_model):
                     video_id=name,
                     recipe=recipe,
                     crops=(0,),
-                    encoder=encoder,
+                    load_encoder=lambda encoder=encoder: encoder,
                 )
                 .embeddings[0]
                 .astype(np.float32)
@@ -194,9 +200,34 @@ def test_rows_do_not_depend_on_their_blocks(tmp_path, make_video, toy_encoder, m
     from vad_pipeline.extract.embed import embed_video as embed
 
     path, recipe = make_video(tmp_path / "a.mp4", n_frames=150), NAMED_RECIPES["quick"].recipe
-    options = {"video_id": "a", "recipe": recipe, "crops": (0, 5), "encoder": toy_encoder}
+    options = {"video_id": "a", "recipe": recipe, "crops": (0, 5), "load_encoder": lambda: toy_encoder}
     whole = embed_video(PyavReader(path), **options).embeddings
     for rows in (1, 4, 5, 10):  # 10 snippets
         monkeypatch.setattr(embed, "ROWS_PER_BLOCK", rows)
         assert np.array_equal(embed_video(PyavReader(path), **options).embeddings, whole)
     assert whole.shape == (2, 10, 512)
+
+
+def test_decoding_goes_on_while_the_encoder_is_loaded(tmp_path, make_video, toy_encoder):
+    path = make_video(tmp_path / "v.mp4", n_frames=64)
+    reader = PyavReader(path)
+    decoded = threading.Event()
+
+    class Watched:
+        """The reader, which tells when a frame was asked for."""
+
+        def __iter__(self):
+            for frame in reader:
+                decoded.set()
+                yield frame
+
+        def __getattr__(self, name):
+            return getattr(reader, name)
+
+    def load():
+        assert decoded.wait(timeout=60), "nothing is decoded before the encoder is there"
+        return toy_encoder
+
+    named = NAMED_RECIPES["quick"]
+    video = embed_video(Watched(), video_id="a", recipe=named.recipe, crops=named.crops, load_encoder=load)
+    assert len(video.embeddings[0]) == 4

@@ -100,7 +100,7 @@ def assert_close_around_the_mean(cpu: torch.Tensor, gpu: torch.Tensor) -> None:
 def embedded(paths, open_file, like: str, encoder: ClipEncoder) -> torch.Tensor:
     """(crops, snippets of all, 512)."""
     named = NAMED_RECIPES[like]
-    options = {"video_id": "a", "recipe": named.recipe, "crops": named.crops, "encoder": encoder}
+    options = {"video_id": "a", "recipe": named.recipe, "crops": named.crops, "load_encoder": lambda: encoder}
     videos = [embed_video(open_file(path), **options).embeddings for path in paths]
     return torch.from_numpy(np.concatenate(videos, axis=1)).float()
 

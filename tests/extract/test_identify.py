@@ -111,7 +111,7 @@ def test_a_precision_of_ones_own_is_tried_besides(video, toy_encoder, looked_at)
 def test_short_videos(n_frames, tmp_path, toy_encoder, looked_at):
     path = others.panned_video(tmp_path / "short.mp4", n_frames=n_frames)
     recipe = Recipe(frames_per_snippet=1, tail="keep")
-    made = embed_video(PyavReader(path), video_id="v", recipe=recipe, crops=(0,), encoder=toy_encoder)
+    made = embed_video(PyavReader(path), video_id="v", recipe=recipe, crops=(0,), load_encoder=lambda: toy_encoder)
     got = looked_at(made.embeddings[0], path, Setting(frames="middle"))
     assert got.verdict == "identical" and got.n_own[1] == len(made.embeddings[0])
 

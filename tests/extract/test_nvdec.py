@@ -68,7 +68,7 @@ def test_embeddings_stay_close(tmp_path, make_video, make_numbered, toy_encoder,
 
     def embedded(open_file) -> torch.Tensor:
         named = NAMED_RECIPES[like]
-        options = {"video_id": "a", "recipe": named.recipe, "crops": named.crops, "encoder": toy_encoder}
+        options = {"video_id": "a", "recipe": named.recipe, "crops": named.crops, "load_encoder": lambda: toy_encoder}
         videos = [embed_video(open_file(path), **options) for path in paths]
         return torch.from_numpy(np.concatenate([video.embeddings for video in videos], axis=1)).float()
 

@@ -65,7 +65,7 @@ def with_square(picture: np.ndarray, left: int, side: int = 16) -> np.ndarray:
 
 def embedded(frames, encoder, *, bound=DEFAULT_STILL_BOUND, recipe=QUICK, crops=(0,)):
     recipe = replace(recipe, still_bound=bound)
-    return embed_video(Footage(frames), video_id="a", recipe=recipe, crops=crops, encoder=encoder)
+    return embed_video(Footage(frames), video_id="a", recipe=recipe, crops=crops, load_encoder=lambda: encoder)
 
 
 @pytest.fixture
@@ -174,7 +174,9 @@ def test_without_a_bound_rows_are_bit_for_bit_what_they_were(tmp_path, make_vide
     """The sum over a snippet's frames in their order, of full batches in the order of frames and crops."""
     named = NAMED_RECIPES[like]
     path = make_video(tmp_path / "a.mp4", n_frames=150)
-    video = embed_video(PyavReader(path), video_id="a", recipe=named.recipe, crops=named.crops, encoder=toy_encoder)
+    video = embed_video(
+        PyavReader(path), video_id="a", recipe=named.recipe, crops=named.crops, load_encoder=lambda: toy_encoder
+    )
     reader = PyavReader(path)
     frames = [frame.rgb() for frame in reader]
     reader.close()
