@@ -43,12 +43,13 @@ class PythonObjects(pickle.UnpicklingError):
     """The file names something that is neither tensor nor plain value."""
 
 
-def check_claims(path: Path, *, is_torchscript: bool = False) -> None:
+def check_claims(path: Path, *, is_torchscript: bool = False, most_structure: int = MAX_STRUCTURE) -> None:
     """See that a file of torch.save asks for no more than it holds.
 
     Args:
         path: the file.
         is_torchscript: it is an archive of TorchScript: only the sizes of its parts are looked at.
+        most_structure: bytes that it may say about its tensors and beside them.
 
     Raises:
         ConfigError: parts that are packed or overlap, more tensors than any network has, tensors larger than what is
@@ -60,7 +61,7 @@ def check_claims(path: Path, *, is_torchscript: bool = False) -> None:
     with path.open("rb") as file:
         if zipfile.is_zipfile(file):
             with archive(path, file) as parts:
-                held = _parts(path, parts, size)
+                held = _parts(path, parts, size, most_structure)
                 if not is_torchscript:
                     look = _Look(io.BytesIO(parts.read(held)))
                     look.load()
@@ -113,7 +114,7 @@ def check_names(path: Path, names: Iterable[str]) -> None:
         raise ConfigError(f"{path}: has a tensor's name of {len(longest)} characters ({shown(longest)}); not read")
 
 
-def _parts(path: Path, parts: zipfile.ZipFile, size: int) -> str:
+def _parts(path: Path, parts: zipfile.ZipFile, size: int, most_structure: int) -> str:
     """Hold an archive's parts to the file's size; the name of the one that says what is in the others."""
     infos = parts.infolist()
     names = {info.filename for info in infos}
@@ -127,7 +128,7 @@ def _parts(path: Path, parts: zipfile.ZipFile, size: int) -> str:
     structures = [info for info in infos if info.filename.endswith("/data.pkl")]
     if len(structures) != 1:
         raise zipfile.BadZipFile("no data.pkl, or several")
-    if structures[0].file_size > MAX_STRUCTURE:
+    if structures[0].file_size > most_structure:
         raise ConfigError(
             f"{path}: says more of its content ({structures[0].file_size} bytes) than a checkpoint has to; save its "
             "weights again with torch.save(model.state_dict(), FILE)"

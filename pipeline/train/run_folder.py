@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.embed.claims import MAX_STRUCTURE, check_claims
+from vad_pipeline.extract.errors import ConfigError, StoreError, shown
 from vad_pipeline.extract.files import TEMPORARY_PREFIX, read_versioned, remove_partial, write_bytes
 from vad_pipeline.extract.only_process import only_process
 
@@ -22,6 +23,7 @@ BEST_NAME, LAST_NAME = "best.safetensors", "last.ckpt"
 SUMMARY_NAME = "summary.json"
 LOCK_NAME = ".training"
 RUN_SCHEMA = 1
+ROW_BYTES = 1000  # of a step's row in last.ckpt, at most
 RATE_NAMES = ("normality_lr", "lr")  # columns of metrics.csv for the two learning rates
 
 
@@ -137,6 +139,7 @@ class TrainRun:
         if not self.last.exists():
             return
         try:
+            check_claims(self.last, most_structure=MAX_STRUCTURE + ROW_BYTES * training.schedule.n_steps)
             state = torch.load(self.last, map_location="cpu", weights_only=True)
             training.load_state(state)
             rows = state.get("rows")
@@ -146,7 +149,7 @@ class TrainRun:
         except StoreError:
             raise
         except Exception as error:  # torch answers damage with anything from EOFError to KeyError
-            raise StoreError(f"{self.last}: cannot be read ({error}); start the run anew") from error
+            raise StoreError(f"{self.last}: cannot be read ({shown(str(error), 200)}); start the run anew") from error
         if "columns" in state:
             self._write_table(state["columns"])
 

@@ -110,10 +110,19 @@ class _Lane:
 
     def _submit(self) -> None:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, initializer=_come_alive, initargs=(os.getpid(),), env=self._variables)
-            with _interrupts_held_back():
-                self._ready = self._pool.submit(attempt, self._work.get_ready, None)
+            try:
+                self._start()
+            except OSError as error:
+                raise ExecutorUnavailable(
+                    f"no worker process can be started ({error.strerror or error}): they need room in /dev/shm and the "
+                    "folder for temporary files; make space or give rights there, or leave --workers away"
+                ) from error
         self._done = self._pool.submit(attempt, self._work.do, self.item)
+
+    def _start(self) -> None:
+        self._pool = ProcessPoolExecutor(1, initializer=_come_alive, initargs=(os.getpid(),), env=self._variables)
+        with _interrupts_held_back():
+            self._ready = self._pool.submit(attempt, self._work.get_ready, None)
 
     def result(self, video_timeout: float | None) -> Attempt | None:
         """The item's result, or None while it is at work.

@@ -1,22 +1,38 @@
 """Small inputs and small troubles that end in a sentence and a documented exit code: never as a bug, never in full."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from vad_pipeline.eval.annotations import read_annotations
-from vad_pipeline.extract.errors import MESSAGE_WIDTH, ConfigError, StoreError, VadError, VideoError, readable
+from vad_pipeline.extract.errors import (
+    MESSAGE_WIDTH,
+    ConfigError,
+    RunStopped,
+    StoreError,
+    VadError,
+    VideoError,
+    readable,
+)
 from vad_pipeline.extract.lists import read_named, read_rows
 from vad_pipeline.model.category_file import read_categories
 from vad_pipeline.pipeline.clips.manifest import COLUMNS, MANIFEST_NAME, Manifest
 from vad_pipeline.pipeline.results.event_rows import EVENTS_NAME, read_events
 from vad_pipeline.pipeline.results.verdicts import COLUMNS as VERDICT_COLUMNS
 from vad_pipeline.pipeline.results.verdicts import read_verdicts
+from vad_pipeline.pipeline.train.run_folder import TrainRun
+from vad_pipeline.pipeline.workers import local
+from vad_pipeline.pipeline.workers.base import ExecutorConfig, Work
 
 DIGITS = "9" * 5000
 SECONDS = 5
@@ -136,10 +152,41 @@ def test_a_manifest_of_names_that_cannot_be(tmp_path, column, value):
         manifest.write()
 
 
+def asks_for_much(path: Path, kind: str) -> None:
+    content = {"rows": [], "step": 0, "network": {"a": torch.zeros(1 << 24 if kind == "packed" else 1)}}
+    if kind == "stretched":
+        content["network"]["a"] = content["network"]["a"].expand(1 << 20, 40_000)
+    torch.save(content, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if kind == "packed" else zipfile.ZIP_STORED) as archive:
+        for name, data in parts.items():
+            long = kind == "long" and name.endswith("/data.pkl")
+            archive.writestr(name, b"\x80\x02" + b"]" * (5 << 20) + b"." if long else data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("packed", "is packed"), ("stretched", "more than is stored"), ("long", "more of its content")]
+)
+def test_a_run_of_strangers_asks_for_no_more_than_it_holds(tmp_path, kind, words):
+    asks_for_much(tmp_path / "last.ckpt", kind)
+    training = SimpleNamespace(schedule=SimpleNamespace(n_steps=6))
+    assert words in sentence_of(TrainRun(tmp_path).load, training, error=StoreError)
+
+
 def test_no_message_is_longer_than_a_person_reads():
     for error in (VadError("x" * 10**6 + " do this"), VideoError("a", "code", "x" * 10**6 + " do this")):
         assert len(str(error)) < MESSAGE_WIDTH + 10 and str(error).endswith(" do this")
     assert readable("a\ud800\udce9") == "a\\xed\\xa0\\x80\\xed\\xb3\\xa9"
+
+
+def test_shared_memory_that_is_full(monkeypatch):
+    def full(*given, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(local, "ProcessPoolExecutor", full)
+    done = local.run_in_processes(ExecutorConfig(workers=2), Work(print, print), ["a"])
+    assert "room in /dev/shm" in sentence_of(lambda: list(done), error=RunStopped)
 
 
 def ended(script: str, cwd: Path) -> subprocess.CompletedProcess:
