@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -96,10 +97,8 @@ def verify(store: Path, catalogue: Path | None, repair: bool, restore: bool, qui
             f"{plural(n_videos, 'video')} left; extract again what is missing"
         )
     elif problems:
-        click.echo(
-            f"{plural(len(problems), 'problem')}; `vad-pipeline store verify --repair` moves them aside, "
-            "then extract again"
-        )
+        words = ["vad-pipeline", "store", "verify", "--repair", "--store", str(store)]
+        click.echo(f"{plural(len(problems), 'problem')}; `{shlex.join(words)}` moves them aside, then extract again")
     elif not quiet:
         click.echo(f"{plural(n_videos, 'video')} verified")
     return int(bool(problems) and not repair)

@@ -19,7 +19,7 @@ from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import SHOWN_NAMES, plural, some
 
-from ..progress import PLAIN_EVERY_SECONDS, counting
+from ..progress import PLAIN_EVERY_SECONDS, counting, in_words
 from ..train.options import DEFAULT_SEED
 from .sections import SectionedCommand
 from .shared_options import (
@@ -220,7 +220,10 @@ def _seeds(setup: TrainSetup, recorded: dict | None, store: EmbeddingStore, say:
                 results.append(train_one(setup, store, run, config=new, report=report, say=say))
         except BaseException:
             if run.last.exists():
-                click.echo(f"the steps done are kept: vad-pipeline train --resume {out} goes on", err=True)
+                click.echo(
+                    f"the steps done are kept: {shlex.join(['vad-pipeline', 'train', '--resume', str(out)])} goes on",
+                    err=True,
+                )
             raise
     return results
 
@@ -229,6 +232,7 @@ def _conclude(options: TrainOptions, results: Sequence[TrainResult]) -> None:
     """Say what came of each seed, and what to run next."""
     from vad_pipeline.extract.files import write_bytes
 
+    from ..train.chart import draw_chart
     from ..train.fitting import mean_and_spread
     from ..train.run_folder import SUMMARY_NAME
 
@@ -246,6 +250,7 @@ def _conclude(options: TrainOptions, results: Sequence[TrainResult]) -> None:
         figures = mean_and_spread(results)
         stood = [result.calibration and result.calibration.to_json() for result in results]
         summary = {"runs": len(results), "measures": figures, "calibration": stood}
+        draw_chart(out, {f"seed {seed}": result.rows for seed, result in zip(options.seeds, results, strict=True)})
         write_bytes(out / SUMMARY_NAME, json.dumps(summary, indent=2).encode())
         if not quiet:
             for name, figure in figures.items():
@@ -303,10 +308,13 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[StepReport, int, dict], None
     """Yield what is to be called after each step: it shows a bar on a terminal, plain lines elsewhere."""
     from tqdm import tqdm
 
-    bar, last_line = None, time.monotonic()
+    bar, first, begun = None, None, time.monotonic()
+    last_line = begun
 
     def report(step: StepReport, n_steps: int, measured: dict) -> None:
-        nonlocal bar, last_line
+        nonlocal bar, first, begun, last_line
+        if first is None:  # the time before it went into loading
+            first, begun = step.step, time.monotonic()
         if quiet:
             return
         losses = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
@@ -318,7 +326,9 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[StepReport, int, dict], None
             bar.update()
         elif figures or time.monotonic() - last_line >= PLAIN_EVERY_SECONDS:
             last_line = time.monotonic()
-            click.echo(line.rstrip(), err=True)
+            a_step = (last_line - begun) / max(step.step - first, 1)
+            left = f", about {in_words(a_step * (n_steps - step.step))} left" if first < step.step < n_steps else ""
+            click.echo(f"{line.rstrip()}{left}", err=True)
 
     try:
         yield report

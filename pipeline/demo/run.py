@@ -55,7 +55,7 @@ MARK_NAME = "demo.txt"
 MARK = "vad-pipeline demo fills this folder; it makes run/ and results/ anew each time.\n"
 CAVEAT = (
     "CLIP's weights are random: these figures say that the way from pixels to a trained curve works, and nothing "
-    "about real footage."
+    "about real footage. They differ a little from machine to machine, as processors round differently."
 )
 Say = Callable[[str], None]
 

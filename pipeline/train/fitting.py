@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 from ..stopping import Stop, stopping_between_steps
+from .chart import draw_chart
 from .data import Rows
 from .network import build_network, checkpoint_of, save_best
 from .run_config import rows_of, selected_by
@@ -39,6 +40,8 @@ class TrainResult:
     threshold: float
     calibration: Calibration | None
     """What stands behind the threshold; None: it is the default."""
+    rows: list[dict] = field(repr=False)
+    """The rows of metrics.csv, one for each step."""
 
 
 def train_one(
@@ -156,8 +159,11 @@ class _Recorder:
         values = {**dict(zip(RATE_NAMES, report.rates, strict=True)), **report.losses, **named}
         self._run.rows.append({"step": report.step, "epoch": report.epoch, **values, "best": int(report.is_best)})
         if self._board:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, report.step)
+            for group, named_values in (("loss", report.losses), ("measure", named)):
+                for name, value in named_values.items():
+                    self._board.add_scalar(f"{group}/{name}", value, report.step)
+            for name, value in zip(RATE_NAMES, report.rates, strict=True):
+                self._board.add_scalar(f"rate/{name}", value, report.step)
         late = time.monotonic() - self._saved >= self._setup.options.save_every_seconds
         # together with the best weights, so that the file and the table agree whatever happens next
         if self._training.finished or report.is_best or late or self._stop.asked:
@@ -170,8 +176,7 @@ class _Recorder:
         """Draw curves.png and return the run's result."""
         if self._board:
             self._board.close()
-        names = self._judge.names
-        self._run.draw(names[0] if names else None)
+        draw_chart(self._run.path, {"": self._run.rows})
         return _result(self._run, self._judge)
 
 
@@ -213,6 +218,7 @@ def _result(run: TrainRun, judge: Judge) -> TrainResult:
         measures={name: float(best[name]) for name in judge.names},
         threshold=checkpoint.threshold,
         calibration=checkpoint.calibration,
+        rows=run.rows,
     )
 
 

@@ -161,26 +161,6 @@ class TrainRun:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{self.path / METRICS_NAME}: cannot be read ({error}); start the run anew") from error
 
-    def draw(self, measure: str | None) -> None:
-        """Draw curves.png: the total loss of each step, and `measure` at the steps where it was taken."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 4), layout="constrained")
-        axes = figure.subplots()
-        steps = [int(row["step"]) for row in self.rows]
-        axes.plot(steps, [float(row["total"]) for row in self.rows], color="#0072b2", linewidth=1)
-        axes.set(xlabel="step", ylabel="total loss")
-        measured = [row for row in self.rows if measure and row.get(measure) not in (None, "")]
-        if measured:
-            right = axes.twinx()
-            right.plot(
-                [int(row["step"]) for row in measured], [float(row[measure]) for row in measured], "o-", color="#d55e00"
-            )
-            right.set(ylabel=measure, ylim=(0, 1.02))  # AUC or AP
-        data = io.BytesIO()
-        figure.savefig(data, format="png", dpi=120)
-        write_bytes(self.path / CHART_NAME, data.getvalue())
-
 
 def _checked(rows: list[dict], step: int) -> list[dict]:
     """Return the rows if there is one for each step done.

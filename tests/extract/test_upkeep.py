@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 from pathlib import Path
 
 import h5py
@@ -98,6 +99,9 @@ def test_of_a_damaged_shard_comes_back_what_is_whole_and_not_held(store, run_cli
 
 def test_repair_moves_damage_and_keeps_the_rest(store, run_cli):
     flip(store, "v1")
-    code, out, err = run_cli("store", "verify", "--repair", "--store", store)
+    code, out, _ = run_cli("store", "verify", "--store", store)
+    command = shlex.split(out.split("`")[1])
+    assert code == 1 and command == ["vad-pipeline", "store", "verify", "--repair", "--store", str(store)]
+    code, out, err = run_cli(*command[1:])
     assert code == 0 and f"{N_VIDEOS - 1} videos left" in out and "v1: checksum differs" in err
     assert run_cli("store", "verify", "--repair", "--restore", "--store", store)[0] == 2

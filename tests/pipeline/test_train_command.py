@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -153,17 +154,23 @@ def test_labels_that_changed_are_noticed(labelled, text_tower, run_cli, tmp_path
 
 
 @pytest.mark.long
-def test_several_seeds_own_loss_own_categories_and_init(trained, labelled, text_tower, run_cli, tmp_path):
+def test_several_seeds_own_loss_own_categories_and_init(trained, labelled, text_tower, run_cli, tmp_path, monkeypatch):
     """One run through many options, as each costs seconds."""
+    tags, board = set(), SimpleNamespace(add_scalar=lambda tag, value, step: tags.add(tag), close=lambda: None)
+    boards = SimpleNamespace(SummaryWriter=lambda *given, **more: board)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", boards)
+    monkeypatch.setitem(sys.modules, "tensorboard", SimpleNamespace(__spec__=object()))
     (tmp_path / "mine.py").write_text("def calm(output, batch):\n    return output.anomaly_logits.square().mean()\n")
     categories = tmp_path / "own.yaml"
     categories.write_text("- Normal\n- {name: Explosion, descriptions: [explosion, a fire ball]}\n- fighting: brawl\n")
     own = ["--categories", categories, "--loss", f"{tmp_path / 'mine.py'}:calm=0.1", "--loss", "event=0"]
     init = trained[0] / "best.safetensors"
     given = arguments(labelled, text_tower, tmp_path / "run", *own, "--init", init, "--seeds", "1,2", "--steps", 1)
-    code, out, errors = run_cli(*given)
+    code, out, errors = run_cli(*given, "--tensorboard")
     assert code == 0, errors
     assert "val_video_auc: " in out and "over 2 seeds" in out
+    assert {"loss/mil", "loss/calm", "loss/total", "measure/val_video_auc", "rate/lr"} <= tags
+    assert all((tmp_path / "run" / folder / "curves.png").exists() for folder in (".", "seed-1", "seed-2"))
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["runs"] == 2 and len(summary["measures"]["val_video_auc"]["values"]) == 2
     for seed in (1, 2):

@@ -6,6 +6,8 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,10 +16,12 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.categories import Category, names
 from vad_pipeline.model.checkpoint import load_checkpoint
+from vad_pipeline.pipeline.commands import train
 from vad_pipeline.pipeline.train import split
 from vad_pipeline.pipeline.train.options import TrainOptions
 from vad_pipeline.pipeline.train.start import Start, begin_with, categories_of, features_for
 
+ROOT = Path(__file__).parents[3]
 OWN = "- {name: Normal, descriptions: [an empty yard]}\n- {name: Fighting, descriptions: [a brawl]}\n- Explosion\n"
 ONE_STEP = ("--steps", 1, "--batch-size", 2, "--device", "cpu")
 
@@ -65,6 +69,22 @@ def test_the_next_line_runs_as_printed(begun, run_cli, monkeypatch, tmp_path):
     assert code == 0 and "20 ok" in out, errors
 
 
+def test_every_next_line_is_the_one_that_is_run_here():
+    sources = (path for room in ("extract", "model", "eval", "pipeline") for path in (ROOT / room).rglob("*.py"))
+    assert [path.name for path in sources if '"next: ' in path.read_text()] == ["train.py"]
+
+
+def test_time_left_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(train, "PLAIN_EVERY_SECONDS", 0)
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr(train.time, "monotonic", lambda: next(now))
+    with train._progress(quiet=False) as report:
+        for step in (1, 2, 3):
+            report(SimpleNamespace(epoch=1, step=step, losses={"total": 1.0}, is_best=False), 100, {})
+    first, *later = capsys.readouterr().err.splitlines()
+    assert "left" not in first and all(line.endswith(" left") for line in later) and "min left" in later[0], later
+
+
 def test_a_threshold_from_seconds_of_footage_is_not_called_calibrated(begun):
     calibration = load_checkpoint(begun[0] / "best.safetensors").calibration
     assert not calibration.calibrated and 0 < calibration.hours < 0.1
@@ -85,6 +105,8 @@ def test_what_can_fail_early_fails_before_features_are_read(labelled, run_cli, t
     given = ["train", labelled[1], "--store", labelled[0], "--out", tmp_path / "run", "--device", "cpu"]
     code, _, errors = run_cli(*given, "--pretrained", tmp_path / "gone.pt")
     assert code == 2 and "gone.pt" in errors
+    for option in (("--device", "cuda:99"), ("--window-len", 12), ("--init", tmp_path / "gone.pth")):
+        assert run_cli(*given, *option)[0] == 2
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
     code, _, errors = run_cli(*given[:5], tmp_path / "taken")
