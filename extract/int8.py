@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .errors import ConfigError, VideoError
 from .extractor import Extractor
 from .files import Source
+from .names import plural
 from .only_process import in_turn
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ IMAGES = 128  # crops; half of them calibrate, on the others the deviation is me
 LEAST_IMAGES = 16
 LEAST_COSINE = 0.99  # of the worst image
 TOO_LITTLE = (
-    "--precision int8: only {n} pictures could be read out of this footage to calibrate on, and {least} are needed; "
+    "--precision int8: only {n} could be read out of this footage to calibrate on, and {least} are needed; "
     "leave --precision out, or calibrate with more footage first"
 )
 
@@ -54,7 +55,7 @@ def prepare_int8(extractor: Extractor, sources: Sequence[Source]) -> Int8Record:
         else:
             images, videos = sample(extractor, sources)
             if len(images) < LEAST_IMAGES:
-                raise ConfigError(TOO_LITTLE.format(n=len(images), least=LEAST_IMAGES))
+                raise ConfigError(TOO_LITTLE.format(n=plural(len(images), "picture"), least=LEAST_IMAGES))
             config = replace(extractor.encoder_config, precision="fp32")
             record = int8_tower.calibrate(
                 lambda: full_tower(config, extractor.weights),

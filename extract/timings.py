@@ -24,6 +24,7 @@ from pathlib import Path
 
 from .errors import ConfigError, StoreError
 from .files import read_versioned, write_bytes
+from .names import plural
 from .only_process import in_turn
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def timed_once(
             logger.info("timing %s on this machine once: %s", stage, ", ".join(ways))
             remembered = Timings(
                 stage,
-                f"{device or processor()}, {threads} threads",
+                f"{device or processor()}, {plural(threads, 'thread')}",
                 _versions(),
                 time.strftime("%Y-%m-%d"),
                 _timed(ways),

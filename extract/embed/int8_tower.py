@@ -28,6 +28,7 @@ import torch
 
 from ..errors import ConfigError, StoreError
 from ..files import TEMPORARY_PREFIX, read_versioned
+from ..names import plural
 from ..timings import timed_once
 from .geometry import CROP_PX
 from .openvino_tower import TELEMETRY, CompiledTower, compile_for_here, converted, silent_openvino
@@ -66,8 +67,8 @@ class Int8Record:
     def words(self) -> str:
         """The deviation in one line."""
         return (
-            f"int8 tower, calibrated on {self.n_calibrated} images of {len(self.videos)} videos: cosine to fp32 (mean "
-            f"subtracted) {self.median:.4f} median, {self.worst:.4f} worst over {self.n_checked} other images"
+            f"int8 tower, calibrated on {self.n_calibrated} images of {plural(len(self.videos), 'video')}: cosine to "
+            f"fp32 (mean subtracted) {self.median:.4f} median, {self.worst:.4f} worst over {self.n_checked} other images"
         )
 
 

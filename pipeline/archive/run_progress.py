@@ -52,7 +52,7 @@ class Progress:
         if outcome.status == "ok":
             self._frames += outcome.n_frames or 0
         if outcome.status == "failed":
-            self._say(f"failed [{outcome.code}] {outcome.path}: {outcome.error}")
+            self._say(f"failed [{outcome.code}] {outcome.footage_in_words}: {outcome.error}")
         elif outcome.status == "ok" and (self._plain or self._bar is not None):
             for warning in outcome.warnings:
                 self._say(f"note {outcome.video}: {warning}")

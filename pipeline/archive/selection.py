@@ -160,7 +160,7 @@ def _pass_over_growing(found: Selection, settle_seconds: float) -> int:
         raise ConfigError(f"--settle must not be negative, got {settle_seconds:g}")
     now = time.time()  # abs below: a camera's clock that runs ahead must not keep its files from ever being taken
     settled = [source for source in found.sources if abs(now - _changed(source)) >= settle_seconds]
-    growing = len(found.sources) - len(settled)
+    growing = len({source.path for source in found.sources} - {source.path for source in settled})
     if growing:
         found.notes.append(
             f"{plural(growing, 'file')} changed in the last {settle_seconds:g} s: left for a later run (--settle)"

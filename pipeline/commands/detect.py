@@ -186,7 +186,7 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
             summary.counts["failed"] += report_missing(missing)
         n_int8 = sum(entry.precision == INT8 for entry in entries)
         if n_int8:
-            click.echo(f"note: {n_int8} of {len(entries)} videos have features made in int8", err=True)
+            click.echo(f"note: features of {n_int8} of {plural(len(entries), 'video')} were made in int8", err=True)
         results = Results(out)
         if running.dry_run:
             work = plan.settled(out).work(opened, results)

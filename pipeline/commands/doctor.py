@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vad_pipeline.extract.names import plural
+
 from .sections import SectionedCommand
 from .shared_options import DEFAULT_STORE, option
 
@@ -35,9 +37,9 @@ def doctor(store: Path, device: str, again: bool, as_json: bool) -> int:
 
 def _page(found: Examination) -> str:
     """The examination as text that a bug report can quote."""
-    lines = [f"{len(found.problems)} problems" if found.problems else "no problems"]
+    lines = [plural(len(found.problems), "problem") if found.problems else "no problems"]
     lines += [f"  {problem.what}: {problem.do}" for problem in found.problems]
-    lines += ["", "machine", f"  {found.system}, {found.processor}, {found.cores} cores"]
+    lines += ["", "machine", f"  {found.system}, {found.processor}, {plural(found.cores, 'core')}"]
     lines += ["  {:g} GB of memory, {:g} GB free".format(*found.memory_gb)]
     lines += ["  GPU {name}, {memory_gb:g} GB, compute capability {capability}".format(**gpu) for gpu in found.gpus]
     lines += [] if found.gpus else ["  no GPU that torch can use"]

@@ -44,7 +44,7 @@ def status(folder: Path, runs: bool, failed: bool, as_json: bool) -> int:
     click.echo(f"{plural(len(story.failing), 'video fails as of its last run', 'videos fail as of their last run')}")
     shown = story.failing if failed else story.failing[:SHOWN_FAILURES]
     for each in shown:
-        click.echo(f"  [{readable(each.code)}] {readable(each.path)}: {readable(each.error or 'failed')}")
+        click.echo(f"  [{readable(each.code)}] {each.footage_in_words}: {readable(each.error or 'failed')}")
     if len(shown) < len(story.failing):
         click.echo(f"  and {len(story.failing) - len(shown)} more (--failed)")
     return 0

@@ -14,7 +14,17 @@ from vad_pipeline.extract.names import VIDEO_SUFFIXES, plural, some
 LARGE_BYTES = 100_000  # a smaller file of an unknown kind is no footage
 # written by file systems, recorders and disk stations; often readable by nobody
 SYSTEM_FOLDERS = frozenset(
-    {"lost+found", "system volume information", "$recycle.bin", "#recycle", "#snapshot", "@eadir"}
+    {
+        "lost+found",
+        "system volume information",
+        "$recycle.bin",
+        "recycler",
+        "#recycle",
+        "#snapshot",
+        "@eadir",
+        "@recycle",
+        "@recently-snapshot",
+    }  # fmt: skip
 )
 NO_VIDEOS = frozenset(
     # fmt: off

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 
-from vad_pipeline.extract.errors import VideoError
+from vad_pipeline.extract.errors import VideoError, readable
 from vad_pipeline.extract.files import SourceFile
 
 from .checks import are_amounts, is_amount, is_count, is_path, is_text, is_time, is_whole
@@ -74,6 +74,11 @@ class VideoOutcome:
     def footage(self) -> tuple[str, int]:
         """Path and stream, which tell the video in whatever way ids are made."""
         return self.path, self.stream
+
+    @property
+    def footage_in_words(self) -> str:
+        """The path as people are shown it, with the number of the video stream where that is not the first."""
+        return readable(self.path) + (f" (video stream {self.stream})" if self.stream > 1 else "")
 
     def as_line(self) -> str:
         """Its line, without the line break."""

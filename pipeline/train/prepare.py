@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.embed.encoder_config import INT8, LOCAL_DIR
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe, weights_of
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
@@ -183,4 +184,4 @@ def _inputs(options: TrainOptions, tower: TextTower) -> dict:
 
 def _in_int8(videos: Sequence[TrainingVideo]) -> list[str]:
     n_int8 = sum(video.entry.precision == INT8 for video in videos)
-    return [f"{n_int8} of {len(videos)} training videos have features made in int8"] if n_int8 else []
+    return [f"features of {n_int8} of {plural(len(videos), 'training video')} were made in int8"] if n_int8 else []

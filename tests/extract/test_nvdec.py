@@ -2,10 +2,12 @@
 
 import contextlib
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from av import VideoFrame
 from av.codec.hwaccel import HWAccel
 
 from vad_pipeline.extract.decode import decoders, reader
@@ -55,6 +57,31 @@ def test_frames_times_and_route(tmp_path, make_video, pretended):
     assert info.n_frames == expected.n_frames == len(ours) == 37 and info.fps == expected.fps
     assert np.array_equal(info.frame_seconds, expected.frame_seconds) and info.warnings == ()
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(ours, theirs, strict=True)) < 2
+
+
+def test_the_stream_asked_for_is_decoded(tmp_path, make_numbered, number_of, pretended):
+    def another(container):
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 25)
+
+        def write():
+            for index in range(9):
+                frame = VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+
+        return write
+
+    path = make_numbered(tmp_path / "a.mkv", 30, add=another)
+    for opened in (open_nvdec(path, stream=1), open_auto(path, device=0, stream=1)):
+        frames, info = read(opened)
+        assert [number_of(frame) for frame in frames] == list(range(30)) and info.warnings == ()
+    frames, info = read(open_nvdec(path, stream=2))
+    assert (info.width, info.n_frames, info.route) == (64, 9, "pyav nvdec")
+    pretended["accelerated"] = False
+    assert read(open_auto(path, device=0, stream=2))[1].width == 64
 
 
 @pytest.mark.parametrize("like", ["vadclip", "quick"])

@@ -41,7 +41,7 @@ def test_int8_from_extract_to_figures(run, run_cli, tmp_path, toy_model):
     run_cli("detect", "--store", tmp_path / "S", "--checkpoint", checkpoint, "--out", tmp_path / "R")
     assert json.loads((tmp_path / "R" / "run.json").read_text())["int8_share"] == 1
     code, _, err = run_cli("detect", "--store", tmp_path / "S", "--checkpoint", checkpoint, "--out", tmp_path / "R")
-    assert code == 0 and "2 of 2 videos have features made in int8" in err
+    assert code == 0 and "features of 2 of 2 videos were made in int8" in err
     (tmp_path / "truth.csv").write_text("video,category,start_seconds,end_seconds\n0,Abuse,0,2\n1,Normal,,\n")
     _, _, err = run_cli(
         "evaluate", tmp_path / "R", "--annotations", tmp_path / "truth.csv", "--format", "csv", "--allow-missing"

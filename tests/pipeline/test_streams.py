@@ -195,7 +195,7 @@ def test_a_stream_that_fails_is_remembered_alone(extract, run_cli, tmp_path, dra
     code, outcomes, _ = extract(path)
     assert outcomes["a"]["status"] == "ok" and "failed before" in outcomes["a#2"]["error"]
     code, out, _ = run_cli("status", tmp_path / "S")
-    assert "1 video fails" in out
+    assert "1 video fails" in out and "a.mkv (video stream 2): " in out
 
 
 def test_an_id_that_a_file_has_already_is_a_clash(cameras, extract, tmp_path, draw_numbered):
