@@ -68,7 +68,8 @@ class Int8Record:
         """The deviation in one line."""
         return (
             f"int8 tower, calibrated on {self.n_calibrated} images of {plural(len(self.videos), 'video')}: cosine to "
-            f"fp32 (mean subtracted) {self.median:.4f} median, {self.worst:.4f} worst over {self.n_checked} other images"
+            f"fp32 (mean subtracted) {self.median:.4f} median, {self.worst:.4f} worst over "
+            f"{self.n_checked} other images"
         )
 
 
