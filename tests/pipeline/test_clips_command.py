@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from vad_pipeline.extract.decode.reader import PyavReader
+from vad_pipeline.extract.lists import unguarded
 from vad_pipeline.pipeline.clips import make, manifest
 from vad_pipeline.pipeline.clips.contact_sheet import time_at
 from vad_pipeline.pipeline.clips.manifest import COLUMNS
@@ -278,7 +279,9 @@ def test_names_that_are_not_just_names(tmp_path, make_numbered, draw_curve, draw
     code, _, err = run_cli("clips", results, "--sheet")
     assert code == 0, err
     rows = rows_of(results / "clips")
-    assert sorted(row["video"] for row in rows) == sorted(ids) and len({row["clip"] for row in rows}) == len(ids)
+    assert sorted(unguarded(row["video"]) for row in rows) == sorted(ids) and len({row["clip"] for row in rows}) == len(
+        ids
+    )
     assert all("/" not in row["clip"] and len(row["clip"]) < 255 for row in rows)
     names = {row["video"]: row["clip"].partition("@")[0] for row in rows}
     assert names["a_b"] == "a_b" and names["Höhe-1.a"] == "Höhe-1.a"
