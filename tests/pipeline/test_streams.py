@@ -1,6 +1,7 @@
 """Files of several videos, as front and rear camera or two programs of a transport stream: each a video of its own."""
 
 import base64
+import csv
 import io
 import json
 import re
@@ -285,8 +286,11 @@ def test_clips_are_cut_from_their_stream(both, scored, run_cli, number_of, tmp_p
     results = scored(both)
     code, _, err = run_cli("clips", results, "--out", tmp_path / "C", "--pre", "0", "--post", "0")
     assert code == 0, err
-    for video, first in (("cam", 0), ("cam%232", REAR)):
-        numbers, _ = read_stream(tmp_path / "C" / f"{video}@40-60.mp4", 1, number_of)
+    with (tmp_path / "C" / "MANIFEST.csv").open() as file:
+        clips = {row["video"]: tmp_path / "C" / row["clip"] for row in csv.DictReader(file)}
+    assert clips["cam"].name == "cam@40-60.mp4" and "#" not in clips["cam#2"].name
+    for video, first in (("cam", 0), ("cam#2", REAR)):
+        numbers, _ = read_stream(clips[video], 1, number_of)
         assert set(range(first + 40, first + 60)) <= set(numbers) and all(number >= first for number in numbers)
 
 
