@@ -92,11 +92,21 @@ def _table(found: list[Preflight], *, by_header: bool) -> None:
         padded = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
         click.echo("  ".join((*padded, row[-1])).rstrip())
     codes = Counter(row.code for row in found if row.code)
-    hours = in_words(sum(row.seconds or 0 for row in found if not row.code)) + " by header" * by_header
+    hours = _length([row.seconds for row in found if not row.code], by_header=by_header)
     failing = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
     n_failing = codes.total()
     why = f": {failing}" if n_failing else ""
     click.echo(f"{plural(len(found), 'video')}: {len(found) - n_failing} will do ({hours}), {n_failing} will fail{why}")
+
+
+def _length(seconds: list[float | None], *, by_header: bool) -> str:
+    """How long the videos are together; None where no header tells, which is not taken for nothing."""
+    known = [each for each in seconds if each is not None]
+    if seconds and not known:
+        return "of unknown length"
+    n_unknown = len(seconds) - len(known)
+    unknown = f" without {plural(n_unknown, 'video')} of unknown length" if n_unknown else ""
+    return in_words(sum(known)) + " by header" * by_header + unknown
 
 
 def _cells(row: Preflight) -> tuple[str, ...]:

@@ -144,8 +144,11 @@ def test_a_second_video_in_a_file_is_said(tmp_path, run_cli):
 def test_a_dry_run_does_not_take_unknown_for_nothing(tmp_path, make_video, run_cli, toy_model):
     raw = make_video(tmp_path / "raw" / "a.h264", n_frames=30)
     options = ("--store", tmp_path / "S", "--like", "quick", "--pretrained", "random:0", "--model", toy_model)
+    assert "1 will do (of unknown length)" in run_cli("check", raw.parent)[1]
     code, out, _ = run_cli("extract", raw.parent, *options, "--dry-run", "--device", "cpu")
     assert code == 0 and "1 video (of unknown length) to extract" in out and "estimate: unknown" in out
     make_video(tmp_path / "raw" / "b.mp4", n_frames=30)
+    assert "2 will do (1 s by header without 1 video of unknown length)" in run_cli("check", raw.parent)[1]
+    assert "2 will do (2 s)" in run_cli("check", raw.parent, "--deep")[1]
     _, out, _ = run_cli("extract", raw.parent, *options, "--dry-run", "--device", "cpu")
     assert "2 videos (0.00 h by header, 30 frames, 2 images without 1 video of unknown length) to extract" in out
