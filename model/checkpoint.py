@@ -1,6 +1,6 @@
 """Checkpoints: reads published ones, reads and writes ours, and converts published ones into ours.
 
-Our format is a safetensors file with DSANet's scoring weights and the category text features (C, 512). Its metadata
+Our format is a safetensors file with a head's scoring weights and the category text features (C, 512). Its metadata
 has the recipe, crop and threshold they belong to, each value as JSON.
 """
 
@@ -22,9 +22,11 @@ from vad_pipeline.extract.files import fingerprint
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 
 from .calibration import Calibration
-from .heads.dsanet import PRESETS, DSANet, DSANetConfig
+from .heads.known import DEFAULT_HEAD, HEADS, HeadConfig, head_of
+from .heads.video_network import VideoNetwork
 from .layers import without_weights
 from .published import Published, read_published
+from .published_vadclip import is_vadclip, read_vadclip
 from .tensorfile import CheckpointError, check_finite, check_shapes, read_tensors, write_tensors
 
 FORMAT_VERSION = 1
@@ -46,11 +48,12 @@ class Checkpoint:
     """True: the scores come from a trained network; `ZeroShot` has False."""
     preset: str
     """`ucf-crime` or `xd-violence`."""
-    config: DSANetConfig
-    model: DSANet
+    config: HeadConfig
+    """It tells the head too, see `head_of`."""
+    model: VideoNetwork
     """The network in float32 on the CPU, in evaluation mode."""
     text_features: Tensor
-    """(C, 512) float32, L2-normalised."""
+    """(C, 512) float32; L2-normalised for DSANet."""
     categories: tuple[str, ...]
     """Names in column order, the normal one first."""
     recipe: Recipe
@@ -74,8 +77,9 @@ class Checkpoint:
         expected = (len(self.categories), self.config.width)
         if tuple(self.text_features.shape) != expected:
             raise ValueError(f"expected text_features of shape {expected}, got {tuple(self.text_features.shape)}")
-        if self.preset not in PRESETS:
-            raise ValueError(f"expected the preset {' or '.join(PRESETS)}, got {shown(self.preset)}")
+        presets = HEADS[self.head].presets
+        if self.preset not in presets:
+            raise ValueError(f"expected the preset {' or '.join(presets)}, got {shown(self.preset)}")
         if self.clip_sha256 is not None and not CLIP_SHA256.fullmatch(self.clip_sha256):
             raise ValueError(f"expected sha256:... of CLIP's image tower, got {shown(self.clip_sha256)}")
         if self.crop not in CROPS:
@@ -88,6 +92,31 @@ class Checkpoint:
             f"Checkpoint({self.path}, {self.preset}, {len(self.categories)} categories, recipe "
             f"{self.recipe.recipe_id}, crop {self.crop}, threshold {self.threshold:g}, sha256 {self.sha256[:12]})"
         )
+
+    @property
+    def head(self) -> str:
+        """The method: a name in `HEADS`."""
+        return head_of(self.config)
+
+    @property
+    def curve(self) -> str:
+        """Which score its curves are made of: `anomaly`, or `category`, 1 less the normal category's probability."""
+        return getattr(self.config, "curve", HEADS[self.head].curves[0])
+
+    def with_curve(self, curve: str | None) -> Checkpoint:
+        """This checkpoint with curves made of another score; None: its own.
+
+        Raises:
+            ConfigError: the head has no such score.
+        """
+        if curve in (None, self.curve):
+            return self
+        head = HEADS[self.head]
+        if curve not in head.curves:
+            raise ConfigError(
+                f"--score {curve}: {head.title} has only the score {', '.join(head.curves)}; leave it out"
+            )
+        return replace(self, config=replace(self.config, curve=curve))
 
     def accepts(self, recipe: Recipe) -> bool:
         """Whether features of a recipe can be scored: the recipe trained on, or that with the checkpoint's own CLIP."""
@@ -116,6 +145,8 @@ class Checkpoint:
             "clip_sha256": self.clip_sha256,
             "source_sha256": source_sha256,
         }
+        if self.head != DEFAULT_HEAD:
+            values["head"] = self.head
         if self.descriptions is not None:
             values["descriptions"] = self.descriptions
         if self.calibration is not None:
@@ -138,7 +169,11 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     tensors, metadata = read_tensors(path)
     if metadata is not None and FORMAT_KEY in metadata:
         return _load_ours(path, tensors, metadata)
-    return _from_published(path, read_published(path, tensors))
+    return _from_published(path, _read_published(path, tensors))
+
+
+def _read_published(path: Path, tensors: dict[str, Tensor]) -> Published:
+    return read_vadclip(path, tensors) if is_vadclip(tensors) else read_published(path, tensors)
 
 
 def convert(published: str | Path, out: str | Path, *, clip_out: str | Path | None = None) -> None:
@@ -160,7 +195,7 @@ def convert(published: str | Path, out: str | Path, *, clip_out: str | Path | No
     tensors, metadata = read_tensors(published)
     if metadata is not None and FORMAT_KEY in metadata:
         raise CheckpointError(f"{published}: is in our format already; detect takes it as it is")
-    content = read_published(published, tensors)
+    content = _read_published(published, tensors)
     checkpoint = _from_published(published, content)
     checkpoint.save(out, source_sha256=checkpoint.sha256)
     if clip_out:
@@ -168,7 +203,7 @@ def convert(published: str | Path, out: str | Path, *, clip_out: str | Path | No
 
 
 def _from_published(path: Path, content: Published) -> Checkpoint:
-    config = PRESETS[content.preset]
+    config = HEADS[content.head].presets[content.preset]
     return Checkpoint(
         preset=content.preset,
         config=config,
@@ -184,7 +219,7 @@ def _from_published(path: Path, content: Published) -> Checkpoint:
     )
 
 
-def config_of_ours(path: Path, metadata: Mapping[str, str]) -> DSANetConfig:
+def config_of_ours(path: Path, metadata: Mapping[str, str]) -> HeadConfig:
     """Read the network's configuration from the metadata of a file in our format.
 
     Raises:
@@ -194,7 +229,11 @@ def config_of_ours(path: Path, metadata: Mapping[str, str]) -> DSANetConfig:
         version = int(json.loads(metadata[FORMAT_KEY]))
         if version > FORMAT_VERSION:
             raise CheckpointError(f"{path}: has format {version}, this version knows {FORMAT_VERSION}; upgrade")
-        return DSANetConfig.from_json(metadata["config"])
+        head = json.loads(metadata.get("head", f'"{DEFAULT_HEAD}"'))
+        if head not in HEADS:
+            known = ", ".join(HEADS)
+            raise CheckpointError(f"{path}: is of the head {shown(head)}, this version knows {known}; upgrade")
+        return HEADS[head].config.from_json(metadata["config"])
 
 
 def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> Checkpoint:
@@ -237,9 +276,11 @@ def _metadata_of(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _build(path: Path, config: DSANetConfig, weights: dict[str, Tensor]) -> DSANet:
-    model = without_weights(lambda: DSANet(config))
-    check_shapes(path, weights, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
+def _build(path: Path, config: HeadConfig, weights: dict[str, Tensor]) -> VideoNetwork:
+    head = HEADS[head_of(config)]
+    model = without_weights(lambda: head.network(config))
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    check_shapes(path, weights, shapes, title=head.title)
     check_finite(path, weights)
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
     return model.eval()

@@ -90,7 +90,7 @@ def _scoring_round(precision: str, device: torch.device) -> Round:
 
     @torch.inference_mode()
     def score() -> torch.Tensor:
-        return network(window, lengths, text, alignment=False).anomaly_logits.cpu()
+        return network.logits(window, lengths, text)[1].cpu()
 
     return score
 

@@ -15,6 +15,7 @@ from vad_pipeline.extract.errors import ConfigError
 
 from .checkpoint import FORMAT_KEY, TRAINING_PREFIX, config_of_ours
 from .heads.dsanet import DSANetConfig
+from .heads.known import HEADS, HeadConfig, head_of
 from .published import CLIP_COPIES, clip_text_names, is_published, model_names, normality_names, text_names
 from .tensorfile import CheckpointError, check_finite, read_tensors
 from .trainable import TrainableDSANet
@@ -89,7 +90,7 @@ def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
     """
     tensors, metadata = read_tensors(path)
     if metadata is not None and FORMAT_KEY in metadata:
-        refuse_other_shape(path, config_of_ours(path, metadata), network.scoring.config)
+        refuse_other_shape(path, dsanet_config(path, config_of_ours(path, metadata)), network.scoring.config)
         state = {
             name.removeprefix(TRAINING_PREFIX) if name.startswith(TRAINING_PREFIX) else f"scoring.{name}": value
             for name, value in tensors.items()
@@ -114,6 +115,18 @@ def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
     check_finite(path, state)
     network.load_trained_state(state)
     return anew
+
+
+def dsanet_config(path: Path, config: HeadConfig) -> DSANetConfig:
+    """A checkpoint's configuration, where training can start from it.
+
+    Raises:
+        CheckpointError: it is another head's.
+    """
+    if not isinstance(config, DSANetConfig):
+        title = HEADS[head_of(config)].title
+        raise CheckpointError(f"{path}: is a {title} checkpoint, and DSANet is trained; give --init one of DSANet's")
+    return config
 
 
 def refuse_other_shape(path: Path, theirs: DSANetConfig, ours: DSANetConfig) -> None:

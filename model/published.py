@@ -23,7 +23,12 @@ from .text import TextEncoder, tokenize
 CLIP_COPIES = ("clipmodel.", "clip_adapter.clipmodel.")
 TEXT_ADAPTER = "clip_adapter.text_adapter.{}.fc.0.weight"
 UNUSED = {"disAdj.sigma": (1,)}  # in every published file, read by nothing
-VADCLIP_ONLY = "text_prompt_embeddings.weight"
+OTHERS = {
+    "Amemory.memory_block": "UR-DMU",
+    "Aggregate.conv_1.0.weight": "RTFM",
+    "prompt_learner.ctx": "AnomalyCLIP",
+}
+"""How a name of one of their tensors ends -> the method."""
 
 VISUAL_WIDTH = 768
 VISUAL_LAYERS = 12
@@ -64,12 +69,14 @@ _NORMALITY_PARTS = {
 class Published:
     """The part of a published checkpoint that scoring needs."""
 
+    head: str
+    """The method: a name in `HEADS`."""
     preset: str
     """`ucf-crime` or `xd-violence`."""
     model: dict[str, Tensor]
-    """DSANet's weights by our names, float32, in memory."""
+    """The scoring network's weights by our names, float32, in memory."""
     text_features: Tensor
-    """(C, 512) float32, L2-normalised: one row for each category."""
+    """(C, 512) float32: one row for each category."""
     clip: dict[str, Tensor]
     """The weights of CLIP ViT-B/16 by OpenAI's names."""
 
@@ -86,7 +93,7 @@ def read_published(path: Path, tensors: Mapping[str, Tensor]) -> Published:
             another shape.
     """
     preset, shapes = _closest(path, tensors)
-    check_shapes(path, tensors, shapes)
+    check_shapes(path, tensors, shapes, title="DSANet")
     config = PRESETS[preset]
     # cloned: the file stays mapped otherwise, and may be on a network drive
     model = {ours: tensors[theirs].float().clone() for ours, theirs in model_names(config).items()}
@@ -98,6 +105,7 @@ def read_published(path: Path, tensors: Mapping[str, Tensor]) -> Published:
         features = text.eval()(*tokenize(CATEGORIES[preset]))
     clip = CLIP_COPIES[0]
     return Published(
+        head="dsanet",
         preset=preset,
         model=model,
         text_features=features.clone(),
@@ -107,19 +115,19 @@ def read_published(path: Path, tensors: Mapping[str, Tensor]) -> Published:
 
 def published_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor in a published checkpoint of this configuration."""
-    ours = _shapes(without_weights(lambda: DSANet(config)))
+    ours = shapes_of(without_weights(lambda: DSANet(config)))
     shapes = {theirs: ours[name] for name, theirs in model_names(config).items()} | UNUSED
     for copy in CLIP_COPIES:
-        shapes |= {f"{copy}{name}": shape for name, shape in clip_shapes(config).items()}
+        shapes |= {f"{copy}{name}": shape for name, shape in clip_shapes(config.width).items()}
     for i in range(config.text_adapter_layers + 1):  # the last one is the projection
         shapes[TEXT_ADAPTER.format(i)] = (config.width, config.width)
-    normality = _shapes(without_weights(lambda: NormalityBranch(config.width, NormalityConfig())))
+    normality = shapes_of(without_weights(lambda: NormalityBranch(config.width, NormalityConfig())))
     return shapes | {theirs: normality[name] for name, theirs in normality_names(config).items()}
 
 
 def model_names(config: DSANetConfig) -> dict[str, str]:
     """Our names of the scoring weights -> the published ones."""
-    return {name: _published_name(name) for name in _shapes(without_weights(lambda: DSANet(config)))}
+    return {name: published_name(name) for name in shapes_of(without_weights(lambda: DSANet(config)))}
 
 
 def is_published(tensors: Mapping[str, Tensor]) -> bool:
@@ -129,21 +137,21 @@ def is_published(tensors: Mapping[str, Tensor]) -> bool:
 
 def text_names(config: DSANetConfig) -> dict[str, str]:
     """Our names of the text tower's weights -> the published ones."""
-    names = {ours: CLIP_COPIES[1] + theirs for ours, theirs in clip_text_names(config).items()}
+    names = {ours: CLIP_COPIES[1] + theirs for ours, theirs in clip_text_names(config.width).items()}
     names |= {f"adapters.{i}.weight": TEXT_ADAPTER.format(i) for i in range(config.text_adapter_layers)}
     return names | {"projection.weight": TEXT_ADAPTER.format(config.text_adapter_layers)}
 
 
-def clip_text_names(config: DSANetConfig) -> dict[str, str]:
+def clip_text_names(width: int) -> dict[str, str]:
     """Our names of the frozen text tower's weights -> OpenAI's."""
-    ours = _shapes(without_weights(lambda: _text_encoder(config)))
-    return {name: _clip_name(name) for name in ours if not name.startswith(("adapters.", "projection."))}
+    ours = shapes_of(_plain_text_encoder(width))
+    return {name: _clip_name(name) for name in ours if not name.startswith("projection.")}
 
 
 def normality_names(config: DSANetConfig) -> dict[str, str]:
     """Our names of the normality branch's weights -> the published ones."""
     names = {}
-    for name in _shapes(without_weights(lambda: NormalityBranch(config.width, NormalityConfig()))):
+    for name in shapes_of(without_weights(lambda: NormalityBranch(config.width, NormalityConfig()))):
         theirs = name
         for ours, part in _NORMALITY_PARTS.items():
             theirs = theirs.replace(ours, part)
@@ -151,13 +159,12 @@ def normality_names(config: DSANetConfig) -> dict[str, str]:
     return names
 
 
-def clip_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
+def clip_shapes(width: int) -> dict[str, tuple[int, ...]]:
     """Name, as OpenAI has it, and shape of every tensor of CLIP ViT-B/16."""
-    width = config.width
-    text = _shapes(without_weights(lambda: _text_encoder(config)))
-    shapes = {theirs: text[ours] for ours, theirs in clip_text_names(config).items()}
+    text = shapes_of(_plain_text_encoder(width))
+    shapes = {theirs: text[ours] for ours, theirs in clip_text_names(width).items()}
     shapes |= {"text_projection": (width, width), "logit_scale": ()}
-    block = _shapes(without_weights(lambda: TransformerBlock(VISUAL_WIDTH, n_heads=1)))
+    block = shapes_of(without_weights(lambda: TransformerBlock(VISUAL_WIDTH, n_heads=1)))
     visual: dict[str, tuple[int, ...]] = {
         "class_embedding": (VISUAL_WIDTH,),
         "positional_embedding": (VISUAL_TOKENS, VISUAL_WIDTH),
@@ -173,8 +180,9 @@ def clip_shapes(config: DSANetConfig) -> dict[str, tuple[int, ...]]:
 
 def _closest(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, tuple[int, ...]]]:
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if VADCLIP_ONLY in found:
-        raise CheckpointError(f"{path}: is a VadCLIP checkpoint, not DSANet's; {EXPECTED}")
+    other = next((method for end, method in OTHERS.items() for name in found if name.endswith(end)), None)
+    if other:
+        raise CheckpointError(f"{path}: is a checkpoint of {other}, which cannot be scored here; {EXPECTED}")
     if any(name.startswith("visual.") for name in found):
         raise CheckpointError(f"{path}: holds CLIP weights and no DSANet, they go to --pretrained; {EXPECTED}")
     candidates = {preset: published_shapes(config) for preset, config in PRESETS.items()}
@@ -183,11 +191,12 @@ def _closest(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, 
     scoring = [name for name in model_names(PRESETS[preset]).values() if name in found]
     if len(scoring) < len(model_names(PRESETS[preset])) / 2:
         first = ", ".join(list(found)[:3])
-        raise CheckpointError(f"{path}: is a checkpoint of another network, not DSANet's ({first}, ...); {EXPECTED}")
+        raise CheckpointError(f"{path}: is a checkpoint of another network ({first}, ...); {EXPECTED}")
     return preset, candidates[preset]
 
 
-def _published_name(name: str) -> str:
+def published_name(name: str) -> str:
+    """The published name of one of the scoring network's weights."""
     for ours, theirs in _PREFIXES.items():
         if name == ours or name.startswith(f"{ours}."):
             name = theirs + name.removeprefix(ours)
@@ -209,5 +218,10 @@ def _text_encoder(config: DSANetConfig) -> TextEncoder:
     return TextEncoder(config.width, n_adapters=config.text_adapter_layers, adapter_weight=config.text_adapter_weight)
 
 
-def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+def _plain_text_encoder(width: int) -> TextEncoder:
+    return without_weights(lambda: TextEncoder(width, n_adapters=0, adapter_weight=0.0))
+
+
+def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of a module."""
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

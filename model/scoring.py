@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from vad_pipeline.extract.errors import VadError
 from vad_pipeline.extract.recipe import SNIPPET_LEN
 
 from .checkpoint import Checkpoint
-from .heads.dsanet import probabilities
+from .heads.known import HEADS, head_of
 from .windows import from_windows, to_windows
 
 logger = logging.getLogger(__name__)
@@ -118,6 +118,7 @@ class Scorer:
         if batch_windows < 1:
             raise ValueError(f"expected batch_windows of at least 1, got {batch_windows}")
         self.config = checkpoint.config
+        self._head = HEADS[head_of(checkpoint.config)]
         self.categories = checkpoint.categories
         self.device = resolve_device(device)
         self.batch_windows = batch_windows
@@ -150,14 +151,10 @@ class Scorer:
         windows, lengths = to_windows(embeddings.astype(np.float32, copy=False), window_len=self.config.window_len)
         # a GPU's convolutions round to TF32 by default, far outside the tolerance scores are held to
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            output = self._model(
+            _, anomaly, category = self._model.logits(
                 torch.from_numpy(windows).to(self.device, self._dtype),
                 torch.from_numpy(lengths).to(self.device),
                 self._text_features,
-                alignment=False,
             )
-            logits = (output.anomaly_logits.float(), output.category_logits.float())
-            output = replace(output, anomaly_logits=logits[0], category_logits=logits[1])
-            anomaly = torch.sigmoid(output.anomaly_logits).squeeze(-1)
-            category = probabilities(output, self.config)
+            anomaly, category = self._head.scores(anomaly.float(), category.float(), self.config)
         return tuple(from_windows(values.cpu().numpy(), lengths) for values in (anomaly, category))

@@ -15,7 +15,7 @@ from vad_pipeline.extract.errors import ConfigError, VadError, shown
 from vad_pipeline.extract.files import write_bytes
 
 LISTED = 8  # names an error message lists
-EXPECTED = "expected a published DSANet .pth or a .safetensors file by `vad-pipeline convert`"
+EXPECTED = "expected DSANet's or VadCLIP's .pth or a .safetensors file by `vad-pipeline convert`"
 
 
 class CheckpointError(VadError):
@@ -52,8 +52,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mappin
     write_bytes(path, _with_sorted_metadata(data))
 
 
-def check_shapes(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
+def check_shapes(
+    path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], *, title: str
+) -> None:
     """Check that the tensors of a checkpoint have the expected names and shapes.
+
+    Args:
+        path: the file, for messages.
+        tensors: its tensors.
+        expected: name -> shape of every tensor that there must be.
+        title: the method, as it is called in print.
 
     Raises:
         CheckpointError: some are missing, unknown or of another shape; the message lists them by name.
@@ -70,7 +78,7 @@ def check_shapes(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[st
     }
     faults = [f"{what} {_listing(names)}" for what, names in groups.items() if names]
     if faults:
-        raise CheckpointError(f"{path}: is no complete DSANet checkpoint: {'; '.join(faults)}; {EXPECTED}")
+        raise CheckpointError(f"{path}: is no complete {title} checkpoint: {'; '.join(faults)}; {EXPECTED}")
 
 
 def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import SNIPPET_LEN, Recipe
 
 from .categories import Category, names
@@ -34,6 +35,7 @@ class ZeroShot:
 
     calibrated: ClassVar[bool] = False
     calibration: ClassVar[None] = None
+    curve: ClassVar[str] = "anomaly"
     path: Path
     """The file of categories."""
     categories: tuple[str, ...]
@@ -49,6 +51,16 @@ class ZeroShot:
     crop: int = 0
     threshold: float = THRESHOLD
     preset: str = "zero-shot"
+
+    def with_curve(self, curve: str | None) -> ZeroShot:
+        """Itself, where no other score is asked for: it has one only.
+
+        Raises:
+            ConfigError: another one is asked for.
+        """
+        if curve not in (None, self.curve):
+            raise ConfigError(f"--score {curve}: scores by text alone are of one kind; leave it out")
+        return self
 
     def accepts(self, recipe: Recipe) -> bool:
         """Whether features of a recipe can be scored: they must come from the same CLIP; geometry does not matter."""

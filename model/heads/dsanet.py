@@ -14,29 +14,18 @@ similarity adjacency: that is how the checkpoints were trained.
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from vad_pipeline.extract.errors import shown
 
 from ..categories import UCF_CRIME, XD_VIOLENCE, names
-from ..layers import GraphBranch, Mlp, TransformerBlock, distance_adjacency, similarity_adjacency
+from .video_network import VideoNetwork, check_config, config_from_json, config_to_json
 
-MAX_WINDOW_LEN = 4096  # snippets, 18 minutes; its square is computed with
-TEMPERATURES = ("logit_temperature", "probability_temperature")
-WHOLE_NUMBERS = {
-    "layers": (1, 64),
-    "attention_block": (1, MAX_WINDOW_LEN),
-    "text_adapter_layers": (0, 64),
-    "window_len": (1, MAX_WINDOW_LEN),
-    "width": (1, 8192),
-}
-"""Smallest and largest of what may stand in a file: its numbers decide how much is computed."""
+WHOLE_NUMBERS = {"text_adapter_layers": (0, 64)}  # smallest and largest, beside those of every network
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +60,15 @@ class DSANetConfig:
     """D: length of an embedding, and of a visual or text feature."""
 
     def __post_init__(self):
-        if len(self.categories) < 2 or not all(isinstance(name, str) for name in self.categories):
-            raise ValueError(f"expected the normal and at least one anomaly category, got {shown(self.categories)}")
-        for name, (least, most) in WHOLE_NUMBERS.items():
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value <= most:
-                raise ValueError(f"expected {name} of {least} to {most}, got {shown(value)}")
-        if self.window_len % self.attention_block:
-            raise ValueError(f"expected attention_block to divide {self.window_len}, got {self.attention_block}")
-        for name in ("logit_temperature", "probability_temperature", "similarity_threshold", "alignment_sharpness"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or (name in TEMPERATURES and value <= 0):
-                raise ValueError(f"expected {name} above 0 and finite, got {shown(value)}")
+        check_config(self, whole=WHOLE_NUMBERS, positive=("probability_temperature",))
+        if not math.isfinite(self.alignment_sharpness):
+            raise ValueError(f"expected alignment_sharpness that is finite, got {shown(self.alignment_sharpness)}")
         if not 0 <= self.text_adapter_weight <= 1:
             raise ValueError(f"expected text_adapter_weight in 0 to 1, got {shown(self.text_adapter_weight)}")
 
     def to_json(self) -> str:
         """The configuration as JSON with sorted keys: equal configurations give equal text."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return config_to_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> DSANetConfig:
@@ -97,16 +77,7 @@ class DSANetConfig:
         Raises:
             ValueError: the text is no configuration, has a value out of range, or a field this version does not know.
         """
-        values = json.loads(text)
-        if not isinstance(values, dict) or "categories" not in values:
-            raise ValueError("not a DSANet configuration")
-        unknown = sorted(set(values) - {f.name for f in fields(cls)})
-        if unknown:
-            raise ValueError(f"unknown fields {shown(', '.join(unknown))}: from a newer vad-pipeline")
-        try:
-            return cls(**{**values, "categories": tuple(values["categories"])})
-        except TypeError as error:
-            raise ValueError(str(error)) from error
+        return config_from_json(cls, text)
 
 
 PRESETS = {
@@ -165,25 +136,8 @@ class DSANetOutput:
         return f"DSANetOutput({text})"
 
 
-class DSANet(nn.Module):
-    """The scoring network. It has no text tower: the categories' text features are an input.
-
-    Args:
-        config: the network's shape.
-    """
-
-    def __init__(self, config: DSANetConfig):
-        super().__init__()
-        self.config = config
-        width = config.width
-        self.position_embedding = nn.Parameter(torch.empty(config.window_len, width).normal_(std=0.01))
-        self.blocks = nn.ModuleList(TransformerBlock(width, n_heads=1) for _ in range(config.layers))
-        self.similarity_branch = GraphBranch(width, width // 2)
-        self.distance_branch = GraphBranch(width, width // 2)
-        self.merge = nn.Linear(width, width)
-        self.anomaly_mlp = Mlp(width)
-        self.classifier = nn.Linear(width, 1)
-        self.category_mlp = Mlp(width)
+class DSANet(VideoNetwork):
+    """The scoring network. It has no text tower: the categories' text features are an input."""
 
     def forward(
         self, features: Tensor, lengths: Tensor, text_features: Tensor, *, alignment: bool = True
@@ -199,9 +153,7 @@ class DSANet(nn.Module):
         Returns:
             The logits; at padding positions their values mean nothing.
         """
-        visual = self.encode(features, lengths)
-        anomaly = self.classifier(visual + self.anomaly_mlp(visual))
-        category = self._category_logits(visual, anomaly, text_features)
+        visual, anomaly, category = self.logits(features, lengths, text_features)
         event = background = None
         if alignment:
             event = self._alignment_logits(visual, torch.sigmoid(anomaly), text_features)
@@ -209,55 +161,28 @@ class DSANet(nn.Module):
             background = self._alignment_logits(visual, torch.sigmoid(-anomaly), text_features)
         return DSANetOutput(anomaly, category, event, background, text_features, visual)
 
-    def encode(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Compute visual features: local attention, then the similarity and the distance graph.
-
-        Args:
-            features: (B, T, D).
-            lengths: (B,) int, how many snippets of each window are no padding.
-
-        Returns:
-            Visual features, (B, T, D).
-        """
-        x = features + self.position_embedding
-        for block in self.blocks:
-            x = block(x, block_len=self.config.attention_block)
-        similarity = similarity_adjacency(x, lengths, threshold=self.config.similarity_threshold)
-        distance = distance_adjacency(x.shape[1], device=x.device, dtype=x.dtype)
-        branches = self.similarity_branch(x, similarity), self.distance_branch(x, distance)
-        return self.merge(torch.cat(branches, dim=-1))
-
-    def _category_logits(self, visual: Tensor, anomaly: Tensor, text_features: Tensor) -> Tensor:
-        # the window's summary, weighted by raw logits, bends every category towards what happens in it
-        summary = functional.normalize(anomaly.transpose(1, 2) @ visual, dim=-1)
-        text = text_features + summary
-        text = text + self.category_mlp(text)
-        return self._cosine_logits(visual, text)
-
     def _alignment_logits(self, visual: Tensor, score: Tensor, text_features: Tensor) -> Tensor:
         weights = torch.expm1(self.config.alignment_sharpness * score)
         weights = weights / weights.sum(dim=1, keepdim=True)
-        return self._cosine_logits(weights.transpose(1, 2) @ visual, text_features)
-
-    def _cosine_logits(self, visual: Tensor, text: Tensor) -> Tensor:
-        cosine = functional.normalize(visual, dim=-1) @ functional.normalize(text, dim=-1).transpose(-1, -2)
-        return cosine / self.config.logit_temperature
+        return self.cosine_logits(weights.transpose(1, 2) @ visual, text_features)
 
 
-def probabilities(output: DSANetOutput, config: DSANetConfig) -> Tensor:
-    """Category probabilities: the anomaly logit divides 1 between normal and anomalous, category logits share it out.
+def dsanet_scores(anomaly_logits: Tensor, category_logits: Tensor, config: DSANetConfig) -> tuple[Tensor, Tensor]:
+    """The curve's score, and category probabilities: the anomaly logit divides 1 between normal and anomalous, category
+    logits share it out.
 
     For example an anomaly logit of 0 and two anomaly categories of equal logits give .5, .25, .25.
 
     Args:
-        output: output of the network.
+        anomaly_logits: (B, T, 1) float32.
+        category_logits: (B, T, C) float32.
         config: the network's configuration, which has the temperature.
 
     Returns:
-        (B, T, C), rows sum to 1, column 0 is 1 - sigmoid(anomaly logit / temperature).
+        (B, T): sigmoid(anomaly logit); (B, T, C), rows sum to 1, column 0 is 1 - sigmoid(anomaly logit / temperature).
     """
     temperature = config.probability_temperature
-    anomalous = torch.sigmoid(output.anomaly_logits / temperature)
+    anomalous = torch.sigmoid(anomaly_logits / temperature)
     # a softmax over the anomaly columns alone equals dropping the normal column and renormalising, and cannot be 0/0
-    shares = torch.softmax(output.category_logits[..., 1:] / temperature, dim=-1)
-    return torch.cat([1 - anomalous, anomalous * shares], dim=-1)
+    shares = torch.softmax(category_logits[..., 1:] / temperature, dim=-1)
+    return torch.sigmoid(anomaly_logits).squeeze(-1), torch.cat([1 - anomalous, anomalous * shares], dim=-1)

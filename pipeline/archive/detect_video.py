@@ -51,6 +51,8 @@ class DetectWork:
 
     checkpoint: Path
     checkpoint_sha256: str
+    score: str | None
+    """Which of the network's scores the curve is; None: the checkpoint's."""
     zero_shot: ZeroShot | None
     """With --zero-shot what scores, by texts, in place of the checkpoint; else None."""
     crop: int
@@ -71,7 +73,7 @@ class DetectWork:
         Raises:
             ConfigError: the checkpoint file on this machine has another content.
         """
-        return self.zero_shot or _scorer(self.checkpoint, self.checkpoint_sha256, self.device, self.precision)
+        return self.zero_shot or _scorer(self)
 
     def do(self, task: DetectTask) -> Detected:
         """Score one video in a worker, as `detect_video` does."""
@@ -87,9 +89,10 @@ class DetectWork:
         return Work(lambda: None, partial(detect_video, work=self, scorer=scorer))
 
     def made_from(self, entry: Entry) -> str:
-        """A text that names features, crop, checkpoint and precision: curves with the same text are the same."""
+        """A text that names features, crop, checkpoint, score and precision: curves with the same text are the same."""
         exact = f"{entry.checksum}/{self.crop}/{self.checkpoint_sha256}"
-        return exact if self.precision == "fp32" else f"{exact}/{self.precision}"
+        changes = [self.score and f"score {self.score}", self.precision if self.precision != "fp32" else None]
+        return "/".join([exact, *filter(None, changes)])
 
     def origin(self, entry: Entry) -> CurveOrigin:
         """What is stored beside the curve of these features."""
@@ -108,16 +111,17 @@ class DetectWork:
 
 
 @lru_cache(maxsize=1)
-def _scorer(path: Path, sha256: str, device: str, precision: str) -> Scorer:
+def _scorer(work: DetectWork) -> Scorer:
     from vad_pipeline.extract.device import stopping_where_the_device_fails
     from vad_pipeline.model.checkpoint import load_checkpoint
     from vad_pipeline.model.scoring import Scorer
 
-    checkpoint = load_checkpoint(path)
-    if checkpoint.sha256 != sha256:
-        raise ConfigError(f"{path}: on {socket.gethostname()} it is another checkpoint; give all hosts the same file")
+    checkpoint = load_checkpoint(work.checkpoint)
+    if checkpoint.sha256 != work.checkpoint_sha256:
+        where = f"{work.checkpoint}: on {socket.gethostname()}"
+        raise ConfigError(f"{where} it is another checkpoint; give all hosts the same file")
     with stopping_where_the_device_fails():
-        return Scorer(checkpoint, device=device, precision=precision)
+        return Scorer(checkpoint.with_curve(work.score), device=work.device, precision=work.precision)
 
 
 def detect_video(task: DetectTask, work: DetectWork, scorer: Scorer | ZeroShot) -> Detected:

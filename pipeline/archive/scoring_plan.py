@@ -31,6 +31,8 @@ class DetectConfig:
     """Thresholds, merge gap and clock to set for the results; what it leaves out stays as the folder has it."""
     crop: int | None = None
     """Number of the crop to score; None: the checkpoint's."""
+    score: str | None = None
+    """Which of the network's scores the curve is, `anomaly` or `category`; None: the checkpoint's."""
     recipe_id: str | None = None
     any_recipe: bool = False
     csv: bool = False
@@ -65,9 +67,13 @@ class ScoringPlan:
 
     @classmethod
     def of(cls, judge: Checkpoint | ZeroShot, config: DetectConfig) -> ScoringPlan:
-        """Make the plan; what the options leave open is taken from the checkpoint."""
+        """Make the plan; what the options leave open is taken from the checkpoint.
+
+        Raises:
+            ConfigError: the checkpoint has no such score as asked for.
+        """
         crop = judge.crop if config.crop is None else config.crop
-        return cls(judge, config, crop)
+        return cls(judge.with_curve(config.score), config, crop)
 
     def settled(self, results: Path) -> ScoringPlan:
         """This plan with `auto` resolved to a precision: that of the folder's curves, else the fastest one here.
@@ -105,6 +111,7 @@ class ScoringPlan:
             calibration=judge.calibration.to_json() if judge.calibration else None,
             precision=self.config.precision,
             timed=self.timed,
+            score=judge.curve,
         )
 
     def work(self, store: EmbeddingStore, results: Results) -> DetectWork:
@@ -113,6 +120,7 @@ class ScoringPlan:
         return DetectWork(
             checkpoint=Path(absolute(judge.path)),
             checkpoint_sha256=judge.sha256,
+            score=config.score,
             zero_shot=None if judge.calibrated else judge,
             crop=self.crop,
             threshold=judge.threshold,

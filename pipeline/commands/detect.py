@@ -38,6 +38,7 @@ from .shared_options import (
     threshold_option,
 )
 
+SCORES = ("anomaly", "category")  # a head's `curves`, which are loaded with torch only
 UNCALIBRATED = "note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained"
 # options of extraction alone; those of both stages are not among them
 FOOTAGE_OPTIONS = ("model", "decoder", "precision", "accept_deviation", "runtime", "force", "retry_failed")
@@ -55,6 +56,9 @@ FOOTAGE_OPTIONS = ("model", "decoder", "precision", "accept_deviation", "runtime
 @threshold_option
 @merge_gap_option
 @option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
+@click.option(
+    "--score", type=click.Choice(SCORES), help="Which of a network's scores the curve is (default: the checkpoint's)."
+)
 @option("--recipe", help="Score features of this recipe (default: the checkpoint's).")
 @click.option(
     "--any-recipe", is_flag=True, help="Score features even of a recipe that the checkpoint was not made for."

@@ -19,8 +19,8 @@ SECTIONS = {  # in the order shown, options too; what a command must be given al
     "Events and times": "--merge-gap --clock --timezone --pre --post",
     "Training": "--init --epochs --steps --batch-size --lr --window-len --loss --seeds --tensorboard",
     "The best weights and the threshold": "--select --val-share --false-alarms",
-    "Features, weights, categories": "--model --recipe --any-recipe --crop --crops --geometry --frames-per-snippet "
-    "--tail --skip-still --still-bound --decoder --fps --categories --zero-shot",
+    "Features, weights, categories": "--model --recipe --any-recipe --crop --score --crops --geometry "
+    "--frames-per-snippet --tail --skip-still --still-bound --decoder --fps --categories --zero-shot",
     "Where things lie": "--catalogue --id-root --any-suffix --root --media-root --results --keep-folder --metrics",
     "How fast": "--device --precision --accept-deviation --runtime --workers --backend --address --threads",
     "When something fails or is interrupted": "--fail-fast --max-failed --video-timeout --retry-failed --force "

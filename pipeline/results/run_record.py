@@ -15,6 +15,7 @@ from .event_rule import AS_KEPT, Chosen, EventRule
 
 RECORD_NAME = "run.json"
 RESULTS_SCHEMA = 1
+ANOMALY = "anomaly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class RunRecord:
     """Precision in which the newest curves were computed."""
     timed: str = ""
     """What that precision was chosen by: timings of the machine, in words; empty where it was asked for."""
+    score: str = ANOMALY
+    """Which of the network's scores the curves are: `anomaly`, or `category` (1 less the normal one's probability)."""
     int8_share: float = 0.0
     """Share of the videos, of those that the last `detect` looked at, whose features were made in int8."""
     schema: int = RESULTS_SCHEMA
@@ -55,7 +58,9 @@ class RunRecord:
         Returns:
             What differs, in words; None where both are of the same checkpoint, recipe and crop.
         """
-        for name, what in (("checkpoint_sha256", "checkpoint"), ("recipe_id", "recipe"), ("crop", "crop")):
+        other = {"score": ANOMALY} | other  # there was no other at first
+        differing = ("checkpoint_sha256", "checkpoint"), ("recipe_id", "recipe"), ("crop", "crop"), ("score", "score")
+        for name, what in differing:
             if other.get(name) != getattr(self, name):
                 return f"another {what} ({other.get('checkpoint' if what == 'checkpoint' else name)})"
         return None

@@ -14,7 +14,7 @@ from vad_pipeline.model.categories import CATEGORIES, Category, names
 from vad_pipeline.model.category_file import read_categories
 from vad_pipeline.model.checkpoint import Checkpoint, load_checkpoint
 from vad_pipeline.model.heads.dsanet import PRESETS, DSANetConfig
-from vad_pipeline.model.initial import refuse_other_shape
+from vad_pipeline.model.initial import dsanet_config, refuse_other_shape
 
 from .options import TrainOptions
 
@@ -47,11 +47,12 @@ def begin_with(options: TrainOptions) -> Start:
         categories = read_categories(options.categories) if options.categories else CATEGORIES[preset]
         return Start(preset, _network(PRESETS[preset], categories, options.window_len), categories, None, ())
     checkpoint = load_checkpoint(options.init)
+    its_network = dsanet_config(options.init, checkpoint.config)
     preset = options.preset or checkpoint.preset
     categories = read_categories(options.categories) if options.categories else categories_of(checkpoint)
-    base = checkpoint.config if preset == checkpoint.preset else PRESETS[preset]
+    base = its_network if preset == checkpoint.preset else PRESETS[preset]
     network = _network(base, categories, options.window_len)
-    refuse_other_shape(options.init, checkpoint.config, network)
+    refuse_other_shape(options.init, its_network, network)
     notes = [
         f"--init {options.init} brings preset {checkpoint.preset}, {len(checkpoint.categories)} categories, windows of "
         f"{checkpoint.config.window_len}, recipe {checkpoint.recipe.recipe_id}, crop {checkpoint.crop}"

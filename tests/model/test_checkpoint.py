@@ -87,7 +87,7 @@ def test_metadata_round_trip(seeded, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_files_that_are_no_checkpoints(tmp_path):
-    assert "no such file; expected a published DSANet .pth or" in refusal(tmp_path / "gone.pth")
+    assert "no such file; expected DSANet's or VadCLIP's .pth or" in refusal(tmp_path / "gone.pth")
     assert "cannot be read (Is a directory)" in refusal(tmp_path)
     for name, content, message in [
         ("empty.pth", b"", "is empty"),
@@ -116,8 +116,13 @@ def test_content_that_is_no_dsanet(tmp_path):
     torch.save(resnet, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert "another network" in refusal(tmp_path / "old.pth"), "files older than torch 1.6 are read"
     message = refusal_of(tmp_path, {"state_dict": resnet})
-    assert "is a checkpoint of another network, not DSANet's (conv1.weight, bn1.weight, fc.weight, ...)" in message
-    assert "is a VadCLIP checkpoint" in refusal_of(tmp_path, {"text_prompt_embeddings.weight": torch.zeros(2)})
+    assert "is a checkpoint of another network (conv1.weight, bn1.weight, fc.weight, ...)" in message
+    assert "is no complete VadCLIP checkpoint" in refusal_of(
+        tmp_path, {"text_prompt_embeddings.weight": torch.zeros(2)}
+    )
+    for name, method in (("Amemory.memory_block", "UR-DMU"), ("Aggregate.conv_1.0.weight", "RTFM")):
+        assert f"is a checkpoint of {method}, which" in refusal_of(tmp_path, {name: torch.zeros(2)})
+    assert "of AnomalyCLIP, which" in refusal_of(tmp_path, {"net.prompt_learner.ctx": torch.zeros(2)})
     assert "holds CLIP weights and no DSANet" in refusal_of(
         tmp_path, {"vision_model.post_layernorm.bias": torch.zeros(2)}
     )
@@ -151,9 +156,9 @@ def test_long_lists_are_cut(tmp_path, published_names):
 def test_shapes_tell_presets_apart(tmp_path, preset, other):
     here, there = published_shapes(PRESETS[preset]), published_shapes(PRESETS[other])
     state = {name: torch.zeros(1).expand(shape) if shape else torch.zeros(()) for name, shape in here.items()}
-    check_shapes(tmp_path, state, here)
+    check_shapes(tmp_path, state, here, title="DSANet")
     with pytest.raises(CheckpointError, match="temporal.resblocks.1.attn|text_adapter.2"):
-        check_shapes(tmp_path, state, there)
+        check_shapes(tmp_path, state, there, title="DSANet")
 
 
 def test_damage_to_our_own_format(seeded_path, tmp_path):

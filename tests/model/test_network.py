@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vad_pipeline.model.categories import CATEGORIES
-from vad_pipeline.model.heads.dsanet import PRESETS, DSANet, DSANetConfig, DSANetOutput, probabilities
+from vad_pipeline.model.heads.dsanet import PRESETS, DSANet, DSANetConfig, dsanet_scores
 from vad_pipeline.model.layers import TransformerBlock, distance_adjacency, similarity_adjacency
 
 
@@ -59,22 +59,16 @@ def test_distance_adjacency():
 
 def test_probabilities_by_hand():
     config = replace(PRESETS["xd-violence"], categories=("Normal", "A", "B"), probability_temperature=2.0)
-    output = DSANetOutput(
-        torch.tensor([[[1.0]]]),
-        torch.tensor([[[3.0, 1.0, 2.0]]]),
-        None,
-        None,
-        torch.zeros(3, config.width),
-        torch.zeros(1, 1, 1),
-    )
+    anomaly, category = torch.tensor([[[1.0]]]), torch.tensor([[[3.0, 1.0, 2.0]]])
     anomalous = 1 / (1 + math.exp(-0.5))
     softmax = [math.exp(value / 2) for value in (3, 1, 2)]
     shares = [value / (softmax[1] + softmax[2]) for value in softmax[1:]]
     expected = [1 - anomalous, anomalous * shares[0], anomalous * shares[1]]
-    assert probabilities(output, config).flatten().tolist() == pytest.approx(expected)
+    score, found = dsanet_scores(anomaly, category, config)
+    assert found.flatten().tolist() == pytest.approx(expected) and float(score) == pytest.approx(1 / (1 + math.exp(-1)))
     far = replace(config, probability_temperature=1.0)
-    extreme = replace(output, category_logits=torch.tensor([[[500.0, 1.0, 2.0]]]))
-    assert torch.isfinite(probabilities(extreme, far)).all(), "no 0/0 where the normal column takes all"
+    extreme = torch.tensor([[[500.0, 1.0, 2.0]]])
+    assert torch.isfinite(dsanet_scores(anomaly, extreme, far)[1]).all(), "no 0/0 where the normal column takes all"
 
 
 def test_windows_do_not_see_each_other():

@@ -33,14 +33,14 @@ def test_batches_bound_memory_and_change_nothing(seeded, snippets):
     video = snippets(1100)
     whole, single = Scorer(seeded), Scorer(seeded, batch_windows=2)
     seen = []
-    network = single._model.forward
-    single._model.forward = lambda features, *rest, **options: (
+    network = single._model.logits
+    single._model.logits = lambda features, *rest, **options: (
         seen.append(len(features)) or network(features, *rest, **options)
     )
     try:
         in_batches = single.score(video)
     finally:
-        del single._model.forward
+        del single._model.logits
     assert seen == [2, 2, 1]
     at_once = whole.score(video)
     assert np.abs(in_batches.anomaly - at_once.anomaly).max() <= TOLERANCE

@@ -9,7 +9,7 @@ import torch
 
 from vad_pipeline.extract.recipe import NAMED_RECIPES
 from vad_pipeline.model.checkpoint import load_checkpoint
-from vad_pipeline.model.heads.dsanet import PRESETS, probabilities
+from vad_pipeline.model.heads.dsanet import PRESETS, dsanet_scores
 from vad_pipeline.model.published import published_shapes
 from vad_pipeline.model.scoring import Scorer
 
@@ -49,7 +49,9 @@ def test_forward(published):
         "logits2": worst(output.category_logits, figures["logits2"]),
         "logits3": worst(output.event_logits, figures["logits3"]),
         "logits4": worst(output.background_logits, figures["logits4"]),
-        "probabilities": worst(probabilities(output, checkpoint.config), figures["probabilities"]),
+        "probabilities": worst(
+            dsanet_scores(output.anomaly_logits, output.category_logits, checkpoint.config)[1], figures["probabilities"]
+        ),
     }
     assert max(errors.values()) <= TOLERANCE, errors
     stored = figures["visual_features_0"].astype(np.float32)
