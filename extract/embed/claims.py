@@ -21,6 +21,7 @@ from ..errors import ConfigError, shown
 
 MAX_TENSORS = 20_000  # the largest CLIP has 2,000; one process of training keeps three or four of each
 MAX_STRUCTURE = 4 << 20  # bytes of what is said about tensors: names, shapes, figures beside them
+BYTES_A_STEP = 12  # of the structure, for each step in which it may be read: a tensor takes 35 steps and 150 bytes
 MAX_DIRECTORY = 2 << 20  # bytes of a zip archive's list of files: some 100 for each
 MAX_NAME = 1000  # characters of a tensor's name
 END_RECORD = struct.Struct("<4s4H2LH")  # of a zip archive: signature, ..., bytes of its list of files, ...
@@ -63,11 +64,11 @@ def check_claims(path: Path, *, is_torchscript: bool = False, most_structure: in
             with archive(path, file) as parts:
                 held = _parts(path, parts, size, most_structure)
                 if not is_torchscript:
-                    look = _Look(io.BytesIO(parts.read(held)))
+                    look = _Look(io.BytesIO(parts.read(held)), most_structure // BYTES_A_STEP)
                     look.load()
         else:
             file.seek(0)
-            look = _Look(io.BytesIO(file.read(MAX_STRUCTURE)))
+            look = _Look(io.BytesIO(file.read(MAX_STRUCTURE)), most_structure // BYTES_A_STEP)
             for _ in range(N_OLD_HEADERS):
                 look.load()
             look.load()
@@ -175,13 +176,28 @@ class _Value:
         pass
 
 
+class _Steps(dict):
+    """What to do for each kind of step; so many steps are too many."""
+
+    def __init__(self, known: dict, most: int):
+        super().__init__(known)
+        self._left = most
+
+    def __getitem__(self, kind: int) -> object:
+        self._left -= 1
+        if self._left < 0:
+            raise pickle.UnpicklingError("says more than a checkpoint has to")
+        return super().__getitem__(kind)
+
+
 class _Look(pickle._Unpickler):  # the one in C would take any key into its dictionaries
     """Reads a pickle without making anything of it."""
 
     dispatch = dict(pickle._Unpickler.dispatch)
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: BinaryIO, most_steps: int):
         super().__init__(file, encoding="utf-8", errors="replace")
+        self.dispatch = _Steps(type(self).dispatch, most_steps)
         self.storages: dict[str, int] = {}
         """Bytes of each, by its key."""
         self.n_tensors = 0

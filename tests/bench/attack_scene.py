@@ -55,6 +55,7 @@ class Ended:
     errors: str
     """What it printed on stderr."""
     seconds: float
+    cpu_seconds: float
     peak_mb: float
     fired: bool = False
     """Whether the fault asked for happened."""
@@ -142,8 +143,8 @@ def ended(child: int, report: Path, started: float) -> Ended:
     fired, counts = json.loads(told.read_text()) if told.exists() else (False, ())
     told.unlink(missing_ok=True)
     errors = Path(f"{report}.err").read_text(errors="replace")
-    code = os.waitstatus_to_exitcode(status)
-    return Ended(code, errors, time.monotonic() - started, use.ru_maxrss / 1024, fired, tuple(counts))
+    code, cpu = os.waitstatus_to_exitcode(status), use.ru_utime + use.ru_stime
+    return Ended(code, errors, time.monotonic() - started, cpu, use.ru_maxrss / 1024, fired, tuple(counts))
 
 
 def run(arguments: list, fault: tuple[Path, str, int, int] | None = None) -> Ended:

@@ -173,3 +173,13 @@ def test_pickles_that_never_end(tmp_path, refused, data, words):
 def test_a_long_structure_is_not_read(tmp_path, refused):
     with_data(tmp_path / "a.pth", b"\x80\x02" + b"]" * (5 << 20) + b".")
     assert "says more of its content" in refused(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("data", [b"(" * (3 << 20), b"]" * (3 << 20), b"]0" * (1 << 20)])
+def test_a_structure_of_many_steps_is_not_read_to_its_end(tmp_path, refused, data):
+    with_data(tmp_path / "a.pth", b"\x80\x02" + data + b".")
+    started = time.process_time()
+    refused(tmp_path / "a.pth")
+    (tmp_path / "a.pth").write_bytes(b"\x80\x02" + data * 10 + b".")
+    refused(tmp_path / "a.pth")
+    assert time.process_time() - started < 6  # all steps: over ten
