@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from .categories import CATEGORIES
+from .heads.prompts import PromptEncoder, name_tokens
 from .heads.vadclip import VADCLIP_PRESETS, VadCLIP, VadCLIPConfig
 from .layers import without_weights
-from .prompts import PromptEncoder, name_tokens
 from .published import CLIP_COPIES, UNUSED, Published, clip_shapes, clip_text_names, published_name, shapes_of
 from .tensorfile import check_shapes
 

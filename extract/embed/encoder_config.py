@@ -65,8 +65,10 @@ def load_weights(pretrained: str, model: str) -> Weights:
     """Find the weights that `pretrained` names. They are read only from a file; tags and `random:` give no tensors.
 
     Raises:
-        ConfigError: `pretrained` is neither a tag of this model, nor a file of weights, nor `random:SEED`.
+        ConfigError: open_clip has no such model, or `pretrained` is neither a tag of it, nor a file of weights, nor
+            `random:SEED`.
     """
+    refuse_unknown(model)
     if pretrained.startswith(RANDOM):
         return Weights(identity=pretrained, tensors=None, quickgelu=None)
     if Path(pretrained).is_file():
@@ -88,6 +90,20 @@ def random_warning(weights: str) -> tuple[str, ...]:
     return (f"weights {weights} are random: scores from them say nothing about real footage",) * weights.startswith(
         RANDOM
     )
+
+
+def refuse_unknown(model: str) -> None:
+    """Refuse a model name that open_clip does not know; folders are looked at where the model is built.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    if model.startswith(LOCAL_DIR) or model == Recipe().model:  # not worth open_clip's three seconds
+        return
+    import open_clip
+
+    if model not in open_clip.list_models():
+        raise ConfigError(f"--model {model}: open_clip has no such model; see open_clip.list_models()")
 
 
 def weight_warnings(config: EncoderConfig, weights: Weights) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import torch
 from ..errors import ConfigError
 from ..names import plural
 from ..recipe import EMBEDDING_DIM
-from .encoder_config import LOCAL_DIR, RANDOM, EncoderConfig
+from .encoder_config import RANDOM, EncoderConfig, refuse_unknown
 from .geometry import CROP_PX
 from .weights import Weights
 
@@ -46,8 +46,7 @@ def build_clip(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
     """
     import open_clip
 
-    if not config.model.startswith(LOCAL_DIR) and config.model not in open_clip.list_models():
-        raise ConfigError(f"--model {config.model}: open_clip has no such model; see open_clip.list_models()")
+    refuse_unknown(config.model)
     seed = int(config.pretrained.removeprefix(RANDOM)) if config.pretrained.startswith(RANDOM) else 0
     tag = config.pretrained if weights.tensors is None and not config.pretrained.startswith(RANDOM) else None
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _quiet_open_clip():

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from vad_pipeline.extract.errors import ConfigError, quoted
 
-from .layers import TransformerBlock
-from .text import CONTEXT_LEN, TEXT_HEADS, TEXT_LAYERS, VOCABULARY, clip_tokens
+from ..layers import TransformerBlock
+from ..text import CONTEXT_LEN, TEXT_HEADS, TEXT_LAYERS, VOCABULARY, clip_tokens
 
 PLACES = 10  # learned places before and after a name's words
 MAX_WORDS = CONTEXT_LEN - 2 - 2 * PLACES  # tokens of a name: start, places, words, places, end
