@@ -40,6 +40,7 @@ dev: $(VENV)/installed
 # Figures of docs/measured.md, as Markdown tables; hours on a CPU, never part of the tests.
 bench: $(VENV)/installed
 	$(BIN)/python tests/bench/speed.py
+	$(BIN)/python tests/bench/whole.py
 	$(BIN)/python tests/bench/startup.py
 	$(BIN)/python tests/bench/growth.py --tower toy
 	$(BIN)/python tests/bench/growth.py --workers 1
