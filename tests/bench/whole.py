@@ -1,6 +1,6 @@
 """Whole processes: `vad-pipeline extract` with default options and with every forced way, against the naive script.
 
-A minute of rendered footage of 640x360, recipe quick, warm: the tower is compiled and this machine timed before. Each
+Rendered footage of 640x360, recipe quick, warm: the tower is compiled and this machine timed before. Each
 takes its turn in every round. Says too how `doctor` does, cold and warm.
 """
 
@@ -59,7 +59,7 @@ def doctor_seconds() -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=60, help="Of footage.")
+    parser.add_argument("--seconds", type=int, default=300, help="Of footage, 5 frames each.")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     print(f"{options.seconds} s of footage, {options.rounds} rounds, medians; {machine()}")
