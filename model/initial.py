@@ -61,7 +61,7 @@ def load_text_tower(network: TrainableDSANet, clip: Mapping[str, Tensor], *, sou
     """
     own = network.text.state_dict()
     wrong = []
-    for ours, theirs in clip_text_names(network.scoring.config).items():
+    for ours, theirs in clip_text_names(network.scoring.config.width).items():
         if theirs not in clip or clip[theirs].shape != own[ours].shape:
             found = tuple(clip[theirs].shape) if theirs in clip else "nothing"
             wrong.append(f"{theirs}: {found} instead of {tuple(own[ours].shape)}")

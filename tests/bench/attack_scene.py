@@ -196,7 +196,7 @@ def make_scene(path: Path) -> Scene:
     config = PRESETS["ucf-crime"]
     torch.manual_seed(0)
     tower = TextEncoder(config.width, n_adapters=0, adapter_weight=0.1).state_dict()
-    tensors = {theirs: tower[ours].half() for ours, theirs in clip_text_names(config).items()}
+    tensors = {theirs: tower[ours].half() for ours, theirs in clip_text_names(config.width).items()}
     save_file({**tensors, "visual.proj": torch.zeros(1)}, path / "clip.safetensors")
     rng, rows, labels = np.random.default_rng(0), ["path,label"], ["video,label"]
     (path / "features").mkdir()
