@@ -183,3 +183,12 @@ def test_a_structure_of_many_steps_is_not_read_to_its_end(tmp_path, refused, dat
     (tmp_path / "a.pth").write_bytes(b"\x80\x02" + data * 10 + b".")
     refused(tmp_path / "a.pth")
     assert time.process_time() - started < 6  # all steps: over ten
+
+
+def test_a_file_that_torch_cannot_open_is_a_sentence(seeded_path, monkeypatch):
+    def interrupted(*given, **more):
+        raise RuntimeError("unable to open file <a> in read-only mode: Interrupted system call (4)")
+
+    monkeypatch.setattr("safetensors.safe_open", interrupted)
+    with pytest.raises(CheckpointError, match="Interrupted system call"):
+        load_checkpoint(seeded_path)
