@@ -10,6 +10,7 @@ exits 1 where a command crashed, ended with exit 70, lost a healthy video, or to
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -140,9 +141,10 @@ def peak_bytes() -> int:
     """The largest memory of this process and its children since this was asked last."""
     peaks = []
     for pid in processes():
-        status = Path(f"/proc/{pid}/status").read_text()
-        peaks.append(int(status.split("VmHWM:")[1].split()[0]) << 10)
-        Path(f"/proc/{pid}/clear_refs").write_text("5")
+        with contextlib.suppress(OSError, IndexError):  # one that has just ended
+            status = Path(f"/proc/{pid}/status").read_text()
+            peaks.append(int(status.split("VmHWM:")[1].split()[0]) << 10)
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
     return sum(peaks)
 
 

@@ -286,7 +286,7 @@ def test_damaged_features_are_made_again_and_never_copied(made, tmp_path, archiv
     assert np.array_equal(whole["twin"], expected["v3"]) and np.array_equal(whole["v3"][:1], expected["v3"])
 
 
-def test_shards_that_may_not_be_read_are_not_taken_for_damaged(made, tmp_path, monkeypatch, run_cli):
+def test_shards_that_may_not_be_read_are_not_taken_for_damaged(made, tmp_path, monkeypatch, run_cli, shards_read_here):
     shutil.copytree(made, tmp_path / "S")
 
     def refused(path, *arguments, **options):
