@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from asyncio import CancelledError
+from asyncio import CancelledError as TaskCancelled
 from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError as FutureCancelled
 from typing import TYPE_CHECKING, TypeVar
 
 from vad_pipeline.extract.errors import ConfigError, how_to_add
@@ -21,6 +22,7 @@ Item = TypeVar("Item")
 CONNECT_SECONDS = 20
 LOOK_SECONDS = 2  # how often to count the workers while no item ends
 ALL_WORKERS = 0  # as `room`: as many items at once as there are workers at the time
+GONE = (TaskCancelled, FutureCancelled, OSError)  # what Dask raises where its scheduler has ended
 WORKERLESS_SECONDS = 60  # how long a cluster may be without workers, for example while they restart
 
 
@@ -44,11 +46,11 @@ def run_on_dask(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> It
         yield from with_second_chance(
             lambda some, alone: _run_pass(client, config, work, some, alone=alone == 1), items, ALL_WORKERS
         )
-    except (CancelledError, OSError) as error:
+    except GONE as error:
         gone = f"--address {config.address}: the Dask cluster is gone; run the same command again"
         raise ExecutorUnavailable(gone) from error
     finally:
-        with contextlib.suppress(CancelledError, OSError):
+        with contextlib.suppress(*GONE):
             client.close()
 
 
@@ -56,6 +58,7 @@ def _run_pass(
     client: Client, config: ExecutorConfig, work: Work, items: Iterable[Item], *, alone: bool
 ) -> Iterator[tuple[Item, Attempt]]:
     from distributed import wait
+    from distributed.client import ClosedClientError
 
     def submit(item: Item) -> Future:
         return client.submit(do_remotely, work, item, config.video_timeout, pure=False)
@@ -82,7 +85,7 @@ def _run_pass(
                 if future.status != "lost":  # lost: its result died with its worker, and Dask is doing it again
                     yield at_work.pop(future), _result(future)
     finally:
-        with contextlib.suppress(CancelledError, OSError):
+        with contextlib.suppress(*GONE, ClosedClientError):
             client.cancel(list(at_work))
 
 
@@ -91,7 +94,7 @@ def _result(future: Future) -> Attempt:
 
     if future.status == "finished":
         return future.result()
-    error = future.exception()  # raises CancelledError where the scheduler has dropped the item
+    error = future.exception()  # raises one of GONE where the scheduler has dropped the item
     if isinstance(error, KilledWorker):  # Dask has tried the item on several workers, and all died
         return Attempt(error=WorkerDied("Dask workers died with it"))
     return Attempt(error=error)

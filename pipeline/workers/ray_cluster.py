@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import socket
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -14,6 +16,8 @@ from .remote import do_remotely
 
 Item = TypeVar("Item")
 MAX_RETRIES = 2
+LOOK_SECONDS = 2  # how often to look whether the head is there
+GONE_SECONDS = 30  # how long it may be gone, for example while it restarts
 
 
 def run_on_ray(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:
@@ -43,6 +47,8 @@ def run_on_ray(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Ite
             raise ExecutorUnavailable(f"the Ray cluster has no {needed}: add a node that has, or change --device")
         run_pass = functools.partial(_run_pass, config, work)
         yield from with_second_chance(run_pass, items, config.workers or available)
+    except ConnectionError as error:  # of a client (ray://)
+        raise _gone(error) from error
     finally:
         if ours:
             ray.shutdown()
@@ -57,12 +63,13 @@ def _run_pass(config: ExecutorConfig, work: Work, items: Iterable[Item], room: i
     def submit(item: Item) -> ray.ObjectRef:
         return remote.remote(work, item, config.video_timeout)
 
-    waiting, at_work = iter(items), {}
+    waiting, at_work, head = iter(items), {}, _Head(ray.get_runtime_context().gcs_address)
     try:
         while fill(at_work, room, waiting, submit):
-            done, _ = ray.wait(list(at_work), num_returns=1)
+            done, _ = ray.wait(list(at_work), num_returns=1, timeout=LOOK_SECONDS)
             for reference in done:
                 yield at_work.pop(reference), _result(reference)
+            head.look()
     finally:
         for reference in at_work:
             ray.cancel(reference, force=True)
@@ -79,6 +86,32 @@ def _result(reference) -> Attempt:
     except RayTaskError as error:
         return Attempt(error=error)
     except RayError as error:
-        raise ExecutorUnavailable(
-            f"the Ray cluster is gone ({type(error).__name__}); run the same command again"
-        ) from error
+        raise _gone(error) from error
+
+
+def _gone(why: object) -> ExecutorUnavailable:
+    return ExecutorUnavailable(f"the Ray cluster is gone ({why}); run the same command again")
+
+
+class _Head:
+    """The head of the cluster: a driver whose head is gone for a minute is ended by Ray itself, without a word."""
+
+    def __init__(self, address: str):
+        host, _, port = address.rpartition(":")
+        self._address = host.strip("[]"), int(port)
+        self._seen = time.monotonic()
+
+    def look(self) -> None:
+        """See whether it answers, every few seconds.
+
+        Raises:
+            ExecutorUnavailable: it has not answered for a while.
+        """
+        if time.monotonic() - self._seen < LOOK_SECONDS:
+            return
+        try:
+            socket.create_connection(self._address, LOOK_SECONDS).close()
+            self._seen = time.monotonic()
+        except OSError as error:
+            if time.monotonic() - self._seen > GONE_SECONDS:
+                raise _gone(f"its head does not answer: {error}") from error
