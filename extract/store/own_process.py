@@ -121,12 +121,12 @@ def _begun() -> subprocess.Popen:
 def _told(paths: list[Path], code: int) -> StoreError:
     if -code in KILLED:
         return StoreError(f"{_names(paths)}: the process that read it was killed; run the same command again")
-    how = "does not end" if -code == signal.SIGXCPU else f"ends the process ({_manner(code)})"
+    if code >= 0:  # it has ended by itself, as where our own files were replaced meanwhile: no word of the shard
+        return StoreError(
+            f"{_names(paths)}: the process that reads ended (exit code {code}); run the same command again"
+        )
+    how = "does not end" if -code == signal.SIGXCPU else f"ends the process ({signal.Signals(-code).name})"
     return DamagedShard(f"{_names(paths)}: damaged, reading it {how}; run `vad-pipeline store verify`")
-
-
-def _manner(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _names(paths: list[Path]) -> str:

@@ -46,7 +46,6 @@ def test_what_a_function_gives_and_raises_comes_back(own, shard):
     [
         ("__import__('ctypes').string_at(0)", "reading it ends the process (SIGSEGV)"),
         ("__import__('os').abort()", "reading it ends the process (SIGABRT)"),
-        ("__import__('os')._exit(3)", "reading it ends the process (exit code 3)"),
         ("sum(iter(int, 1))", "reading it does not end"),
         ("bytearray(842 << 20)", "asks for far more memory than it is large"),
         ("b'x' * (100 << 20)", "asks for far more memory than it is large"),
@@ -62,6 +61,12 @@ def test_what_reading_may_come_to_is_damage(own, shard, monkeypatch, harm, words
 def test_a_process_that_somebody_kills_is_no_damage(own, shard):
     with pytest.raises(StoreError, match="was killed; run the same command again") as caught:
         own.read([shard], eval, "__import__('os').kill(__import__('os').getpid(), 9)")
+    assert not isinstance(caught.value, DamagedShard)
+
+
+def test_a_process_that_ends_by_itself_says_nothing_of_the_shard(own, shard):
+    with pytest.raises(StoreError, match="ended .exit code 1.; run the same command again") as caught:
+        own.read([shard], eval, "__import__('os')._exit(1)")
     assert not isinstance(caught.value, DamagedShard)
 
 
