@@ -12,8 +12,8 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.task import ExtractTask, is_held, task_for
 
-from ..outcomes.outcome_files import REMEMBERED, Failures, RememberedFailure, read_failures
-from ..outcomes.video_outcome import VideoOutcome
+from ..outcomes.outcome_files import Failures, RememberedFailure, read_failures
+from ..outcomes.video_outcome import REMEMBERED, VideoOutcome
 from ..workers.base import ExecutorConfig, Work
 from .extract_work import ExtractWork, WorkedOn, work_on
 from .selection import Selection

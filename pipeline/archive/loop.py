@@ -35,6 +35,8 @@ class RunSummary:
     """Status (`ok`, `cached`, `failed`) -> number of videos."""
     done: set[str] = field(default_factory=set)
     """Ids of the videos with status `ok` or `cached`."""
+    failed_before: int = 0
+    """How many of those that failed were not tried again, as they failed before and their files have not changed."""
     stopped_early: bool = False
     """Whether --fail-fast stopped the run."""
     limit: FailureLimit = FailureLimit()
@@ -42,11 +44,17 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        """1 where more videos failed than the limit allows, or --fail-fast stopped the run; else 0."""
-        return int(self.stopped_early or self.limit.exceeded(self.counts["failed"], self.counts.total()))
+        """1 where more videos failed anew than the limit allows, or --fail-fast stopped the run; else 0."""
+        return int(self.stopped_early or self.limit.exceeded(self.failed_anew, self.counts.total()))
+
+    @property
+    def failed_anew(self) -> int:
+        """How many videos were tried and failed: what failed before is known, and no news for who looks after it."""
+        return self.counts["failed"] - self.failed_before
 
     def __str__(self) -> str:
-        return ", ".join(f"{self.counts[status]} {status}" for status in ("ok", "cached", "failed"))
+        counts = ", ".join(f"{self.counts[status]} {status}" for status in ("ok", "cached", "failed"))
+        return f"{counts} ({self.failed_before} before)" if self.failed_before else counts
 
 
 @dataclass(slots=True)
@@ -57,7 +65,7 @@ class Recorder:
     report: Report
     summary: RunSummary = field(default_factory=RunSummary)
     fail_fast: bool = False
-    """Stop at the first failure."""
+    """Stop at the first failure of a video that did not fail before."""
 
     def record(self, outcome: VideoOutcome) -> None:
         """Write, count and report one outcome.
@@ -69,6 +77,8 @@ class Recorder:
         self.summary.counts[outcome.status] += 1
         if outcome.status != "failed":
             self.summary.done.add(outcome.video)
+        elif outcome.failed_before:
+            self.summary.failed_before += 1
         elif self.fail_fast:
             self.summary.stopped_early = True
         self.report(outcome)

@@ -21,7 +21,7 @@ class Progress:
     Args:
         total: how many videos there are.
         doing: the verb that is shown, for example `extract`.
-        quiet: show only failures.
+        quiet: show only failures, and only of videos that did not fail before.
     """
 
     def __init__(self, total: int, *, doing: str, quiet: bool):
@@ -51,7 +51,8 @@ class Progress:
         self._done += 1
         if outcome.status == "ok":
             self._frames += outcome.n_frames or 0
-        if outcome.status == "failed":
+        is_news = not outcome.failed_before or self._plain or self._bar is not None  # --quiet is told once
+        if outcome.status == "failed" and is_news:
             self._say(f"failed [{outcome.code}] {outcome.footage_in_words}: {outcome.error}")
         elif outcome.status == "ok" and (self._plain or self._bar is not None):
             for warning in outcome.warnings:

@@ -163,7 +163,7 @@ def _extract_and_score(
         paths = [*(source.path for source in selection.sources), *(error.path for _, error in selection.failures)]
         folders = frozenset(os.path.dirname(absolute(path)) for path in paths)
         _write_page(out, running, folders)
-    both = extracted.counts["failed"] + detected.counts["failed"]
+    both = extracted.failed_anew + detected.failed_anew
     return int(running.limit.exceeded(both, extracted.counts.total()) or detected.stopped_early)
 
 

@@ -1,4 +1,4 @@
-"""`store`: the subcommands ls, verify, import, export, compact and rm."""
+"""`store`: the subcommands ls, verify, import, export, compact, rm and forget."""
 
 from __future__ import annotations
 
@@ -225,6 +225,23 @@ def rm(store: Path, catalogue: Path | None, recipe_id: str | None, everything: b
         click.echo(f"missing: {name}", err=True)
     click.echo(f"{plural(len(entries), 'video')} {'would be removed' if dry_run else 'removed'}")
     return int(bool(missing))
+
+
+@store.command("forget", short_help="Forget that videos failed.", cls=SectionedCommand)
+@click.argument("videos", nargs=-1, required=True, metavar="ID...")
+@store_option
+def forget(videos: tuple[str, ...], store: Path, catalogue: Path | None) -> int:
+    """Forget that videos failed: `status` lists them no more, and `extract` tries those again that are still there."""
+    from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+
+    from ..outcomes.forget import forget as forget_failures
+
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
+        forgotten, unknown = forget_failures(opened.outcomes, videos)
+    for name in unknown:
+        click.echo(f"missing: {name}: no such video fails; `vad-pipeline status {store} --failed` lists them", err=True)
+    click.echo(f"{plural(len(forgotten), 'failure')} forgotten")
+    return int(bool(unknown))
 
 
 def _list_recipes(entries: Iterable[Entry], limit: int | None, as_json: bool) -> None:

@@ -29,7 +29,7 @@ from vad_pipeline.extract.only_process import only_process
 
 from .checks import record_of
 from .run_story import RunStory
-from .video_outcome import VideoOutcome
+from .video_outcome import REMEMBERED, VideoOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ FOLD_FILES, FOLD_BYTES = 50, 1 << 20  # folding waits for so many old files, or 
 LISTINGS = 10  # how often a folder is read again while other runs fold files in it
 # failure codes whose cause is not the file's content, so that trying again may help
 NOT_REMEMBERED = frozenset({"unreadable", "id_clash", "timeout", "worker_died", "unexpected"})
-REMEMBERED = "(failed before and has not changed since; --retry-failed tries it again)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from .checks import are_amounts, are_counts, is_count, is_text, is_time
-from .video_outcome import STATUSES, VideoOutcome
+from .video_outcome import FORGOTTEN, STATUSES, VideoOutcome
 
 RUN_ID_TIME = "%Y%m%dT%H%M%S.%fZ"
 
@@ -58,6 +58,8 @@ class RunStory:
 
     def add(self, outcome: VideoOutcome) -> None:
         """Count one outcome."""
+        if outcome.status == FORGOTTEN:
+            return
         self.started, self.last = self.started or outcome.time, max(self.last, outcome.time)
         self.hosts.add(outcome.host)
         self.counts[outcome.status] += 1

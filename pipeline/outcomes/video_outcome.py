@@ -11,6 +11,8 @@ from vad_pipeline.extract.files import SourceFile
 from .checks import are_amounts, is_amount, is_count, is_path, is_text, is_time, is_whole
 
 STATUSES = ("ok", "cached", "failed")
+FORGOTTEN = "forgotten"  # status of a failure that `store forget` took back; no run counts it
+REMEMBERED = "(failed before and has not changed since; --retry-failed tries it again)"
 
 
 @dataclass(slots=True)
@@ -20,7 +22,7 @@ class VideoOutcome:
     video: str
     path: str
     status: str = "ok"
-    """`ok`, `cached` or `failed`."""
+    """`ok`, `cached`, `failed` or `forgotten`."""
     code: str | None = None
     error: str | None = None
     """What is wrong and what to do, without the path."""
@@ -43,6 +45,11 @@ class VideoOutcome:
     run_id: str = ""
     time: str = ""
     host: str = ""
+
+    @property
+    def failed_before(self) -> bool:
+        """Whether it was not tried again, as it failed before and its file has not changed since."""
+        return self.status == "failed" and (self.error or "").endswith(REMEMBERED)
 
     @classmethod
     def failure(
@@ -88,7 +95,7 @@ class VideoOutcome:
 CHECKS = {
     "video": is_text,
     "path": is_path,
-    "status": lambda value: value in STATUSES,
+    "status": lambda value: value in (*STATUSES, FORGOTTEN),
     "time": is_time,
     "host": is_text,
     "code": lambda value: value is None or is_text(value),

@@ -178,3 +178,26 @@ def test_ls_of_the_first_few(extract, run_cli, tmp_path):
     extract()
     code, out, _ = run_cli("store", "ls", "--store", tmp_path / "S", "--limit", "2")
     assert code == 0 and [line.split("\t")[0] for line in out.splitlines()] == ["cam/v0", "cam/v1"]
+
+
+def test_old_failures_are_no_news(tmp_path, make_video, extract, run_cli):
+    raw = tmp_path / "raw"
+    make_video(raw / "good.mp4")
+    (raw / "cam").mkdir()
+    (raw / "cam" / "old.mp4").write_text("no video")
+    assert extract(src=raw)[0] == 1
+    code, out, err = extract("--quiet", src=raw)
+    assert code == 0 and "failed" not in out + err
+    (raw / "new.mp4").touch()
+    code, out, err = extract("--quiet", src=raw)
+    assert code == 1 and "new.mp4" in err and "old.mp4" not in err
+    assert extract("--fail-fast", src=raw)[0] == 0
+    listed = run_cli("status", tmp_path / "S", "--failed")[1]
+    assert "cam/old.mp4" in listed and "new.mp4" in listed
+    code, out, err = run_cli("store", "forget", "old", "nowhere", "--store", tmp_path / "S")
+    assert code == 1 and "1 failure forgotten" in out and "missing: nowhere: no such video fails" in err
+    listed = run_cli("status", tmp_path / "S", "--failed")[1]
+    assert "old.mp4" not in listed and "new.mp4" in listed and "1 video fails" in listed
+    code, out, _ = extract(src=raw)
+    assert code == 1 and "2 failed (1 before)" in out  # tried again, it fails anew
+    assert run_cli("store", "forget", raw / "cam" / "old.mp4", "--store", tmp_path / "S")[0] == 0
