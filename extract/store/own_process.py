@@ -56,7 +56,7 @@ class OwnProcess:
             if self._process is None:
                 self._process = _begun()
             try:
-                _send(self._process.stdin, (sum(map(_size, paths)), function, given))
+                _send(self._process.stdin, (_here(), sum(map(_size, paths)), function, given))
                 worked, found = _receive(self._process.stdout)
             except (EOFError, BrokenPipeError):
                 raise _told(paths, self._ended()) from None
@@ -140,6 +140,14 @@ def _size(path: Path) -> int:
         return 0
 
 
+def _here() -> str:
+    """The working folder; empty where it is gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
 def serve() -> None:
     """The process: reads what it is asked for until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the whole group: the parent decides
@@ -152,11 +160,13 @@ def serve() -> None:
     _send(answered, "ready")
     while True:
         try:
-            size, function, given = _receive(asked)
+            folder, size, function, given = _receive(asked)
         except EOFError:
             return
         _bound(size)
         try:
+            if folder:
+                os.chdir(folder)  # paths may be relative, and whoever asks may have gone elsewhere
             answer = _pickled((True, function(*given)))
             if len(answer) > ANSWER_BYTES + BYTES_PER_BYTE * size:
                 raise MemoryError

@@ -118,14 +118,14 @@ def test_of_many_who_start_at_once_one_compiles(config, crops, tmp_path, monkeyp
         looked.release()
         return found
 
-    def compile_slowly(*arguments, _compile=openvino_tower._compile):
+    def compile_slowly(*arguments, _compile=openvino_tower.compile_for_here):
         compiling.append(threading.get_ident())
         for _ in range(4):  # the three looks at nothing, and this one's second: nobody else is as far
             assert looked.acquire(timeout=60)
         return _compile(*arguments)
 
     monkeypatch.setattr(openvino_tower, "_kept", kept)
-    monkeypatch.setattr(openvino_tower, "_compile", compile_slowly)
+    monkeypatch.setattr(openvino_tower, "compile_for_here", compile_slowly)
     with ThreadPoolExecutor(3) as pool:
         encoders = [pool.submit(ClipEncoder, config, compiled=tmp_path) for _ in range(3)]
         first, *others = [encoder.result().encode(crops) for encoder in encoders]

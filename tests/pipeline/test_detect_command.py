@@ -233,7 +233,7 @@ def test_an_empty_store_and_no_store(detect, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, "no such"), (b"", "empty"), (b"no checkpoint" * 99, "published DSANet .pth")]
+    ("content", "words"), [(None, "no such"), (b"", "empty"), (b"no checkpoint" * 99, "DSANet's or VadCLIP's .pth")]
 )
 def test_a_checkpoint_that_is_none(detect, tmp_path, content, words):
     path = tmp_path / "bad.pth"
@@ -250,7 +250,7 @@ def test_failed_footage_costs_only_itself(archive, detect, tmp_path, make_video)
     assert code == 1 and set(read_curves(tmp_path / "out")) == {"good"} and "bad.mp4" in err
     (tmp_path / "raw" / "good.mp4").unlink()
     code, out, err = detect(tmp_path / "raw", out="b")
-    assert code == 1 and "Traceback" not in err
+    assert code == 0 and "Traceback" not in err, "what failed before and has not changed is no news"
 
 
 def test_nan_features_cost_one_video(archive, detect, tmp_path):
