@@ -155,8 +155,8 @@ def _remembered(path: Path) -> Timings | None:
         values = read_versioned(path, TIMINGS_SCHEMA, what="timings", advice="delete it")
         values.pop("schema")
         seconds = values["seconds"]
-        if not all(isinstance(taken, float) and taken > 0 for taken in seconds.values()):
-            raise ConfigError("a time is no positive number")
+        if not seconds or not all(isinstance(taken, float) and taken > 0 for taken in seconds.values()):
+            raise ConfigError("no times, or one that is no positive number")
         return Timings(**values)
     except (StoreError, ConfigError, TypeError, KeyError, AttributeError) as error:
         logger.warning("%s: damaged, timed anew (%s)", path, error)

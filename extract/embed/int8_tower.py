@@ -12,15 +12,14 @@ import json
 import logging
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +30,8 @@ from ..files import TEMPORARY_PREFIX, read_versioned
 from ..names import plural
 from ..timings import timed_once
 from .geometry import CROP_PX
-from .openvino_tower import TELEMETRY, CompiledTower, compile_for_here, converted, silent_openvino
+from .openvino_tower import CompiledTower, compile_for_here, converted, silent_openvino
+from .quiet import unlogged, without_telemetry
 from .tower import FromPixels
 from .ways import BATCH_CPU, one_layer, time_ways
 
@@ -215,9 +215,15 @@ def _one_layer_in_int8() -> Callable[[], object]:
 
 
 def _quantised(model: Model, images: torch.Tensor) -> Model:
-    """Quantise a converted tower, calibrated on these images."""
-    with _quiet():
-        nncf = _silent_nncf()
+    """Quantise a converted tower, calibrated on these images; NNCF's messages and progress bars are not shown."""
+    with (
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere),
+        unlogged(logging.WARNING),
+    ):
+        with without_telemetry():
+            import nncf
         return nncf.quantize(
             model,
             nncf.Dataset([image[None].numpy() for image in images]),
@@ -229,30 +235,6 @@ def _quantised(model: Model, images: torch.Tensor) -> Model:
 def _embedded(model: Model, images: torch.Tensor, batch_size: int) -> np.ndarray:
     tower = CompiledTower(compile_for_here(model, "fp32"))
     return np.concatenate([tower(batch) for batch in images.split(batch_size)])
-
-
-def _silent_nncf() -> ModuleType:
-    """Import NNCF without the telemetry that it shares with OpenVINO, which reports each import and quantisation."""
-    own = sys.modules.get(TELEMETRY)
-    sys.modules[TELEMETRY] = None  # an import of it fails, and NNCF goes on without
-    try:
-        import nncf
-    finally:
-        del sys.modules[TELEMETRY]
-        if own is not None:
-            sys.modules[TELEMETRY] = own
-    return nncf
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence NNCF's messages and progress bars in a block."""
-    logging.disable(logging.WARNING)
-    try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 @contextlib.contextmanager

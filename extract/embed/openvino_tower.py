@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import platform
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -24,6 +23,7 @@ from ..errors import StoreError
 from ..files import remove_partial, written_aside
 from ..only_process import in_turn
 from .geometry import CROP_PX
+from .quiet import unlogged, without_telemetry
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Core, Model
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEVICE = "CPU"
-TELEMETRY = "openvino_telemetry"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 SCHEMA = 1  # raised when a change of this code changes what is compiled, so that towers kept before are not used
 DIGEST_BYTES = 32  # a compiled tower's SHA-256 stands before it: OpenVINO does not notice damage
@@ -43,20 +42,10 @@ def is_installed() -> bool:
 
 
 def silent_openvino() -> ModuleType:
-    """Import OpenVINO without its telemetry.
-
-    The telemetry would report every import and conversion to Google, each time from a fork of this process, for which
-    the process then waits at its end. If a program has imported OpenVINO before, its choice stays.
-    """
-    own = sys.modules.get(TELEMETRY)
-    sys.modules[TELEMETRY] = None  # an import of it fails
-    try:
+    """Import OpenVINO without its telemetry."""
+    with without_telemetry():
         import openvino
         import openvino.tools.ovc  # binds what it sends with
-    finally:
-        del sys.modules[TELEMETRY]
-        if own is not None:
-            sys.modules[TELEMETRY] = own
     return openvino
 
 
@@ -179,11 +168,9 @@ def _traceable() -> Iterator[None]:
     """
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), unlogged(logging.WARNING):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
         torch.backends.mha.set_fastpath_enabled(enabled)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import warnings
 
 import torch
@@ -13,6 +11,7 @@ from ..names import plural
 from ..recipe import EMBEDDING_DIM
 from .encoder_config import RANDOM, EncoderConfig, refuse_unknown
 from .geometry import CROP_PX
+from .quiet import unlogged
 from .weights import Weights
 
 CLIP_STATISTICS = {
@@ -49,7 +48,7 @@ def build_clip(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
     refuse_unknown(config.model)
     seed = int(config.pretrained.removeprefix(RANDOM)) if config.pretrained.startswith(RANDOM) else 0
     tag = config.pretrained if weights.tensors is None and not config.pretrained.startswith(RANDOM) else None
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _quiet_open_clip():
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), unlogged():
         warnings.simplefilter("ignore")  # its mismatch warnings are settled below, in one sentence
         torch.manual_seed(seed)
         try:
@@ -82,17 +81,6 @@ def _load_tensors(tower: torch.nn.Module, weights: Weights, config: EncoderConfi
 def first_line(error: Exception) -> str:
     """The first line of a library's error, short enough to be part of our message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-@contextlib.contextmanager
-def _quiet_open_clip():
-    """Silence what open_clip logs in a `with` block; our own errors and warnings say what matters."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(previous)
 
 
 class FromPixels(torch.nn.Module):

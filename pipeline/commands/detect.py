@@ -157,6 +157,8 @@ def _extract_and_score(
             return 0
         if extracted.stopped_early or not extracted.done:  # what failed was reported
             return extracted.exit_code
+        if extractor.config.precision == INT8:
+            _tell_score_change(plan, extractor)
         plan = replace(plan, config=replace(plan.config, recipe_id=extractor.recipe.recipe_id))
         detected = _score(plan, out, extracted.done, running)
     if plan.config.report:
@@ -165,6 +167,18 @@ def _extract_and_score(
         _write_page(out, running, folders)
     both = extracted.failed_anew + detected.failed_anew
     return int(running.limit.exceeded(both, extracted.counts.total()) or detected.stopped_early)
+
+
+def _tell_score_change(plan: ScoringPlan, extractor: Extractor) -> None:
+    """Print how far int8 moves scores: on the pictures that its deviation was measured on, taken as one video."""
+    from vad_pipeline.extract.embed.int8_tower import RECORD, checked_embeddings
+    from vad_pipeline.model.scoring import Scorer
+
+    if not plan.judge.calibrated or not (extractor.int8_folder / RECORD).exists():
+        return  # scored by text, or all was held in full precision and no tower was needed
+    scorer = Scorer(plan.judge)
+    exact, rough = (scorer.score(each).anomaly for each in checked_embeddings(extractor.int8_folder))
+    click.echo(f"note: int8 moves scores by up to {abs(exact - rough).max():.4f} on {len(exact)} pictures", err=True)
 
 
 def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], running: Running) -> RunSummary:

@@ -20,7 +20,7 @@ import torch
 from measure import in_turn, machine, table
 from speed import render_cctv
 
-from vad_pipeline.extract.embed.ways import candidates
+from vad_pipeline.extract.embed.ways import candidates, multiplies_bf16
 from vad_pipeline.extract.timings import CACHE_VARIABLE
 
 NAIVE = (
@@ -70,7 +70,7 @@ def main() -> None:
             "default": partial(extract, path, Path(folder) / "default"),
         }
         for runtime, precision in candidates(torch.device("cpu")):
-            if precision == "fp32" or torch.cpu.get_capabilities().get("avx512_bf16"):
+            if precision == "fp32" or multiplies_bf16():
                 forced = ("--runtime", runtime, "--precision", precision)
                 jobs[f"{runtime} {precision}"] = partial(
                     extract, path, Path(folder) / f"{runtime}-{precision}", *forced

@@ -15,6 +15,7 @@ from vad_pipeline.extract.timings import CACHE_VARIABLE, Timings, timed_once
 from vad_pipeline.model.fastest import scoring_way, training_way
 
 CPU = torch.device("cpu")
+EMPTY = b'{"schema": 1, "stage": "extract", "machine": "", "versions": {}, "measured": "", "seconds": {}}'
 ALL = ("openvino fp32", "torch fp32", "openvino bf16", "torch bf16")
 
 
@@ -93,7 +94,7 @@ def test_a_hopeless_way_is_not_timed_again(cache, clock):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff", b"[]", b'{"schema": 1}', b'{"schema": 1, "seconds": {"torch fp32": "1"}}', b'{"schema": 9}'],
+    [b"", b"\xff", b"[]", b'{"schema": 1}', b'{"schema": 1, "seconds": {"torch fp32": "1"}}', b'{"schema": 9}', EMPTY],
 )
 def test_damaged_timings_are_taken_anew(cache, clock, caplog, content):
     prepared = {"torch fp32": clock.of(1.0)}

@@ -42,6 +42,8 @@ def test_int8_from_extract_to_figures(run, run_cli, tmp_path, toy_model):
     assert json.loads((tmp_path / "R" / "run.json").read_text())["int8_share"] == 1
     code, _, err = run_cli("detect", "--store", tmp_path / "S", "--checkpoint", checkpoint, "--out", tmp_path / "R")
     assert code == 0 and "features of 2 of 2 videos were made in int8" in err
+    code, _, err = run("detect", "--checkpoint", checkpoint, "--out", tmp_path / "R", *asked)
+    assert code == 0 and "note: int8 moves scores by up to 0." in err and "on 64 pictures" in err
     (tmp_path / "truth.csv").write_text("video,category,start_seconds,end_seconds\n0,Abuse,0,2\n1,Normal,,\n")
     _, _, err = run_cli(
         "evaluate", tmp_path / "R", "--annotations", tmp_path / "truth.csv", "--format", "csv", "--allow-missing"
