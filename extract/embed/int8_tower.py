@@ -30,7 +30,7 @@ from ..files import TEMPORARY_PREFIX, read_versioned
 from ..names import plural
 from ..timings import timed_once
 from .geometry import CROP_PX
-from .openvino_tower import CompiledTower, compile_for_here, converted, silent_openvino
+from .openvino_tower import CompiledTower, compile_for_here, converted, core, silent_openvino
 from .quiet import unlogged, without_telemetry
 from .tower import FromPixels
 from .ways import BATCH_CPU, one_layer, time_ways
@@ -126,7 +126,7 @@ def load(folder: Path) -> CompiledTower:
             intact = hashlib.file_digest(file, "sha256").hexdigest() == record.sha256
         if not intact:
             raise StoreError(f"{folder / DATA}: damaged; {ADVICE}")
-        model = silent_openvino().Core().read_model(folder / MODEL)
+        model = core().read_model(folder / MODEL)
     except (OSError, RuntimeError) as error:
         raise StoreError(f"{folder}: the int8 tower cannot be read ({error}); {ADVICE}") from error
     return CompiledTower(compile_for_here(model, "fp32"))

@@ -9,6 +9,7 @@ import logging
 import platform
 import warnings
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import BytesIO
@@ -49,6 +50,16 @@ def silent_openvino() -> ModuleType:
     return openvino
 
 
+@lru_cache(maxsize=1)
+def core() -> Core:
+    """This process's one OpenVINO core, which lives as long as the process.
+
+    Its plugin for the CPU sets a stack for signal handlers, and when it ends, puts back the one it found. Of several
+    that end in another order than they began, the last puts back memory that is gone, and the next Ctrl-C crashes.
+    """
+    return silent_openvino().Core()
+
+
 class CompiledTower:
     """A tower compiled by OpenVINO: uint8 crops (N, 3, 224, 224) -> (N, 512) float32, N at most the batch size."""
 
@@ -80,11 +91,9 @@ def compiled_tower(
     Raises:
         ConfigError: `make` raises it.
     """
-    openvino = silent_openvino()
-    core = openvino.Core()
     if keep_in is None:
         return CompiledTower(compile_for_here(converted(make(), batch_size), precision))
-    path = keep_in / f"{_key(core, identity, precision, batch_size)}.blob"
+    path = keep_in / f"{_key(identity, precision, batch_size)}.blob"
     kept = _kept(path)
     if kept is None:
         with in_turn(keep_in):  # workers that start together would all compile it, with some 2 GB each
@@ -95,19 +104,20 @@ def compiled_tower(
                 compiled = compile_for_here(converted(make(), batch_size), precision)
                 _keep(path, compiled.export_model())
                 return CompiledTower(compiled)
-    copied = openvino.Tensor(kept)  # shared memory would have to outlive the model: OpenVINO does not hold on to it
-    return CompiledTower(core.import_model(copied, DEVICE, _options(precision)))
+    # A copy: shared memory would have to outlive the model, and OpenVINO does not hold on to it.
+    copied = silent_openvino().Tensor(kept)
+    return CompiledTower(core().import_model(copied, DEVICE, _options(precision)))
 
 
-def _key(core: Core, identity: dict[str, str], precision: str, batch_size: int) -> str:
+def _key(identity: dict[str, str], precision: str, batch_size: int) -> str:
     """Name of a compiled tower's file: a hash of all that its results, and whether it can run here, depend on."""
     parts = {
         **identity,
         "schema": SCHEMA,
         "precision": precision,
         "batch_size": batch_size,
-        "processor": core.get_property(DEVICE, "FULL_DEVICE_NAME"),
-        "abilities": sorted(core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")),
+        "processor": core().get_property(DEVICE, "FULL_DEVICE_NAME"),
+        "abilities": sorted(core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")),
         **{name: version(name) for name in ("openvino", "torch", "open_clip_torch")},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -148,7 +158,7 @@ def converted(module: torch.nn.Module, batch_size: int) -> Model:
 
 def compile_for_here(model: Model, precision: str) -> CompiledModel:
     """Compile a converted tower for this processor and this process's share of its cores."""
-    return silent_openvino().Core().compile_model(model, DEVICE, _options(precision))
+    return core().compile_model(model, DEVICE, _options(precision))
 
 
 def _options(precision: str) -> dict:

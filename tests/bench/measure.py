@@ -61,7 +61,7 @@ def openvino_gflops(precision: str, batch: int) -> float:
     right = ops.constant(torch.randn(WIDTH, HIDDEN).numpy())
     model = openvino.Model([ops.reduce_sum(ops.matmul(left, right, False, False), ops.constant([0]))], [left])
     options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+    request = openvino_tower.core().compile_model(model, "CPU", options).create_infer_request()
     values = torch.randn(batch * TOKENS, WIDTH).numpy()
     jobs = {"product": lambda: [request.infer({0: values}, share_inputs=True) for _ in range(REPEATS)]}
     return 2 * len(values) * WIDTH * HIDDEN * REPEATS / in_turn(jobs, rounds=5)["product"] / 1e9

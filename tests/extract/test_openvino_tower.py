@@ -179,3 +179,25 @@ def test_extract_records_it_and_its_features_are_torchs(tmp_path, make_video, ru
             features[runtime] = opened.get(entry).features
         assert entry.runtime.startswith(runtime) and (store / "compiled").exists() == (runtime == "openvino")
     assert worst(features["openvino"].astype(np.float32), features["torch"].astype(np.float32)) <= 2**-10
+
+
+def test_an_interrupt_is_heard_after_several_towers(tmp_path, toy_model):
+    """In a process of its own: where it is not heard, the process ends by SIGSEGV."""
+    program = f"""if True:
+        import gc, signal, torch
+        from pathlib import Path
+        from vad_pipeline.extract.embed.encoder import ClipEncoder
+        from vad_pipeline.extract.embed.encoder_config import EncoderConfig
+        asked = EncoderConfig({toy_model!r}, "random:0", device="cpu", precision="fp32", runtime="openvino")
+        towers = [ClipEncoder(asked, compiled=Path({str(tmp_path)!r})) for _ in range(3)]
+        while towers:
+            towers[0].encode(torch.zeros((1, 3, 224, 224), dtype=torch.uint8))
+            del towers[0]
+            gc.collect()
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                print("heard", flush=True)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "heard\n" * 3), done.stderr
