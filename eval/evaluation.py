@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.model.categories import NORMAL
+from vad_pipeline.model.categories import ANOMALY_ALONE, NORMAL
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
 
 from .annotation import VideoAnnotation, category_key
@@ -20,6 +20,7 @@ from .thresholds import false_alarms_per_hour
 from .truth import PROTOCOLS, Matched, VideoTruth, lay_over, match_annotations
 
 EVALUATION_SCHEMA = 1
+NO_CATEGORIES = "the results tell no categories apart: mAP and category accuracy are undefined"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,13 +105,17 @@ def evaluate(
     matched, videos = _compared(curves, annotations, protocol)
     truths = [video.frames() for video in videos]
     runs = _Runs.of(videos, truths)
-    localisation, lacking = _localise(videos, protocol, normal_is_segment=normal_is_segment)
+    tells_categories = _tells_categories(videos)
+    localisation, lacking = None, []
+    if tells_categories:
+        localisation, lacking = _localise(videos, protocol, normal_is_segment=normal_is_segment)
     of_anomalous = _Runs.of(videos, truths, np.array([not video.annotation.is_normal for video in videos]))
     figures = _figures(runs, of_anomalous, localisation)
     draws = video_draws(len(videos), n_resamples=n_resamples)
     drawn = [_figures(runs, of_anomalous, localisation, draw) for draw in draws]
     resamples = {name: np.array([each[name] for each in drawn], np.float64) for name in figures}  # None becomes nan
-    maps = localisation.mean_average_precision()
+    maps = localisation and localisation.mean_average_precision()
+    notes = evaluation_notes(videos, protocol, figures, lacking, matched)
     return EvalResult(
         protocol=protocol,
         n_videos=len(videos),
@@ -124,7 +129,7 @@ def evaluate(
         false_alarms_per_hour=false_alarms_per_hour(
             [video.curve for video in videos], truths, threshold=threshold, merge_gap_seconds=merge_gap_seconds
         ),
-        category_accuracy=_category_accuracy(videos),
+        category_accuracy=_category_accuracy(videos) if tells_categories else None,
         map=None if maps is None else {"average": float(maps.mean()), **_by_iou(maps)},
         per_category=_per_category(videos, truths, localisation),
         ci={name: interval(values) for name, values in resamples.items()} if n_resamples else {},
@@ -132,7 +137,7 @@ def evaluate(
             "without_result": list(matched.without_result),
             "without_annotation": list(matched.without_annotation),
         },
-        notes=tuple(evaluation_notes(videos, protocol, figures, lacking, matched)),
+        notes=(*notes, *(() if tells_categories else (NO_CATEGORIES,))),
         video_ids=tuple(video.curve.video_id for video in videos),
         resamples=resamples,
         roc=runs.counts(),
@@ -189,11 +194,20 @@ class _Runs:
         return self.ranking.counts(self.lengths if draw is None else self.lengths * draw[self.video])
 
 
+def _tells_categories(videos: Sequence[VideoTruth]) -> bool:
+    """Whether the curves tell categories apart; those of scores alone have one anomaly category, a stand-in."""
+    if videos[0].curve.categories != ANOMALY_ALONE:
+        return True
+    stand_in = category_key(ANOMALY_ALONE[1])
+    return any(category_key(name) == stand_in for video in videos for name in video.annotation.categories)
+
+
 def _figures(
-    runs: _Runs, of_anomalous: _Runs, localisation: Localisation, draw: np.ndarray | None = None
+    runs: _Runs, of_anomalous: _Runs, localisation: Localisation | None, draw: np.ndarray | None = None
 ) -> dict[str, float | None]:
+    """The figures that have intervals; without `localisation` mAP is undefined."""
     counts = runs.counts(draw)
-    maps = localisation.mean_average_precision(draw)
+    maps = localisation and localisation.mean_average_precision(draw)
     return {
         "auc": area_under_roc(*counts),
         "ap": precision_sum(*counts),
@@ -254,19 +268,20 @@ def _category_accuracy(videos: Sequence[VideoTruth]) -> float | None:
 
 
 def _per_category(
-    videos: Sequence[VideoTruth], truths: Sequence[np.ndarray], localisation: Localisation
+    videos: Sequence[VideoTruth], truths: Sequence[np.ndarray], localisation: Localisation | None
 ) -> dict[str, dict]:
     names = {category_key(name): name for name in videos[0].curve.categories[NORMAL + 1 :]}
     for video in videos:
         names |= {category_key(name): name for name in video.annotation.categories if category_key(name) not in names}
     columns = {category_key(name): column for column, name in enumerate(videos[0].curve.categories)}
-    precisions = localisation.average_precisions().mean(axis=0)
+    precisions = localisation and localisation.average_precisions().mean(axis=0)
     found = {}
     for key, name in names.items():
         of_it = np.array([key in {category_key(each) for each in video.annotation.categories} for video in videos])
         if not of_it.any():
             continue
-        precision = precisions[columns[key]] if key in columns else 0.0
+        of_column = precisions[columns[key]] if precisions is not None and key in columns else 0.0
+        precision = np.nan if precisions is None else of_column
         found[name] = {
             "n_videos": int(of_it.sum()),
             "n_anomalous_frames": int(sum(truth.sum() for truth, has in zip(truths, of_it, strict=True) if has)),

@@ -168,7 +168,8 @@ def read_versioned(path: Path, newest: int, *, what: str, advice: str) -> dict:
         record = json.loads(path.read_text())
         schema = int(record["schema"])
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); {advice}") from error
+        why = f"lacks `{error.args[0]}`" if isinstance(error, KeyError) else error
+        raise StoreError(f"{path}: cannot be read ({why}); {advice}") from error
     if schema > newest:
         raise StoreError(f"{path.parent}: {what} of schema {schema}, this version knows {newest}; upgrade")
     return record

@@ -6,8 +6,9 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from .errors import ConfigError, quoted, shown
@@ -18,6 +19,8 @@ FEATURE_SUFFIXES = (".npy", ".npz")
 NAME_COLUMNS, LABEL_COLUMN = ("path", "video", "name"), "label"
 DELIMITER_LINE = re.compile(r'"?sep=(?P<delimiter>[^"\w])"?')  # Excel's own first line
 FORMULA, NUMBER = re.compile(r"'*[=+\-@\t\r]"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-](inf|nan)")
+WHOLE_NUMBER = re.compile(r"([0-9]{1,15})(?:\.0*)?")
+SLOWEST_FPS, FASTEST_FPS, MAX_RATE_DENOMINATOR = 1e-2, 1e5, 1001
 MAX_LINE, MAX_CELL = 1 << 16, 1 << 12  # characters; a path has no more than the latter
 UNCLOSED = "unexpected end of data"  # in Python's csv error for a quote that is not closed
 
@@ -99,28 +102,37 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         ConfigError: the file cannot be read, is no text, has no rows, or has a quote that is not closed.
     """
+    rows = [Row(line, tuple(cell.strip() for cell in cells), tuple(cells)) for line, cells, _ in each_row(path)]
+    if not rows:
+        raise ConfigError(f"{path}: holds no rows")
+    return rows
+
+
+def each_row(path: Path) -> Iterator[tuple[int, list[str], str]]:
+    """The rows that `read_rows` gives one after the other, for tables of millions: the number of each one's last line,
+    its cells as written, and what separates them.
+
+    Raises:
+        ConfigError: as `read_rows` has it, but for a file without rows.
+    """
     text = read_list_text(path)
     first, _, rest = text.partition("\n")
     named = DELIMITER_LINE.fullmatch(first.strip())
     if named:
         text = f"\n{rest}"  # it still counts as a line
     delimiter = named["delimiter"] if named else delimiter_of(first)
+    _refuse_unclosed(path, text, delimiter)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     try:
-        rows = [
-            Row(reader.line_num, tuple(cell.strip() for cell in row), tuple(row))
-            for row in reader
-            if any(cell.strip() for cell in row)
-        ]
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                if len(longest := max(row, key=len).strip()) > MAX_CELL:
+                    raise ConfigError(
+                        f"{path}, line {reader.line_num}: has a cell of {len(longest)} characters, over {MAX_CELL}"
+                    )
+                yield reader.line_num, row, delimiter
     except csv.Error as error:
         raise ConfigError(f"{path}: cannot be read as a list ({error})") from error
-    _refuse_unclosed(path, text, delimiter)
-    for row in rows:
-        if len(longest := max(row.cells, key=len)) > MAX_CELL:
-            raise ConfigError(f"{path}, line {row.line}: has a cell of {len(longest)} characters, over {MAX_CELL}")
-    if not rows:
-        raise ConfigError(f"{path}: holds no rows")
-    return rows
 
 
 def read_named(path: Path) -> list[Named]:
@@ -144,6 +156,35 @@ def read_named(path: Path) -> list[Named]:
                 f"{path}, line {row.line}: holds more than a name and a label: {shown(','.join(row.cells))}"
             )
     return [Named(f"{path}, line {row.line}", row.written[0], (*row.cells, "")[1]) for row in rows]
+
+
+def frame_rate(text: str) -> Fraction:
+    """A frame rate, frames/s, as people write it: `30`, `29.97` or `30000/1001`.
+
+    Raises:
+        ValueError: it is no such rate; the message says what was expected.
+    """
+    try:
+        if not SLOWEST_FPS <= float(text if "/" not in text else Fraction(text)) <= FASTEST_FPS:
+            raise ValueError
+        rate = Fraction(text).limit_denominator(MAX_RATE_DENOMINATOR)
+    except (ValueError, ArithmeticError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise ValueError(f"{quoted(text)} is not a frame rate such as 30, 29.97 or 30000/1001")
+    return rate
+
+
+def whole_number(text: str, *, least: int, most: int) -> int:
+    """A whole number in a cell; `10.0` is 10, as pandas writes it.
+
+    Raises:
+        ValueError: it is none, or less than `least` or more than `most`; the message says which were expected.
+    """
+    match = WHOLE_NUMBER.fullmatch(text)
+    if not match or not least <= int(match[1]) <= most:
+        raise ValueError(f"{quoted(text)} is no whole number from {least} to {most}")
+    return int(match[1])
 
 
 def delimiter_of(first_line: str) -> str:

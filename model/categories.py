@@ -57,6 +57,9 @@ XD_VIOLENCE = _one_each(
     ("Explosion", "explosion", "G"),
 )
 
+ANOMALY_ALONE = ("Normal", "Anomaly")
+"""Names of the columns of scores that tell no categories apart."""
+
 CATEGORIES = {"ucf-crime": UCF_CRIME, "xd-violence": XD_VIOLENCE}
 """Preset name -> its categories, in column order."""
 

@@ -136,6 +136,28 @@ def snippet_of_frame(n_frames: int, *, n_snippets: int, snippet_len: int) -> np.
     return np.minimum(np.arange(n_frames) // snippet_len, n_snippets - 1)
 
 
+def category_of_scores(scores: np.ndarray, *, snippet_len: int) -> np.ndarray:
+    """The probabilities of `ANOMALY_ALONE` where only scores are known: the mean score of each snippet, and 1 less it.
+
+    Args:
+        scores: (F,) in 0 to 1, one a frame.
+        snippet_len: frames of a snippet; the last one may be shorter.
+
+    Returns:
+        (ceil(F / snippet_len), 2) float32.
+    """
+    anomaly = means_of_snippets(scores, snippet_len=snippet_len)
+    return np.stack([1 - anomaly, anomaly], axis=1)
+
+
+def means_of_snippets(values: np.ndarray, *, snippet_len: int) -> np.ndarray:
+    """The mean of each snippet's frames, of (F,) or (F, C) values: (n,) or (n, C) float32."""
+    starts = np.arange(0, len(values), snippet_len)
+    sums = np.add.reduceat(np.asarray(values, np.float64), starts, axis=0)
+    counts = np.diff(np.append(starts, len(values)))
+    return (sums.T / counts).T.astype(np.float32)
+
+
 def curve_from_scores(
     scores: SnippetScores, *, video_id: str, frame_seconds: np.ndarray, fps: Fraction, source: str, stream: int = 1
 ) -> AnomalyCurve:

@@ -26,7 +26,8 @@ ROOMS = {  # each from left to right: a file or closet imports only from what st
     "training fastest",
     "eval": "annotation annotation_table ucf_lines annotations truth bootstrap detection metrics thresholds notes "
     "evaluation tables figure",
-    "pipeline": "stopping progress results media workers outcomes archive train clips review doctor demo commands cli",
+    "pipeline": "stopping progress results media workers outcomes archive scores train clips review doctor demo "
+    "commands cli",
 }
 PLACES = {room: names.split() for room, names in ROOMS.items()}
 MAX_LINES, MAX_FILES, MAX_COMMAND_LINES = 350, 20, 40

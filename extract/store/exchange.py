@@ -217,6 +217,26 @@ def read_features(path: Path) -> np.ndarray:
     Raises:
         ConfigError: the file holds no such array, or values that are not finite or over float16's range.
     """
+    values = read_array(path, expected=f"(snippets, {EMBEDDING_DIM})")
+    if values.ndim != 2 or values.shape[1] != EMBEDDING_DIM or not len(values) or values.dtype.kind != "f":
+        raise ConfigError(
+            f"{path}: expected floats of shape (snippets, {EMBEDDING_DIM}), got {values.dtype} {values.shape}"
+        )
+    if not np.isfinite(values.astype(np.float16)).all():
+        raise ConfigError(f"{path}: holds values that are not finite (or over float16's range); make the file again")
+    return values
+
+
+def read_array(path: Path, *, expected: str) -> np.ndarray:
+    """Read the array of an `.npy` file, or of an `.npz` file that holds one.
+
+    Args:
+        path: the file.
+        expected: what it should hold, for the message.
+
+    Raises:
+        ConfigError: the file holds no array, or several.
+    """
     try:
         with path.open("rb") as file:
             what = stand_in(file.read(HEAD_BYTES))
@@ -226,18 +246,12 @@ def read_features(path: Path) -> np.ndarray:
         if not isinstance(values, np.ndarray):  # .npz
             with values as archive:
                 if len(archive.files) != 1:
-                    raise ConfigError(f"{path}: holds {len(archive.files)} arrays; expected one, (snippets, 512)")
+                    raise ConfigError(f"{path}: holds {len(archive.files)} arrays; expected one, {expected}")
                 values = archive[archive.files[0]]
     except ConfigError:
         raise
     except Exception as error:  # garbage in a header comes out as anything from TokenError to MemoryError
         raise ConfigError(f"{path}: cannot be read as an array ({error})") from error
-    if values.ndim != 2 or values.shape[1] != EMBEDDING_DIM or not len(values) or values.dtype.kind != "f":
-        raise ConfigError(
-            f"{path}: expected floats of shape (snippets, {EMBEDDING_DIM}), got {values.dtype} {values.shape}"
-        )
-    if not np.isfinite(values.astype(np.float16)).all():
-        raise ConfigError(f"{path}: holds values that are not finite (or over float16's range); make the file again")
     return values
 
 

@@ -277,6 +277,15 @@ def stored_video(entry: Entry, node: h5py.Group, *, crop: int | None = None) -> 
     )
 
 
+def stored_times(node: h5py.Group) -> tuple[np.ndarray, Fraction]:
+    """When each frame of a group's video is shown, (F,) float64 seconds, and its average rate.
+
+    Raises:
+        One of DAMAGE: it is not what `write_video` writes.
+    """
+    return node["frame_seconds"][()], rate(node)
+
+
 def group_problem(name: str, shard: str, root: h5py.Group) -> str | None:
     """What is wrong with a group of a shard, everything read and compared; None where nothing is."""
     try:

@@ -11,6 +11,7 @@ SECTIONS = {  # in the order shown, options too; what a command must be given al
     "Everyday": "--checkpoint --out --store --threshold --report --csv --pretrained --like --preset --resume --top "
     "--sheet --recap --reencode --html --proxy --no-pictures --verdicts --deep --recipes --json --dry-run --quiet "
     "--help",
+    "Scores": "--frames --names --per",
     "Ground truth": "--annotations --format --normals --ends --first-frame",
     "What is looked for": "--queries --example --not",
     "Which videos": "--list --match --exclude --only --split --part --streams --settle --video --per-video --category "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ import click
 from vad_pipeline.eval.annotations import ENDS, FORMATS, TruthFile
 from vad_pipeline.extract.embed.encoder_config import INT8, PRECISIONS, RUNTIMES
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.lists import frame_rate
 from vad_pipeline.extract.recipe import DECODERS, DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
@@ -24,7 +24,6 @@ DEFAULT_STORE = "features"
 EXECUTOR_NAMES = ("workers", "backend", "address", "video_timeout")
 SELECTION_NAMES = ("list_file", "match", "exclude", "only", "split", "part")
 PRETRAINED_HELP = "open_clip tag, weights file, or random:SEED."
-SLOWEST_FPS, FASTEST_FPS, MAX_RATE_DENOMINATOR = 1e-2, 1e5, 1001
 
 
 class IntList(click.ParamType):
@@ -63,14 +62,9 @@ class Rate(click.ParamType):
     def convert(self, value, param, ctx):
         """Parse, or fail with what was expected."""
         try:
-            if not SLOWEST_FPS <= float(value if "/" not in value else Fraction(value)) <= FASTEST_FPS:
-                raise ValueError
-            rate = Fraction(value).limit_denominator(MAX_RATE_DENOMINATOR)
-        except (ValueError, ArithmeticError):
-            rate = Fraction(0)
-        if rate <= 0:
-            self.fail(f"{value!r} is not a frame rate such as 30, 29.97 or 30000/1001", param, ctx)
-        return rate
+            return frame_rate(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 FLAGS = {  # options that several commands have: their names, and the click settings that are the same everywhere
@@ -92,6 +86,7 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     "--first-frame": (("--first-frame",), {"type": click.IntRange(0, 1), "default": 0}),
     "--force": (("--force",), {"is_flag": True}),
     "--format": (("--format",), {"type": click.Choice(FORMATS), "help": "Format of the --annotations."}),
+    "--fps": (("--fps",), {"type": Rate(), "default": "30"}),
     "--id-root": (
         ("--id-root",),
         {"metavar": "DIR", "help": "Folder below which a path becomes an id (default: each SRC)."},

@@ -20,7 +20,6 @@ from ..progress import counting
 from .sections import SectionedCommand
 from .shared_options import (
     Place,
-    Rate,
     dry_run_option,
     option,
     quiet_option,
@@ -110,7 +109,7 @@ def verify(store: Path, catalogue: Path | None, repair: bool, restore: bool, qui
 @option("--root", type=Place(), help="Folder below which the listed files are (default: LIST's folder).")
 @option("--like")
 @option("--pretrained", default="openai", help="Weights that the features were made with.")
-@click.option("--fps", type=Rate(), default="30", help="Frame rate to assume for the videos.")
+@option("--fps", help="Frame rate to assume for the videos.")
 @click.option("--keep-folder", is_flag=True, help="Keep one folder level in the ids.")
 @option("--force", help="Replace features that the store holds.")
 @quiet_option

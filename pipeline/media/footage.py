@@ -135,11 +135,13 @@ def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:
     """Find the file that a curve was made from, where it lies now.
 
     Raises:
-        VideoOpenError: the file is missing or cannot be read, or the curve is of imported features.
+        VideoOpenError: the file is missing or cannot be read, or the curve is of imported features or names no file.
     """
     if curve.source.endswith(FEATURE_SUFFIXES):
         reason = "is imported features: there is no footage to cut; extract the video itself and detect again"
         raise VideoOpenError(curve.source, "unreadable", reason)
+    if not curve.source:
+        raise VideoOpenError(curve.video_id, "unreadable", "its results do not say which file it is; no footage to cut")
     path = roots.find(curve.source)
     if path is None:
         raise VideoOpenError(curve.source, "unreadable", f"is not there; {LEFT_OUT}")

@@ -1,4 +1,7 @@
-"""Writes one curve as an HDF5 group in a shard, and reads it back. Needs no `Results`, so that workers can write."""
+"""Writes one curve as an HDF5 group in a shard, and reads it back. Needs no `Results`, so that workers can write.
+
+Others write such groups too, by docs/reference.md: of what `write_curve` writes, little is needed to read a curve.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from vad_pipeline.extract.decode.timeline import median_rate
 from vad_pipeline.extract.errors import DamagedShard
 from vad_pipeline.extract.files import write_bytes
+from vad_pipeline.extract.names import flat
+from vad_pipeline.extract.recipe import SNIPPET_LEN
 from vad_pipeline.extract.store.attributes import number, plain_id, rate, stream_of, text, texts, whole, written_ns
 from vad_pipeline.extract.store.entry import DAMAGE
 from vad_pipeline.extract.store.shards import (
@@ -25,7 +31,8 @@ from vad_pipeline.extract.store.shards import (
     video_of,
 )
 from vad_pipeline.extract.store.versions import Version, time_after
-from vad_pipeline.model.curve import AnomalyCurve
+from vad_pipeline.model.categories import ANOMALY_ALONE
+from vad_pipeline.model.curve import AnomalyCurve, category_of_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,44 +133,68 @@ def held_curves(shard: Path) -> tuple[dict[str, HeldCurve], dict[str, str]]:
 
 
 def _held_curve(name: str, shard: str, node: h5py.Group) -> HeldCurve:
-    if video_of(name) != plain_id(node):
-        raise ValueError("its name and id disagree")
+    video_id, given = plain_id(node), node.attrs
+    if name.rpartition("@")[0] != flat(video_id):
+        raise ValueError(f"its group is not named `{flat(video_id)}@`, as its attribute `video` says")
     return HeldCurve(
-        Version(written_ns(node), shard),
-        plain_id(node),
-        text(node, "made_from"),
-        peak_score=number(node, "peak_score") if "peak_score" in node.attrs else 1.0,
-        source_sha256=text(node, "source_sha256") if "source_sha256" in node.attrs else "",
+        Version(written_ns(node) if "written_ns" in given else 0, shard),
+        video_id,
+        text(node, "made_from") if "made_from" in given else "",
+        peak_score=number(node, "peak_score") if "peak_score" in given else 1.0,
+        source_sha256=text(node, "source_sha256") if "source_sha256" in given else "",
     )
 
 
-def read_curve(shard: Path, name: str) -> AnomalyCurve:
+def read_curve(shard: Path, name: str, categories: tuple[str, ...] = ()) -> AnomalyCurve:
     """The curve in the group `name` of a shard.
+
+    Args:
+        shard: the shard.
+        name: the group's name.
+        categories: those of run.json, for a group that does not name its own.
 
     Raises:
         FileNotFoundError: the shard is gone, merged into another by another run.
-        DamagedShard: the shard or the group is damaged.
+        DamagedShard: the shard or the group is damaged, or lacks what a curve needs.
         StoreError: the disk cannot be read.
     """
     try:
         with opened(shard) as root:
             node = group_in(root, name)
-            curve = AnomalyCurve(
-                video_id=plain_id(node),
-                scores=node["score"][()],
-                frame_seconds=node["frame_seconds"][()],
-                category=node["category"][()],
-                categories=texts(node, "categories"),
-                snippet_len=whole(node, "snippet_len", least=1),
-                fps=rate(node),
-                source=text(node, "source"),
-                stream=stream_of(node),
-            )
+            curve = _curve(node, categories)
             if "checksum" in node.attrs and checksum({key: node[key][()] for key in node}) != text(node, "checksum"):
                 raise ValueError("checksum differs: the scores are not what was written")
     except FileNotFoundError:
         raise
     except DAMAGE as error:
         refuse_unreadable(shard, error)
-        raise DamagedShard(f"{shard}: {video_of(name)} cannot be read ({error}); detect again") from error
+        raise DamagedShard(f"{shard}: {video_of(name)} cannot be read ({error}); make it anew") from error
     return curve
+
+
+def _curve(node: h5py.Group, categories: tuple[str, ...]) -> AnomalyCurve:
+    """The curve in a group; only the scores, their times and the id must be there."""
+    there = set(node)
+    lacking = next((key for key in ("score", "frame_seconds") if key not in there), None)
+    if lacking:
+        raise ValueError(f"lacks the data set `{lacking}`")
+    scores, seconds = node["score"][()].astype(np.float32), node["frame_seconds"][()].astype(np.float64)
+    if scores.ndim != 1:
+        raise ValueError(f"`score` has the shape {scores.shape}; expected one value a frame")
+    snippet_len = whole(node, "snippet_len", least=1) if "snippet_len" in node.attrs else SNIPPET_LEN
+    if "category" in there:
+        category = node["category"][()]
+        categories = texts(node, "categories") if "categories" in node.attrs else categories
+    else:
+        category, categories = category_of_scores(scores, snippet_len=snippet_len), ANOMALY_ALONE
+    return AnomalyCurve(
+        video_id=plain_id(node),
+        scores=scores,
+        frame_seconds=seconds,
+        category=category,
+        categories=categories,
+        snippet_len=snippet_len,
+        fps=rate(node) if "fps" in node.attrs else median_rate(seconds),
+        source=text(node, "source") if "source" in node.attrs else "",
+        stream=stream_of(node),
+    )

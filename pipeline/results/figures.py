@@ -17,6 +17,7 @@ from vad_pipeline.extract.files import write_bytes
 from vad_pipeline.extract.names import plural
 
 from .folder import Results
+from .run_record import NEEDED
 from .run_settings import settings_of
 
 EVALUATION_NAME = "evaluation.json"
@@ -91,7 +92,7 @@ def evaluate_results(
         on_video(curve.video_id)
     if not curves:
         if any(results.curves.glob("*.h5")):
-            raise StoreError(f"{results.curves}: none of its shards can be read; delete them and detect again")
+            raise StoreError(f"{results.curves}: holds no curve that can be read; {results.first_problem}: {NEEDED}")
         raise ConfigError(f"{path}: holds no curves; `vad-pipeline detect --out {path}` makes them")
     try:
         result = evaluate(

@@ -23,7 +23,7 @@ from vad_pipeline.model.curve import AnomalyCurve
 
 from .curve_group import HeldCurve, held_curves, read_curve
 from .curve_table import csv_path
-from .run_record import RECORD_NAME
+from .run_record import RECORD_NAME, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +63,10 @@ class Results:
         cannot."""
         self._failed_to_read: set[HeldCurve] = set()
         """Curves of the index that turned out to be damaged when they were read."""
-        self._told: set[str] = set()
-        """Warnings that were given."""
+        self._told: dict[str, None] = {}
+        """Warnings that were given, in their order."""
+        self._categories: tuple[str, ...] | None = None
+        """Those of run.json, once they were needed."""
         self._scan()
 
     @classmethod
@@ -134,6 +136,11 @@ class Results:
         videos |= {held.video for held in self._index.values() if self._is_damaged(held)}
         return Unread(frozenset(videos), whole_shards=not all(self._damaged.values()))
 
+    @property
+    def first_problem(self) -> str:
+        """What the first curve that cannot be read lacks, or what is wrong with it; empty where all could be read."""
+        return next(iter(self._told), "")
+
     def video_ids(self) -> list[str]:
         """The video ids of all curves, sorted."""
         return sorted(held.video for held in self._index.values())
@@ -188,12 +195,12 @@ class Results:
             return
         except DamagedShard as error:
             self._damaged[shard.name] = set()
-            self._warn(f"passed over: {error}; its videos are scored again")
+            self._warn(f"passed over: {error}; `detect` scores its videos again")
             return
         if damaged:
             self._damaged[shard.name] = set(damaged)
             for name, problem in damaged.items():
-                self._warn(f"{shard}: the curve of {video_of(name)} is passed over ({problem}); it is scored again")
+                self._warn(f"{shard}: the curve of {video_of(name)} is passed over ({problem}); make it anew")
         self._names[shard.name] = list(found)
         for name, held in found.items():
             self._versions.setdefault(name, set()).add(held.version)
@@ -206,7 +213,7 @@ class Results:
     def _warn(self, told: str) -> None:
         """Once: the folder is looked through several times in a run."""
         if told not in self._told:
-            self._told.add(told)
+            self._told[told] = None
             logger.warning("%s", told)
 
     def _read_again(self, name: str) -> AnomalyCurve:
@@ -219,4 +226,11 @@ class Results:
 
     def _read(self, name: str) -> AnomalyCurve:
         shard = self.curves / self._index[name].version.shard
-        return read_apart([shard], read_curve, shard, name)
+        return read_apart([shard], read_curve, shard, name, self._named_categories())
+
+    def _named_categories(self) -> tuple[str, ...]:
+        """The categories that run.json names; none where there is no such file or it names none."""
+        if self._categories is None:
+            named = read_record(self.path).get("categories") if (self.path / RECORD_NAME).exists() else ()
+            self._categories = tuple(map(str, named)) if isinstance(named, list) else ()
+        return self._categories

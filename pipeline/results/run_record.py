@@ -16,6 +16,9 @@ from .event_rule import AS_KEPT, Chosen, EventRule
 RECORD_NAME = "run.json"
 RESULTS_SCHEMA = 1
 ANOMALY = "anomaly"
+IMPORTED_FROM = "imported_from"  # only run.json of scores made elsewhere has it
+IMPORTED_THRESHOLD = 0.5
+NEEDED = "docs/reference.md says what a results folder needs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,40 @@ class RunRecord:
         Returns:
             What differs, in words; None where both are of the same checkpoint, recipe and crop.
         """
+        if IMPORTED_FROM in other:
+            return f"imported scores ({other[IMPORTED_FROM]})"
         other = {"score": ANOMALY} | other  # there was no other at first
         differing = ("checkpoint_sha256", "checkpoint"), ("recipe_id", "recipe"), ("crop", "crop"), ("score", "score")
         for name, what in differing:
             if other.get(name) != getattr(self, name):
                 return f"another {what} ({other.get('checkpoint' if what == 'checkpoint' else name)})"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRecord:
+    """The content of run.json of scores that were made elsewhere: no checkpoint, no features."""
+
+    imported_from: str
+    """Path of the file or folder of scores, for people to read."""
+    imported_sha256: str
+    """SHA-256 over all that was read of it, hex."""
+    imported_per: str
+    """What each of the scores stands for: `frame` or `snippet`."""
+    categories: tuple[str, ...]
+    threshold: float = IMPORTED_THRESHOLD
+    """In the middle, as nothing is known; what a person sets is kept beside it: see `event_rule.py`."""
+    clock: dict | None = None
+    schema: int = RESULTS_SCHEMA
+    version: str = version("vad-pipeline")
+
+    def clashes(self, other: dict) -> str | None:
+        """Say why these curves must not lie in the folder of which `other` is the run.json; None where they may: newer
+        scores of the same categories replace older ones."""
+        if IMPORTED_FROM not in other:
+            return f"a checkpoint ({other.get('checkpoint')})"
+        if other.get("categories") != list(self.categories):
+            return f"other categories ({', '.join(map(str, other.get('categories') or ()))})"
         return None
 
 
@@ -95,7 +127,7 @@ def _as_json(record: dict) -> bytes:
     return json.dumps(record, indent=2).encode()
 
 
-def check_record(results: Path, record: RunRecord) -> None:
+def check_record(results: Path, record: RunRecord | ImportRecord) -> None:
     """Check that a folder is empty, or holds results of this checkpoint, recipe and crop.
 
     Raises:
@@ -110,7 +142,7 @@ def check_record(results: Path, record: RunRecord) -> None:
             raise ConfigError(f"{results}: holds results of {clash}; give another --out or delete it")
 
 
-def begin_run(results: Path, record: RunRecord, chosen: Chosen = AS_KEPT) -> EventRule:
+def begin_run(results: Path, record: RunRecord | ImportRecord, chosen: Chosen = AS_KEPT) -> EventRule:
     """Begin or continue the results folder of this checkpoint, recipe and crop: write its run.json.
 
     Thresholds, merge gap and clock that a person set for the folder before are kept.
@@ -152,6 +184,12 @@ def rule_of(results: Path, record: dict) -> EventRule:
     try:
         return EventRule.of_record(record)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"{results / RECORD_NAME}: cannot be read ({shown(error)}); delete it and detect again"
-        ) from error
+        raise unusable(results, error) from error
+
+
+def unusable(results: Path, error: Exception) -> StoreError:
+    """The error of a run.json with a value that is missing, or that cannot be used."""
+    path = results / RECORD_NAME
+    if isinstance(error, KeyError):
+        return StoreError(f"{path}: lacks `{error.args[0]}`; add it: {NEEDED}")
+    return StoreError(f"{path}: cannot be read ({shown(error)}); delete it and detect again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vad_pipeline.extract.errors import DamagedShard, StoreError, VideoOpenError, shown
+from vad_pipeline.extract.errors import DamagedShard, VideoOpenError
 from vad_pipeline.extract.names import plural
 from vad_pipeline.model.curve import AnomalyCurve
 
@@ -12,7 +12,7 @@ from .clock import ClockReading
 from .event_rows import HeldEvent
 from .event_rule import EventRule
 from .folder import Results
-from .run_record import RECORD_NAME, read_record, rule_of
+from .run_record import read_record, rule_of, unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,7 @@ def settings_of(results: Results) -> RunSettings:
             calibrated=bool(record.get("calibrated", True)),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        path = results.path / RECORD_NAME
-        raise StoreError(f"{path}: cannot be read ({shown(error)}); delete it and detect again") from error
+        raise unusable(results.path, error) from error
 
 
 def curve_behind(results: Results, video_id: str, recipe_id: str) -> AnomalyCurve:
