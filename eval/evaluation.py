@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.model.categories import ANOMALY_ALONE, NORMAL
+from vad_pipeline.model.categories import ANOMALY, NORMAL
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve
 
 from .annotation import VideoAnnotation, category_key
@@ -20,7 +20,6 @@ from .thresholds import false_alarms_per_hour
 from .truth import PROTOCOLS, Matched, VideoTruth, lay_over, match_annotations
 
 EVALUATION_SCHEMA = 1
-NO_CATEGORIES = "the results tell no categories apart: mAP and category accuracy are undefined"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +43,8 @@ class EvalResult:
     false_alarms_per_hour: float | None
     """Events at `threshold` without an anomalous frame, per hour of normal footage."""
     category_accuracy: float | None
-    """Share of anomalous videos whose likeliest anomaly category is one of the true ones."""
+    """Share of anomalous videos whose likeliest anomaly category is one of the true ones; None, as `map` is, of results
+    that tell no categories apart."""
     map: dict[str, float] | None
     """mAP at each IoU threshold, as text (`0.1`), and their mean, `average`."""
     per_category: dict[str, dict]
@@ -105,17 +105,15 @@ def evaluate(
     matched, videos = _compared(curves, annotations, protocol)
     truths = [video.frames() for video in videos]
     runs = _Runs.of(videos, truths)
-    tells_categories = _tells_categories(videos)
-    localisation, lacking = None, []
-    if tells_categories:
-        localisation, lacking = _localise(videos, protocol, normal_is_segment=normal_is_segment)
+    localisation, lacking = _localise(videos, protocol, normal_is_segment=normal_is_segment)
+    told_apart = not (lacking and _knows_only_anomaly(videos[0].curve.categories))
+    localisation = localisation if told_apart else None
     of_anomalous = _Runs.of(videos, truths, np.array([not video.annotation.is_normal for video in videos]))
     figures = _figures(runs, of_anomalous, localisation)
     draws = video_draws(len(videos), n_resamples=n_resamples)
     drawn = [_figures(runs, of_anomalous, localisation, draw) for draw in draws]
     resamples = {name: np.array([each[name] for each in drawn], np.float64) for name in figures}  # None becomes nan
     maps = localisation and localisation.mean_average_precision()
-    notes = evaluation_notes(videos, protocol, figures, lacking, matched)
     return EvalResult(
         protocol=protocol,
         n_videos=len(videos),
@@ -129,7 +127,7 @@ def evaluate(
         false_alarms_per_hour=false_alarms_per_hour(
             [video.curve for video in videos], truths, threshold=threshold, merge_gap_seconds=merge_gap_seconds
         ),
-        category_accuracy=_category_accuracy(videos) if tells_categories else None,
+        category_accuracy=_category_accuracy(videos) if told_apart else None,
         map=None if maps is None else {"average": float(maps.mean()), **_by_iou(maps)},
         per_category=_per_category(videos, truths, localisation),
         ci={name: interval(values) for name, values in resamples.items()} if n_resamples else {},
@@ -137,7 +135,7 @@ def evaluate(
             "without_result": list(matched.without_result),
             "without_annotation": list(matched.without_annotation),
         },
-        notes=(*notes, *(() if tells_categories else (NO_CATEGORIES,))),
+        notes=tuple(evaluation_notes(videos, protocol, figures, lacking if told_apart else None, matched)),
         video_ids=tuple(video.curve.video_id for video in videos),
         resamples=resamples,
         roc=runs.counts(),
@@ -194,18 +192,9 @@ class _Runs:
         return self.ranking.counts(self.lengths if draw is None else self.lengths * draw[self.video])
 
 
-def _tells_categories(videos: Sequence[VideoTruth]) -> bool:
-    """Whether the curves tell categories apart; those of scores alone have one anomaly category, a stand-in."""
-    if videos[0].curve.categories != ANOMALY_ALONE:
-        return True
-    stand_in = category_key(ANOMALY_ALONE[1])
-    return any(category_key(name) == stand_in for video in videos for name in video.annotation.categories)
-
-
 def _figures(
     runs: _Runs, of_anomalous: _Runs, localisation: Localisation | None, draw: np.ndarray | None = None
 ) -> dict[str, float | None]:
-    """The figures that have intervals; without `localisation` mAP is undefined."""
     counts = runs.counts(draw)
     maps = localisation and localisation.mean_average_precision(draw)
     return {
@@ -250,6 +239,11 @@ def _localise(
     return localisation, list(lacking.values())
 
 
+def _knows_only_anomaly(categories: Sequence[str]) -> bool:
+    """Whether results tell no categories apart, as those of scores alone."""
+    return [category_key(name) for name in categories[NORMAL + 1 :]] == [category_key(ANOMALY)]
+
+
 def _category_accuracy(videos: Sequence[VideoTruth]) -> float | None:
     """Share of anomalous videos whose likeliest anomaly category is a true one; None where no video is anomalous.
 
@@ -280,8 +274,7 @@ def _per_category(
         of_it = np.array([key in {category_key(each) for each in video.annotation.categories} for video in videos])
         if not of_it.any():
             continue
-        of_column = precisions[columns[key]] if precisions is not None and key in columns else 0.0
-        precision = np.nan if precisions is None else of_column
+        precision = np.nan if precisions is None else precisions[columns[key]] if key in columns else 0.0
         found[name] = {
             "n_videos": int(of_it.sum()),
             "n_anomalous_frames": int(sum(truth.sum() for truth, has in zip(truths, of_it, strict=True) if has)),

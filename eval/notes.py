@@ -13,7 +13,7 @@ def evaluation_notes(
     videos: Sequence[VideoTruth],
     protocol: str,
     figures: dict[str, float | None],
-    lacking: list[str],
+    lacking: list[str] | None,
     matched: Matched,
 ) -> list[str]:
     """Write what a reader of the figures must know, one sentence each.
@@ -22,7 +22,7 @@ def evaluation_notes(
         videos: those that were compared.
         protocol: `corrected` or `official`.
         figures: auc, ap, auc_anomalous; None where undefined.
-        lacking: true categories that the results do not know.
+        lacking: true categories that the results do not know; None: the results tell no categories apart.
         matched: which annotation belongs to which video.
     """
     notes = []
@@ -37,7 +37,9 @@ def evaluation_notes(
     outside = [v.annotation.name for v in videos if any(start >= v.n_frames for start, _, _ in v.ranges)]
     if outside:
         notes.append(f"ranges that begin past the last frame (another cut of the video?): {some(outside)}")
-    if lacking:
+    if lacking is None:
+        notes.append("the results tell no categories apart: mAP and category accuracy are undefined")
+    elif lacking:
         scored = "score 0 in mAP" if protocol == "corrected" else "do not count in mAP"
         notes.append(f"the results know no category {some(lacking)}: their frames count in AUC and AP, they {scored}")
     n_unnamed = sum(name is None for video in videos for _, _, name in video.ranges)

@@ -57,8 +57,8 @@ XD_VIOLENCE = _one_each(
     ("Explosion", "explosion", "G"),
 )
 
-ANOMALY_ALONE = ("Normal", "Anomaly")
-"""Names of the columns of scores that tell no categories apart."""
+ANOMALY = "Anomaly"  # the one anomaly category of results that tell none apart
+ANOMALY_ALONE = ("Normal", ANOMALY)
 
 CATEGORIES = {"ucf-crime": UCF_CRIME, "xd-violence": XD_VIOLENCE}
 """Preset name -> its categories, in column order."""
