@@ -20,8 +20,8 @@ browser:
 	@command -v chromium >/dev/null || (apt-get update && apt-get install -y chromium) >/dev/null 2>&1 \
 		|| echo "no Chromium could be installed: the tests of the review page will skip"
 
-# What takes minutes: whole training traces, runs of train and detect killed five times, the demo out of a wheel and twice
-# over, ten real videos fitted.
+# What takes minutes: whole training traces, runs of extract, train and detect killed five times, archives on Dask and
+# Ray whose workers die, the demo out of a wheel and twice over, ten real videos fitted.
 test-long: $(VENV)/installed
 	$(BIN)/python -m pytest -m long
 

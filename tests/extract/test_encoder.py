@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from vad_pipeline.extract.embed import ways
 from vad_pipeline.extract.embed.encoder import ClipEncoder
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights, weight_warnings
 from vad_pipeline.extract.embed.weights import read_weights, tower_sha256
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.timings import Timings
 
 
 def images(n: int, seed: int = 0) -> torch.Tensor:
@@ -166,6 +168,7 @@ def test_no_weights_and_no_internet_says_where_to_get_them(monkeypatch):
 @pytest.mark.parametrize("instructions", [{}, {"amx_bf16": True}])
 def test_emulated_bf16_is_said(monkeypatch, caplog, toy_model, instructions):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
+    monkeypatch.setattr(ways, "timed_once", lambda *_, **__: Timings("extract", "tests", {}, "", {"torch fp32": 1.0}))
     for precision in ("auto", "fp32"):
         ClipEncoder(EncoderConfig(toy_model, "random:0", device="cpu", precision=precision))
     assert not caplog.text

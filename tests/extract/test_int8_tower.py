@@ -145,6 +145,7 @@ def test_int8_features_never_answer_for_full_precision(store, footage, options):
         assert extract_video(store.parent / "copy.mp4", full, opened).precision == "fp32", "no copy of int8 features"
 
 
+@pytest.mark.long
 def test_nothing_is_sent_while_calibrating(tmp_path, toy_model, footage):
     """NNCF and OpenVINO report imports and quantisations where they may: no socket, no process may be opened."""
     program = f"""if True:

@@ -76,7 +76,7 @@ def assert_stopped_in_one_sentence(code: int, err: str) -> None:
     assert [line for line in err.splitlines() if line.startswith("Error: ")] == err.splitlines()[-1:], err
 
 
-@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+@pytest.mark.parametrize("workers", [(), pytest.param(("--workers", "2"), marks=pytest.mark.long)])
 def test_a_disk_that_fills_up(small_disk, run_cli, archive, options, made, workers):
     filler = small_disk / "filler"
     filler.write_bytes(bytes(450_000))

@@ -22,8 +22,9 @@ def bench(*arguments) -> str:
     return done.stdout
 
 
-def test_extract_killed_five_times():
-    assert "5 runs killed" in bench("--kills", 5, "--videos", 12, "--frames", 48, "--stride", 2)
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.long)])
+def test_extract_killed(kills):
+    assert f"{kills} runs killed" in bench("--kills", kills, "--videos", 2 + 2 * kills, "--frames", 48, "--stride", 2)
 
 
 @pytest.mark.long

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from small_network import MAIN, shrink
 
 from vad_pipeline.model.checkpoint import load_checkpoint
 from vad_pipeline.model.losses import LOSSES
@@ -26,6 +27,12 @@ DEVICE_GONE = getattr(torch, "AcceleratorError", lambda words, code: RuntimeErro
 
 SMALL = ("--batch-size", 3, "--window-len", 16, "--lr", 1e-4, "--device", "cpu", "--val-share", 0.2)
 N_STEPS = 6
+DOUBLES = str(Path(__file__).parent.parent / "bench")
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    shrink(monkeypatch.setattr)
 
 
 def arguments(labelled, text_tower, out, *more) -> list:
@@ -44,9 +51,9 @@ def trained(labelled, text_tower, tmp_path_factory):
 
 
 def start(given: list) -> subprocess.Popen:
-    code = "from vad_pipeline.pipeline.cli import main; main()"
-    command = [sys.executable, "-c", code, *map(str, given)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", MAIN, *map(str, given)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=os.environ | {"PYTHONPATH": DOUBLES})
 
 
 def rows_of(run: Path) -> list[dict]:

@@ -1,5 +1,6 @@
 """Worker processes: the same store as without them; a death, a hang or a crash costs one video."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -108,6 +109,7 @@ def test_two_workers_make_the_store_that_one_process_makes(extract, tmp_path):
     assert extract(ExecutorConfig(workers=2)).counts == {"cached": N_VIDEOS}
 
 
+@pytest.mark.long
 def test_a_death_a_crash_and_a_hang_cost_their_own_video(extract, tmp_path, faulty_reader, capfd):
     summary = extract(ExecutorConfig(workers=2, video_timeout=5), reader=faulty_reader)
     assert summary.counts == {"ok": N_VIDEOS - 2, "failed": 2} and summary.exit_code == 1
@@ -140,6 +142,7 @@ def one_death_reader(tmp_path):
     return open_reader
 
 
+@pytest.mark.long
 def test_a_dask_cluster_one_of_whose_workers_dies(extract, tmp_path, one_death_reader):
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         executor = ExecutorConfig(backend="dask", address=cluster.scheduler_address)
@@ -156,11 +159,54 @@ def ray_cluster():
     ray.shutdown()
 
 
+@pytest.mark.long
 def test_a_ray_cluster_one_of_whose_workers_dies(extract, tmp_path, one_death_reader, ray_cluster):
     assert extract(ExecutorConfig(backend="ray"), reader=one_death_reader).counts == {"ok": N_VIDEOS}
     assert (tmp_path / "killed").exists()
     extract(ExecutorConfig(), store="serial")
     assert_same_within_a_float16_step(features(tmp_path / "serial"), features(tmp_path / "S"))
+
+
+def faulty(folder):
+    """A function of numbers for which 1 kills its worker once, 2 crashes it, 3 hangs for longer than anybody waits."""
+    killed = str(folder / "killed")
+
+    def do(number):
+        import ctypes
+        import os
+        import signal
+        import time
+
+        if number == 1 and not os.path.exists(killed):
+            open(killed, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number == 2:
+            ctypes.string_at(0)
+        if number == 3:
+            time.sleep(1000)
+        return number
+
+    return do
+
+
+def test_a_death_a_crash_and_a_hang_cost_their_own_item(tmp_path):
+    results = dict(in_processes(faulty(tmp_path), range(6), workers=2, video_timeout=2))
+    assert str(results.pop(2).error) == "SIGSEGV" and isinstance(results.pop(3).error, TimedOut)
+    assert {number: result.value for number, result in results.items()} == {0: 0, 1: 1, 4: 4, 5: 5}
+
+
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_a_worker_of_a_cluster_that_dies_costs_nothing(tmp_path, backend, request):
+    with contextlib.ExitStack() as stack:
+        config = ExecutorConfig(backend="ray")
+        if backend == "dask":
+            kind = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+            config = ExecutorConfig(backend="dask", address=stack.enter_context(kind).scheduler_address)
+        else:
+            request.getfixturevalue("ray_cluster")
+        results = dict(run(config, Work(lambda: None, faulty(tmp_path)), [0, 1, 4, 5]))
+    assert {number: result.value for number, result in results.items()} == {0: 0, 1: 1, 4: 4, 5: 5}
+    assert (tmp_path / "killed").exists()
 
 
 def test_a_hang_on_a_cluster_is_given_up(ray_cluster):

@@ -1,0 +1,16 @@
+"""A smaller network than the published one, for tests of what `train` does around it: half of a short run is drawing
+random weights for twelve blocks of text tower and eight of normality branch. Their true sizes stand in tests/parity.
+"""
+
+from vad_pipeline.model import text
+from vad_pipeline.model.heads.normality import NormalityConfig
+from vad_pipeline.pipeline.train import network
+
+MAIN = "from small_network import shrink; shrink(); from vad_pipeline.pipeline.cli import main; main()"
+"""For `python -c` with this folder in PYTHONPATH: the program with it."""
+
+
+def shrink(set_attribute=setattr) -> None:
+    """One block each; pytest's `monkeypatch.setattr` takes it back after the test."""
+    set_attribute(text, "TEXT_LAYERS", 1)
+    set_attribute(network, "normality_config", lambda setup: NormalityConfig(**{"decoder_blocks": 1} | setup.normality))
