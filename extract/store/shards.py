@@ -119,6 +119,8 @@ def opened(path: Path, *, in_memory: bool = False) -> Iterator[h5py.Group]:
         StoreError: the file cannot be read, but not because it is damaged.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise DamagedShard(f"{path}: no regular file; run `vad-pipeline store verify`")
         how = {"driver": "core", "backing_store": False} if in_memory else {}
         file = h5py.File(path, "r", locking=False, **how)  # complete files never change, locks fail on network disks
     except OSError as error:

@@ -172,3 +172,11 @@ def test_a_shard_that_crashes_its_reader_costs_its_videos(store, run_cli, monkey
     monkeypatch.undo()
     with EmbeddingStore(store) as opened:
         assert len(opened.entries()) == 1 and upkeep.restore(opened)[0] == 1
+
+
+def test_a_pipe_in_place_of_a_shard_is_not_waited_for(store, run_cli):
+    os.mkfifo(store / "shards" / "a.h5")
+    for command, expected in (("ls", 0), ("verify", 1), ("verify --repair", 0)):
+        code, out, err = run_cli("store", *command.split(), "--store", store)
+        assert code == expected and "a.h5: no regular file" in err, (command, out, err)
+    assert (store / "damaged" / "a.h5").is_fifo()
