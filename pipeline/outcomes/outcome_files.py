@@ -20,6 +20,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -28,7 +29,7 @@ from vad_pipeline.extract.files import SourceFile, written_aside
 from vad_pipeline.extract.only_process import only_process
 
 from .checks import record_of
-from .run_story import RunStory
+from .run_story import RunStory, time_in
 from .video_outcome import REMEMBERED, VideoOutcome
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,12 @@ def _run_files(folder: Path) -> list[Path]:
 def _folded_files(folder: Path) -> list[Path]:
     """The last one holds all that the others hold."""
     return sorted(folder.glob(f"{FOLDED}*.jsonl"))
+
+
+def latest_run(folder: Path) -> datetime | None:
+    """When the last run began whose outcomes are in a folder, by their ids; None where there is none."""
+    ids = (path.stem.removeprefix(FOLDED) for path in (*_folded_files(folder), *_run_files(folder)))
+    return max(filter(None, map(time_in, ids)), default=None)
 
 
 def _lines_of(path: Path, *, whole: bool) -> Iterator[Line]:

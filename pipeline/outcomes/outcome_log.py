@@ -7,22 +7,30 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
 from vad_pipeline.extract.errors import StoreError
 
-from .outcome_files import Failures, fold, read_failures
+from .outcome_files import Failures, fold, latest_run, read_failures
 from .run_story import RUN_ID_TIME, RunStory, time_now
 from .video_outcome import VideoOutcome
 
 COUNTS_SECONDS = 60.0  # how often what is only counted is written
 
 
-def new_run_id() -> str:
-    """Make a run id: run ids sort by time, and no two hosts make the same."""
-    return f"{datetime.now(UTC).strftime(RUN_ID_TIME)}-{uuid.uuid4().hex[:6]}"
+def new_run_id(folder: Path) -> str:
+    """Make a run id: run ids sort by time, and no two hosts make the same.
+
+    It is later than those of the runs whose outcomes are in `folder`, whatever the clock says: were it set back, what
+    an earlier run said of a video would overrule what this one says.
+    """
+    begun, latest = datetime.now(UTC), latest_run(folder)
+    if latest is not None and begun <= latest:
+        with contextlib.suppress(OverflowError):
+            begun = latest + timedelta(microseconds=1)
+    return f"{begun.strftime(RUN_ID_TIME)}-{uuid.uuid4().hex[:6]}"
 
 
 class OutcomeLog:
@@ -35,7 +43,7 @@ class OutcomeLog:
     """
 
     def __init__(self, folder: Path):
-        self.run_id = new_run_id()
+        self.run_id = new_run_id(folder)
         self.failures: Failures = read_failures(folder)
         """The videos that failed when they were last tried, this run's included."""
         self._folder, self._path = folder, folder / f"{self.run_id}.jsonl"

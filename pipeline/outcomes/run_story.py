@@ -39,12 +39,9 @@ class RunStory:
 
     @classmethod
     def begun(cls, run_id: str) -> RunStory:
-        """The story of a run that has done nothing yet; when it began is in its id."""
-        try:
-            started = datetime.strptime(run_id.split("-")[0] + "+0000", RUN_ID_TIME + "%z").isoformat()
-        except ValueError:  # the time of the first outcome is used
-            started = ""
-        return cls(run_id, started)
+        """The story of a run that has done nothing yet; when it began is in its id, else that of its first outcome."""
+        began = time_in(run_id)
+        return cls(run_id, began.isoformat() if began else "")
 
     @property
     def wall_seconds(self) -> float:
@@ -60,7 +57,7 @@ class RunStory:
         """Count one outcome."""
         if outcome.status == FORGOTTEN:
             return
-        self.started, self.last = self.started or outcome.time, max(self.last, outcome.time)
+        self._span(outcome.time, outcome.time)
         self.hosts.add(outcome.host)
         self.counts[outcome.status] += 1
         if outcome.status == "failed":
@@ -87,7 +84,7 @@ class RunStory:
             self.add(told)
 
     def _add_figures(self, other: RunStory) -> None:
-        self.started, self.last = self.started or other.started, max(self.last, other.last)
+        self._span(other.started, other.last)
         self.hosts |= other.hosts
         self.n_frames += other.n_frames
         self.damaged += other.damaged
@@ -98,6 +95,10 @@ class RunStory:
             (self.still, other.still),
         ):
             ours.update(theirs)
+
+    def _span(self, started: str, last: str) -> None:
+        """Reach over these times too; an id may be later than the clock, where that was set back."""
+        self.started, self.last = min(filter(None, (self.started, started)), default=""), max(self.last, last)
 
     def as_line(self) -> str:
         """As a line, without the line break."""
@@ -131,6 +132,14 @@ CHECKS = {
     "still": are_amounts,
     "damaged": is_count,
 }
+
+
+def time_in(run_id: str) -> datetime | None:
+    """When a run began, as its id has it; None where it has no time in it."""
+    try:
+        return datetime.strptime(run_id.split("-")[0] + "+0000", RUN_ID_TIME + "%z")
+    except ValueError:
+        return None
 
 
 def time_now() -> str:

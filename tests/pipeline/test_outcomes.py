@@ -94,6 +94,18 @@ def test_damage_is_told_and_costs_one_line(tmp_path, run_cli):
     assert read_story(tmp_path).n_damaged == 1
 
 
+def test_what_is_later_overrules_though_the_clock_was_set_back(tmp_path):
+    ahead = written(tmp_path, failed(1), failed(2))
+    ahead.rename(ahead.with_name("20991231T235959.999999Z-abcdef.jsonl"))
+    written(tmp_path, done(1))
+    written(tmp_path, failed(1)), written(tmp_path, done(1))
+    story = read_story(tmp_path)
+    assert [outcome.video for outcome in story.failing] == ["v2"]
+    assert all(0 <= run.wall_seconds < DAY for run in story.runs) and len(story.runs) == 4
+    (tmp_path / "outcomes" / "99991231T235959.999999Z-abcdef.jsonl").touch()
+    assert written(tmp_path, done(2)).exists()  # nothing is later than that
+
+
 @pytest.mark.parametrize(
     "values",
     [
