@@ -336,6 +336,8 @@ def test_a_verdict_survives_a_reload_and_is_exported(open_page, curves, tmp_path
     first.get_by_label("Note").fill(note)
     opened.page.keyboard.press("Enter")
     second.get_by_role("button", name="False alarm").click()
+    second.get_by_label("Note").fill("=1+1")
+    opened.page.keyboard.press("Enter")
     opened.show(key_of(ids["quoted"]))
     card = opened.page.locator("#events .event").nth(0)
     assert card.get_by_role("button", name="Real").get_attribute("aria-pressed") == "true"
@@ -355,12 +357,20 @@ def test_a_verdict_survives_a_reload_and_is_exported(open_page, curves, tmp_path
     assert (one.video, one.event_id, one.verdict) == (ids["quoted"], events[0].event_id, "real")
     assert (one.category, one.reviewer, one.note) == ("Robbery", 'Ann, "A" <b>', note)
     assert (other.event_id, other.verdict, other.category) == (events[1].event_id, "false_alarm", events[1].category)
+    assert other.note == "=1+1" and ",'=1+1," in (tmp_path / "verdicts.csv").read_text()
     assert {each.verdict for each in open_ones} <= {""} and opened.said == []
     elsewhere = open_page().show()  # another browser takes the file in
     elsewhere.page.locator("#review summary").click()
     elsewhere.page.locator("#import").set_input_files(tmp_path / "verdicts.json")
     elsewhere.until("document.getElementById('message').textContent.includes('2 verdicts')")
     assert "2 events marked" in elsewhere.page.locator("#review").text_content()
+
+
+def test_no_exported_cell_is_a_formula(open_page):
+    notes = ["=1", "+x", "-x", "@x", "\tx", "\rx", "'=x", "-5", "+.5", "x=1", "1-x"]
+    cells = ["'=1", "'+x", "'-x", "'@x", "'\tx", '"\'\rx"', "''=x", "-5", "+.5", "x=1", "1-x"]
+    csv = open_page().show().page.evaluate("notes => vad.verdictsCsv(notes.map((note) => ({ note })))", notes)
+    assert csv.split("\n")[1:-1] == [f",,,,,,,{cell}," for cell in cells]
 
 
 @pytest.mark.parametrize("role", ["html", "quoted", "no_utf8"])
