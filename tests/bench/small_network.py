@@ -2,12 +2,24 @@
 random weights for twelve blocks of text tower and eight of normality branch. Their true sizes stand in tests/parity.
 """
 
+import subprocess
+import sys
+from pathlib import Path
+
 from vad_pipeline.model import text
 from vad_pipeline.model.heads.normality import NormalityConfig
 from vad_pipeline.pipeline.train import network
 
-MAIN = "from small_network import shrink; shrink(); from vad_pipeline.pipeline.cli import main; main()"
-"""For `python -c` with this folder in PYTHONPATH: the program with it."""
+MAIN = (
+    f"import sys; sys.path.append({str(Path(__file__).parent)!r}); from small_network import shrink; shrink(); "
+    "from vad_pipeline.pipeline.cli import main; main()"
+)
+
+
+def start(arguments: list) -> subprocess.Popen:
+    """The command line in a process of its own, with such a network."""
+    command = [sys.executable, "-c", MAIN, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def shrink(set_attribute=setattr) -> None:

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from small_network import MAIN, shrink
+from small_network import shrink, start
 
 from vad_pipeline.model.checkpoint import load_checkpoint
 from vad_pipeline.model.losses import LOSSES
@@ -27,7 +26,6 @@ DEVICE_GONE = getattr(torch, "AcceleratorError", lambda words, code: RuntimeErro
 
 SMALL = ("--batch-size", 3, "--window-len", 16, "--lr", 1e-4, "--device", "cpu", "--val-share", 0.2)
 N_STEPS = 6
-DOUBLES = str(Path(__file__).parent.parent / "bench")
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +46,6 @@ def trained(labelled, text_tower, tmp_path_factory):
     printed, errors = done.communicate()
     assert done.returncode == 0, errors
     return out, printed, errors
-
-
-def start(given: list) -> subprocess.Popen:
-    command = [sys.executable, "-c", MAIN, *map(str, given)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=os.environ | {"PYTHONPATH": DOUBLES})
 
 
 def rows_of(run: Path) -> list[dict]:

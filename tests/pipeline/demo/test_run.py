@@ -3,6 +3,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from small_network import shrink
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.pipeline.demo import run as demo
@@ -18,14 +19,19 @@ TOWER = {
         "embed_dim": 512,
         "quick_gelu": True,
         "vision_cfg": {"image_size": 224, "layers": 1, "width": 64, "head_width": 32, "patch_size": 32},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 1},
     }
 }
 
 
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    shrink(monkeypatch.setattr)
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> DemoConfig:
-    """A toy image tower beside a text tower of the true shape, a handful of snippets."""
+    """A toy image tower beside a text tower of one block, a handful of snippets."""
     folder = tmp_path_factory.mktemp("tower")
     (folder / "open_clip_config.json").write_text(json.dumps(TOWER))
     return DemoConfig(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from small_network import shrink, start
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import NAMED_RECIPES
@@ -26,6 +25,11 @@ OWN = "- {name: Normal, descriptions: [an empty yard]}\n- {name: Fighting, descr
 ONE_STEP = ("--steps", 1, "--batch-size", 2, "--device", "cpu")
 
 
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    shrink(monkeypatch.setattr)
+
+
 @pytest.fixture(scope="module")
 def begun(labelled, text_tower, tmp_path_factory):
     """RUN of one step with windows of 16, crop 0 and three categories of its own; what it was asked and printed."""
@@ -34,10 +38,10 @@ def begun(labelled, text_tower, tmp_path_factory):
     store, labels = labelled
     given = ["train", labels, "--store", store, "--out", folder / "run", "--pretrained", text_tower, "--crop", 0]
     given += ["--window-len", 16, "--categories", folder / "own.yaml", *ONE_STEP]
-    code = "from vad_pipeline.pipeline.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, *map(str, given)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder / "run", done.stdout
+    process = start(given)
+    printed, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return folder / "run", printed
 
 
 def test_init_brings_window_categories_and_crop(begun, labelled, text_tower, run_cli, tmp_path):
