@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vad_pipeline.extract.embed.weights import ACTIVATION_KEY, tower_sha256
 from vad_pipeline.extract.errors import ConfigError, shown
@@ -22,8 +22,9 @@ from vad_pipeline.extract.files import fingerprint
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe
 
 from .calibration import Calibration
-from .heads.known import DEFAULT_HEAD, HEADS, HeadConfig, head_of
-from .heads.video_network import VideoNetwork
+from .heads.head_names import DEFAULT_HEAD
+from .heads.known import HEADS, HeadConfig, head_of, result_categories
+from .heads.own import OwnConfig, OwnHead
 from .layers import without_weights
 from .published import Published, read_published
 from .published_vadclip import is_vadclip, read_vadclip
@@ -50,12 +51,12 @@ class Checkpoint:
     """`ucf-crime` or `xd-violence`."""
     config: HeadConfig
     """It tells the head too, see `head_of`."""
-    model: VideoNetwork
+    model: nn.Module
     """The network in float32 on the CPU, in evaluation mode."""
-    text_features: Tensor
-    """(C, 512) float32; L2-normalised for DSANet."""
+    text_features: Tensor | None
+    """(C, 512) float32, L2-normalised for DSANet; None of a head that reads no text."""
     categories: tuple[str, ...]
-    """Names in column order, the normal one first."""
+    """Names that results have, in column order, the normal one first."""
     recipe: Recipe
     """Recipe of the features that the network was trained on."""
     clip_sha256: str | None
@@ -72,11 +73,14 @@ class Checkpoint:
     """What the text tower read for each category; None in files that do not say."""
     calibration: Calibration | None = None
     """What stands behind the threshold; None where it was not set by false alarms, or the file does not say."""
+    own: OwnHead | None = None
+    """Where the code of a head of the user's own is; None of a head that comes with this package."""
 
     def __post_init__(self):
-        expected = (len(self.categories), self.config.width)
-        if tuple(self.text_features.shape) != expected:
-            raise ValueError(f"expected text_features of shape {expected}, got {tuple(self.text_features.shape)}")
+        expected = (len(self.categories), self.config.width) if HEADS[self.head].reads_text else None
+        found = None if self.text_features is None else tuple(self.text_features.shape)
+        if found != expected:
+            raise ValueError(f"expected text_features of shape {expected}, got {found}")
         presets = HEADS[self.head].presets
         if self.preset not in presets:
             raise ValueError(f"expected the preset {' or '.join(presets)}, got {shown(self.preset)}")
@@ -131,7 +135,8 @@ class Checkpoint:
         Args:
             path: `.safetensors` file to write.
             source_sha256: SHA-256 of the file that this one is converted from, hex; None: it is not converted.
-            training: weights of the text adapters and the normality branch by name, which fine-tuning starts from.
+            training: weights that only training needs by name (text adapters, prompts, the normality branch), which
+                fine-tuning starts from.
 
         Raises:
             StoreError: the file cannot be written.
@@ -139,7 +144,7 @@ class Checkpoint:
         values = {
             FORMAT_KEY: FORMAT_VERSION,
             "preset": self.preset,
-            "categories": self.categories,
+            "categories": self.config.categories,
             "crop": self.crop,
             "threshold": self.threshold,
             "clip_sha256": self.clip_sha256,
@@ -153,22 +158,30 @@ class Checkpoint:
             values["calibration"] = self.calibration.to_json()
         metadata = {name: json.dumps(value) for name, value in values.items()}
         metadata |= {"config": self.config.to_json(), "recipe": self.recipe.to_json()}
-        tensors = {**self.model.state_dict(), TEXT_FEATURES: self.text_features}
+        tensors = self.model.state_dict()
+        if self.text_features is not None:
+            tensors[TEXT_FEATURES] = self.text_features
         tensors |= {f"{TRAINING_PREFIX}{name}": value for name, value in (training or {}).items()}
         write_tensors(Path(path), {name: value.cpu().float() for name, value in tensors.items()}, metadata=metadata)
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
+def load_checkpoint(path: str | Path, *, own: OwnHead | None = None) -> Checkpoint:
     """Read a published `.pth` or our `.safetensors`.
 
+    Args:
+        path: the file.
+        own: the code of a head of the user's own, which no checkpoint brings along; None: it is one of ours.
+
     Raises:
-        CheckpointError: the file is missing, damaged, incomplete or another network's; the message says which and what
-            to do.
+        CheckpointError: the file is missing, damaged, incomplete, another network's or another own head's; the message
+            says which and what to do.
     """
     path = Path(path)
     tensors, metadata = read_tensors(path)
     if metadata is not None and FORMAT_KEY in metadata:
-        return _load_ours(path, tensors, metadata)
+        return _load_ours(path, tensors, metadata, own)
+    if own is not None:
+        raise CheckpointError(f"{path}: is no checkpoint of {own.path.name}:{own.name}; leave --head away")
     return _from_published(path, _read_published(path, tensors))
 
 
@@ -197,7 +210,7 @@ def convert(published: str | Path, out: str | Path, *, clip_out: str | Path | No
         raise CheckpointError(f"{published}: is in our format already; detect takes it as it is")
     content = _read_published(published, tensors)
     checkpoint = _from_published(published, content)
-    checkpoint.save(out, source_sha256=checkpoint.sha256)
+    checkpoint.save(out, source_sha256=checkpoint.sha256, training=content.training)
     if clip_out:
         write_tensors(Path(clip_out), content.clip, metadata={ACTIVATION_KEY: QUICK_GELU})
 
@@ -209,7 +222,7 @@ def _from_published(path: Path, content: Published) -> Checkpoint:
         config=config,
         model=_build(path, config, content.model),
         text_features=content.text_features,
-        categories=config.categories,
+        categories=result_categories(config),
         recipe=PUBLISHED_RECIPE,
         clip_sha256=tower_sha256(content.clip),
         crop=PUBLISHED_CROPS[content.preset],
@@ -236,17 +249,21 @@ def config_of_ours(path: Path, metadata: Mapping[str, str]) -> HeadConfig:
         return HEADS[head].config.from_json(metadata["config"])
 
 
-def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> Checkpoint:
+def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str], own: OwnHead | None) -> Checkpoint:
     config = config_of_ours(path, metadata)
+    _check_own(path, config, own)
     with _metadata_of(path):
-        text_features = tensors.pop(TEXT_FEATURES)
-        tensors = {name: value for name, value in tensors.items() if not name.startswith(TRAINING_PREFIX)}
+        text_features = tensors.pop(TEXT_FEATURES).float() if HEADS[head_of(config)].reads_text else None
+    tensors = {name: value for name, value in tensors.items() if not name.startswith(TRAINING_PREFIX)}
+    with contextlib.nullcontext() if own else _metadata_of(path):  # errors of the user's code are no damage of the file
+        model = _build(path, config, tensors, own)
+    with _metadata_of(path):
         return Checkpoint(
             preset=json.loads(metadata["preset"]),
             config=config,
-            model=_build(path, config, tensors),
-            text_features=text_features.float(),
-            categories=config.categories,
+            model=model,
+            text_features=text_features,
+            categories=result_categories(config),
             recipe=Recipe.from_json(metadata["recipe"]),
             clip_sha256=json.loads(metadata["clip_sha256"]),
             crop=json.loads(metadata["crop"]),
@@ -255,6 +272,33 @@ def _load_ours(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, st
             path=path,
             descriptions=_descriptions(metadata),
             calibration=Calibration.from_text(metadata["calibration"]) if "calibration" in metadata else None,
+            own=own,
+        )
+
+
+def _check_own(path: Path, config: HeadConfig, own: OwnHead | None) -> None:
+    """Check that the code given is the very file that a checkpoint's head was trained with.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if not isinstance(config, OwnConfig):
+        if own is not None:
+            title = HEADS[head_of(config)].title
+            raise CheckpointError(f"{path}: is a {title} checkpoint, not one of {own.path.name}; leave --head away")
+        return
+    was = f"{shown(config.file)}:{shown(config.name)}"
+    if own is None:
+        raise CheckpointError(
+            f"{path}: is of a head of somebody's own ({was}), and code is never run because a checkpoint names it; "
+            f"give it with --head FILE.py:{shown(config.name)}"
+        )
+    if own.name != config.name:
+        raise CheckpointError(f"{own.where}: {path} was made with {was}; give that one")
+    if own.sha256 != config.sha256:
+        raise CheckpointError(
+            f"{own.path}: the head file changed since {path} was made (SHA-256 {own.sha256[:12]} instead of "
+            f"{shown(config.sha256, 12)}); give the file as it was, or train it anew"
         )
 
 
@@ -276,11 +320,11 @@ def _metadata_of(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _build(path: Path, config: HeadConfig, weights: dict[str, Tensor]) -> VideoNetwork:
+def _build(path: Path, config: HeadConfig, weights: dict[str, Tensor], own: OwnHead | None = None) -> nn.Module:
     head = HEADS[head_of(config)]
-    model = without_weights(lambda: head.network(config))
+    model = head.network(config, own) if own else without_weights(lambda: head.network(config))
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     check_shapes(path, weights, shapes, title=head.title)
     check_finite(path, weights)
-    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=own is None)
     return model.eval()

@@ -20,10 +20,10 @@ from vad_pipeline.extract.timings import Round, Timings, timed_once
 
 from .categories import CATEGORIES
 from .heads.dsanet import PRESETS, DSANet
-from .heads.normality import NormalityConfig
-from .losses import TrainingBatch
-from .trainable import TrainableDSANet
-from .training import TRAINING_PRESETS, Schedule, Training
+from .learning.losses import LOSSES, TrainingBatch
+from .learning.train_config import TRAINING_PRESETS, Schedule
+from .learning.trainable import TrainableDSANet
+from .training import Training
 
 PRESET = "ucf-crime"
 N_WINDOWS = 2  # one of each kind
@@ -100,12 +100,12 @@ def _training_round(precision: str, device: torch.device) -> Round:
     config = replace(PRESETS[PRESET], categories=tuple(category.name for category in categories))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = TrainableDSANet(config, NormalityConfig(), categories).to(device)
+        network = TrainableDSANet(config, categories).to(device)
         features = torch.randn(N_WINDOWS, config.window_len, config.width, device=device)
     labels = functional.one_hot(torch.arange(N_WINDOWS), N_WINDOWS).float().to(device)
     batch = TrainingBatch(features, torch.full((N_WINDOWS,), config.window_len, device=device), labels)
     steps = replace(TRAINING_PRESETS[PRESET], precision=precision, batch_size=N_WINDOWS)
-    training = Training(network, steps, Schedule(10, 100, 1000, 1000, 100))
+    training = Training(network, steps, Schedule(10, 100, 1000, 1000, 100), LOSSES)
 
     def step() -> None:
         with torch.random.fork_rng(devices=[]):

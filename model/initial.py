@@ -16,9 +16,11 @@ from vad_pipeline.extract.errors import ConfigError
 from .checkpoint import FORMAT_KEY, TRAINING_PREFIX, config_of_ours
 from .heads.dsanet import DSANetConfig
 from .heads.known import HEADS, HeadConfig, head_of
+from .heads.vadclip import VadCLIPConfig
+from .learning.trainable import Trainable, TrainableDSANet, TrainableVadCLIP, load_trained_state, trained_state
 from .published import CLIP_COPIES, clip_text_names, is_published, model_names, normality_names, text_names
+from .published_vadclip import OUR_PROMPTS, PROMPTS, is_vadclip, prompt_tower_names, vadclip_names
 from .tensorfile import CheckpointError, check_finite, read_tensors
-from .trainable import TrainableDSANet
 
 PARTS = ("scoring", "text", "normality")
 SHAPE = ("layers", "attention_block", "window_len", "text_adapter_layers", "text_adapter_weight", "width")
@@ -29,7 +31,7 @@ def clip_text_tower(pretrained: str, model: str) -> dict[str, Tensor]:
     """The text half of CLIP, in OpenAI's names.
 
     Args:
-        pretrained: open_clip tag, weights file, `random:SEED`, or a published DSANet checkpoint, which carries CLIP.
+        pretrained: open_clip tag, weights file, `random:SEED`, or a published checkpoint, which carries CLIP.
         model: open_clip model name.
 
     Raises:
@@ -37,7 +39,7 @@ def clip_text_tower(pretrained: str, model: str) -> dict[str, Tensor]:
     """
     if Path(pretrained).is_file():
         tensors, _ = read_state(Path(pretrained), expected=EXPECTED, torchscript=True)
-        if is_published(tensors):
+        if is_published(tensors) or is_vadclip(tensors):
             prefix = CLIP_COPIES[0]
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     weights = load_weights(pretrained, model)
@@ -48,20 +50,22 @@ def clip_text_tower(pretrained: str, model: str) -> dict[str, Tensor]:
     return {name.removeprefix("text."): value for name, value in tensors.items() if not name.startswith("visual.")}
 
 
-def load_text_tower(network: TrainableDSANet, clip: Mapping[str, Tensor], *, source: str) -> None:
+def load_text_tower(network: TrainableDSANet | TrainableVadCLIP, clip: Mapping[str, Tensor], *, source: str) -> None:
     """Give a network CLIP's frozen text tower.
 
     Args:
-        network: gets the weights; its adapters and projection stay as they are.
+        network: gets the weights; what is trained of its text tower stays as it is.
         clip: the text tower's weights in OpenAI's names.
         source: where they come from, for messages.
 
     Raises:
-        ConfigError: the weights are of another architecture; DSANet needs that of CLIP ViT-B.
+        ConfigError: the weights are of another architecture; the heads need that of CLIP ViT-B.
     """
+    config = network.scoring.config
+    names = prompt_tower_names if isinstance(config, VadCLIPConfig) else clip_text_names
     own = network.text.state_dict()
     wrong = []
-    for ours, theirs in clip_text_names(network.scoring.config.width).items():
+    for ours, theirs in names(config.width).items():
         if theirs not in clip or clip[theirs].shape != own[ours].shape:
             found = tuple(clip[theirs].shape) if theirs in clip else "nothing"
             wrong.append(f"{theirs}: {found} instead of {tuple(own[ours].shape)}")
@@ -69,13 +73,13 @@ def load_text_tower(network: TrainableDSANet, clip: Mapping[str, Tensor], *, sou
             own[ours] = clip[theirs].float()
     if wrong:
         raise ConfigError(
-            f"{source}: holds no text tower of CLIP ViT-B, which DSANet reads categories with ({wrong[0]}"
-            f"{f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''}); give one with --pretrained"
+            f"{source}: holds no text tower of CLIP ViT-B, which {HEADS[head_of(config)].title} reads categories with "
+            f"({wrong[0]}{f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''}); give one with --pretrained"
         )
     network.text.load_state_dict(own)
 
 
-def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
+def load_initial(network: Trainable, path: Path) -> list[str]:
     """Give a network the weights of a checkpoint, to fine-tune from.
 
     Args:
@@ -86,18 +90,19 @@ def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
         The parts (`text`, `normality`) that the checkpoint lacks or has in another shape; they keep random weights.
 
     Raises:
-        CheckpointError: the scoring network is of another shape, or the file is no DSANet checkpoint.
+        CheckpointError: the scoring network is of another shape, or the file is no checkpoint of this head.
     """
     tensors, metadata = read_tensors(path)
+    config = network.scoring.config
     if metadata is not None and FORMAT_KEY in metadata:
-        refuse_other_shape(path, dsanet_config(path, config_of_ours(path, metadata)), network.scoring.config)
+        refuse_other_shape(path, config_of_ours(path, metadata), config)
         state = {
             name.removeprefix(TRAINING_PREFIX) if name.startswith(TRAINING_PREFIX) else f"scoring.{name}": value
             for name, value in tensors.items()
         }
     else:
-        state = _from_published(path, tensors, network.scoring.config)
-    own = {name: value.shape for name, value in network.trained_state().items()}
+        state = _from_published(path, tensors, config)
+    own = {name: value.shape for name, value in trained_state(network).items()}
     anew = []
     for part in PARTS:
         names = [name for name in own if name.startswith(f"{part}.")]
@@ -113,32 +118,35 @@ def load_initial(network: TrainableDSANet, path: Path) -> list[str]:
         state = {name: value for name, value in state.items() if not name.startswith(f"{part}.")}
     state = {name: value for name, value in state.items() if name in own}
     check_finite(path, state)
-    network.load_trained_state(state)
+    load_trained_state(network, state)
     return anew
 
 
-def dsanet_config(path: Path, config: HeadConfig) -> DSANetConfig:
-    """A checkpoint's configuration, where training can start from it.
+def refuse_other_head(path: Path, theirs: HeadConfig, ours: str) -> None:
+    """Check that a checkpoint is of the head that is to be trained.
 
     Raises:
         CheckpointError: it is another head's.
     """
-    if not isinstance(config, DSANetConfig):
-        title = HEADS[head_of(config)].title
-        raise CheckpointError(f"{path}: is a {title} checkpoint, and DSANet is trained; give --init one of DSANet's")
-    return config
+    its = head_of(theirs)
+    if its != ours:
+        raise CheckpointError(
+            f"{path}: is a {HEADS[its].title} checkpoint, and {HEADS[ours].title} is trained; leave --head away, or "
+            f"give --init one of {HEADS[ours].title}'s"
+        )
 
 
-def refuse_other_shape(path: Path, theirs: DSANetConfig, ours: DSANetConfig) -> None:
+def refuse_other_shape(path: Path, theirs: HeadConfig, ours: HeadConfig) -> None:
     """Check that a network can start from the weights of another.
 
     Raises:
-        CheckpointError: they are of different shapes; the message says what differs.
+        CheckpointError: they are of different heads or shapes; the message says what differs.
     """
+    refuse_other_head(path, theirs, head_of(ours))
     differ = [
         f"{name} {getattr(theirs, name)} instead of {getattr(ours, name)}"
         for name in SHAPE
-        if getattr(theirs, name) != getattr(ours, name)
+        if hasattr(ours, name) and getattr(theirs, name) != getattr(ours, name)
     ]
     if differ:
         raise CheckpointError(
@@ -146,13 +154,18 @@ def refuse_other_shape(path: Path, theirs: DSANetConfig, ours: DSANetConfig) -> 
         )
 
 
-def _from_published(path: Path, tensors: Mapping[str, Tensor], config: DSANetConfig) -> dict[str, Tensor]:
-    if not is_published(tensors):
-        raise CheckpointError(f"{path}: is no DSANet checkpoint; give --init a published .pth or one of `train`")
-    of_others = [name for name in tensors if name.startswith(BLOCKS) and name not in model_names(config).values()]
-    if of_others:
+def _from_published(path: Path, tensors: Mapping[str, Tensor], config: HeadConfig) -> dict[str, Tensor]:
+    """The tensors of a published checkpoint by our names."""
+    if isinstance(config, DSANetConfig) and is_published(tensors):
+        scoring = model_names(config)
+        parts = {"scoring": scoring, "text": text_names(config), "normality": normality_names(config)}
+        names = {f"{part}.{ours}": theirs for part in PARTS for ours, theirs in parts[part].items()}
+    elif isinstance(config, VadCLIPConfig) and is_vadclip(tensors):
+        scoring = vadclip_names(config)
+        names = {f"scoring.{ours}": theirs for ours, theirs in scoring.items()} | {OUR_PROMPTS: PROMPTS}
+    else:
+        title = HEADS[head_of(config)].title
+        raise CheckpointError(f"{path}: is no {title} checkpoint; give --init a published .pth or one of `train`")
+    if any(name.startswith(BLOCKS) and name not in scoring.values() for name in tensors):
         raise CheckpointError(f"{path}: has another number of temporal blocks; train with the --preset of its data set")
-    names = {"scoring": model_names(config), "text": text_names(config), "normality": normality_names(config)}
-    return {
-        f"{part}.{ours}": tensors[theirs] for part in PARTS for ours, theirs in names[part].items() if theirs in tensors
-    }
+    return {ours: tensors[theirs] for ours, theirs in names.items() if theirs in tensors}

@@ -7,7 +7,7 @@ adapters, and CLIP ViT-B/16 twice under OpenAI's names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -79,6 +79,8 @@ class Published:
     """(C, 512) float32: one row for each category."""
     clip: dict[str, Tensor]
     """The weights of CLIP ViT-B/16 by OpenAI's names."""
+    training: dict[str, Tensor] = field(default_factory=dict)
+    """What fine-tuning needs besides, by our names: VadCLIP's prompts, which are small."""
 
 
 def read_published(path: Path, tensors: Mapping[str, Tensor]) -> Published:

@@ -19,6 +19,7 @@ from .published import CLIP_COPIES, UNUSED, Published, clip_shapes, clip_text_na
 from .tensorfile import check_shapes
 
 PROMPTS = "text_prompt_embeddings.weight"  # no other network has it
+OUR_PROMPTS = "text.prompts"  # their name in training
 CLIP = CLIP_COPIES[0]
 TITLE = "VadCLIP"
 
@@ -52,6 +53,7 @@ def read_vadclip(path: Path, tensors: Mapping[str, Tensor]) -> Published:
         model=model,
         text_features=_text_features(config, preset, tensors),
         clip={name.removeprefix(CLIP): value for name, value in tensors.items() if name.startswith(CLIP)},
+        training={OUR_PROMPTS: tensors[PROMPTS].float().clone()},
     )
 
 
@@ -68,11 +70,15 @@ def vadclip_shapes(config: VadCLIPConfig) -> dict[str, tuple[int, ...]]:
     return shapes | {PROMPTS: shapes_of(without_weights(lambda: PromptEncoder(config.width)))["prompts"]}
 
 
+def prompt_tower_names(width: int) -> dict[str, str]:
+    """Our names of the frozen weights of the text tower, with CLIP's own projection -> OpenAI's."""
+    return clip_text_names(width) | {"projection": "text_projection"}
+
+
 def _text_features(config: VadCLIPConfig, preset: str, tensors: Mapping[str, Tensor]) -> Tensor:
     """(C, 512) float32, not normalised: constant once trained, so that scoring needs no text tower."""
     encoder = without_weights(lambda: PromptEncoder(config.width))
-    weights = {ours: CLIP + theirs for ours, theirs in clip_text_names(config.width).items()}
-    weights |= {"projection": f"{CLIP}text_projection", "prompts": PROMPTS}
+    weights = {ours: CLIP + theirs for ours, theirs in prompt_tower_names(config.width).items()} | {"prompts": PROMPTS}
     encoder.load_state_dict({ours: tensors[theirs].float() for ours, theirs in weights.items()}, assign=True)
     with torch.inference_mode():
         features = encoder.eval()(*name_tokens([category.descriptions[0] for category in CATEGORIES[preset]]))

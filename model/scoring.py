@@ -125,7 +125,8 @@ class Scorer:
         self._dtype = DTYPES[precision]
         as_it_is = (self.device.type, precision) == ("cpu", "fp32")
         self._model = checkpoint.model if as_it_is else copy.deepcopy(checkpoint.model).to(self.device, self._dtype)
-        self._text_features = checkpoint.text_features.to(self.device, self._dtype)
+        text = checkpoint.text_features
+        self._text_features = None if text is None else text.to(self.device, self._dtype)
         if precision == "bf16" and self.device.type == "cpu" and not multiplies_bf16():
             logger.warning(EMULATED)
 
@@ -139,12 +140,14 @@ class Scorer:
             Scores of the video's n snippets.
 
         Raises:
-            EmbeddingsError: the embeddings have another shape or type, or hold values that are not finite.
+            EmbeddingsError: the embeddings have another shape or type, or they or their scores are not finite.
         """
         embeddings = checked_embeddings(embeddings, self.config.width)
         step = self.batch_windows * self.config.window_len
         parts = [self._score_batch(embeddings[start : start + step]) for start in range(0, len(embeddings), step)]
         anomaly, category = (np.concatenate(values) for values in zip(*parts, strict=True))
+        if not (np.isfinite(anomaly).all() and np.isfinite(category).all()):
+            raise EmbeddingsError("the network gives scores for them that are not finite")
         return SnippetScores(anomaly, category, self.categories, SNIPPET_LEN)
 
     def _score_batch(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,5 +159,6 @@ class Scorer:
                 torch.from_numpy(lengths).to(self.device),
                 self._text_features,
             )
-            anomaly, category = self._head.scores(anomaly.float(), category.float(), self.config)
+            category = None if category is None else category.float()
+            anomaly, category = self._head.scores(anomaly.float(), category, self.config)
         return tuple(from_windows(values.cpu().numpy(), lengths) for values in (anomaly, category))

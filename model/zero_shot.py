@@ -36,6 +36,7 @@ class ZeroShot:
     calibrated: ClassVar[bool] = False
     calibration: ClassVar[None] = None
     curve: ClassVar[str] = "anomaly"
+    own: ClassVar[None] = None
     path: Path
     """The file of categories."""
     categories: tuple[str, ...]

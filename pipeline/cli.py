@@ -26,7 +26,7 @@ COMMANDS = {  # command -> its module, and its line in `--help`, which can so be
     "extract": ("extract", "Decode, sample, embed into the store."),
     "detect": ("detect", "Score: curves and events into a results folder."),
     "events": ("events", "Events anew from curves, without scoring."),
-    "train": ("train", "Train DSANet from video-level labels."),
+    "train": ("train", "Train DSANet or another head from video-level labels."),
     "import-scores": ("import_scores", "Scores made elsewhere into a results folder."),
     "evaluate": ("evaluate", "Figures of results against annotations."),
     "report": ("report", "A page to go through footage with."),

@@ -23,7 +23,8 @@ from torch import Tensor
 from vad_pipeline.extract.errors import shown
 
 from ..categories import UCF_CRIME, XD_VIOLENCE, names
-from .video_network import VideoNetwork, check_config, config_from_json, config_to_json
+from .config import config_from_json, config_to_json
+from .video_network import VideoNetwork, check_config
 
 WHOLE_NUMBERS = {"text_adapter_layers": (0, 64)}  # smallest and largest, beside those of every network
 

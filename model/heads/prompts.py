@@ -48,10 +48,10 @@ class PromptEncoder(nn.Module):
         start, end = self.token_embedding(ends)
         x = self.prompts.expand(len(words), -1, -1).clone()
         last = torch.tensor([len(name) + 2 * PLACES + 1 for name in words], device=x.device)
-        for row, name in zip(x, words, strict=True):
-            row[0] = start
-            row[1 + PLACES : 1 + PLACES + len(name)] = self.token_embedding(name)
-            row[len(name) + 2 * PLACES + 1] = end
+        x[:, 0] = start
+        for row, name in enumerate(words):
+            x[row, 1 + PLACES : 1 + PLACES + len(name)] = self.token_embedding(name)
+            x[row, len(name) + 2 * PLACES + 1] = end
         # attention is causal and only the end token is read: what follows the last of them is left out
         x = (x + self.positional_embedding)[:, : int(last.max()) + 1]
         for block in self.blocks:

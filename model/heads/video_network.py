@@ -13,10 +13,8 @@ that is how the checkpoints were trained.
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, fields
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,15 +23,9 @@ from torch.nn import functional
 from vad_pipeline.extract.errors import shown
 
 from ..layers import GraphBranch, Mlp, TransformerBlock, distance_adjacency, similarity_adjacency
+from .config import MAX_WINDOW_LEN, check_shape
 
-MAX_WINDOW_LEN = 4096  # snippets, 18 minutes; its square is computed with
-WHOLE_NUMBERS = {
-    "layers": (1, 64),
-    "attention_block": (1, MAX_WINDOW_LEN),
-    "window_len": (1, MAX_WINDOW_LEN),
-    "width": (1, 8192),
-}
-"""Smallest and largest of what may stand in a file: its numbers decide how much is computed."""
+WHOLE_NUMBERS = {"layers": (1, 64), "attention_block": (1, MAX_WINDOW_LEN)}
 
 
 class VideoConfig(Protocol):
@@ -55,9 +47,6 @@ class VideoConfig(Protocol):
     """D: length of an embedding, and of a visual or text feature."""
 
 
-Config = TypeVar("Config", bound=VideoConfig)
-
-
 def check_config(
     config: VideoConfig, *, whole: dict[str, tuple[int, int]] | None = None, positive: tuple[str, ...] = ()
 ) -> None:
@@ -71,12 +60,7 @@ def check_config(
     Raises:
         ValueError: a value is outside its range.
     """
-    if len(config.categories) < 2 or not all(isinstance(name, str) for name in config.categories):
-        raise ValueError(f"expected the normal and at least one anomaly category, got {shown(config.categories)}")
-    for name, (least, most) in (WHOLE_NUMBERS | (whole or {})).items():
-        value = getattr(config, name)
-        if type(value) is not int or not least <= value <= most:
-            raise ValueError(f"expected {name} of {least} to {most}, got {shown(value)}")
+    check_shape(config, whole=WHOLE_NUMBERS | (whole or {}))
     if config.window_len % config.attention_block:
         raise ValueError(f"expected attention_block to divide {config.window_len}, got {config.attention_block}")
     for name in ("logit_temperature", *positive):
@@ -85,29 +69,6 @@ def check_config(
             raise ValueError(f"expected {name} above 0 and finite, got {shown(value)}")
     if not math.isfinite(config.similarity_threshold):
         raise ValueError(f"expected similarity_threshold that is finite, got {shown(config.similarity_threshold)}")
-
-
-def config_to_json(config: VideoConfig) -> str:
-    """A configuration as JSON with sorted keys: equal configurations give equal text."""
-    return json.dumps(asdict(config), sort_keys=True)
-
-
-def config_from_json(kind: type[Config], text: str) -> Config:
-    """Read a configuration that `config_to_json` wrote.
-
-    Raises:
-        ValueError: the text is no configuration, has a value out of range, or a field this version does not know.
-    """
-    values = json.loads(text)
-    if not isinstance(values, dict) or "categories" not in values:
-        raise ValueError(f"no {kind.__name__}")
-    unknown = sorted(set(values) - {f.name for f in fields(kind)})
-    if unknown:
-        raise ValueError(f"unknown fields {shown(', '.join(unknown))}: from a newer vad-pipeline")
-    try:
-        return kind(**{**values, "categories": tuple(values["categories"])})
-    except TypeError as error:
-        raise ValueError(str(error)) from error
 
 
 class VideoNetwork(nn.Module):

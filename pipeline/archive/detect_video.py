@@ -23,6 +23,7 @@ from ..workers.base import Work
 
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
+    from vad_pipeline.model.heads.own import OwnHead
     from vad_pipeline.model.scoring import Scorer, SnippetScores
     from vad_pipeline.model.zero_shot import ZeroShot
 
@@ -51,6 +52,8 @@ class DetectWork:
 
     checkpoint: Path
     checkpoint_sha256: str
+    own: OwnHead | None
+    """Where the code of a head of the user's own is."""
     score: str | None
     """Which of the network's scores the curve is; None: the checkpoint's."""
     zero_shot: ZeroShot | None
@@ -116,7 +119,7 @@ def _scorer(work: DetectWork) -> Scorer:
     from vad_pipeline.model.checkpoint import load_checkpoint
     from vad_pipeline.model.scoring import Scorer
 
-    checkpoint = load_checkpoint(work.checkpoint)
+    checkpoint = load_checkpoint(work.checkpoint, own=work.own)
     if checkpoint.sha256 != work.checkpoint_sha256:
         where = f"{work.checkpoint}: on {socket.gethostname()}"
         raise ConfigError(f"{where} it is another checkpoint; give all hosts the same file")

@@ -33,6 +33,8 @@ class DetectConfig:
     """Number of the crop to score; None: the checkpoint's."""
     score: str | None = None
     """Which of the network's scores the curve is, `anomaly` or `category`; None: the checkpoint's."""
+    head: str | None = None
+    """`FILE.py:NAME`: the code of the checkpoint's head, where it is one of the user's own."""
     recipe_id: str | None = None
     any_recipe: bool = False
     csv: bool = False
@@ -120,6 +122,7 @@ class ScoringPlan:
         return DetectWork(
             checkpoint=Path(absolute(judge.path)),
             checkpoint_sha256=judge.sha256,
+            own=judge.own,
             score=config.score,
             zero_shot=None if judge.calibrated else judge,
             crop=self.crop,

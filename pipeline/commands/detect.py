@@ -48,6 +48,7 @@ FOOTAGE_OPTIONS = ("model", "decoder", "precision", "accept_deviation", "runtime
 @click.argument("src", nargs=-1, metavar="[SRC...]")
 @store_option
 @click.option("--checkpoint", type=Place(), help="What scores: a published .pth or our .safetensors.")
+@option("--head", metavar="FILE.py:NAME", help="Of a checkpoint of your own head: its code.")
 @click.option(
     "--zero-shot", is_flag=True, help="Score by the texts of --categories, without a checkpoint; uncalibrated."
 )
@@ -78,10 +79,10 @@ def detect(
     **values,
 ) -> int:
     """Score the videos of the store; with SRC, extract first what it lacks, and score those only."""
-    from vad_pipeline.model.checkpoint import load_checkpoint
-
     if zero_shot != (checkpoint is None) or zero_shot != (categories is not None):
         raise click.UsageError("give --checkpoint FILE, or --zero-shot with --categories FILE")
+    if zero_shot and values["head"]:
+        raise click.UsageError("--head is the code of a checkpoint's head: leave it out with --zero-shot")
     selecting, running = selection_config(values), Running.taken_from(values, executor_config(values))
     footage = {name: values.pop(name) for name in FOOTAGE_OPTIONS}
     sources = {name: values.pop(name) for name in ("id_root", "any_suffix", "streams", "settle")}
@@ -100,17 +101,26 @@ def detect(
         if by_text:
             plan, extractor = _both_by_text(by_text, config, options, running)
         else:
-            plan = ScoringPlan.of(load_checkpoint(checkpoint), config)
+            plan = _by_checkpoint(checkpoint, config)
             extractor = Extractor(plan.extraction(options, pretrained), store=running.store_path)
         _refuse_other(plan, extractor, out)
         selection = find_sources(src, selecting, settle_seconds=sources.pop("settle"), **sources)
         return _extract_and_score(selection, extractor, plan, out, running)
-    plan = _by_text(by_text, config, running) if by_text else ScoringPlan.of(load_checkpoint(checkpoint), config)
+    plan = _by_text(by_text, config, running) if by_text else _by_checkpoint(checkpoint, config)
     with running.measured():
         summary = _score(plan, out, selecting, running)
     if config.report and not running.dry_run:
         _write_page(out, running)
     return summary.exit_code
+
+
+def _by_checkpoint(checkpoint: Path, config: DetectConfig) -> ScoringPlan:
+    """Make the scoring plan of --checkpoint, whose head's code --head gives where it is one of the user's own."""
+    from vad_pipeline.model.checkpoint import load_checkpoint
+    from vad_pipeline.model.heads.own import OwnHead
+
+    own = OwnHead.of(config.head) if config.head else None
+    return ScoringPlan.of(load_checkpoint(checkpoint, own=own), config)
 
 
 def _by_text(by_text: ByText, config: DetectConfig, running: Running) -> ScoringPlan:

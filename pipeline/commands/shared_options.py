@@ -87,6 +87,7 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     "--force": (("--force",), {"is_flag": True}),
     "--format": (("--format",), {"type": click.Choice(FORMATS), "help": "Format of the --annotations."}),
     "--fps": (("--fps",), {"type": Rate(), "default": "30"}),
+    "--head": (("--head",), {}),
     "--id-root": (
         ("--id-root",),
         {"metavar": "DIR", "help": "Folder below which a path becomes an id (default: each SRC)."},

@@ -1,4 +1,4 @@
-"""`train`: trains DSANet, one training run for each seed."""
+"""`train`: trains a head, one training run for each seed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from vad_pipeline.extract.embed.encoder_config import WIDE_PRECISIONS
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import SHOWN_NAMES, plural, some
+from vad_pipeline.model.heads.head_names import DEFAULT_HEAD, HEAD_NAMES
 
 from ..progress import PLAIN_EVERY_SECONDS, counting, in_words
 from ..train.options import DEFAULT_SEED
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 PRESETS = ("ucf-crime", "xd-violence")
 LOSSES = "mil, align, text_separation, event, background, consistency, gather"  # written here, as --help loads no torch
+RATES = "7e-5 with ucf-crime, 1e-5 with xd-violence; VadCLIP's 2e-5 and 1e-5"
 BATCHES = "64 of each kind with ucf-crime, 96 with xd-violence"
 FALSE_ALARMS = "val_false_alarms_per_hour"
 
@@ -51,6 +53,11 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
 @click.command(cls=SectionedCommand)
 @click.argument("labels", required=False, type=Place(), metavar="LABELS")
 @store_option
+@option(
+    "--head",
+    metavar=f"{'|'.join(HEAD_NAMES)}|FILE.py:NAME",
+    help=f"Method (default: that of --init, else {DEFAULT_HEAD}), or your own.",
+)
 @click.option(
     "--preset",
     type=click.Choice(PRESETS),
@@ -85,7 +92,7 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
 @click.option("--epochs", type=click.IntRange(min=1), help="Times through the training videos (default: 10).")
 @click.option("--steps", type=click.IntRange(min=1), help="How many steps to train, instead of --epochs.")
 @click.option("--batch-size", type=click.IntRange(min=1), help=f"Rows of a step (default: {BATCHES}).")
-@click.option("--lr", type=float, help="Learning rate (default: 7e-5 with ucf-crime, 1e-5 with xd-violence).")
+@click.option("--lr", type=float, help=f"Learning rate (default: {RATES}).")
 @click.option("--window-len", type=click.IntRange(8, 4096), help="Snippets of a window (default: 256).")
 @click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help=f"Weigh one of {LOSSES}, or add your own.")
 @click.option(
@@ -177,7 +184,7 @@ def _train(options: TrainOptions, recorded: dict | None) -> int:
         if options.select == "test":
             click.echo(
                 "WARNING: --select test picks the weights on the test set, as the published figures were made; they "
-                "say how the method compares, not how well it will do",
+                "say how the method compares, not how well it will do; after each epoch the best so far go on",
                 err=True,
             )
         setup = prepared.setup
@@ -277,7 +284,7 @@ def _refuse_changes(before: dict, now: dict) -> None:
         ConfigError: something has changed; the message says what.
     """
     left_out = ("schema", "options", "versions", "threads")
-    now = json.loads(json.dumps(now))
+    now, before = json.loads(json.dumps(now)), {"head": DEFAULT_HEAD, **before}
     differ = [name for name in now if name not in left_out and now[name] != before.get(name)]
     if differ:
         details = "; ".join(f"{name}: {_short(now[name])} instead of {_short(before.get(name))}" for name in differ)

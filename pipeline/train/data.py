@@ -12,14 +12,13 @@ import numpy as np
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
 from vad_pipeline.extract.names import NameIndex
-from vad_pipeline.extract.recipe import EMBEDDING_DIM
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 
 if TYPE_CHECKING:
     import torch
 
-    from vad_pipeline.model.losses import TrainingBatch
+    from vad_pipeline.model.learning.losses import TrainingBatch
 
 SPLIT_SEED = 0  # fixed, so that runs of different seeds hold out the same videos
 MIN_VIDEOS_TO_SPLIT = 4  # normal or anomalous videos needed to hold some out; fewer are all needed for training
@@ -118,6 +117,7 @@ class Rows:
     """One row each: the video's features, the crop's number, the positions of its categories."""
     n_categories: int
     window_len: int
+    width: int
     batch_size: int
     """Rows of a step; with `paired`, so many normal ones and as many anomalous ones."""
     paired: bool
@@ -167,11 +167,11 @@ class Rows:
         """Read rows from the store and pool or pad each to the window length."""
         import torch
 
-        from vad_pipeline.model.losses import TrainingBatch
+        from vad_pipeline.model.learning.losses import TrainingBatch
         from vad_pipeline.model.windows import pool
 
         # memory of torch's own: how an array happens to be aligned must not change a bit
-        features = torch.zeros(len(numbers), self.window_len, EMBEDDING_DIM)
+        features = torch.zeros(len(numbers), self.window_len, self.width)
         lengths = torch.zeros(len(numbers), dtype=torch.int64)
         labels = torch.zeros(len(numbers), self.n_categories)
         for i, number in enumerate(numbers):
@@ -189,6 +189,7 @@ def check_features(
     crops: Sequence[int] | None,
     scored: int,
     *,
+    width: int,
     on_video: Callable[[str], None] = lambda video: None,
 ) -> Labelled:
     """Read all features once, so that those that cannot be trained on are found before hours are spent.
@@ -198,6 +199,7 @@ def check_features(
         store: the store of their features.
         crops: the crops to train on, of which a video must have one; None: any.
         scored: the crop that held-out videos are scored by.
+        width: D that the network takes.
         on_video: called with each id.
 
     Returns:
@@ -207,7 +209,7 @@ def check_features(
     for video in videos:
         on_video(video.entry.video)
         try:
-            problem = _problem(video.entry, store, crops, scored)
+            problem = _problem(video.entry, store, crops, scored, width)
         except StoreError as error:
             problem = str(error)
         if problem:
@@ -217,14 +219,14 @@ def check_features(
     return checked
 
 
-def _problem(entry: Entry, store: EmbeddingStore, crops: Sequence[int] | None, scored: int) -> str | None:
+def _problem(entry: Entry, store: EmbeddingStore, crops: Sequence[int] | None, scored: int, width: int) -> str | None:
     wanted = entry.crop_numbers if crops is None else [crop for crop in crops if crop in entry.crop_numbers]
     if not wanted:
         return f"holds crops {list(entry.crop_numbers)}, none of those asked for"
     for crop in sorted({*wanted, scored}):
         features = store.crop(entry, crop)
-        if features.shape[1:] != (EMBEDDING_DIM,):
-            return f"its features are {features.shape[1:]} wide where DSANet takes {EMBEDDING_DIM}; extract it again"
+        if features.shape[1:] != (width,):
+            return f"its features are {features.shape[1]} wide where the network takes {width}; extract it again"
         if not np.isfinite(features).all():
             return f"its features of crop {crop} are not finite; extract it again with --force"
     return None

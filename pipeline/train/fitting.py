@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 from vad_pipeline.extract.errors import StoreError
 from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.model.heads.head_names import DEFAULT_HEAD
 
 from ..stopping import Stop, stopping_between_steps
 from .chart import draw_chart
 from .data import Rows
 from .network import build_network, checkpoint_of, save_best
 from .run_config import rows_of, selected_by
-from .run_folder import RATE_NAMES, TrainRun
+from .run_folder import TrainRun
 from .setup import TrainSetup
 from .validation import HeldOut, Judge, LastStep, Measured, OnTestSet
 
 if TYPE_CHECKING:
     from vad_pipeline.model.calibration import Calibration
+    from vad_pipeline.model.heads.own import OwnHead
     from vad_pipeline.model.training import StepReport, Training
 
 TEST_FIGURES = {"ucf-crime": "auc", "xd-violence": "ap"}
@@ -73,8 +75,9 @@ def train_one(
 
     from vad_pipeline.extract.device import resolve_device, stopping_where_the_device_fails
     from vad_pipeline.extract.embed.ways import EMULATED, multiplies_bf16
-    from vad_pipeline.model.losses import LOSSES
-    from vad_pipeline.model.training import Training, schedule_of
+    from vad_pipeline.model.learning.train_config import schedule_of
+    from vad_pipeline.model.learning.trainable import losses_of
+    from vad_pipeline.model.training import Training
 
     device = resolve_device(setup.options.device)
     if setup.config.precision == "bf16" and device.type == "cpu" and not multiplies_bf16():
@@ -85,12 +88,12 @@ def train_one(
         network = network.to(device)
     rows = rows_of(setup, store)
     schedule = schedule_of(setup.config, steps_per_epoch=rows.steps_per_epoch, loader_lengths=rows.loader_lengths)
-    if schedule.scaled_from:
+    if schedule.scaled_from and setup.head == DEFAULT_HEAD:
         say(
             f"note: {plural(schedule.n_steps, 'step')} cannot finish a warm-up of {schedule.scaled_from}: scaled to "
             f"{schedule.warmup}"
         )
-    training = Training(network, setup.config, schedule, {**LOSSES, **setup.losses})
+    training = Training(network, setup.config, schedule, {**losses_of(network.scoring), **setup.losses})
     with run.held():
         if config is not None:
             run.begin(config)
@@ -134,7 +137,7 @@ class _Recorder:
     ):
         self._stop = stop
         self._setup, self._run, self._training, self._judge, self._report = setup, run, training, judge, report
-        self._columns = ["step", "epoch", *RATE_NAMES, *training.losses, "total", *judge.names, "best"]
+        self._columns = ["step", "epoch", *training.rates(), *training.losses, "total", *judge.names, "best"]
         self._measured: Measured | None = None
         self._saved = time.monotonic()
         self._board = None
@@ -146,7 +149,9 @@ class _Recorder:
     def evaluate(self) -> tuple[float, ...]:
         """Measure the network as it is now; larger values are better."""
         checkpoint = checkpoint_of(self._setup, self._training, self._run.best)
+        self._training.network.eval()  # without dropout, as `detect` scores
         self._measured = self._judge.measure(checkpoint, self._training.step)
+        self._training.network.train()
         return self._measured.values
 
     def keep_best(self) -> None:
@@ -156,14 +161,12 @@ class _Recorder:
     def step(self, report: StepReport) -> None:
         """Add the row of a step; save the state too if it is time for that."""
         named = self._measured.named if report.measure is not None else {}
-        values = {**dict(zip(RATE_NAMES, report.rates, strict=True)), **report.losses, **named}
+        values = {**report.rates, **report.losses, **named}
         self._run.rows.append({"step": report.step, "epoch": report.epoch, **values, "best": int(report.is_best)})
         if self._board:
-            for group, named_values in (("loss", report.losses), ("measure", named)):
-                for name, value in named_values.items():
+            for group, values in (("loss", report.losses), ("measure", named), ("rate", report.rates)):
+                for name, value in values.items():
                     self._board.add_scalar(f"{group}/{name}", value, report.step)
-            for name, value in zip(RATE_NAMES, report.rates, strict=True):
-                self._board.add_scalar(f"rate/{name}", value, report.step)
         late = time.monotonic() - self._saved >= self._setup.options.save_every_seconds
         # together with the best weights, so that the file and the table agree whatever happens next
         if self._training.finished or report.is_best or late or self._stop.asked:
@@ -177,7 +180,7 @@ class _Recorder:
         if self._board:
             self._board.close()
         draw_chart(self._run.path, {"": self._run.rows})
-        return _result(self._run, self._judge)
+        return _result(self._run, self._judge, self._setup.own)
 
 
 def _judge(setup: TrainSetup, store: EmbeddingStore) -> Judge:
@@ -204,12 +207,12 @@ def _evaluation_due(setup: TrainSetup, training: Training, rows: Rows) -> bool:
     return training.at_epoch_end or training.step_in_epoch % steps == 0
 
 
-def _result(run: TrainRun, judge: Judge) -> TrainResult:
+def _result(run: TrainRun, judge: Judge, own: OwnHead | None) -> TrainResult:
     from vad_pipeline.model.checkpoint import CheckpointError, load_checkpoint
 
     best = [row for row in run.rows if int(row["best"])][-1]
     try:
-        checkpoint = load_checkpoint(run.best)
+        checkpoint = load_checkpoint(run.best, own=own)
     except CheckpointError as error:
         raise StoreError(f"{run.path}: its best weights cannot be read ({error}); start the run anew") from error
     return TrainResult(

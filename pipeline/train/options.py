@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 from vad_pipeline.eval.annotations import TruthFile
 from vad_pipeline.extract.errors import ConfigError, how_to_add
 from vad_pipeline.extract.recipe import CROPS
+from vad_pipeline.model.heads.head_names import DEFAULT_HEAD
 
 from ..archive.selection import SelectionConfig
 
@@ -33,6 +34,8 @@ class TrainOptions:
     labels: Path
     preset: str | None
     """None: that of --init, else ucf-crime."""
+    head: str | None = None
+    """The method that is trained; None: that of --init, else DSANet."""
     out: Path | None = _changeable(None)
     resume: Path | None = _changeable(None)
     store: Path | None = _changeable(None)
@@ -127,7 +130,7 @@ class TrainOptions:
         Raises:
             ConfigError: an option given now differs and would change what is trained; the message names all such.
         """
-        by_name = {each.name: each for each in fields(cls)}
+        by_name, recorded = {each.name: each for each in fields(cls)}, {"head": DEFAULT_HEAD, **recorded}
         differ = []
         for name in sorted(given):
             now, before = _plain(name, given[name]), recorded.get(name)
@@ -144,7 +147,9 @@ class TrainOptions:
 def _plain(name: str, value: Any) -> Any:
     """Convert an option's value to what JSON can hold."""
     if name == "loss":
-        return [_absolute_loss(part) for part in value]
+        return [_absolute(part) for part in value]
+    if name == "head" and value:
+        return _absolute(value)
     if isinstance(value, tuple):
         return list(value)
     file_or_word = name in ("pretrained", "only", "list_file") and value and Path(value).is_file()
@@ -158,10 +163,10 @@ def _typed(name: str, value: Any) -> Any:
     return Path(value) if value and _TYPES[name] in (Path, Path | None) else value
 
 
-def _absolute_loss(loss: str) -> str:
-    """`FILE.py:NAME=WEIGHT` with FILE's absolute path."""
-    file, colon, rest = loss.rpartition(":")
-    return f"{Path(file).resolve()}{colon}{rest}" if colon else loss
+def _absolute(word: str) -> str:
+    """`FILE.py:NAME` with FILE's absolute path, whatever stands behind NAME; a word without a colon as it is."""
+    file, colon, rest = word.rpartition(":")
+    return f"{Path(file).resolve()}{colon}{rest}" if colon else word
 
 
 _TYPES = get_type_hints(TrainOptions)

@@ -1,10 +1,9 @@
-"""`--loss`: sets weights of DSANet's losses, and loads a user's own losses from Python files."""
+"""`--loss`: sets weights of the head's losses, and loads a user's own losses from Python files."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,23 +12,31 @@ from vad_pipeline.extract.errors import ConfigError
 from .run_folder import RATE_NAMES
 
 if TYPE_CHECKING:
-    from vad_pipeline.model.losses import Loss
+    from vad_pipeline.model.learning.losses import Loss
 
 LOSS_OPTION = re.compile(r"(?:(?P<file>.+\.py):)?(?P<name>[A-Za-z_]\w*)(?:=(?P<weight>[^=]+))?")
 COLUMNS = ("step", "epoch", *RATE_NAMES, "total", "best")  # columns of metrics.csv besides those of the losses
 
 
-def load_losses(given: Sequence[str]) -> tuple[dict[str, Loss], dict[str, float]]:
+def load_losses(
+    given: Sequence[str], known: Mapping[str, Loss], title: str
+) -> tuple[dict[str, Loss], dict[str, float]]:
     """Read --loss options such as `event=0` or `FILE.py:NAME=WEIGHT`.
+
+    Args:
+        given: the options.
+        known: the head's losses by name.
+        title: what the head is called.
 
     Returns:
         Name -> loss for the user's own losses; name -> weight for all losses given.
 
     Raises:
-        ConfigError: there is no such loss, file or function, or a weight is no number.
+        ConfigError: there is no such loss, file or function, or a weight is no number, or a loss is called like a
+            column of metrics.csv.
     """
-    from vad_pipeline.model.losses import LOSSES
-
+    for name in filter(_is_taken, known):
+        raise ConfigError(f"{title}'s loss {name} is called like a column of metrics.csv; call it something else")
     losses: dict[str, Loss] = {}
     weights: dict[str, float] = {}
     for text in given:
@@ -44,13 +51,17 @@ def load_losses(given: Sequence[str]) -> tuple[dict[str, Loss], dict[str, float]
         if name in weights:
             raise ConfigError(f"--loss {text}: {name} is given twice")
         if match["file"]:
-            if name in LOSSES or name in COLUMNS or name.startswith(("val_", "test_")):
+            if name in known or _is_taken(name):
                 raise ConfigError(f"--loss {text}: {name} has a meaning already; call yours something else")
             losses[name] = _own_loss(Path(match["file"]), name)
-        elif name not in LOSSES:
-            raise ConfigError(f"--loss {text}: no such loss; DSANet's are {', '.join(LOSSES)}, yours is FILE.py:NAME")
+        elif name not in known:
+            raise ConfigError(f"--loss {text}: no such loss; {title}'s are {', '.join(known)}, yours is FILE.py:NAME")
         weights[name] = weight
     return losses, weights
+
+
+def _is_taken(name: str) -> bool:
+    return name in COLUMNS or name.startswith(("val_", "test_"))
 
 
 def loss_files(given: Sequence[str]) -> list[Path]:
@@ -60,27 +71,8 @@ def loss_files(given: Sequence[str]) -> list[Path]:
 
 
 def _own_loss(path: Path, name: str) -> Callable:
-    """Load the function NAME(output, batch) from a file, and check what it returns at each call."""
-    import torch
+    """Load the function NAME(output, batch) from a file; what it returns is checked at each call."""
+    from vad_pipeline.model.heads.own import checked_loss, from_file, source_of
 
     where = f"--loss {path}:{name}"
-    if not path.is_file():
-        raise ConfigError(f"{where}: no such file")
-    try:
-        spec = importlib.util.spec_from_file_location(f"own_loss_{path.stem}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        function = getattr(module, name)
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
-        raise ConfigError(f"{where}: cannot be loaded ({type(error).__name__}: {error})") from error
-
-    def checked(output, batch):
-        try:
-            value = function(output, batch)
-        except (Exception, SystemExit) as error:
-            raise ConfigError(f"{where}: raised {type(error).__name__}: {error}") from error
-        if not isinstance(value, torch.Tensor) or value.ndim or not value.is_floating_point():
-            raise ConfigError(f"{where}: must return a scalar float tensor, returned {value!r:.80}")
-        return value
-
-    return checked
+    return checked_loss(from_file(path, source_of(path, where), name, where), where)

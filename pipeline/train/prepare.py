@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe, weights_of
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
-from vad_pipeline.model.categories import Category, names
 
 from ..archive.selection import select_held
 from .data import Labelled, TrainingVideo
@@ -23,7 +22,9 @@ from .setup import TextTower, TrainSetup, file_sha256
 from .split import choose, drop_unusable, hold_some_out
 
 if TYPE_CHECKING:
-    from vad_pipeline.model.training import TrainConfig
+    from torch import Tensor
+
+    from vad_pipeline.model.learning.train_config import TrainConfig
 
     from .start import Start
 
@@ -53,40 +54,41 @@ def prepare(
         ConfigError: labels, features or options do not allow training.
     """
     from vad_pipeline.extract.device import resolve_device
-    from vad_pipeline.model.initial import clip_text_tower
+    from vad_pipeline.model.heads.known import HEADS
 
-    from .start import begin_with, features_for
+    from .start import at_width, begin_with, features_for, label_words, tried_out
 
     resolve_device(options.device)
     start = begin_with(options)
-    options, categories = replace(options, preset=start.preset), start.categories
-    losses, weights = load_losses(options.loss)
+    options = replace(options, head=options.head or start.head, preset=start.preset)
     recipe, held, of_others = features_for(start, store, options.recipe_id)
-    chosen, unlisted = select_held(held, options.selection, lambda entry: entry.video)
-    entries = list(chosen)
-    if not entries:
+    entries, unlisted = select_held(held, options.selection, lambda entry: entry.video)
+    if not (entries := list(entries)):
         raise ConfigError(f"{store.path}: no features are left to train on")
+    start, known = tried_out(at_width(start, store, entries))
+    losses, weights = load_losses(options.loss, known, start.own.name if start.own else HEADS[start.head].title)
     annotations = tuple(options.test.read()) if options.test else None
-    chosen = choose(options, entries, categories, annotations)
+    chosen = choose(options, entries, label_words(start), annotations)
     chosen.missing.without_features += unlisted
     crop = _scored_crop(options, start, [*chosen.train, *chosen.held_out], chosen.test)
-    tower = _text_tower(options, recipe)
-    clip = clip_text_tower(tower.pretrained, tower.model)  # before all features are read: it may not be to be had
-    drop_unusable(chosen, store, options.crops, crop, on_video)
+    tower = _text_tower(options, recipe) if HEADS[start.head].reads_text else None
+    clip = _clip_of(tower)  # before all features are read: it may not be to be had
+    drop_unusable(chosen, store, options.crops, crop, width=start.network.width, on_video=on_video)
     _need_both_kinds(chosen.train, options.labels)
     notes = [*start.notes, *of_others, *chosen.notes, *hold_some_out(chosen, options)]
-    notes += _in_int8(chosen.train)
-    notes += _untaught(categories, chosen.train)
-    config, note = _fitting_batch(_train_config(options, weights), chosen.train, options.crops)
+    notes += [*_in_int8(chosen.train), *_of_categories(start, chosen.train)]
+    config, note = _fitting_batch(_train_config(options, start.head, weights), chosen.train, options.crops)
     notes += note
     setup = TrainSetup(
         options=options,
-        categories=categories,
+        categories=label_words(start),
         train=tuple(chosen.train),
         held_out=tuple(chosen.held_out),
         recipe=recipe,
         crop=crop,
         config=config,
+        head=start.head,
+        own=start.own,
         network=start.network,
         tower=tower,
         clip=clip,
@@ -98,18 +100,18 @@ def prepare(
     return Prepared(setup, chosen.missing, tuple(notes))
 
 
-def _train_config(options: TrainOptions, loss_weights: dict[str, float]) -> TrainConfig:
+def _train_config(options: TrainOptions, head: str, loss_weights: dict[str, float]) -> TrainConfig:
     """The preset's hyper-parameters, with those that options change."""
-    from vad_pipeline.model.training import TRAINING_PRESETS
+    from vad_pipeline.model.learning.trainable import TRAINED
 
-    preset = TRAINING_PRESETS[options.preset]
+    preset = TRAINED[head].presets[options.preset]
     return replace(
         preset,
         epochs=options.epochs or preset.epochs,
         max_steps=options.steps,
         learning_rate=preset.learning_rate if options.lr is None else options.lr,
         batch_size=options.batch_size or preset.batch_size,
-        loss_weights=loss_weights,
+        loss_weights={**preset.loss_weights, **loss_weights},
         precision=options.precision,
     )
 
@@ -124,10 +126,19 @@ def _need_both_kinds(videos: Sequence[TrainingVideo], labels: Path) -> None:
         raise ConfigError(f"{labels}: no anomalous video at all; training needs some of both kinds")
 
 
-def _untaught(categories: Sequence[Category], videos: Sequence[TrainingVideo]) -> list[str]:
-    """A note on the categories that no training video shows, if there are any."""
-    missing = [name for i, name in enumerate(names(categories)) if not any(i in video.columns for video in videos)]
-    return [f"no training video shows {', '.join(missing)}"] if missing else []
+def _of_categories(start: Start, videos: Sequence[TrainingVideo]) -> list[str]:
+    """Notes on categories that no training video shows, and on descriptions that are not read."""
+    from vad_pipeline.model.heads.known import result_categories
+
+    known = result_categories(start.network)
+    if known != start.network.categories:
+        return [f"the head tells no categories apart: its results know {' and '.join(known)}"]
+    missing = [name for i, name in enumerate(known) if not any(i in video.columns for video in videos)]
+    notes = [f"no training video shows {', '.join(missing)}"] if missing else []
+    several = [category.name for category in start.categories if len(category.descriptions) > 1]
+    if several and start.head == "vadclip":
+        notes.append(f"VadCLIP reads one description a category, the first: {', '.join(several)} have several")
+    return notes
 
 
 def _fitting_batch(
@@ -170,12 +181,20 @@ def _text_tower(options: TrainOptions, recipe: Recipe) -> TextTower:
     return TextTower(weights_of(recipe, given, why="its text tower reads the categories"), model)
 
 
-def _inputs(options: TrainOptions, tower: TextTower) -> dict:
+def _clip_of(tower: TextTower | None) -> Mapping[str, Tensor]:
+    """The text tower's weights, in OpenAI's names; none where there is no tower."""
+    from vad_pipeline.model.initial import clip_text_tower
+
+    return {} if tower is None else clip_text_tower(tower.pretrained, tower.model)
+
+
+def _inputs(options: TrainOptions, tower: TextTower | None) -> dict:
     """The files that a training run depends on, each with the SHA-256 of its content, for config.json."""
     files = {"labels": options.labels, "categories_file": options.categories, "init": options.init}
     inputs = {name: path and file_sha256(path) for name, path in files.items()}
     inputs["loss_files"] = {str(path): file_sha256(path) for path in loss_files(options.loss)}
-    inputs["text_tower_file"] = file_sha256(Path(tower.pretrained)) if Path(tower.pretrained).is_file() else None
+    of_file = tower is not None and Path(tower.pretrained).is_file()
+    inputs["text_tower_file"] = file_sha256(Path(tower.pretrained)) if of_file else None
     inputs["annotations"] = options.test and file_sha256(options.test.path)
     inputs["normals"] = options.test and options.test.normals and file_sha256(options.test.normals)
     inputs["format"] = options.test and options.test.format

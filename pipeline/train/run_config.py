@@ -21,7 +21,9 @@ def run_config(setup: TrainSetup) -> dict:
 
     from vad_pipeline.extract.device import resolve_device
 
-    rows = rows_of(setup, None)
+    rows, normality, training = rows_of(setup, None), normality_config(setup), asdict(setup.config)
+    if not setup.config.milestones:  # as config.json was written before there were any
+        del training["milestones"]
     return {
         "versions": {
             "vad-pipeline": version("vad-pipeline"),
@@ -31,10 +33,11 @@ def run_config(setup: TrainSetup) -> dict:
         },
         "threads": torch.get_num_threads(),
         "device": resolve_device(setup.options.device).type,
+        "head": setup.head,
         "preset": setup.options.preset,
         "network": json.loads(setup.network.to_json()),
-        "normality": asdict(normality_config(setup)),
-        "training": asdict(setup.config),
+        "normality": normality and asdict(normality),
+        "training": training,
         "categories": [asdict(category) for category in setup.categories],
         "recipe": json.loads(setup.recipe.to_json()),
         "crops": setup.options.crops and list(setup.options.crops),
@@ -49,7 +52,7 @@ def run_config(setup: TrainSetup) -> dict:
         },
         "select": selected_by(setup),
         "false_alarms_per_hour": setup.options.false_alarms_per_hour,
-        "text_tower": [setup.tower.pretrained, setup.tower.model],
+        "text_tower": setup.tower and [setup.tower.pretrained, setup.tower.model],
         **setup.inputs,
     }
 
@@ -67,6 +70,7 @@ def rows_of(setup: TrainSetup, store: EmbeddingStore | None) -> Rows:
         rows=tuple(chosen),
         n_categories=len(setup.categories),
         window_len=setup.network.window_len,
+        width=setup.network.width,
         batch_size=setup.config.batch_size,
         paired=setup.config.paired,
         seed=setup.config.seed,

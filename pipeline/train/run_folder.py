@@ -24,7 +24,7 @@ SUMMARY_NAME = "summary.json"
 LOCK_NAME = ".training"
 RUN_SCHEMA = 1
 ROW_BYTES = 1000  # of a step's row in last.ckpt, at most
-RATE_NAMES = ("normality_lr", "lr")  # columns of metrics.csv for the two learning rates
+RATE_NAMES = ("normality_lr", "lr")  # columns of metrics.csv for learning rates; only DSANet has the first
 
 
 class TrainRun:

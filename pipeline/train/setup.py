@@ -18,9 +18,10 @@ from .data import TrainingVideo
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vad_pipeline.model.heads.dsanet import DSANetConfig
-    from vad_pipeline.model.losses import Loss
-    from vad_pipeline.model.training import TrainConfig
+    from vad_pipeline.model.heads.known import HeadConfig
+    from vad_pipeline.model.heads.own import OwnHead
+    from vad_pipeline.model.learning.losses import Loss
+    from vad_pipeline.model.learning.train_config import TrainConfig
 
     from .options import TrainOptions
 
@@ -48,15 +49,20 @@ class TrainSetup:
     crop: int
     """Number of the crop that the checkpoint scores."""
     config: TrainConfig
-    network: DSANetConfig
+    head: str
+    """The method: a name in `HEADS`."""
+    own: OwnHead | None
+    """Where the code of a head of the user's own is."""
+    network: HeadConfig
     """The network: the preset's or that of --init, with the run's own categories and window."""
-    tower: TextTower
+    tower: TextTower | None
+    """What reads the categories; None where the head reads no text."""
     clip: Mapping[str, Tensor] = field(repr=False)
     """Its weights, in OpenAI's names."""
     losses: dict[str, Loss] = field(default_factory=dict)
     """Name -> loss for the user's own losses."""
     normality: dict = field(default_factory=dict)
-    """Fields of NormalityConfig that differ from the published ones."""
+    """Fields of NormalityConfig that differ from the published ones; DSANet's."""
     annotations: tuple[VideoAnnotation, ...] | None = field(default=None, repr=False)
     """Annotations of the test set; None with --select val."""
     test: tuple = field(default=(), repr=False)

@@ -133,7 +133,7 @@ def _curves(
 
 def _video_score(curve: AnomalyCurve) -> float:
     """A video's score: the mean of its `int(n / 16 + 1)` highest snippet scores, of n snippets."""
-    from vad_pipeline.model.losses import TOP_K_SHARE
+    from vad_pipeline.model.learning.losses import TOP_K_SHARE
 
     snippets = curve.scores[:: curve.snippet_len][: len(curve.category)]
     return float(np.sort(snippets)[-(len(snippets) // TOP_K_SHARE + 1) :].mean())

@@ -16,7 +16,7 @@ import torch
 from as_written import plain_forward, plain_text
 from PIL import Image
 
-from vad_pipeline.model.trainable import TrainableDSANet
+from vad_pipeline.model.learning.trainable import TrainableDSANet
 from vad_pipeline.model.training import TrainingBatch
 
 BATCH = 32

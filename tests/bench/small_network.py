@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from vad_pipeline.model import text
+from vad_pipeline.model.heads import prompts
+from vad_pipeline.model.heads.head_names import DEFAULT_HEAD
 from vad_pipeline.model.heads.normality import NormalityConfig
 from vad_pipeline.pipeline.train import network
 
@@ -24,5 +26,10 @@ def start(arguments: list) -> subprocess.Popen:
 
 def shrink(set_attribute=setattr) -> None:
     """One block each; pytest's `monkeypatch.setattr` takes it back after the test."""
-    set_attribute(text, "TEXT_LAYERS", 1)
-    set_attribute(network, "normality_config", lambda setup: NormalityConfig(**{"decoder_blocks": 1} | setup.normality))
+    for module in (text, prompts):
+        set_attribute(module, "TEXT_LAYERS", 1)
+    set_attribute(network, "normality_config", _one_block)
+
+
+def _one_block(setup) -> NormalityConfig | None:
+    return NormalityConfig(**{"decoder_blocks": 1} | setup.normality) if setup.head == DEFAULT_HEAD else None

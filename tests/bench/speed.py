@@ -38,9 +38,8 @@ from vad_pipeline.extract.recipe import NAMED_RECIPES, SNIPPET_LEN
 from vad_pipeline.model.categories import CATEGORIES
 from vad_pipeline.model.checkpoint import Checkpoint
 from vad_pipeline.model.heads.dsanet import PRESETS
-from vad_pipeline.model.heads.normality import NormalityConfig
+from vad_pipeline.model.learning.trainable import TrainableDSANet
 from vad_pipeline.model.scoring import Scorer
-from vad_pipeline.model.trainable import TrainableDSANet
 
 IMAGE_GFLOP = 35.1  # of one 224 x 224 image through ViT-B/16
 CONFIG = EncoderConfig(pretrained="random:0", device="cpu", precision="fp32")
@@ -197,7 +196,7 @@ def scoring_stage(device: torch.device, rounds: int) -> None:
     rows = []
     for preset, config in PRESETS.items():
         torch.manual_seed(0)
-        network = TrainableDSANet(config, NormalityConfig(), CATEGORIES[preset]).eval().to(device)
+        network = TrainableDSANet(config, CATEGORIES[preset]).eval().to(device)
         features = 0.45 * np.random.default_rng(0).standard_normal((SCORED_SNIPPETS, 512)).astype(np.float32)
         with torch.no_grad():
             text = network.text_features()

@@ -18,10 +18,10 @@ from torch.nn import functional
 from vad_pipeline.extract.embed.ways import multiplies_bf16
 from vad_pipeline.model.categories import CATEGORIES
 from vad_pipeline.model.heads.dsanet import PRESETS
-from vad_pipeline.model.heads.normality import NormalityConfig
-from vad_pipeline.model.losses import TrainingBatch
-from vad_pipeline.model.trainable import TrainableDSANet
-from vad_pipeline.model.training import TRAINING_PRESETS, Schedule, Training
+from vad_pipeline.model.learning.losses import LOSSES, TrainingBatch
+from vad_pipeline.model.learning.train_config import TRAINING_PRESETS, Schedule
+from vad_pipeline.model.learning.trainable import TrainableDSANet
+from vad_pipeline.model.training import Training
 
 N_WINDOWS = 32
 AGREEMENT = 1e-4  # relative, of each loss
@@ -29,9 +29,9 @@ AGREEMENT = 1e-4  # relative, of each loss
 
 def training_of(kind: type[Training], preset: str, precision: str) -> Training:
     torch.manual_seed(0)
-    network = TrainableDSANet(PRESETS[preset], NormalityConfig(), CATEGORIES[preset])
+    network = TrainableDSANet(PRESETS[preset], CATEGORIES[preset])
     config = replace(TRAINING_PRESETS[preset], precision=precision)
-    return kind(network, config, Schedule(10, 100, 1000, 1000, 100))
+    return kind(network, config, Schedule(10, 100, 1000, 1000, 100), LOSSES)
 
 
 def batch_of(n_categories: int, window_len: int) -> TrainingBatch:

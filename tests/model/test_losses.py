@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vad_pipeline.model.heads.dsanet import DSANetOutput
-from vad_pipeline.model.losses import LOSSES, TrainingBatch, top_k_mean
+from vad_pipeline.model.learning.losses import LOSSES, TrainingBatch, top_k_mean
 
 C, T, D = 5, 40, 8
 LENGTHS = {

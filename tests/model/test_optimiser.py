@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from vad_pipeline.model.optimiser import StableAdamW, epoch_cosine, warm_cosine
+from vad_pipeline.model.learning.optimiser import StableAdamW, epoch_cosine, warm_cosine
 
 
 def test_stable_adamw_is_its_definition():

@@ -12,9 +12,10 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.model.categories import Category
 from vad_pipeline.model.heads.dsanet import PRESETS
 from vad_pipeline.model.heads.normality import NormalityConfig
-from vad_pipeline.model.losses import LOSSES, TrainingBatch
-from vad_pipeline.model.trainable import TrainableDSANet
-from vad_pipeline.model.training import TRAINING_PRESETS, Training, TrainingDiverged, fit, schedule_of
+from vad_pipeline.model.learning.losses import LOSSES, TrainingBatch
+from vad_pipeline.model.learning.train_config import TRAINING_PRESETS, schedule_of
+from vad_pipeline.model.learning.trainable import TrainableDSANet, trained_state
+from vad_pipeline.model.training import Training, TrainingDiverged, fit
 
 CATEGORIES = (Category("Normal", ("normal",)), Category("Fire", ("fire", "a burning car")), Category("Fall", ("fall",)))
 CONFIG = replace(TRAINING_PRESETS["ucf-crime"], learning_rate=2e-4, batch_size=2, epochs=3, warmup_iterations=3)
@@ -31,7 +32,7 @@ def network_of():
     names = tuple(category.name for category in CATEGORIES)
     config = replace(PRESETS["ucf-crime"], categories=names, layers=1, window_len=16, attention_block=8)
     torch.manual_seed(0)
-    drawn = TrainableDSANet(config, NormalityConfig(n_prototypes=2, decoder_blocks=1), CATEGORIES)
+    drawn = TrainableDSANet(config, CATEGORIES, NormalityConfig(n_prototypes=2, decoder_blocks=1))
     drawn.text.blocks = drawn.text.blocks[:1]  # CLIP's twelve cost more than all the rest
     drawn.text.adapters = drawn.text.adapters[:1]
 
@@ -104,15 +105,15 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(network_of, uninterrupted, 
     resumed.load_state(torch.load(saved, weights_only=True))
     assert [report.losses for report in run(resumed, reload_best=True)] == expected[kill_after:]
     assert resumed.best == whole.best
-    for name, value in whole.network.trained_state().items():
-        assert torch.equal(value, resumed.network.trained_state()[name]), name
+    for name, value in trained_state(whole.network).items():
+        assert torch.equal(value, trained_state(resumed.network)[name]), name
 
 
 def test_everything_trained_moves_and_the_text_tower_does_not(network_of):
     training = training_of(network_of())
     before = {name: value.clone() for name, value in training.network.state_dict().items()}
     run(training)
-    trained = training.network.trained_state().keys()
+    trained = trained_state(training.network).keys()
     assert {"text.projection.weight", "normality.prototypes", "scoring.position_embedding"} <= trained
     for name, value in training.network.state_dict().items():
         assert torch.equal(value, before[name]) == (name not in trained), name
@@ -124,11 +125,11 @@ def test_reload_best_goes_back(network_of):
 
     def remember(report):
         if report.is_best:
-            kept.update({name: value.clone() for name, value in training.network.trained_state().items()})
+            kept.update({name: value.clone() for name, value in trained_state(training.network).items()})
 
     reports = run(training, on_step=remember, reload_best=True)
     assert [report.step for report in reports if report.is_best] == [3, 6]
-    assert all(torch.equal(value, kept[name]) for name, value in training.network.trained_state().items())
+    assert all(torch.equal(value, kept[name]) for name, value in trained_state(training.network).items())
 
 
 def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_weights(network_of):
@@ -140,7 +141,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_weights(network_of
     with pytest.raises(TrainingDiverged, match=r"in step 5 \(epoch 2\): the loss explode is nan"):
         run(training)
     assert training.step == 4
-    assert all(torch.isfinite(value).all() for value in training.network.trained_state().values())
+    assert all(torch.isfinite(value).all() for value in trained_state(training.network).values())
 
 
 def test_a_gradient_that_is_not_finite_stops_too(network_of):

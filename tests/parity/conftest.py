@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vad_pipeline.model.checkpoint import Checkpoint, convert, load_checkpoint
 
@@ -104,3 +105,13 @@ def converted_xd(published_xd, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("converted_xd") / "xd.safetensors"
     convert(published_xd.path, out)
     return out
+
+
+@pytest.fixture
+def as_published():
+    """One thread, and attention as the published code computes it: what else moves the trace is the processor."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
+    torch.set_num_threads(threads)

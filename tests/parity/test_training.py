@@ -9,16 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vad_pipeline.model.categories import CATEGORIES
 from vad_pipeline.model.heads.dsanet import PRESETS
-from vad_pipeline.model.heads.normality import NormalityConfig
 from vad_pipeline.model.initial import clip_text_tower, load_initial, load_text_tower
-from vad_pipeline.model.losses import LOSSES, TrainingBatch
+from vad_pipeline.model.learning.losses import LOSSES, TrainingBatch
+from vad_pipeline.model.learning.train_config import TRAINING_PRESETS, Schedule
+from vad_pipeline.model.learning.trainable import TrainableDSANet
 from vad_pipeline.model.published import model_names, normality_names, text_names
-from vad_pipeline.model.trainable import TrainableDSANet
-from vad_pipeline.model.training import TRAINING_PRESETS, Schedule, Training
+from vad_pipeline.model.training import Training
 
 DATA = Path(__file__).parent.parent / "data" / "parity"
 SHORT = {"ucf-crime": "ucf", "xd-violence": "xd"}
@@ -40,7 +39,7 @@ written = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent.parent / "b
 @pytest.fixture
 def network(published) -> TrainableDSANet:
     """The published checkpoint, ready to train."""
-    network = TrainableDSANet(PRESETS[published.preset], NormalityConfig(), CATEGORIES[published.preset])
+    network = TrainableDSANet(PRESETS[published.preset], CATEGORIES[published.preset])
     load_text_tower(network, clip_text_tower(str(published.path), "ViT-B-16-quickgelu"), source="published")
     assert load_initial(network, published.path) == []
     return network
@@ -88,16 +87,6 @@ def test_losses_and_gradients(published, network):
     assert (np.abs(exact - stored) <= reach + FLOAT16_ROUNDING * np.abs(stored)).all()
 
 
-@pytest.fixture
-def as_published():
-    """One thread, and attention as the published code computes it: what else moves the trace is the processor."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with sdpa_kernel(SDPBackend.MATH):
-        yield
-    torch.set_num_threads(threads)
-
-
 class TrainingBesideOurs(written.TrainingAsWritten):
     """By the plain formulation; before every step, ours is held against it on the same weights."""
 
@@ -129,7 +118,7 @@ def traced(kind: type[Training], network: TrainableDSANet, preset: str, rules, n
         n_epochs, per_epoch, n_epochs * per_epoch, int(trace["total_iters"]), int(trace["warmup_iters"])
     )
     config = replace(TRAINING_PRESETS[preset], learning_rate=float(trace["base_lr"]))
-    training = kind(network, config, schedule)
+    training = kind(network, config, schedule, LOSSES)
     dtype = network.scoring.position_embedding.dtype
     for step in range(n_steps):
         features, lengths, labels = map(torch.from_numpy, rules.training_batch(step, len(CATEGORIES[preset])))
@@ -138,9 +127,10 @@ def traced(kind: type[Training], network: TrainableDSANet, preset: str, rules, n
         rows.append(list(losses.values()))
         if step < 11:  # published: the normality branch's after the step, the rest's before the epoch turns
             rest, normality = trace["lr_after"][step]
-            assert training.rates()[0] == pytest.approx(normality, rel=1e-9)
+            rates = training.rates()
+            assert rates["normality_lr"] == pytest.approx(normality, rel=1e-9)
             if training.step_in_epoch:
-                assert training.rates()[1] == pytest.approx(rest, rel=1e-9)
+                assert rates["lr"] == pytest.approx(rest, rel=1e-9)
     assert training.at_epoch_end == (n_steps % per_epoch == 0)
     assert training.finished == (n_steps == 12)
     return np.array(rows)

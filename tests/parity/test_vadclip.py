@@ -1,6 +1,7 @@
-"""VadCLIP's scores are the published code's, through the library, `convert` and `detect`."""
+"""VadCLIP's scores, losses, gradients and training are the published code's; `convert` and `detect` give them too."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import h5py
@@ -8,16 +9,24 @@ import numpy as np
 import pytest
 import torch
 
+from vad_pipeline.model.categories import CATEGORIES
 from vad_pipeline.model.checkpoint import convert, load_checkpoint
 from vad_pipeline.model.heads.vadclip import VADCLIP_PRESETS
-from vad_pipeline.model.published_vadclip import vadclip_shapes
+from vad_pipeline.model.initial import clip_text_tower, load_initial, load_text_tower
+from vad_pipeline.model.learning.losses import VADCLIP_LOSSES, TrainingBatch
+from vad_pipeline.model.learning.train_config import VADCLIP_TRAINING, Schedule
+from vad_pipeline.model.learning.trainable import TrainableVadCLIP
+from vad_pipeline.model.published_vadclip import OUR_PROMPTS, PROMPTS, vadclip_names, vadclip_shapes
 from vad_pipeline.model.scoring import Scorer
+from vad_pipeline.model.training import Training
 
 from .conftest import DATA, SHORT
 
 TOLERANCE = 2e-4
 LENGTHS = (5, 255, 256, 257, 600, 1000)  # snippets
 FLOAT16_ROUNDING = 2**-10
+LOSS_REACH, GRADIENT_REACH = 1e-5, 1e-3  # relative, as stated with the figures
+EARLY_REACH, LATE_REACH, EARLY_STEPS = 2e-5, 1e-2, 4  # of the trace
 
 
 def shapes_of(preset: str) -> dict[str, tuple[int, ...]]:
@@ -42,7 +51,8 @@ def published(request, rules, clip_tensors, tmp_path_factory):
     preset = request.param
     path = tmp_path_factory.mktemp("vadclip") / f"{SHORT[preset]}.pth"
     write_published(path, preset, rules, clip_tensors)
-    figures = {kind: dict(np.load(DATA / "vadclip" / f"{kind}_{SHORT[preset]}.npz")) for kind in ("forward", "long")}
+    kinds = ("forward", "long", "trace")
+    figures = {kind: dict(np.load(DATA / "vadclip" / f"{kind}_{SHORT[preset]}.npz")) for kind in kinds}
     inputs = dict(np.load(DATA / f"forward_{SHORT[preset]}.npz"))
     yield SimpleNamespace(preset=preset, path=path, checkpoint=load_checkpoint(path), inputs=inputs, **figures)
     path.unlink()
@@ -119,3 +129,63 @@ def test_converted_and_detected(published, run_cli, tmp_path, rules):
 def test_dsanet_has_one_score(published_ucf):
     with pytest.raises(Exception, match="--score category: DSANet has only the score anomaly"):
         published_ucf.checkpoint.with_curve("category")
+
+
+@pytest.fixture
+def network(published) -> TrainableVadCLIP:
+    """The published checkpoint, ready to train."""
+    network = TrainableVadCLIP(VADCLIP_PRESETS[published.preset], CATEGORIES[published.preset])
+    load_text_tower(network, clip_text_tower(str(published.path), "ViT-B-16-quickgelu"), source="published")
+    assert load_initial(network, published.path) == []
+    return network
+
+
+def weighted(training: Training, losses: dict) -> list:
+    """The three losses and their sum, times their weights, as the published figures are."""
+    return [value * training.weights.get(name, 1) for name, value in losses.items()]
+
+
+def training_of(network, preset: str, **changes) -> Training:
+    config = replace(VADCLIP_TRAINING[preset], **changes)
+    return Training(network, config, Schedule(3, 4, 12, 12, 1), VADCLIP_LOSSES)
+
+
+def test_losses_and_gradients(published, network):
+    figures, inputs = published.forward, published.inputs
+    features, labels = (torch.from_numpy(inputs[name].astype(np.float32)) for name in ("features", "labels"))
+    training = training_of(network, published.preset)
+    losses = training._losses(TrainingBatch(features, torch.from_numpy(inputs["lengths"]), labels))
+    total = sum(weighted(training, losses))
+    found = [float(value.detach()) for value in weighted(training, {**losses, "total": total})]
+    np.testing.assert_allclose(found, figures["losses"], rtol=LOSS_REACH)
+
+    total.backward()
+    ours = {theirs: f"scoring.{name}" for name, theirs in vadclip_names(network.scoring.config).items()}
+    ours |= {PROMPTS: OUR_PROMPTS}
+    trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert trained.keys() == {ours[name] for name in figures["grad_names"]}
+    norms = [float(trained[ours[name]].grad.norm()) for name in figures["grad_names"]]
+    np.testing.assert_allclose(norms, figures["grad_norms"], rtol=GRADIENT_REACH)
+
+
+@pytest.mark.parametrize("n_steps", [2, pytest.param(12, marks=pytest.mark.long)])
+def test_training_trace(published, network, rules, as_published, n_steps):
+    trace = published.trace
+    milestones = tuple(trace["milestones"].tolist())
+    training = training_of(network, published.preset, learning_rate=float(trace["base_lr"]), milestones=milestones)
+    for step in range(n_steps):
+        batch = map(torch.from_numpy, rules.training_batch(step, len(CATEGORIES[published.preset])))
+        found = weighted(training, training.train_step(TrainingBatch(*batch)))
+        reach = EARLY_REACH if step < EARLY_STEPS else LATE_REACH
+        np.testing.assert_allclose(found, trace["losses"][step], rtol=reach, err_msg=str(step))
+        assert training.rates()["lr"] == pytest.approx(trace["lr_after"][step])
+    assert training.finished == (n_steps == 12)
+
+
+def test_presets_are_the_published_ones():
+    ucf, xd = VADCLIP_TRAINING["ucf-crime"], VADCLIP_TRAINING["xd-violence"]
+    assert (ucf.learning_rate, ucf.batch_size, ucf.paired, ucf.milestones) == (2e-5, 64, True, (4, 8))
+    assert (xd.learning_rate, xd.batch_size, xd.paired, xd.milestones) == (1e-5, 96, False, (3, 6, 10))
+    assert ucf.weights(VADCLIP_LOSSES) == {"mil": 1, "align": 1, "text_separation": 0.1}
+    assert xd.weights(VADCLIP_LOSSES) == {"mil": 1, "align": 1, "text_separation": 1e-4}
+    assert (ucf.epochs, xd.epochs) == (10, 10)

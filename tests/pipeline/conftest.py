@@ -32,6 +32,7 @@ def text_tower(tmp_path_factory) -> Path:
     config = PRESETS["ucf-crime"]
     weights = TextEncoder(config.width, n_adapters=0, adapter_weight=0.1).state_dict()
     tensors = {theirs: weights[ours].half() for ours, theirs in clip_text_names(config.width).items()}
+    tensors["text_projection"] = weights["projection.weight"].half()
     path = tmp_path_factory.mktemp("text_tower") / "clip.safetensors"
     save_file({**tensors, "visual.proj": torch.zeros(1)}, path)
     return path

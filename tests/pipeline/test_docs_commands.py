@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.model.training import TRAINING_PRESETS
+from vad_pipeline.model.learning.train_config import TRAINING_PRESETS
 from vad_pipeline.pipeline.demo.rendering import ArchiveConfig, render_archive
 
 ROOT = Path(__file__).parent.parent.parent

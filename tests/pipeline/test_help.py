@@ -8,8 +8,8 @@ from collections import Counter
 import click
 import pytest
 
-from vad_pipeline.model.losses import LOSSES
-from vad_pipeline.model.training import TRAINING_PRESETS
+from vad_pipeline.model.learning.losses import LOSSES
+from vad_pipeline.model.learning.train_config import TRAINING_PRESETS, VADCLIP_TRAINING
 from vad_pipeline.pipeline import cli
 from vad_pipeline.pipeline.commands.sections import MAX_UNDIVIDED, SECTIONS
 
@@ -76,6 +76,8 @@ def test_what_train_does_unless_told_is_said():
     assert ", ".join(LOSSES) in text
     ucf, xd = TRAINING_PRESETS["ucf-crime"], TRAINING_PRESETS["xd-violence"]
     assert f"{ucf.batch_size} of each kind with ucf-crime, {xd.batch_size} with xd-violence" in text
-    rates = re.search(r"default: (\S+) with ucf-crime, (\S+) with xd-violence\)", text[text.index("--lr") :])
-    assert [float(rate) for rate in rates.groups()] == [ucf.learning_rate, xd.learning_rate]
+    said = r"default: (\S+) with ucf-crime, (\S+) with xd-violence; VadCLIP's (\S+) and (\S+)\)"
+    rates = re.search(said, text[text.index("--lr") :])
+    published = [config.learning_rate for config in (ucf, xd, *VADCLIP_TRAINING.values())]
+    assert [float(rate) for rate in rates.groups()] == published
     assert f"training videos (default: {ucf.epochs})" in text and ucf.epochs == xd.epochs

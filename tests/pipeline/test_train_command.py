@@ -18,7 +18,7 @@ import torch
 from small_network import shrink, start
 
 from vad_pipeline.model.checkpoint import load_checkpoint
-from vad_pipeline.model.losses import LOSSES
+from vad_pipeline.model.learning.losses import LOSSES
 from vad_pipeline.pipeline.train.run_folder import TrainRun
 
 # before torch 2.8 what it raises then is a plain RuntimeError

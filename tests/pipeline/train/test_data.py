@@ -78,7 +78,7 @@ def test_a_share_too_small_for_a_label_still_holds_out_both_kinds(store):
 def some_rows(store, *, paired: bool, batch_size: int = 3) -> Rows:
     labels = {f"n{i}": (0,) for i in range(10)} | {f"a{i}": (1,) for i in range(5)}
     rows = [(v.entry, crop, v.columns) for v in videos_of(store, labels) for crop in v.entry.crop_numbers]
-    return Rows(store, tuple(rows), 2, 8, batch_size, paired, seed=1)
+    return Rows(store, tuple(rows), 2, 8, 512, batch_size, paired, seed=1)
 
 
 def drawn(rows: Rows, epoch: int, skip: int = 0) -> list[torch.Tensor]:

@@ -1,7 +1,8 @@
-"""DSANet's losses. Each is a function of its own: `(DSANetOutput, TrainingBatch) -> scalar`.
+"""The heads' losses. Each is a function of its own: `(output, TrainingBatch) -> scalar`.
 
 Shapes: B windows, T snippets of a window, C categories (normal first), D 512.
-Method: DSANet, section "training objective", as its published code computes it, vectorised over the batch.
+Method: DSANet, section "training objective", as its published code computes it, vectorised over the batch. VadCLIP has
+three of them.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .categories import NORMAL
-from .heads.dsanet import DSANetOutput
+from ..categories import NORMAL
+from ..heads.dsanet import DSANetOutput
+from ..heads.output import HeadOutput
 
 TOP_K_SHARE = 16  # a video's score is the mean of its top len / 16 + 1 snippets
 SMOOTHING = 0.1  # share of a target spread over all categories
 BACKGROUND_REST = 0.01  # weight of every other category where the target is the normal one
+
+
+Output = DSANetOutput | HeadOutput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,19 +80,19 @@ def top_k_mean(values: Tensor, lengths: Tensor) -> Tensor:
     return highest.sum(dim=1) / n_top.squeeze(-1)
 
 
-def mil(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
+def mil(output: Output, batch: TrainingBatch) -> Tensor:
     """Multiple-instance learning: the mean of a video's top scores should say whether the video is anomalous."""
     scores = top_k_mean(torch.sigmoid(output.anomaly_logits).squeeze(-1), batch.lengths)
     return functional.binary_cross_entropy(scores, batch.anomalous)
 
 
-def align(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
+def align(output: Output, batch: TrainingBatch) -> Tensor:
     """The means of a video's top category logits should give its labels; several labels count 1 together."""
     logits = top_k_mean(output.category_logits, batch.lengths)
     return functional.cross_entropy(logits, _shares(batch.labels))
 
 
-def text_separation(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
+def text_separation(output: Output, batch: TrainingBatch) -> Tensor:
     """The text features of the anomaly categories should be orthogonal to those of the normal one."""
     text = functional.normalize(output.text_features, dim=-1)
     return (text[NORMAL + 1 :] @ text[NORMAL]).abs().mean()
@@ -117,7 +122,7 @@ def gather(output: DSANetOutput, batch: TrainingBatch) -> Tensor:
     return output.gather_loss
 
 
-Loss = Callable[[DSANetOutput, TrainingBatch], Tensor]
+Loss = Callable[[Output, TrainingBatch], Tensor]
 
 LOSSES: dict[str, Loss] = {
     "mil": mil,
@@ -128,7 +133,16 @@ LOSSES: dict[str, Loss] = {
     "consistency": consistency,
     "gather": gather,
 }
-"""The published losses by name; `TrainConfig` has their weights."""
+"""DSANet's published losses by name; `TrainConfig` has their weights."""
+
+VADCLIP_LOSSES: dict[str, Loss] = {"mil": mil, "align": align, "text_separation": text_separation}
+"""VadCLIP's."""
+
+PLAIN_LOSSES: dict[str, Loss] = {"mil": mil}
+"""Those of a head that tells no categories apart."""
+
+OWN_LOSSES: dict[str, Loss] = {"mil": mil, "align": align}
+"""Those of a head of the user's own that brings none; `align` where it gives category logits."""
 
 NORMALITY_LOSSES = frozenset({"consistency", "gather"})
 """Names of the losses that need the normality branch."""

@@ -1,12 +1,37 @@
-"""The optimiser of the normality branch, StableAdamW, and the learning rates of both branches over a training run."""
+"""Optimisers and learning rates over a training run: DSANet's two, and AdamW with a rate that falls in steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+WEIGHT_DECAY = 0.01  # AdamW's; StableAdamW has its own
+FALL = 0.1  # of a learning rate at each of its milestones
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Parameters that are trained alike: their optimiser, and its learning rate at each step."""
+
+    optimiser: torch.optim.Optimizer
+    rate: Callable[[int], float]
+    """Number of the step, from 0 -> learning rate."""
+    name: str = ""
+    """Empty for the network's main group."""
+
+    @property
+    def rate_name(self) -> str:
+        """The column of metrics.csv for its learning rate."""
+        return f"{self.name}_lr" if self.name else "lr"
+
+    @property
+    def state_name(self) -> str:
+        """What last.ckpt calls the optimiser's state."""
+        return f"{self.name}_optimiser" if self.name else "optimiser"
 
 
 class StableAdamW(torch.optim.Optimizer):
@@ -84,3 +109,8 @@ def warm_cosine(iteration: int, *, base: float, warmup: int, total: int, final_s
 def epoch_cosine(epoch: int, *, base: float, n_epochs: int) -> float:
     """Learning rate in an epoch, counted from 0: along a cosine from `base` in epoch 0 to 0 after the last one."""
     return base * (1 + math.cos(math.pi * epoch / n_epochs)) / 2
+
+
+def stepped(epoch: int, *, base: float, milestones: Iterable[int]) -> float:
+    """Learning rate in an epoch, counted from 0: `base`, a tenth of it after each of the milestones, in epochs."""
+    return base * FALL ** sum(epoch >= milestone for milestone in milestones)
