@@ -119,7 +119,7 @@ def test_what_can_fail_early_fails_before_features_are_read(labelled, run_cli, t
 
 def test_recipes_of_the_checkpoint_are_taken(begun, labelled):
     checkpoint = load_checkpoint(begun[0] / "best.safetensors")
-    start = Start("ucf-crime", checkpoint.config, (), checkpoint, ())
+    start = Start("dsanet", "ucf-crime", checkpoint.config, (), checkpoint, None, ())
     quick = replace(start, checkpoint=replace(checkpoint, recipe=NAMED_RECIPES["quick"].recipe))
     with EmbeddingStore(labelled[0]) as store:
         recipe, held, notes = features_for(start, store, None)
