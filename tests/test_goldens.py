@@ -265,7 +265,6 @@ status raw
 demo --videos 3 --out D
 demo --out taken
 nonsense
---nonsense
 """
 
 
