@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-long goldens lint dev bench clean browser
+.PHONY: demo test test-long test-floors goldens lint dev bench clean browser
 
 demo: $(VENV)/installed
 	$(BIN)/vad-pipeline demo --out demo
 
 # Tests write and sync a great deal: into memory, where there are 8 GB of room for it.
 IN_MEMORY := $(shell df -BG --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 + 0 >= 8 {print "/dev/shm"}')
-test: export TMPDIR := $(or $(IN_MEMORY),$(TMPDIR),/tmp)
+test test-floors: export TMPDIR := $(or $(IN_MEMORY),$(TMPDIR),/tmp)
 
 test: $(VENV)/installed browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -24,6 +24,14 @@ browser:
 # Ray whose workers die, the demo out of a wheel and twice over, ten real videos fitted.
 test-long: $(VENV)/installed
 	$(BIN)/python -m pytest -m long
+
+# The same tests with every dependency at its floor, read out of setup.cfg, in an environment of their own.
+FLOORS ?= .venv-floors
+test-floors: browser
+	test -x $(FLOORS)/bin/python || $(PYTHON) -m venv $(FLOORS)
+	sed -n 's/^ *\([A-Za-z0-9_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > $(FLOORS)/floors.txt
+	$(FLOORS)/bin/pip install -q -e '.[test,tensorboard,mat]' -c $(FLOORS)/floors.txt
+	OMP_NUM_THREADS=1 $(FLOORS)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What tests/test_goldens.py holds the code to, written anew: by a commit that does nothing else.
 goldens: $(VENV)/installed
@@ -61,4 +69,4 @@ $(VENV)/installed: setup.cfg pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build demo *.egg-info
+	rm -rf $(VENV) $(FLOORS) build demo *.egg-info

@@ -69,7 +69,7 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100, "show_default": True},
 )
 @click.version_option(package_name="vad-pipeline")
 @click.option("--debug", is_flag=True, help="Show tracebacks and what happens inside.")
