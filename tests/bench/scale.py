@@ -2,7 +2,8 @@
 
 A store whose catalogue holds a million videos (of a hundred thousand of them the files exist, a few bytes each, and one
 has real features), then, each in a process of its own: `extract` over the 100,000 files that are held already,
-`store ls --limit 20`, opening one video. Prints a Markdown table of time and peak memory.
+`store ls --limit 20`, `store ls` of all and the same entries read off the catalogue alone, opening one video. Prints a
+Markdown table of time and peak memory.
 """
 
 from __future__ import annotations
@@ -37,6 +38,13 @@ from vad_pipeline.extract.store import EmbeddingStore
 with EmbeddingStore(sys.argv[1]) as store:
     entry = store.entry("cam000/v0000000", sys.argv[2])
     print(store.get(entry).features.shape)
+"""
+READ_ALL = """
+import sys
+from pathlib import Path
+from vad_pipeline.extract.store.catalogue import Catalogue
+folder = Path(sys.argv[1])
+print(sum(1 for _ in Catalogue(folder / "catalogue.sqlite", folder / "shards", store_id=sys.argv[2]).each()))
 """
 
 
@@ -151,6 +159,11 @@ def main() -> None:
         row(f"`extract` over {options.files:,} files held", extract, cached)
         listing = [*main_, "store", "ls", "--limit", "20", "--store", store]
         row("`store ls --limit 20`", listing, lambda out: len(out.splitlines()) == 20)
+        lines = [*main_, "store", "ls", "--store", store]
+        row("`store ls`", lines, lambda out: len(out.splitlines()) == options.videos)
+        store_id = json.loads((folder / "store" / "store.json").read_text())["uuid"]
+        alone = [sys.executable, "-c", READ_ALL, store, store_id]
+        row("the catalogue read alone", alone, lambda out: int(out) == options.videos)
         row(
             "opening one video",
             [sys.executable, "-c", OPEN_ONE, store, recipe_id],
