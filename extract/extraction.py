@@ -202,7 +202,7 @@ def _embed_crops(crops: list[int], reader: Reader, task: ExtractTask, extractor:
 
 
 def _kept_crops(own: Entry | None, extractor: Extractor, shards: Path) -> dict[int, np.ndarray]:
-    """Stored features (n, 512) by crop that can be taken over: made in the same way, and readable."""
+    """Stored features (n, D) by crop that can be taken over: made in the same way, and readable."""
     if own is None or extractor.config.force:
         return {}
     if (own.precision, own.runtime) != (extractor.encoder.precision, extractor.encoder.runtime):

@@ -77,15 +77,13 @@ class ExtractConfig:
         """The named recipe with the changes asked for and these weights.
 
         Raises:
-            ConfigError: a value is out of its range, or the model's folder has no config.
+            ConfigError: a value is out of its range, or the model's configuration cannot be used.
         """
-        from .embed.encoder_config import model_identity
+        from .embed.model_config import recipe_of
 
         options = {name: getattr(self, name) for name in ("geometry", "frames_per_snippet", "tail", "still_bound")}
         return replace(
-            NAMED_RECIPES[self.like].recipe,
-            model=model_identity(self.model_name),
-            weights=weights.identity,
+            recipe_of(NAMED_RECIPES[self.like].recipe, self.model_name, weights, self.pretrained),
             decoder=DECODERS[self.decoder],
             **{name: value for name, value in options.items() if value is not None},
         )
@@ -106,12 +104,13 @@ class Extractor:
         open_reader: opens a file for frames in memory.
         weights: the weights, as `load_weights` gave them.
         recipe: the recipe of the features that are made.
-        warnings: what a user has to know about the weights, one sentence each.
+        warnings: what a user has to know about the weights and the model, one sentence each.
     """
 
     def __init__(self, config: ExtractConfig, *, store: Path | None = None):
         from .decode.decoders import open_beside_encoder, reader_for
         from .embed.encoder_config import EncoderConfig, load_weights, weight_warnings
+        from .embed.model_config import resizing_note
 
         self.config = config
         self.crops = config.crop_numbers
@@ -126,6 +125,8 @@ class Extractor:
         self.recipe = config.recipe_with(self.weights)
         self._int8 = store and store / INT8_TOWERS
         self.warnings = weight_warnings(self.encoder_config, self.weights)
+        if self.recipe.geometry == "clip":
+            self.warnings += resizing_note(config.model_name, config.pretrained)
 
     def open_for_encoder(self, source: Source) -> Reader:
         """Open a video for frames that the encoder takes; with `--decoder auto` they may lie on its GPU.

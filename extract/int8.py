@@ -74,7 +74,7 @@ def prepare_int8(extractor: Extractor, sources: Sequence[Source]) -> Int8Record:
 
 
 def sample(extractor: Extractor, sources: Sequence[Source]) -> tuple[torch.Tensor, list[str]]:
-    """Crops of a sample of footage, (N, 3, 224, 224) uint8, and the ids of their videos; a hash of the ids decides.
+    """Crops of a sample of footage, (N, 3, px, px) uint8, and the ids of their videos; a hash of the ids decides.
 
     Files that cannot be read are passed over: the run itself says why.
     """
@@ -87,11 +87,11 @@ def sample(extractor: Extractor, sources: Sequence[Source]) -> tuple[torch.Tenso
 
     chosen = sorted(sources, key=rank)[:MAX_VIDEOS]
     each = -(-IMAGES // (max(1, len(chosen)) * len(extractor.crops)))
-    images, videos = [], []
+    recipe, images, videos = extractor.recipe, [], []
     for source in chosen:
         pictures = _pictures(source, each)
         if pictures:
-            images.append(crop_frames(pictures, extractor.recipe.geometry, extractor.crops).flatten(0, 1))
+            images.append(crop_frames(pictures, recipe.geometry, extractor.crops, px=recipe.image_px).flatten(0, 1))
             videos.append(source.video_id)
     return (torch.cat(images)[:IMAGES] if images else torch.empty(0)), videos
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 
-from .errors import ConfigError
+from .errors import ConfigError, shown
 
 RECIPE_SCHEMA = 1
 SNIPPET_LEN = 16  # frames; DSANet's published features fix it
-EMBEDDING_DIM = 512
+CLIP_WIDTH, CLIP_PX = 512, 224  # values of an embedding and side of a picture, of CLIP ViT-B
+MAX_WIDTH, MAX_IMAGE_PX = 8192, 2048
 CROPS = tuple(range(10))
 TAILS = ("keep", "drop")
 GEOMETRIES = ("vadclip", "clip")
@@ -18,8 +20,11 @@ DECODERS = {"auto": "ffmpeg", "pyav": "ffmpeg", "decord": "decord", "nvdec": "ff
 """Name of a decoder in options -> its family. Decoders of one family give the same frames; a recipe has the family."""
 
 FILE_WEIGHTS = "sha256:"  # begins a recipe's `weights` where they came from a file
+IMPORTED_WEIGHTS = "imported"  # a recipe's `weights` where something made the features that is not known here
 DEFAULT_STILL_BOUND = 12.0  # grey levels, see embed/still.py; measured by tests/bench/still.py
 MAX_STILL_BOUND = 255  # no two pictures differ by more
+LATER_FIELDS = ("still_bound", "width", "image_px", "mean", "std")
+"""Fields that a recipe's JSON has only where they are not as they were before them: older recipes keep their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,10 @@ class Recipe:
     """
 
     model: str = "ViT-B-16-quickgelu"
-    """open_clip model name, or `local-dir:sha256-...` for a model folder of one's own."""
+    """open_clip model name, or `local-dir:sha256-...` for a model folder of one's own; of imported features perhaps
+    what somebody calls that which made them."""
     weights: str = "openai"
-    """open_clip tag, `random:SEED`, or for a weights file `sha256:...` of the image tower's tensors."""
+    """open_clip tag, `random:SEED`, for a weights file `sha256:...` of the image tower's tensors, or `imported`."""
     geometry: str = "vadclip"
     """How a frame is resized before crops are cut, see embed/geometry.py."""
     frames_per_snippet: int = 16
@@ -49,6 +55,14 @@ class Recipe:
     still_bound: float | None = None
     """Grey levels, see embed/still.py: a frame that differs less than this from the last embedded one takes over its
     embedding. None: every sampled frame is embedded."""
+    width: int = CLIP_WIDTH
+    """D: how many values an embedding has."""
+    image_px: int = CLIP_PX
+    """Side in px of the square picture that the tower takes."""
+    mean: tuple[float, float, float] | None = None
+    """What is subtracted from red, green and blue (0 to 1) before the tower sees them; None: CLIP's own."""
+    std: tuple[float, float, float] | None = None
+    """What they are divided by then; None: CLIP's own."""
 
     def __post_init__(self):
         if not 1 <= self.frames_per_snippet <= self.snippet_len:
@@ -63,6 +77,12 @@ class Recipe:
             if not 0 < self.still_bound <= MAX_STILL_BOUND:  # nan is not
                 raise ConfigError(f"still bound must lie above 0, up to {MAX_STILL_BOUND}, got {self.still_bound}")
             object.__setattr__(self, "still_bound", float(self.still_bound))  # 12 and 12.0 are one recipe
+        for name, most in (("width", MAX_WIDTH), ("image_px", MAX_IMAGE_PX)):
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= most:
+                raise ConfigError(f"{name} must be a whole number of 1 to {most}, got {shown(value)}")
+        for name, least in (("mean", -math.inf), ("std", 0)):
+            object.__setattr__(self, name, _of_channels(name, getattr(self, name), least))
 
     @property
     def recipe_id(self) -> str:
@@ -71,9 +91,8 @@ class Recipe:
 
     def to_json(self) -> str:
         """The recipe as JSON with sorted keys: equal recipes give equal text."""
-        values = asdict(self)
-        if self.still_bound is None:  # recipes from before this field keep their ids
-            del values["still_bound"]
+        before = {each.name: each.default for each in fields(self) if each.name in LATER_FIELDS}
+        values = {name: value for name, value in asdict(self).items() if name not in before or value != before[name]}
         return json.dumps(values, sort_keys=True)
 
     @classmethod
@@ -103,6 +122,19 @@ class Recipe:
         return ", ".join(f"{name} {mine[name]} != {theirs[name]}" for name in mine if mine[name] != theirs[name])
 
 
+def _of_channels(name: str, values: object, least: float) -> tuple[float, float, float] | None:
+    """Three finite numbers over `least`, one each for red, green and blue; None where they are CLIP's own."""
+    if values is None:
+        return None
+    try:
+        numbers = tuple(map(float, values))
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != 3 or not all(least < number < math.inf for number in numbers):
+        raise ConfigError(f"{name} must be three numbers, for red, green and blue, got {shown(values)}")
+    return numbers
+
+
 @dataclass(frozen=True, slots=True)
 class NamedRecipe:
     """A recipe that users ask for by name, and the crops that are made where none are asked for."""
@@ -114,20 +146,29 @@ class NamedRecipe:
 NAMED_RECIPES = {
     "vadclip": NamedRecipe(Recipe(), crops=(0, 5)),
     "quick": NamedRecipe(Recipe(geometry="clip", frames_per_snippet=1, tail="keep"), crops=(0,)),
+    "fast": NamedRecipe(
+        Recipe(model="ViT-B-32-quickgelu", geometry="clip", frames_per_snippet=1, tail="keep"), crops=(0,)
+    ),
 }
+NAMED_MODELS = {named.recipe.model for named in NAMED_RECIPES.values()}
+"""The models of named recipes; all are shaped as `Recipe` has it unless told otherwise."""
 
 
-def weights_of(recipe: Recipe, given: str | None, *, why: str) -> str:
-    """The CLIP weights that features were made with, as --pretrained takes them.
+def weights_of(recipe: Recipe, given: str | None, *, why: str, otherwise: str) -> str:
+    """The weights of the model that features were made with, as --pretrained takes them.
 
     Args:
         recipe: recipe of the features.
         given: value of --pretrained, which is returned; None: the option is not given, and the recipe's are returned.
         why: what the weights are needed for, for the message.
+        otherwise: what to do where there are none, for the message.
 
     Raises:
-        ConfigError: the recipe has only their SHA-256, so that --pretrained must give the file.
+        ConfigError: the recipe has only their SHA-256, so that --pretrained must give the file; or something made the
+            features that is not known here.
     """
+    if given is None and recipe.weights == IMPORTED_WEIGHTS:
+        raise ConfigError(f"the features were made by {recipe.model}, which is no model of open_clip's: {otherwise}")
     if given is None and recipe.weights.startswith(FILE_WEIGHTS):
         raise ConfigError(
             f"the features are made with the weights {recipe.weights[:19]}...; give that file with --pretrained FILE: "

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from .gaps import Gap, find_gaps
-from .recipe import EMBEDDING_DIM, Recipe
+from .recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ class VideoEmbeddings:
 
     video_id: str
     embeddings: np.ndarray = field(repr=False)
-    """(crops, n, 512) float16, as the store keeps them; not L2-normalised."""
+    """(crops, n, D) float16, as the store keeps them; not L2-normalised."""
     crops: tuple[int, ...]
     """Number of each crop, in the order of the embeddings' first axis."""
     snippet_seconds: np.ndarray = field(repr=False)
@@ -78,7 +78,7 @@ class VideoEmbeddings:
 
     def __post_init__(self):
         n = len(self.snippet_seconds)
-        expected = (len(self.crops), n, EMBEDDING_DIM)
+        expected = (len(self.crops), n, self.recipe.width)
         if self.embeddings.shape != expected:
             raise ValueError(f"expected embeddings of shape {expected}, got {self.embeddings.shape}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights
+from vad_pipeline.extract.embed.model_config import refuse_other_text
 from vad_pipeline.extract.embed.state_dict import read_state
 from vad_pipeline.extract.embed.tower import build_clip
 from vad_pipeline.extract.embed.weights import EXPECTED
@@ -21,7 +22,12 @@ from .learning.trainable import Trainable, TrainableDSANet, TrainableVadCLIP, lo
 from .published import CLIP_COPIES, clip_text_names, is_published, model_names, normality_names, text_names
 from .published_vadclip import OUR_PROMPTS, PROMPTS, is_vadclip, prompt_tower_names, vadclip_names
 from .tensorfile import CheckpointError, check_finite, read_tensors
+from .text import TEXT_LAYERS
 
+TEXT_TOWERS = (
+    "heads that read categories need one of 12 causal layers, as ViT-B (512 wide) and ViT-L-14 (768) have: give it "
+    "with --model and --pretrained, or train --head mil, which reads none"
+)
 PARTS = ("scoring", "text", "normality")
 SHAPE = ("layers", "attention_block", "window_len", "text_adapter_layers", "text_adapter_weight", "width")
 BLOCKS = "temporal.resblocks."  # published names of what differs between the presets
@@ -42,6 +48,7 @@ def clip_text_tower(pretrained: str, model: str) -> dict[str, Tensor]:
         if is_published(tensors) or is_vadclip(tensors):
             prefix = CLIP_COPIES[0]
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    refuse_other_text(model, causal=True, why=TEXT_TOWERS)
     weights = load_weights(pretrained, model)
     tensors = weights.tensors
     if tensors is None:
@@ -59,7 +66,7 @@ def load_text_tower(network: TrainableDSANet | TrainableVadCLIP, clip: Mapping[s
         source: where they come from, for messages.
 
     Raises:
-        ConfigError: the weights are of another architecture; the heads need that of CLIP ViT-B.
+        ConfigError: the weights are of another architecture than CLIP's, or of another width than the features.
     """
     config = network.scoring.config
     names = prompt_tower_names if isinstance(config, VadCLIPConfig) else clip_text_names
@@ -71,10 +78,12 @@ def load_text_tower(network: TrainableDSANet | TrainableVadCLIP, clip: Mapping[s
             wrong.append(f"{theirs}: {found} instead of {tuple(own[ours].shape)}")
         else:
             own[ours] = clip[theirs].float()
+    deeper = f"transformer.resblocks.{TEXT_LAYERS}."
+    wrong += [f"{name} beyond {TEXT_LAYERS} layers" for name in clip if name.startswith(deeper)]
     if wrong:
         raise ConfigError(
-            f"{source}: holds no text tower of CLIP ViT-B, which {HEADS[head_of(config)].title} reads categories with "
-            f"({wrong[0]}{f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''}); give one with --pretrained"
+            f"{source}: holds no text tower as CLIP's that is {config.width} wide, as the features are ({wrong[0]}"
+            f"{f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''}); {TEXT_TOWERS}"
         )
     network.text.load_state_dict(own)
 

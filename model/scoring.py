@@ -1,6 +1,6 @@
 """Snippet embeddings of a video -> `SnippetScores`.
 
-Shapes: n snippets, B windows of a batch, T snippets of a window, C categories, D 512.
+Shapes: n snippets, B windows of a batch, T snippets of a window, C categories, D 512 for CLIP ViT-B.
 """
 
 from __future__ import annotations

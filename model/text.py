@@ -1,7 +1,7 @@
-"""CLIP's text tower with DSANet's adapters: descriptions -> category text features (C, 512).
+"""CLIP's text tower with DSANet's adapters: descriptions -> category text features (C, D).
 
 Scoring with a converted checkpoint needs none of this: the features do not change, and the checkpoint holds them.
-Shapes: C categories, N descriptions (each category has one or more), D 512. A text has 77 tokens.
+Shapes: C categories, N descriptions (each category has one or more), D 512 for CLIP ViT-B. A text has 77 tokens.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vad_pipeline.extract.embed.model_config import CONTEXT_LEN, VOCABULARY
 from vad_pipeline.extract.errors import ConfigError, quoted
 
 from .categories import Category
 from .layers import TransformerBlock
 
-VOCABULARY = 49408  # CLIP's byte pair encoding
-CONTEXT_LEN = 77  # tokens
 LONGEST_TEXT = 4096  # tokens; a message can say how many a text has up to here
 TEXT_LAYERS = 12
-TEXT_HEADS = 8
+HEAD_WIDTH = 64  # of every text tower of CLIP's, whatever its width
 LEAKY_SLOPE = 0.01
 NORM_EPS = 1e-6
+
+
+def text_heads(width: int) -> int:
+    """How many attention heads CLIP's text tower of a width has: 8 of 512, 12 of 768."""
+    return max(1, width // HEAD_WIDTH)
 
 
 def tokenize(categories: Sequence[Category]) -> tuple[Tensor, Tensor]:
@@ -67,7 +71,7 @@ class TextEncoder(nn.Module):
         self.adapter_weight = adapter_weight
         self.token_embedding = nn.Embedding(VOCABULARY, width)
         self.positional_embedding = nn.Parameter(torch.empty(CONTEXT_LEN, width).normal_(std=0.01))
-        self.blocks = nn.ModuleList(TransformerBlock(width, n_heads=TEXT_HEADS) for _ in range(TEXT_LAYERS))
+        self.blocks = nn.ModuleList(TransformerBlock(width, n_heads=text_heads(width)) for _ in range(TEXT_LAYERS))
         self.ln_final = nn.LayerNorm(width)
         self.adapters = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(n_adapters))
         self.projection = nn.Linear(width, width, bias=False)

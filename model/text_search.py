@@ -1,6 +1,6 @@
 """Finds the moments of an archive that are most like a text or another moment, by the cosine to every snippet.
 
-Shapes: N snippets, Q questions, D 512.
+Shapes: N snippets, Q questions, D values of an embedding.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights
+from vad_pipeline.extract.embed.model_config import refuse_other_text
 from vad_pipeline.extract.embed.tower import build_clip
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store.snippet_matrix import SnippetMatrix
@@ -54,6 +55,7 @@ def text_embeddings(texts: Sequence[str], *, pretrained: str, model: str, identi
     Raises:
         ConfigError: `pretrained` are other weights than `identity`, are not of that model, or lack the text tower.
     """
+    refuse_other_text(model, causal=False, why="texts to search for or score by are in CLIP's tokens")
     weights = load_weights(pretrained, model)
     if weights.identity != identity:
         raise ConfigError(

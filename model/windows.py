@@ -6,7 +6,7 @@ An example of 6 snippets in windows of 4 (in truth 256), and of the same video p
     to_windows    [ s0  s1  s2  s3 ]  [ s4  s5  0  0 ]      lengths 4 and 2
     pool          [ s0  (s1 + s2) / 2  s3  (s4 + s5) / 2 ]   edges 0, 1, 3, 4, 6: 6 i / 4, truncated
 
-Shapes: n snippets of a video, B windows, T snippets of a window, D 512.
+Shapes: n snippets of a video, B windows, T snippets of a window, D 512 for CLIP ViT-B.
 """
 
 from __future__ import annotations

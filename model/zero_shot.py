@@ -1,6 +1,6 @@
 """Scores from text alone, without any checkpoint: how much better a snippet fits anomaly than normal descriptions.
 
-Shapes: n snippets, N descriptions, C categories, D 512.
+Shapes: n snippets, N descriptions, C categories, D values of an embedding.
 """
 
 from __future__ import annotations

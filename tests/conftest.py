@@ -35,6 +35,16 @@ TOY_CONFIG = {
     }
 }
 
+NARROW_CONFIG = {
+    "model_cfg": {
+        "embed_dim": 128,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": 64, "layers": 1, "width": 64, "head_width": 32, "patch_size": 32},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 12},
+    },
+    "preprocess_cfg": {"mean": [0.5, 0.4, 0.3], "std": [0.5, 0.5, 0.25]},
+}
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say that fp32 is fastest here: no test takes seconds to time this machine, all compute alike on any machine.
@@ -76,6 +86,14 @@ def toy_model(tmp_path_factory) -> str:
     """`--model` of a 512-wide tower that embeds an image in a millisecond."""
     folder = tmp_path_factory.mktemp("toy_model")
     (folder / "open_clip_config.json").write_text(json.dumps(TOY_CONFIG))
+    return f"local-dir:{folder}"
+
+
+@pytest.fixture(scope="session")
+def narrow_model(tmp_path_factory) -> str:
+    """`--model` of a 128-wide tower that takes pictures of 64 px, normalised its own way, with a text tower as wide."""
+    folder = tmp_path_factory.mktemp("narrow_model")
+    (folder / "open_clip_config.json").write_text(json.dumps(NARROW_CONFIG))
     return f"local-dir:{folder}"
 
 

@@ -18,18 +18,18 @@ from ..decode.device_frame import DeviceFrame
 from ..decode.reader import Reader
 from ..device import stopping_where_the_device_fails
 from ..errors import VideoDecodeError
-from ..recipe import EMBEDDING_DIM, Recipe
+from ..recipe import CLIP_PX, Recipe
 from ..records import VideoEmbeddings
 from .encoder import ClipEncoder
-from .geometry import CROP_PX, crop_frames, crop_on_device, resized_size
+from .geometry import crop_frames, crop_on_device, resized_size
 from .sampling import sample_stream, snippet_seconds
 from .still import StillScenes
 
 Item = TypeVar("Item")
 Snippet = tuple[torch.Tensor, tuple[int, ...]]  # crops of its frames to embed, and the numbers of StillScenes.split
-ROWS_PER_BLOCK = 4096  # snippets: 4 MB a crop
+ROWS_PER_BLOCK = 4096  # snippets: 4 MB a crop where they are 512 wide
 QUEUE_IMAGES = 64  # decoded crops that may wait for the encoder: 10 MB
-NO_CROPS = torch.empty((0, 0, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+NO_CROPS = torch.empty((0, 0, 3, CLIP_PX, CLIP_PX), dtype=torch.uint8)
 MAX_WAITING = 4096  # snippets of a still scene that may wait for an embedding before the batch is full
 
 
@@ -63,7 +63,7 @@ def embed_video(
         ready.begin()
         encoder = load_encoder()
         encoded_before = encoder.seconds
-        embeddings = _embed_snippets(ready, len(crops), encoder)
+        embeddings = _embed_snippets(ready, (len(crops), recipe.width), encoder)
         info = reader.info()
     finally:
         ready.end()
@@ -83,22 +83,28 @@ def embed_video(
 
 
 def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int], scenes: StillScenes) -> Iterator[Snippet]:
-    """For each snippet crops of its k frames to embed, (k, crops, 3, 224, 224) uint8, and the numbers of `split`."""
+    """For each snippet crops of its k frames to embed, (k, crops, 3, px, px) uint8, and the numbers of `split`."""
     for frames in sample_stream(reader, recipe):
         on_device = isinstance(frames[0], DeviceFrame)
         pixels = [frame.on_device() if on_device else frame.rgb() for frame in frames]
         for height, width, _ in {tuple(picture.shape) for picture in pixels}:
-            if math.prod(resized_size(recipe.geometry, height, width)) > MAX_FRAME_PX:
+            if math.prod(resized_size(recipe.geometry, height, width, px=recipe.image_px)) > MAX_FRAME_PX:
                 reason = f"frames of {width}x{height} px are too long and thin to resize; use --geometry vadclip"
                 raise VideoDecodeError(reader.path, "too_large", reason)
         new, counts = scenes.split(pixels)
         crop = crop_on_device if on_device else crop_frames
-        yield crop(new, recipe.geometry, crops) if new else NO_CROPS, counts
+        yield crop(new, recipe.geometry, crops, px=recipe.image_px) if new else NO_CROPS, counts
 
 
-def _embed_snippets(snippets: Iterable[Snippet], n_crops: int, encoder: ClipEncoder) -> np.ndarray:
-    """Mean embedding of each snippet and crop, (crops, n, 512) float16. Batches hold crops of several snippets."""
-    means, batch = _Means(n_crops), _Batch(encoder)
+def _embed_snippets(snippets: Iterable[Snippet], shape: tuple[int, int], encoder: ClipEncoder) -> np.ndarray:
+    """Mean embedding of each snippet and crop, (crops, n, D) float16. Batches hold crops of several snippets.
+
+    Args:
+        snippets: what `_snippet_crops` gives.
+        shape: (crops, D).
+        encoder: embeds.
+    """
+    means, batch = _Means(shape), _Batch(encoder)
     for frames, counts in snippets:
         means.expect(counts)
         for image in frames.flatten(0, 1):
@@ -119,7 +125,7 @@ class _Batch:
         self._n = 0
 
     def add(self, image: torch.Tensor) -> bool:
-        """Put a crop (3, 224, 224) uint8 into the batch; say whether the batch is full now."""
+        """Put a crop (3, px, px) uint8 into the batch; say whether the batch is full now."""
         if not len(self._images):
             self._images = image.new_empty((self._encoder.batch_size, *image.shape))
         self._images[self._n] = image
@@ -127,20 +133,24 @@ class _Batch:
         return self._n == len(self._images)
 
     def encoded(self) -> Iterable[np.ndarray]:
-        """Embed the crops in the batch, each to (512,) float32, and empty the batch."""
+        """Embed the crops in the batch, each to (D,) float32, and empty the batch."""
         n, self._n = self._n, 0
         return self._encoder.encode(self._images[:n]) if n else ()
 
 
 class _Means:
-    """Averages the embeddings of each snippet's frames. Snippets come in order; their embeddings too, but later."""
+    """Averages the embeddings of each snippet's frames. Snippets come in order; their embeddings too, but later.
 
-    def __init__(self, n_crops: int):
-        self._finished = _Rows(n_crops)
-        self._n_crops = n_crops
+    Args:
+        shape: (crops, D).
+    """
+
+    def __init__(self, shape: tuple[int, int]):
+        self._finished = _Rows(shape)
+        self._n_crops = shape[0]
         self._waiting: deque[tuple[int, ...]] = deque()
-        self._ready: deque[np.ndarray] = deque()  # (512,), of snippets that lack others
-        self._last = np.zeros((n_crops, EMBEDDING_DIM), np.float32)  # of the newest frame in a finished snippet
+        self._ready: deque[np.ndarray] = deque()  # (D,), of snippets that lack others
+        self._last = np.zeros(shape, np.float32)  # of the newest frame in a finished snippet
 
     @property
     def n_waiting(self) -> int:
@@ -153,7 +163,7 @@ class _Means:
         self.take_in(())
 
     def take_in(self, rows: Iterable[np.ndarray]) -> None:
-        """Add the next embeddings, (512,) float32 each: for each embedded frame those of its crops in turn."""
+        """Add the next embeddings, (D,) float32 each: for each embedded frame those of its crops in turn."""
         self._ready.extend(rows)
         while self._waiting and len(self._ready) >= (len(self._waiting[0]) - 1) * self._n_crops:
             counts = self._waiting.popleft()
@@ -165,31 +175,34 @@ class _Means:
             self._finished.append(total / sum(counts))
 
     def result(self) -> np.ndarray:
-        """The mean embeddings of all snippets, (crops, n, 512) float16."""
+        """The mean embeddings of all snippets, (crops, n, D) float16."""
         return self._finished.result()
 
 
 class _Rows:
-    """An array of (crops, 512) rows that grows in blocks.
+    """An array of (crops, D) rows that grows in blocks.
 
     As small arrays of their own the rows would lie scattered between the tower's large buffers, so that the memory
     between them could not be used again: that was measured to take 190 MB more for an hour of footage.
+
+    Args:
+        shape: (crops, D).
     """
 
-    def __init__(self, n_crops: int):
-        self._shape = (ROWS_PER_BLOCK, n_crops, EMBEDDING_DIM)
+    def __init__(self, shape: tuple[int, int]):
+        self._shape = (ROWS_PER_BLOCK, *shape)
         self._blocks: list[np.ndarray] = []
         self._n = 0
 
     def append(self, row: np.ndarray) -> None:
-        """Keep a (crops, 512) row, as float16."""
+        """Keep a (crops, D) row, as float16."""
         if self._n % ROWS_PER_BLOCK == 0:
             self._blocks.append(np.empty(self._shape, np.float16))
         self._blocks[-1][self._n % ROWS_PER_BLOCK] = row
         self._n += 1
 
     def result(self) -> np.ndarray:
-        """All rows, (crops, n, 512) float16."""
+        """All rows, (crops, n, D) float16."""
         rows = np.concatenate(self._blocks)[: self._n] if self._blocks else np.empty((0, *self._shape[1:]), np.float16)
         return np.ascontiguousarray(rows.transpose(1, 0, 2))
 

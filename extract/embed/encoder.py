@@ -1,4 +1,4 @@
-"""CLIP's image tower through open_clip: uint8 crops (N, 3, 224, 224) -> embeddings (N, 512) float32.
+"""An image tower of open_clip's: uint8 crops (N, 3, px, px) -> embeddings (N, D) float32.
 
 An embedding does not depend on how many images are in its batch: torch's batches are padded to sizes that give the same
 bits, and OpenVINO gives the same bits for any number. For bf16 and fp16 the weights are cast to that type, since
@@ -20,7 +20,7 @@ from ..device import device_name, resolve_device
 from ..errors import ConfigError
 from . import int8_tower, openvino_tower
 from .encoder_config import INT8, EncoderConfig, load_weights, model_identity
-from .geometry import CROP_PX
+from .model_config import image_tower
 from .tower import FromPixels, build_tower, checked_tower
 from .ways import BATCH_CPU, BATCH_CUDA, DTYPES, EMULATED, multiplies_bf16, way_of
 from .weights import Weights
@@ -42,12 +42,13 @@ class ClipEncoder:
 
     Attributes:
         weights: identity of the weights in a recipe.
+        px: side of the pictures that the tower takes.
         way: how it computes, with the timings that the choice rests on.
         precision, runtime: what is used in place of `auto`, for the record.
         seconds, images: time spent in the tower, and images sent through it, padding included.
 
     Raises:
-        ConfigError: as `build_tower` raises it, or the tower does not give 512 values for an image of 224 px.
+        ConfigError: as `build_tower` and `checked_tower` raise it.
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class ClipEncoder:
             f"threads {torch.get_num_threads()}"
         )
         self.weights = weights.identity
+        takes = image_tower(config.model, config.pretrained)
+        self.px = takes.image_px
         self.seconds, self.images = 0.0, 0
         self._network: FromPixels | None = None
         """torch's; None where OpenVINO computes."""
@@ -88,7 +91,7 @@ class ClipEncoder:
             return
         self._compiled = openvino_tower.compiled_tower(
             lambda: full_tower(config, weights),
-            identity={"model": model_identity(config.model), "weights": self.weights},
+            identity={"model": model_identity(config.model), "weights": self.weights, **takes.unlike_clip},
             precision=self.precision,
             batch_size=self.batch_size,
             keep_in=compiled,
@@ -99,10 +102,10 @@ class ClipEncoder:
         """Embed up to `batch_size` crops.
 
         Args:
-            crops: (N, 3, 224, 224) uint8, N <= batch_size, on any device; on the tower's own they stay where they are.
+            crops: (N, 3, px, px) uint8, N <= batch_size, on any device; on the tower's own they stay where they are.
 
         Returns:
-            (N, 512) float32, not normalised: what `encode_image` gives.
+            (N, D) float32, not normalised: what `encode_image` gives.
         """
         started = time.perf_counter()
         n = len(crops)
@@ -159,7 +162,7 @@ class ClipEncoder:
 
     def measure_rate(self) -> float:
         """Measure how many images/s are embedded on this machine: one full batch, after another to warm up."""
-        crops = torch.zeros((self.batch_size, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+        crops = torch.zeros((self.batch_size, 3, self.px, self.px), dtype=torch.uint8)
         self.encode(crops)
         started = time.perf_counter()
         self.encode(crops)

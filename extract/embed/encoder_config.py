@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..recipe import Recipe
+from ..recipe import NAMED_MODELS
 from .weights import OPENAI_TAG, Weights, read_weights
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -15,6 +15,7 @@ INT8 = "int8"  # of the image tower alone, see int8_tower.py; less than full acc
 WIDE_PRECISIONS = PRECISIONS[:2]  # those with the range of float32, in which networks are trained and scored
 RUNTIMES = ("auto", "torch", "openvino")
 LOCAL_DIR = "local-dir:"
+CONFIG_NAME = "open_clip_config.json"
 RANDOM = "random:"
 
 
@@ -54,7 +55,7 @@ def model_identity(model: str) -> str:
     """
     if not model.startswith(LOCAL_DIR):
         return model
-    config = Path(model.removeprefix(LOCAL_DIR)) / "open_clip_config.json"
+    config = Path(model.removeprefix(LOCAL_DIR)) / CONFIG_NAME
     try:
         return f"{LOCAL_DIR}sha256-{hashlib.sha256(config.read_bytes()).hexdigest()[:16]}"
     except OSError as error:
@@ -73,7 +74,7 @@ def load_weights(pretrained: str, model: str) -> Weights:
         return Weights(identity=pretrained, tensors=None, quickgelu=None)
     if Path(pretrained).is_file():
         return read_weights(pretrained)
-    if (model, pretrained) == (Recipe().model, OPENAI_TAG):  # by far the most: not worth open_clip's three seconds
+    if model in NAMED_MODELS and pretrained == OPENAI_TAG:  # by far the most: not worth open_clip's three seconds
         return Weights(identity=OPENAI_TAG, tensors=None, quickgelu=True)
     import open_clip
 
@@ -92,17 +93,22 @@ def random_warning(weights: str) -> tuple[str, ...]:
     )
 
 
+def is_known(model: str) -> bool:
+    """Whether open_clip has a model of this name; folders are taken for one."""
+    if model.startswith(LOCAL_DIR) or model in NAMED_MODELS:  # not worth open_clip's three seconds
+        return True
+    import open_clip
+
+    return model in open_clip.list_models()
+
+
 def refuse_unknown(model: str) -> None:
     """Refuse a model name that open_clip does not know; folders are looked at where the model is built.
 
     Raises:
         ConfigError: there is no such model.
     """
-    if model.startswith(LOCAL_DIR) or model == Recipe().model:  # not worth open_clip's three seconds
-        return
-    import open_clip
-
-    if model not in open_clip.list_models():
+    if not is_known(model):
         raise ConfigError(f"--model {model}: open_clip has no such model; see open_clip.list_models()")
 
 

@@ -1,8 +1,9 @@
-"""Resizes frames and cuts 224 x 224 crops out of them, in either geometry.
+"""Resizes frames and cuts square crops out of them, in either geometry, for a tower that takes pictures of `px`.
 
 `vadclip` squeezes the frame to 340 x 256 (bilinear, no antialias) as the published features are believed to be made;
 `clip` is CLIP's own preprocessing (shorter side to 224, antialiased bicubic). Crops are then cut from the result, each
-224 x 224; 5 to 9 are 0 to 4 mirrored. Where crops begin in `vadclip`'s 340 x 256 (left, top):
+224 x 224; 5 to 9 are 0 to 4 mirrored. These are the numbers for 224 px; a tower that takes others has all of them in
+proportion, and so sees the same part of a frame. Where crops begin in `vadclip`'s 340 x 256 (left, top):
 
     1 (0, 0)                     2 (116, 0)
                   0 (58, 16)
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -21,12 +21,21 @@ from PIL import Image
 from torch.nn import functional
 
 from ..errors import ConfigError
-from ..recipe import CROPS
+from ..recipe import CLIP_PX, CROPS
 
-CROP_PX = 224
-VADCLIP_SIZE_PX = (256, 340)  # height, width
+VADCLIP_SIZE_PX = (256, 340)  # height, width, where the tower takes 224 px
 PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 PX_AT_ONCE = 2_000_000  # pixels of the frames resized together: 24 MB in float
+
+
+def scaled(length: int, px: int) -> int:
+    """A length in pixels that is meant for CLIP's 224 px, for a tower that takes `px`."""
+    return round(length * px / CLIP_PX)
+
+
+def vadclip_size(px: int, height: int, width: int) -> tuple[int, int]:
+    """Height and width that a frame of any size is squeezed to."""
+    return scaled(VADCLIP_SIZE_PX[0], px), scaled(VADCLIP_SIZE_PX[1], px)
 
 
 def shorter_side_to(pixels: int, height: int, width: int) -> tuple[int, int]:
@@ -64,69 +73,75 @@ def resize(frames: np.ndarray, size: tuple[int, int], *, interpolation: str, ant
 class Geometry:
     """How a frame is resized to the picture that crops are cut from."""
 
-    size: Callable[[int, int], tuple[int, int]]
-    """Height and width of a frame -> those it is resized to."""
+    size: Callable[[int, int, int], tuple[int, int]]
+    """Side of the tower's pictures, height and width of a frame -> height and width it is resized to."""
     interpolation: str
     antialias: bool
 
 
 GEOMETRY_OF = {  # one for each name in recipe.GEOMETRIES
-    "vadclip": Geometry(lambda height, width: VADCLIP_SIZE_PX, "bilinear", antialias=False),
-    "clip": Geometry(partial(shorter_side_to, CROP_PX), "bicubic", antialias=True),
+    "vadclip": Geometry(vadclip_size, "bilinear", antialias=False),
+    "clip": Geometry(shorter_side_to, "bicubic", antialias=True),
 }
 
 
-def resized_size(geometry: str, height: int, width: int) -> tuple[int, int]:
-    """Height and width in pixels that `geometry` resizes a frame to before cutting crops.
+def resized_size(geometry: str, height: int, width: int, *, px: int = CLIP_PX) -> tuple[int, int]:
+    """Height and width in pixels that `geometry` resizes a frame to before cutting crops of `px` x `px`.
 
     Raises:
         ConfigError: there is no such geometry.
     """
     if geometry not in GEOMETRY_OF:
         raise ConfigError(f"geometry must be one of {', '.join(GEOMETRY_OF)}, got {geometry!r}")
-    return GEOMETRY_OF[geometry].size(height, width)
+    return GEOMETRY_OF[geometry].size(px, height, width)
 
 
-def crop_origin(crop: int, height: int, width: int) -> tuple[int, int]:
-    """Top and left pixel of a crop. Crops 5 to 9 are crops 0 to 4 mirrored afterwards, so they have the same origin.
+def crop_origin(crop: int, height: int, width: int, *, px: int = CLIP_PX) -> tuple[int, int]:
+    """Top and left pixel of a crop of `px` x `px`.
 
-    The centre is rounded as by torchvision's CenterCrop.
+    Crops 5 to 9 are crops 0 to 4 mirrored afterwards, so they have the same origin. The centre is rounded as by
+    torchvision's CenterCrop.
 
     Raises:
         ConfigError: there is no crop of that number.
     """
     if crop not in CROPS:
         raise ConfigError(f"crops are numbered 0 to {CROPS[-1]}, got {crop}")
-    bottom, right = height - CROP_PX, width - CROP_PX
+    bottom, right = height - px, width - px
     centre = (round(bottom / 2), round(right / 2))
     return (centre, (0, 0), (0, right), (bottom, 0), (bottom, right))[crop % 5]
 
 
-def crop_frames(frames: Sequence[np.ndarray], geometry: str, crops: Sequence[int]) -> torch.Tensor:
+def crop_frames(
+    frames: Sequence[np.ndarray], geometry: str, crops: Sequence[int], *, px: int = CLIP_PX
+) -> torch.Tensor:
     """Resize frames and cut crops out of them; small frames of one size are resized together.
 
     Args:
         frames: (H, W, 3) uint8 RGB each.
         geometry: a name in `GEOMETRIES`.
         crops: crop numbers, 0 to 9.
+        px: side of a crop.
 
     Returns:
-        (len(frames), len(crops), 3, 224, 224) uint8; a frame's crops do not depend on the other frames.
+        (len(frames), len(crops), 3, px, px) uint8; a frame's crops do not depend on the other frames.
     """
     at_once = max(1, PX_AT_ONCE // max(frame[..., 0].size for frame in frames))
     if len({frame.shape for frame in frames}) > 1:
         at_once = 1
     stacks = [np.stack(frames[start : start + at_once]) for start in range(0, len(frames), at_once)]
-    return torch.cat([_crops_of_stack(stack, geometry, crops) for stack in stacks])
+    return torch.cat([_crops_of_stack(stack, geometry, crops, px) for stack in stacks])
 
 
-def _crops_of_stack(frames: np.ndarray, geometry: str, crops: Sequence[int]) -> torch.Tensor:
-    size = resized_size(geometry, *frames.shape[1:3])
+def _crops_of_stack(frames: np.ndarray, geometry: str, crops: Sequence[int], px: int) -> torch.Tensor:
+    size = resized_size(geometry, *frames.shape[1:3], px=px)
     how = GEOMETRY_OF[geometry]
-    return cut_crops(resize(frames, size, interpolation=how.interpolation, antialias=how.antialias), crops)
+    return cut_crops(resize(frames, size, interpolation=how.interpolation, antialias=how.antialias), crops, px=px)
 
 
-def crop_on_device(frames: Sequence[torch.Tensor], geometry: str, crops: Sequence[int]) -> torch.Tensor:
+def crop_on_device(
+    frames: Sequence[torch.Tensor], geometry: str, crops: Sequence[int], *, px: int = CLIP_PX
+) -> torch.Tensor:
     """Do what `crop_frames` does for frames on a GPU, where the crops stay.
 
     `vadclip` is computed exactly as in `crop_frames`. `clip` is resized by torch in Pillow's two passes, each rounded
@@ -136,15 +151,16 @@ def crop_on_device(frames: Sequence[torch.Tensor], geometry: str, crops: Sequenc
         frames: (H, W, 3) uint8 RGB each.
         geometry: a name in `GEOMETRIES`.
         crops: crop numbers, 0 to 9.
+        px: side of a crop.
 
     Returns:
-        (len(frames), len(crops), 3, 224, 224) uint8.
+        (len(frames), len(crops), 3, px, px) uint8.
     """
-    return torch.stack([cut_crops(_resized_on_device(frame, geometry), crops) for frame in frames])
+    return torch.stack([cut_crops(_resized_on_device(frame, geometry, px), crops, px=px) for frame in frames])
 
 
-def _resized_on_device(frame: torch.Tensor, geometry: str) -> torch.Tensor:
-    height, width = resized_size(geometry, *frame.shape[:2])
+def _resized_on_device(frame: torch.Tensor, geometry: str, px: int) -> torch.Tensor:
+    height, width = resized_size(geometry, *frame.shape[:2], px=px)
     how = GEOMETRY_OF[geometry]
     pixels = frame.permute(2, 0, 1)[None].float()
     for size in [(frame.shape[0], width), (height, width)] if how.antialias else [(height, width)]:
@@ -153,11 +169,11 @@ def _resized_on_device(frame: torch.Tensor, geometry: str) -> torch.Tensor:
     return pixels[0].byte()
 
 
-def cut_crops(resized: torch.Tensor, crops: Sequence[int]) -> torch.Tensor:
-    """Cut crops out of pictures, on their device: (..., 3, height, width) -> (..., len(crops), 3, 224, 224), uint8."""
-    out = resized.new_empty((*resized.shape[:-3], len(crops), 3, CROP_PX, CROP_PX))
+def cut_crops(resized: torch.Tensor, crops: Sequence[int], *, px: int = CLIP_PX) -> torch.Tensor:
+    """Cut crops out of pictures, on their device: (..., 3, height, width) -> (..., len(crops), 3, px, px), uint8."""
+    out = resized.new_empty((*resized.shape[:-3], len(crops), 3, px, px))
     for slot, crop in enumerate(crops):
-        top, left = crop_origin(crop, *resized.shape[-2:])
-        piece = resized[..., top : top + CROP_PX, left : left + CROP_PX]
+        top, left = crop_origin(crop, *resized.shape[-2:], px=px)
+        piece = resized[..., top : top + px, left : left + px]
         out[..., slot, :, :, :] = piece.flip(-1) if crop >= 5 else piece
     return out

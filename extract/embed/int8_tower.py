@@ -28,8 +28,8 @@ import torch
 from ..errors import ConfigError, StoreError
 from ..files import TEMPORARY_PREFIX, read_versioned
 from ..names import plural
+from ..recipe import CLIP_PX
 from ..timings import timed_once
-from .geometry import CROP_PX
 from .openvino_tower import CompiledTower, compile_for_here, converted, core, silent_openvino
 from .quiet import unlogged, without_telemetry
 from .tower import FromPixels
@@ -99,7 +99,7 @@ def read_record(folder: Path) -> Int8Record:
 
 
 def checked_embeddings(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The embeddings that the deviation was measured on, in fp32 and in int8, (n, 512) float32 each.
+    """The embeddings that the deviation was measured on, in fp32 and in int8, (n, D) float32 each.
 
     Raises:
         StoreError: the file cannot be read.
@@ -133,7 +133,7 @@ def load(folder: Path) -> CompiledTower:
 
 
 def calibrate(
-    make: Callable[[], torch.nn.Module],
+    make: Callable[[], FromPixels],
     images: torch.Tensor,
     *,
     identity: dict[str, str],
@@ -145,7 +145,7 @@ def calibrate(
 
     Args:
         make: builds the tower, from uint8 crops to embeddings.
-        images: (N, 3, 224, 224) uint8 crops of the store's footage.
+        images: (N, 3, px, px) uint8 crops of the store's footage.
         identity: names of `model` and `weights`.
         videos: ids of the videos that the images are of.
         folder: where it will be kept.
@@ -208,7 +208,7 @@ def speed_up() -> float | None:
 def _one_layer_in_int8() -> Callable[[], object]:
     """A function that embeds a batch of noise by a tower of one layer in int8."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (BATCH_CPU, 3, CROP_PX, CROP_PX), dtype=torch.uint8, generator=generator)
+    images = torch.randint(0, 256, (BATCH_CPU, 3, CLIP_PX, CLIP_PX), dtype=torch.uint8, generator=generator)
     model = converted(FromPixels(one_layer(), torch.device("cpu"), torch.float32), BATCH_CPU)
     tower = CompiledTower(compile_for_here(_quantised(model, images), "fp32"))
     return partial(tower, images)

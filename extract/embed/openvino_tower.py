@@ -23,8 +23,8 @@ import torch
 from ..errors import StoreError
 from ..files import remove_partial, written_aside
 from ..only_process import in_turn
-from .geometry import CROP_PX
 from .quiet import unlogged, without_telemetry
+from .tower import FromPixels
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Core, Model
@@ -61,7 +61,7 @@ def core() -> Core:
 
 
 class CompiledTower:
-    """A tower compiled by OpenVINO: uint8 crops (N, 3, 224, 224) -> (N, 512) float32, N at most the batch size."""
+    """A tower compiled by OpenVINO: uint8 crops (N, 3, px, px) -> (N, D) float32, N at most the batch size."""
 
     def __init__(self, compiled: CompiledModel):
         self._request = compiled.create_infer_request()
@@ -72,9 +72,9 @@ class CompiledTower:
 
 
 def compiled_tower(
-    make: Callable[[], torch.nn.Module],
+    make: Callable[[], FromPixels],
     *,
-    identity: dict[str, str],
+    identity: dict[str, object],
     precision: str,
     batch_size: int,
     keep_in: Path | None,
@@ -109,7 +109,7 @@ def compiled_tower(
     return CompiledTower(core().import_model(copied, DEVICE, _options(precision)))
 
 
-def _key(identity: dict[str, str], precision: str, batch_size: int) -> str:
+def _key(identity: dict[str, object], precision: str, batch_size: int) -> str:
     """Name of a compiled tower's file: a hash of all that its results, and whether it can run here, depend on."""
     parts = {
         **identity,
@@ -145,14 +145,14 @@ def _keep(path: Path, blob: BytesIO) -> None:
         logger.warning("the compiled tower is not kept, the next run makes it anew: %s", error)
 
 
-def converted(module: torch.nn.Module, batch_size: int) -> Model:
-    """Convert a torch module, from uint8 crops to embeddings, to OpenVINO's form, for up to `batch_size` crops."""
-    openvino = silent_openvino()
-    example = torch.zeros((1, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+def converted(network: FromPixels, batch_size: int) -> Model:
+    """Convert torch's tower, from uint8 crops to embeddings, to OpenVINO's form, for up to `batch_size` crops."""
+    openvino, px = silent_openvino(), network.px
+    example = torch.zeros((1, 3, px, px), dtype=torch.uint8)
     with _traceable(), torch.no_grad():
-        traced = torch.jit.trace(module, example, check_trace=False)
+        traced = torch.jit.trace(network, example, check_trace=False)
         model = openvino.convert_model(traced, example_input=example)
-    model.reshape([openvino.Dimension(1, batch_size), 3, CROP_PX, CROP_PX])
+    model.reshape([openvino.Dimension(1, batch_size), 3, px, px])
     return model
 
 

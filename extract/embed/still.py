@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 # these numbers decide what a bound means: changing them changes features, so RECIPE_SCHEMA must be raised then
-GRID = 28  # cells a side: 8 x 8 of the 224 x 224 px that the tower sees
+GRID = 28  # cells a side: 8 x 8 of the 224 x 224 px that CLIP sees
 PX_PER_CELL = 8  # pixels a side that are read of each cell; of larger pictures the pixels between them are left out
 
 

@@ -1,4 +1,4 @@
-"""Builds open_clip's image tower with the weights asked for, and puts CLIP's normalisation before it."""
+"""Builds open_clip's image tower with the weights asked for, and puts its normalisation before it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,11 @@ import torch
 
 from ..errors import ConfigError
 from ..names import plural
-from ..recipe import EMBEDDING_DIM
 from .encoder_config import RANDOM, EncoderConfig, refuse_unknown
-from .geometry import CROP_PX
+from .model_config import CLIP_STATISTICS, CLIP_TOWER, ImageTower, image_tower
 from .quiet import unlogged
 from .weights import Weights
 
-CLIP_STATISTICS = {
-    "mean": (0.48145466, 0.4578275, 0.40821073),
-    "std": (0.26862954, 0.26130258, 0.27577711),
-}  # of red, green and blue, where a tower names none
 NO_WEIGHTS = (
     "CLIP weights '{tag}' for {model} could not be downloaded ({why}). Without internet: give a file with "
     "--pretrained FILE; a published DSANet checkpoint carries them: "
@@ -84,11 +79,21 @@ def first_line(error: Exception) -> str:
 
 
 class FromPixels(torch.nn.Module):
-    """An image tower with CLIP's normalisation before it: uint8 crops (N, 3, 224, 224) -> (N, 512) float32."""
+    """An image tower with its normalisation before it: uint8 crops (N, 3, px, px) -> (N, D) float32.
 
-    def __init__(self, tower: torch.nn.Module, device: torch.device, dtype: torch.dtype):
+    Args:
+        tower: open_clip's.
+        device: where it computes.
+        dtype: in which type.
+        takes: the size of its pictures, and their normalisation.
+    """
+
+    def __init__(
+        self, tower: torch.nn.Module, device: torch.device, dtype: torch.dtype, takes: ImageTower = CLIP_TOWER
+    ):
         super().__init__()
-        mean, std = (getattr(tower, f"image_{name}", None) or default for name, default in CLIP_STATISTICS.items())
+        self.px = takes.image_px
+        mean, std = (getattr(takes, name) or usual for name, usual in CLIP_STATISTICS.items())
         self.mean = torch.tensor(mean, device=device).mul(255).view(3, 1, 1)
         self.scale = torch.tensor(std, device=device).mul(255).reciprocal().view(3, 1, 1)
         # as tensor cores want convolutions
@@ -97,7 +102,7 @@ class FromPixels(torch.nn.Module):
         self.dtype = dtype
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """Embed crops: (N, 3, 224, 224) uint8 -> (N, 512) float32."""
+        """Embed crops: (N, 3, px, px) uint8 -> (N, D) float32."""
         pixels = crops.float().sub_(self.mean).mul_(self.scale)
         return self.tower(pixels.to(self.dtype, memory_format=self.layout)).float()
 
@@ -105,15 +110,20 @@ class FromPixels(torch.nn.Module):
 def checked_tower(
     tower: torch.nn.Module, config: EncoderConfig, device: torch.device, dtype: torch.dtype
 ) -> FromPixels:
-    """Put normalisation before a tower, and check that it gives 512 values for an image of 224 px."""
-    network = FromPixels(tower, device, dtype)
+    """Put normalisation before a tower, and check that it takes and gives what its configuration says.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    takes = image_tower(config.model, config.pretrained)
+    network, px = FromPixels(tower, device, dtype, takes), takes.image_px
     try:
         with torch.inference_mode():
-            shape = tuple(network(torch.zeros((1, 3, CROP_PX, CROP_PX), device=device, dtype=torch.uint8)).shape)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--model {config.model}: does not take {CROP_PX} px images ({first_line(error)})") from error
-    if shape != (1, EMBEDDING_DIM):
+            shape = tuple(network(torch.zeros((1, 3, px, px), device=device, dtype=torch.uint8)).shape)
+    except (RuntimeError, AssertionError, AttributeError) as error:  # the last: towers that give more than embeddings
+        raise ConfigError(f"--model {config.model}: does not embed {px} px images ({first_line(error)})") from error
+    if shape != (1, takes.width):
         raise ConfigError(
-            f"--model {config.model}: gives {shape[-1]} values an image where DSANet needs {EMBEDDING_DIM}"
+            f"--model {config.model}: gives {shape[-1]} values an image where its configuration says {takes.width}"
         )
     return network

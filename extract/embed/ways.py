@@ -15,10 +15,10 @@ import torch
 
 from ..device import device_name
 from ..errors import ConfigError, how_to_add
+from ..recipe import CLIP_PX
 from ..timings import HOPELESS, Round, Timings, timed_once
 from . import openvino_tower
 from .encoder_config import INT8, PRECISIONS, EncoderConfig
-from .geometry import CROP_PX
 from .tower import FromPixels
 
 STAGE = "extract"
@@ -28,7 +28,7 @@ DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), st
 # in order of preference, as `Timings.best` takes them
 WAYS_CPU = (("openvino", "fp32"), ("torch", "fp32"), ("openvino", "bf16"), ("torch", "bf16"))
 WAYS_CUDA = (("torch", "fp16"), ("torch", "bf16"))
-ONE_LAYER = {"image_size": CROP_PX, "patch_size": 16, "width": 768, "layers": 1, "heads": 12, "mlp_ratio": 4.0}
+ONE_LAYER = {"image_size": CLIP_PX, "patch_size": 16, "width": 768, "layers": 1, "heads": 12, "mlp_ratio": 4.0}
 TASTE_ROWS, TASTES = 64, 4  # a small product, a few times: shows an emulated type within half a second
 EMULATED = "--precision bf16: this processor has no instructions for it and emulates them, far slower than fp32"
 
@@ -124,7 +124,7 @@ def _prepared(runtime: str, precision: str, device: torch.device) -> Round | Non
     """A function that embeds a batch by a tower of one layer; None where it is known to be hopeless."""
     if device.type == "cpu" and precision != "fp32" and runtime == "torch" and emulates(DTYPES[precision]):
         return None
-    crops = torch.zeros((BATCH_CUDA if device.type == "cuda" else BATCH_CPU, 3, CROP_PX, CROP_PX), dtype=torch.uint8)
+    crops = torch.zeros((BATCH_CUDA if device.type == "cuda" else BATCH_CPU, 3, CLIP_PX, CLIP_PX), dtype=torch.uint8)
     if runtime == "torch":
         return partial(_embed, FromPixels(one_layer(), device, DTYPES[precision]), crops, device)
     make = partial(FromPixels, one_layer(), device, torch.float32)

@@ -145,7 +145,7 @@ class EmbeddingStore:
         return read_entry(self.shards, entry, partial(stored_video, entry))
 
     def crop(self, entry: Entry, number: int) -> np.ndarray:
-        """Read the features of one crop, (n, 512) float32.
+        """Read the features of one crop, (n, D) float32.
 
         Raises:
             StoreError: the shard is gone or damaged, or the video lacks the crop.

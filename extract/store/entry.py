@@ -124,7 +124,7 @@ def _damaged(path: Path, error: Exception) -> DamagedShard:
 
 def _entry(name: str, shard: str, node: h5py.Group) -> Entry:
     crops = wholes(node, "crops")
-    n_crops, n_snippets, _ = node["features"].shape
+    n_crops, n_snippets, width = node["features"].shape
     entry = Entry(
         name=name,
         shard=shard,
@@ -141,11 +141,15 @@ def _entry(name: str, shard: str, node: h5py.Group) -> Entry:
     )
     if n_crops != len(crops):
         raise ValueError(f"features of {n_crops} crops, {len(crops)} are named")
-    if _id_of_recipe(entry.recipe) != entry.recipe_id or group_name(entry.video, entry.recipe_id) != name:
+    recipe_id, recipe_width = _id_and_width(entry.recipe)
+    if width != recipe_width:
+        raise ValueError(f"features {width} wide, the recipe says {recipe_width}")
+    if recipe_id != entry.recipe_id or group_name(entry.video, entry.recipe_id) != name:
         raise ValueError("its name, id and recipe disagree")
     return entry
 
 
 @lru_cache(maxsize=64)  # a store holds many videos of few recipes
-def _id_of_recipe(recipe: str) -> str:
-    return Recipe.from_json(recipe).recipe_id
+def _id_and_width(text: str) -> tuple[str, int]:
+    recipe = Recipe.from_json(text)
+    return recipe.recipe_id, recipe.width

@@ -1,4 +1,4 @@
-"""Imports and exports features in the published layout: `.npy` files (snippets, 512) and a `path,label` list."""
+"""Imports and exports features in the published layout: `.npy` files (snippets, D) and a `path,label` list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
@@ -18,9 +18,9 @@ from ..errors import ConfigError, DamagedShard, quoted
 from ..files import SourceFile, existing, write_bytes
 from ..lists import FEATURE_SUFFIXES, guarded, read_named, unguarded
 from ..names import is_plain_id, plural, slashed, strip_suffix
-from ..recipe import EMBEDDING_DIM, Recipe
+from ..recipe import IMPORTED_WEIGHTS, Recipe
 from ..records import VideoEmbeddings
-from ..stand_ins import HEAD_BYTES, stand_in
+from .arrays import read_crops
 from .embedding_store import IMPORTED_SIZE, EmbeddingStore
 from .entry import Entry
 
@@ -32,6 +32,10 @@ LIST_NAME = "list.csv"
 class ImportReport:
     """What became of each row of an imported list."""
 
+    recipe: Recipe
+    """The recipe of what was stored."""
+    width_of: str = ""
+    """The file that said how wide features of an unknown encoder are; empty where the recipe knows it."""
     imported: list[str] = field(default_factory=list)
     """Ids of videos whose features were stored."""
     cached: list[str] = field(default_factory=list)
@@ -57,7 +61,8 @@ class ImportConfig:
     """How a list of published features is imported."""
 
     recipe: Recipe
-    """The recipe by which the features are believed to have been made."""
+    """The recipe by which the features are believed to have been made. Where its weights are `imported`, nobody knows
+    how wide they are: the first video's array says it."""
     fps: Fraction
     """Frame rate, frames/s, from which times are computed, as the list has none."""
     root: Path | None = None
@@ -66,6 +71,8 @@ class ImportConfig:
     """Whether a video's id includes the last folder of the listed path."""
     force: bool = False
     """Whether to replace features that were extracted from footage, or imported with other values."""
+    axes: str | None = None
+    """The first two axes of arrays with crops, one of AXES; None: their lengths tell."""
 
 
 def read_list(path: Path) -> list[tuple[str, str]]:
@@ -120,7 +127,7 @@ def import_list(
         ConfigError: the list cannot be read.
         StoreError: the store cannot be read or written.
     """
-    report = ImportReport()
+    report = ImportReport(config.recipe)
     listed: dict[str, _Listed] = {}
     for name, label in read_list(path):
         file = find_file(name, config.root or path.parent)
@@ -146,12 +153,8 @@ def import_list(
             report.refused.append(f"{path}: {video.contradiction}")
             continue
         try:
-            arrays = {crop: read_features(file).astype(np.float16) for crop, file in sorted(video.crops.items())}
-            lengths = {len(values) for values in arrays.values()}
-            if len(lengths) > 1:
-                counts = f"its crops have different numbers of snippets ({sorted(lengths)})"
-                raise ConfigError(f"{video_id}: {counts}; {_advice(video, config)}")
-            imported = _import_video(store, video_id, video, arrays, config)
+            arrays = _arrays(video_id, video, config, report)
+            imported = _import_video(store, video_id, video, arrays, replace(config, recipe=report.recipe))
             (report.imported if imported else report.cached).append(video_id)
         except ConfigError as error:
             report.refused.append(str(error))
@@ -162,6 +165,42 @@ def _advice(video: _Listed, config: ImportConfig) -> str:
     if len(video.folders) > 1 and not config.keep_folder:
         return "its files lie in several folders: --keep-folder makes a video of each"
     return "keep one"
+
+
+def _arrays(video_id: str, video: _Listed, config: ImportConfig, report: ImportReport) -> dict[int, np.ndarray]:
+    """Read the features of a video's crops, (n, D) float16 by the crop's number.
+
+    Raises:
+        ConfigError: they cannot be read, or do not fit together or with the recipe.
+    """
+    arrays: dict[int, np.ndarray] = {}
+    for crop, file in sorted(video.crops.items()):
+        rows = read_crops(file, config.axes).astype(np.float16)
+        if len(rows) > 1 and (crop or len(video.crops) > 1):
+            raise ConfigError(
+                f"{file}: holds {len(rows)} crops, and its name or another file of {video_id} says it is one of "
+                "several; keep one file with all crops, or one for each"
+            )
+        _check_width(file, rows.shape[-1], report)
+        arrays |= {crop + index: values for index, values in enumerate(rows)}
+    lengths = {len(values) for values in arrays.values()}
+    if len(lengths) > 1:
+        counts = f"its crops have different numbers of snippets ({sorted(lengths)})"
+        raise ConfigError(f"{video_id}: {counts}; {_advice(video, config)}")
+    return arrays
+
+
+def _check_width(file: Path, width: int, report: ImportReport) -> None:
+    """See that features are as wide as the recipe says; an unknown encoder's are as wide as its first ones."""
+    recipe = report.recipe
+    if recipe.weights == IMPORTED_WEIGHTS and not report.width_of:
+        report.recipe, report.width_of = replace(recipe, width=width), str(file)
+    elif width != recipe.width:
+        known = f"{report.width_of} has" if report.width_of else f"{recipe.model} gives"
+        raise ConfigError(
+            f"{file}: {plural(width, 'value')} a snippet where {known} {recipe.width}; name what made them with "
+            "--encoder NAME"
+        )
 
 
 def export(
@@ -209,50 +248,6 @@ def _exported_stem(entry: Entry) -> str:
     """Path of a video's exported files below the export folder, without crop and suffix."""
     folder = entry.label.replace("/", "_").replace("\0", "_")
     return entry.video if "/" in entry.video or folder in ("", ".", "..") else f"{folder}/{entry.video}"
-
-
-def read_features(path: Path) -> np.ndarray:
-    """Read the features of one file, (n, 512) floats of any width.
-
-    Raises:
-        ConfigError: the file holds no such array, or values that are not finite or over float16's range.
-    """
-    values = read_array(path, expected=f"(snippets, {EMBEDDING_DIM})")
-    if values.ndim != 2 or values.shape[1] != EMBEDDING_DIM or not len(values) or values.dtype.kind != "f":
-        raise ConfigError(
-            f"{path}: expected floats of shape (snippets, {EMBEDDING_DIM}), got {values.dtype} {values.shape}"
-        )
-    if not np.isfinite(values.astype(np.float16)).all():
-        raise ConfigError(f"{path}: holds values that are not finite (or over float16's range); make the file again")
-    return values
-
-
-def read_array(path: Path, *, expected: str) -> np.ndarray:
-    """Read the array of an `.npy` file, or of an `.npz` file that holds one.
-
-    Args:
-        path: the file.
-        expected: what it should hold, for the message.
-
-    Raises:
-        ConfigError: the file holds no array, or several.
-    """
-    try:
-        with path.open("rb") as file:
-            what = stand_in(file.read(HEAD_BYTES))
-        if what:
-            raise ConfigError(f"{path}: is {what}")
-        values = np.load(path, allow_pickle=False)
-        if not isinstance(values, np.ndarray):  # .npz
-            with values as archive:
-                if len(archive.files) != 1:
-                    raise ConfigError(f"{path}: holds {len(archive.files)} arrays; expected one, {expected}")
-                values = archive[archive.files[0]]
-    except ConfigError:
-        raise
-    except Exception as error:  # garbage in a header comes out as anything from TokenError to MemoryError
-        raise ConfigError(f"{path}: cannot be read as an array ({error})") from error
-    return values
 
 
 def _import_video(

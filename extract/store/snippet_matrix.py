@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import StoreError
 from ..files import TEMPORARY_PREFIX, remove_partial
-from ..recipe import EMBEDDING_DIM
+from ..recipe import Recipe
 from .embedding_store import EmbeddingStore
 from .entry import Entry
 
@@ -36,7 +36,7 @@ class SnippetMatrix:
     entries: tuple[Entry, ...]
     """The videos, in the order of their rows."""
     rows: np.ndarray = field(repr=False)
-    """(N, 512) float16, each row L2-normalised; a memory map."""
+    """(N, D) float16, each row L2-normalised; a memory map."""
     starts: np.ndarray = field(repr=False)
     """(videos + 1,) int64: the first row of each video, and last N."""
 
@@ -65,13 +65,14 @@ def snippet_matrix(
     kind = f"{entries[0].recipe_id}-{crop}-"
     path = store.path / FOLDER / f"{kind}{digest.hexdigest()[:16]}.npy"
     starts = np.cumsum([0, *(entry.n_snippets for entry in entries)])
+    shape = (int(starts[-1]), Recipe.from_json(entries[0].recipe).width)
     if not path.exists():
-        _write(path, store, entries, crop, int(starts[-1]), on_video)
+        _write(path, store, entries, crop, shape, on_video)
         for older in path.parent.glob(f"{kind}*.npy"):
             if older != path:  # a process that has it open can go on reading it
                 older.unlink(missing_ok=True)
     rows = np.load(path, mmap_mode="c")  # copy on write: torch takes no array it must not write to
-    if rows.shape != (starts[-1], EMBEDDING_DIM):
+    if rows.shape != shape:
         raise StoreError(f"{path}: is not what was written; delete it, it is made anew")
     return SnippetMatrix(tuple(entries), rows, starts)
 
@@ -81,7 +82,7 @@ def _write(
     store: EmbeddingStore,
     entries: Sequence[Entry],
     crop: int,
-    n_rows: int,
+    shape: tuple[int, int],
     on_video: Callable[[str], None],
 ) -> None:
     """Write the matrix, video by video. Not through a memory map: there a full disk would crash the process."""
@@ -90,7 +91,7 @@ def _write(
         path.parent.mkdir(exist_ok=True)
         remove_partial(path.parent)
         with aside.open("wb") as file:
-            head = {"descr": "<f2", "fortran_order": False, "shape": (n_rows, EMBEDDING_DIM)}
+            head = {"descr": "<f2", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, head)
             for entry in entries:
                 on_video(entry.video)

@@ -45,7 +45,7 @@ class StoredVideo:
 
     entry: Entry
     features: np.ndarray = field(repr=False)
-    """(crops, n, 512) float16."""
+    """(crops, n, D) float16."""
     snippet_seconds: np.ndarray = field(repr=False)
     """(n, 2) float64: start and end of each snippet."""
     frame_seconds: np.ndarray = field(repr=False)
@@ -66,7 +66,7 @@ class StoredVideo:
             raise ValueError(f"expected fps and snippet_len above 0, got {self.fps} and {self.snippet_len}")
 
     def crop(self, number: int) -> np.ndarray:
-        """The features of one crop, (n, 512) float32.
+        """The features of one crop, (n, D) float32.
 
         Raises:
             ConfigError: the crop is not stored.

@@ -14,7 +14,7 @@ from ..decode.reader import Reader
 from ..embed.encoder import ClipEncoder
 from ..recipe import SNIPPET_LEN
 from ..records import VideoInfo
-from ..store.exchange import read_features
+from ..store.arrays import read_crop
 from .settings import Pixels, Setting, converted, snippet_frames
 
 Tower = tuple[str, str]  # activation and precision
@@ -27,20 +27,20 @@ class Released:
 
     path: Path
     values: np.ndarray
-    """(R, 512) float32."""
+    """(R, D) float32."""
     mean: np.ndarray
-    """(512,): the mean of all rows."""
+    """(D,): the mean of all rows."""
     is_float16: bool
     """Whether all values are float16 values, whatever type the file has."""
 
     @classmethod
-    def read(cls, path: Path) -> Released:
+    def read(cls, path: Path, width: int) -> Released:
         """Read a features file.
 
         Raises:
-            ConfigError: the file does not hold (R, 512) finite floats.
+            ConfigError: the file does not hold (R, width) finite floats.
         """
-        raw = read_features(path)
+        raw = read_crop(path, width)
         values = raw.astype(np.float32)
         return cls(path, values, values.mean(axis=0), bool((values.astype(np.float16) == raw).all()))
 
@@ -136,7 +136,7 @@ class Probe:
             self._encode(tower, pictures)
 
     def around(self, pixels: Pixels, rate: int | None, rows: Sequence[int], n: int) -> np.ndarray | None:
-        """Embeddings of `n` frames from each row's first on, (len(rows), n, 512); None where the video ends before."""
+        """Embeddings of `n` frames from each row's first on, (len(rows), n, D); None where the video ends before."""
         spans = [self.shown(rate)[row * SNIPPET_LEN :][:n] for row in rows]
         if any(len(span) < n for span in spans):
             return None
@@ -144,7 +144,7 @@ class Probe:
         return np.stack([self._embeddings(pixels, span) for span in spans])
 
     def rows(self, setting: Setting, rows: Sequence[int]) -> np.ndarray | None:
-        """Make some rows by a setting, (len(rows), 512) float32; None where the video has no such rows."""
+        """Make some rows by a setting, (len(rows), D) float32; None where the video has no such rows."""
         numbers = [self.frames_of(setting, row) for row in rows]
         if not all(map(len, numbers)):
             return None
@@ -178,7 +178,7 @@ class Probe:
 
 
 def fit(setting: Setting, own: np.ndarray, released: Released, rows: Sequence[int]) -> Fit:
-    """Compare rows (len(rows), 512) made by a setting with the released ones; they are rounded as those are."""
+    """Compare rows (len(rows), D) made by a setting with the released ones; they are rounded as those are."""
     if released.is_float16:
         own = own.astype(np.float16).astype(np.float32)
     theirs = released.values[list(rows)]
@@ -197,7 +197,7 @@ def _equal(own: np.ndarray, theirs: np.ndarray) -> bool:
 
 
 def distance(own: np.ndarray, others: np.ndarray, released: Released, rows: Sequence[int]) -> float:
-    """Length of `own` - `others`, (len(rows), 512) each, divided by that of the released rows less their mean."""
+    """Length of `own` - `others`, (len(rows), D) each, divided by that of the released rows less their mean."""
     theirs = released.values[list(rows)]
     spread = np.linalg.norm(theirs - released.mean) or np.linalg.norm(theirs)  # of a single row: from 0
     return float(np.linalg.norm(own - others) / spread)

@@ -6,24 +6,22 @@ A released file says none of this. `identify.py` tries settings until one gives 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
 
-from ..embed.geometry import CROP_PX, GEOMETRY_OF, VADCLIP_SIZE_PX, cut_crops, resize, shorter_side_to
+from ..embed.geometry import GEOMETRY_OF, cut_crops, resize, scaled, shorter_side_to
 from ..embed.sampling import sample_positions
-from ..recipe import SNIPPET_LEN, Recipe
+from ..recipe import CLIP_PX, SNIPPET_LEN, Recipe
 
 SINGLE = ("first", "middle", "last")
 FRAMES = (*SINGLE, *(f"mean of {k}" for k in range(2, SNIPPET_LEN + 1)))
 RATES = (None, 24, 25, 30)
 OFFSETS = tuple(range(SNIPPET_LEN))
-SIZES = {
-    "vadclip": lambda height, width: VADCLIP_SIZE_PX,
-    "clip": partial(shorter_side_to, CROP_PX),
-    "square": lambda height, width: (CROP_PX, CROP_PX),
-    "short256": partial(shorter_side_to, 256),
+SIZES = {  # side of the tower's pictures, height and width of a frame -> height and width it is resized to
+    **{name: geometry.size for name, geometry in GEOMETRY_OF.items()},
+    "square": lambda px, height, width: (px, px),
+    "short256": lambda px, height, width: shorter_side_to(scaled(256, px), height, width),
 }
 ROUND_HALF_UP = 0.5 + 1e-6  # seconds in floating point fall a little short of the half
 CHANNELS = ("rgb", "bgr")
@@ -35,7 +33,8 @@ class Pixels:
     """How a decoded frame becomes the picture that the tower sees, and how the tower computes."""
 
     geometry: str = "vadclip"
-    """vadclip: 340x256; clip: shorter side 224; square: squashed to 224; short256: shorter side 256."""
+    """vadclip: 340x256; clip: shorter side 224; square: squashed to 224; short256: shorter side 256.
+    All of them in proportion where the tower takes pictures of another size."""
     crop: int = 0
     interpolation: str = "bilinear"
     antialias: bool = False
@@ -45,6 +44,8 @@ class Pixels:
     """The tower's: quickgelu or gelu."""
     precision: str = "fp32"
     """The tower's: fp32, bf16 or fp16."""
+    px: int = CLIP_PX
+    """Side of the pictures that the tower takes."""
 
     @property
     def resizing(self) -> tuple[str, str, bool]:
@@ -53,12 +54,12 @@ class Pixels:
 
     def resized(self, frame: np.ndarray) -> torch.Tensor:
         """Resize a frame (H, W, 3) uint8 RGB to (3, height, width) uint8."""
-        size = SIZES[self.geometry](*frame.shape[:2])
+        size = SIZES[self.geometry](self.px, *frame.shape[:2])
         return resize(frame, size, interpolation=self.interpolation, antialias=self.antialias)
 
     def seen(self, resized: torch.Tensor) -> torch.Tensor:
-        """Cut out of a resized frame what the tower sees, (3, 224, 224) uint8."""
-        (picture,) = cut_crops(resized, (self.crop,))
+        """Cut out of a resized frame what the tower sees, (3, px, px) uint8."""
+        (picture,) = cut_crops(resized, (self.crop,), px=self.px)
         return picture if self.channels == "rgb" else picture.flip(0)
 
 
@@ -101,7 +102,15 @@ class Setting:
     def of_recipe(cls, recipe: Recipe, crop: int, *, activation: str, precision: str) -> Setting:
         """The setting of what `extract` does by a recipe; that it may skip still frames is left out."""
         geometry, k = GEOMETRY_OF[recipe.geometry], recipe.frames_per_snippet
-        pixels = Pixels(recipe.geometry, crop, geometry.interpolation, geometry.antialias, "rgb", activation, precision)
+        pixels = Pixels(
+            recipe.geometry,
+            crop,
+            geometry.interpolation,
+            geometry.antialias,
+            activation=activation,
+            precision=precision,
+            px=recipe.image_px,
+        )
         return cls(pixels, frames="middle" if k == 1 else f"mean of {k}")
 
     def beyond_extract(self) -> list[str]:
@@ -127,7 +136,7 @@ class Setting:
         return sample_positions(length, self.frames_per_snippet)
 
     def combine(self, embeddings: np.ndarray) -> np.ndarray:
-        """Combine the embeddings of a snippet's K frames, (K, 512), to the snippet's, (512,) float32."""
+        """Combine the embeddings of a snippet's K frames, (K, D), to the snippet's, (D,) float32."""
         if self.normalised == "frames":
             embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
         mean = np.add.reduce(embeddings, axis=0) / len(embeddings)  # in the order of embed_video.py: the same bits

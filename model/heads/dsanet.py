@@ -6,7 +6,7 @@
     visual, averaged with weights by score  -->  event logits (B, 1, C)
     visual, averaged with weights by 1 - score  -->  background logits (B, 1, C)
 
-Shapes: B windows, T snippets of a window (256), C categories (normal first), D 512.
+Shapes: B windows, T snippets of a window (256), C categories (normal first), D 512 for CLIP ViT-B.
 Method: "Learning to Tell Apart: Weakly Supervised Video Anomaly Detection via Disentangled Semantic Alignment"
 (AAAI 2026, arXiv 2511.10334), as its published code computes it. Padding takes part like any snippet, except in the
 similarity adjacency: that is how the checkpoints were trained.

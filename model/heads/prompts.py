@@ -1,6 +1,6 @@
 """VadCLIP's text features: learned prompts around each category's name, through CLIP's frozen text tower.
 
-Shapes: C categories, D 512. A text has 77 tokens.
+Shapes: C categories, D 512 for CLIP ViT-B. A text has 77 tokens.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vad_pipeline.extract.embed.model_config import CONTEXT_LEN, VOCABULARY
 from vad_pipeline.extract.errors import ConfigError, quoted
 
 from ..layers import TransformerBlock
-from ..text import CONTEXT_LEN, TEXT_HEADS, TEXT_LAYERS, VOCABULARY, clip_tokens
+from ..text import TEXT_LAYERS, clip_tokens, text_heads
 
 PLACES = 10  # learned places before and after a name's words
 MAX_WORDS = CONTEXT_LEN - 2 - 2 * PLACES  # tokens of a name: start, places, words, places, end
@@ -30,7 +31,7 @@ class PromptEncoder(nn.Module):
         super().__init__()
         self.token_embedding = nn.Embedding(VOCABULARY, width)
         self.positional_embedding = nn.Parameter(torch.empty(CONTEXT_LEN, width).normal_(std=0.01))
-        self.blocks = nn.ModuleList(TransformerBlock(width, n_heads=TEXT_HEADS) for _ in range(TEXT_LAYERS))
+        self.blocks = nn.ModuleList(TransformerBlock(width, n_heads=text_heads(width)) for _ in range(TEXT_LAYERS))
         self.ln_final = nn.LayerNorm(width)
         self.projection = nn.Parameter(torch.empty(width, width).normal_(std=width**-0.5))
         self.prompts = nn.Parameter(torch.empty(CONTEXT_LEN, width).normal_(std=0.01))

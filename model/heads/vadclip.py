@@ -4,7 +4,7 @@
     category logits (B, T, C)  --softmax-->  probabilities (B, T, C), s2 = 1 - the normal category's
 
 A curve is s1 (UCF-Crime's published figure) or s2 (XD-Violence's).
-Shapes: B windows, T snippets of a window (256), C categories (normal first), D 512.
+Shapes: B windows, T snippets of a window (256), C categories (normal first), D 512 for CLIP ViT-B.
 Method: "VadCLIP: Adapting Vision-Language Models for Weakly Supervised Video Anomaly Detection" (AAAI 2024, arXiv
 2308.11681), as its published code computes it.
 """

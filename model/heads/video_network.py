@@ -5,7 +5,7 @@ category logits.
     text features (C, D), bent towards a summary of the window, (B, C, D)
     visual . text, as cosines / 0.07  -->  category logits (B, T, C)
 
-Shapes: B windows, T snippets of a window (256), C categories (normal first), D 512.
+Shapes: B windows, T snippets of a window (256), C categories (normal first), D 512 for CLIP ViT-B.
 Method: "VadCLIP: Adapting Vision-Language Models for Weakly Supervised Video Anomaly Detection" (AAAI 2024, arXiv
 2308.11681), as its published code computes it. Padding takes part like any snippet, except in the similarity adjacency:
 that is how the checkpoints were trained.

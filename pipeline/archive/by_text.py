@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vad_pipeline.model.categories import Category
     from vad_pipeline.model.zero_shot import ZeroShot
 
+NO_TEXT = "text cannot be compared with them; `search --example` and trained checkpoints need no text"
+
 
 def with_crop(store: EmbeddingStore, recipe_id: str | None, crop: int) -> tuple[Recipe, list[Entry]]:
     """The features in a store that are of one recipe and have a crop.
@@ -48,7 +50,7 @@ def text_tower(recipe: Recipe, *, pretrained: str | None, model: str | None) -> 
     """
     if model is None and recipe.model.startswith(LOCAL_DIR):
         raise ConfigError(f"the features are of a model folder ({recipe.model}); give it with --model local-dir:FOLDER")
-    weights = weights_of(recipe, pretrained, why="its text tower reads the words")
+    weights = weights_of(recipe, pretrained, why="its text tower reads the words", otherwise=NO_TEXT)
     chosen = recipe.model if model is None else model
     if model_identity(chosen) != recipe.model:
         raise ConfigError(f"--model {chosen}: the features are of {recipe.model}; text must go through the same")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
-from vad_pipeline.extract.command_line import extract_options
+from vad_pipeline.extract.command_line import command_for
 from vad_pipeline.extract.embed.encoder_config import INT8
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import Recipe
@@ -43,14 +43,14 @@ def choose_entries(store: EmbeddingStore, plan: ScoringPlan) -> list[Entry]:
         there = sorted({number for entry in entries for number in entry.crop_numbers})
         raise ConfigError(
             f"{store.path}: crop {plan.crop}, which this checkpoint scores, is not held (crops {there} are); make it "
-            f"with `{extract_command(store, own, plan.crop)}`, or score another with --crop"
+            f"with `{command_for(store.path, own, plan.crop)}`, or score another with --crop"
         )
     return entries
 
 
 def _lacks(store: EmbeddingStore, plan: ScoringPlan, recipes: dict[str, Recipe]) -> str:
     own = plan.judge.recipe
-    command = extract_command(store, own, plan.crop)
+    command = command_for(store.path, own, plan.crop)
     if not recipes:
         return f"{store.path}: holds no videos; run `{command}` first"
     differences = "; ".join(f"{key}: {own.differences(recipe)}" for key, recipe in list(recipes.items())[:SHOWN])
@@ -58,11 +58,6 @@ def _lacks(store: EmbeddingStore, plan: ScoringPlan, recipes: dict[str, Recipe])
         f"{store.path}: holds no features of the checkpoint's recipe ({differences}); run `{command}`, "
         "or --any-recipe to score what is there"
     )
-
-
-def extract_command(store: EmbeddingStore, recipe: Recipe, crop: int) -> str:
-    """The command line that extracts features of a recipe and crop into a store."""
-    return " ".join(["vad-pipeline extract SRC --store", str(store.path), *extract_options(asdict(recipe), crop)])
 
 
 def detect_archive(

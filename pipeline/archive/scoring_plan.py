@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
     from vad_pipeline.model.zero_shot import ZeroShot
 
+IMPORT_FIRST = "import them with `vad-pipeline store import`, then leave SRC out"
+
 
 @dataclass(frozen=True, slots=True)
 class DetectConfig:
@@ -153,12 +155,14 @@ class ScoringPlan:
             still_bound=recipe.still_bound,
             crops=(self.crop,),
             model=recipe.model if options.model is None else options.model,
-            pretrained=weights_of(recipe, pretrained, why=f"{self.judge.path} was trained on them"),
+            pretrained=weights_of(
+                recipe, pretrained, why=f"{self.judge.path} was trained on them", otherwise=IMPORT_FIRST
+            ),
             decoder="decord" if (options.decoder, recipe.decoder) == ("auto", "decord") else options.decoder,
         )
 
     def refuse_other(self, recipe: Recipe, what: str) -> None:
-        """Check that the checkpoint was trained on features of this recipe; with --any-recipe nothing is checked.
+        """Check that the checkpoint was trained on features of this recipe; with --any-recipe, only on as wide ones.
 
         Args:
             recipe: that of the features.
@@ -167,6 +171,12 @@ class ScoringPlan:
         Raises:
             ConfigError: the checkpoint was trained on another recipe.
         """
+        width = self.judge.recipe.width
+        if self.config.any_recipe and recipe.width != width:
+            raise ConfigError(
+                f"{what}: its features are {recipe.width} wide ({recipe.model}), the checkpoint takes {width}; train "
+                "one on them"
+            )
         if not (self.config.any_recipe or self.judge.accepts(recipe)):
             differences = self.judge.recipe.differences(recipe)
             raise ConfigError(f"{what} ({differences}); --any-recipe scores it all the same")

@@ -8,9 +8,9 @@ MAX_UNDIVIDED = 9  # a command with at most this many options, --help included, 
 MAX_NAMES_WIDTH = 30  # an option whose names are longer has its help text on the next line
 
 SECTIONS = {  # in the order shown, options too; what a command must be given always stands in the first
-    "Everyday": "--checkpoint --out --store --threshold --report --csv --pretrained --like --head --preset --resume "
-    "--top --sheet --recap --reencode --html --proxy --no-pictures --verdicts --deep --recipes --json --dry-run "
-    "--quiet --help",
+    "Everyday": "--checkpoint --out --store --root --threshold --report --csv --pretrained --like --encoder --head "
+    "--preset --resume --top --sheet --recap --reencode --html --proxy --no-pictures --verdicts --deep --recipes "
+    "--json --dry-run --quiet --help",
     "Scores": "--frames --names --per",
     "Ground truth": "--annotations --format --normals --ends --first-frame",
     "What is looked for": "--queries --example --not",
@@ -21,8 +21,8 @@ SECTIONS = {  # in the order shown, options too; what a command must be given al
     "Training": "--init --epochs --steps --batch-size --lr --window-len --loss --seeds --tensorboard",
     "The best weights and the threshold": "--select --val-share --false-alarms",
     "Features, weights, categories": "--model --recipe --any-recipe --crop --score --crops --geometry "
-    "--frames-per-snippet --tail --skip-still --still-bound --decoder --fps --categories --zero-shot",
-    "Where things lie": "--catalogue --id-root --any-suffix --root --media-root --results --keep-folder --metrics",
+    "--frames-per-snippet --tail --skip-still --still-bound --decoder --axes --fps --categories --zero-shot",
+    "Where things lie": "--catalogue --id-root --any-suffix --media-root --results --keep-folder --metrics",
     "How fast": "--device --precision --accept-deviation --runtime --workers --backend --address --threads",
     "When something fails or is interrupted": "--fail-fast --max-failed --video-timeout --retry-failed --force "
     "--allow-missing --any-threads --save-every",

@@ -7,13 +7,14 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from vad_pipeline.extract.names import plural
-from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
+from vad_pipeline.extract.recipe import IMPORTED_WEIGHTS, NAMED_RECIPES
+from vad_pipeline.extract.store.arrays import AXES
 from vad_pipeline.extract.store.entry import Entry
 
 from ..progress import counting
@@ -108,37 +109,43 @@ def verify(store: Path, catalogue: Path | None, repair: bool, restore: bool, qui
 @store_option
 @option("--root", type=Place(), help="Folder below which the listed files are (default: LIST's folder).")
 @option("--like")
-@option("--pretrained", default="openai", help="Weights that the features were made with.")
+@click.option("--encoder", metavar="NAME", help="What made the features: an open_clip model, or any name of yours.")
+@option("--pretrained", help="Weights of that model (default: openai).")
+@click.option("--axes", type=click.Choice(AXES), help="The first two axes of arrays with crops (default: by length).")
 @option("--fps", help="Frame rate to assume for the videos.")
 @click.option("--keep-folder", is_flag=True, help="Keep one folder level in the ids.")
 @option("--force", help="Replace features that the store holds.")
 @quiet_option
-def import_(
-    list_csv: Path, store: Path, catalogue: Path | None, like: str, pretrained: str, quiet: bool, **values
-) -> int:
-    """Import a `path,label` list of (snippets, 512) .npy files; `__k` before .npy is the crop."""
-    from vad_pipeline.extract.embed.encoder_config import load_weights
+def import_(list_csv: Path, store: Path, catalogue: Path | None, like: str, quiet: bool, **values) -> int:
+    """Import a `path,label` list of .npy files with D numbers a snippet, of any D.
+
+    An array is (snippets, D), and `__k` before .npy is its crop; or it has all crops of a video, as (crops, snippets,
+    D) or (snippets, crops, D).
+    """
+    from vad_pipeline.extract.embed.model_config import imported_recipe
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
     from vad_pipeline.extract.store.exchange import ImportConfig, import_list, read_list
     from vad_pipeline.extract.store.upkeep import merge
 
     read_list(list_csv)  # read first, so that a list with an error makes no store
-    recipe: Recipe = replace(
-        NAMED_RECIPES[like].recipe, weights=load_weights(pretrained, NAMED_RECIPES[like].recipe.model).identity
-    )
+    believed = imported_recipe(NAMED_RECIPES[like].recipe, values.pop("encoder"), values.pop("pretrained"))
     opening = EmbeddingStore(store, create=True, catalogue=catalogue)
     with opening as opened, counting("import", quiet=quiet) as on_video:
-        report = import_list(list_csv, opened, ImportConfig(recipe, **values), on_video=on_video)
+        report = import_list(list_csv, opened, ImportConfig(believed, **values), on_video=on_video)
         merge(opened)
     for line in report.refused:
         click.echo(f"refused {line}", err=True)
     for name in report.missing[:SHOWN_PROBLEMS]:
         click.echo(f"missing {name}", err=True)
+    if believed.weights == IMPORTED_WEIGHTS:
+        click.echo(
+            f"note: {believed.model} is no model of open_clip's: nothing can read text for its features", err=True
+        )
     if not quiet:
         click.echo(
             f"{plural(len(report.imported), 'video')} imported, {len(report.cached)} held already, "
             f"{plural(len(report.missing), 'file')} missing, {len(report.refused)} refused; "
-            f"recipe {recipe.recipe_id}, seconds assume {float(values['fps']):g} fps"
+            f"recipe {report.recipe.recipe_id}, seconds assume {float(values['fps']):g} fps"
         )
     return int(bool(report.missing or report.refused))
 

@@ -48,7 +48,7 @@ Pair = tuple[Source, Path, int | None]  # a video, its released features, the cr
 @option("--json", help="One JSON object a file.")
 @quiet_option
 def verify_features(videos: tuple[str, ...], root: str | None, as_json: bool, quiet: bool, **values) -> int:
-    """Compare videos with features that somebody released: RELEASED.npy of one video, floats (snippets, 512), or a
+    """Compare videos with features that somebody released: RELEASED.npy of one video, floats (snippets, D), or a
     LIST.csv of many such files, `path,label` as they are published.
 
     The recipe options say what you believe; it is tried first. Then frames, offset, frame rate, geometry, crop, resize,
@@ -106,7 +106,7 @@ class _Believed:
         from vad_pipeline.extract.verify.released import Released
         from vad_pipeline.extract.verify.settings import Setting
 
-        released = Released.read(path)
+        released = Released.read(path, self.extractor.recipe.width)
         encoder = self.extractor.encoder
         said = self._crop if self._crop is not None else crop
         usual = replace(encoder.config, precision=self._precision, runtime="auto")  # what `extract` would take

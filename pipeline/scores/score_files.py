@@ -14,7 +14,7 @@ from vad_pipeline.extract.errors import ConfigError, readable
 from vad_pipeline.extract.files import fingerprint
 from vad_pipeline.extract.lists import FEATURE_SUFFIXES
 from vad_pipeline.extract.names import plural
-from vad_pipeline.extract.store.exchange import read_array
+from vad_pipeline.extract.store.arrays import read_array
 
 from .mat_file import MAT, read_mat
 from .score_table import read_table

@@ -118,6 +118,7 @@ class Rows:
     n_categories: int
     window_len: int
     width: int
+    """D: length of an embedding."""
     batch_size: int
     """Rows of a step; with `paired`, so many normal ones and as many anomalous ones."""
     paired: bool
@@ -189,7 +190,6 @@ def check_features(
     crops: Sequence[int] | None,
     scored: int,
     *,
-    width: int,
     on_video: Callable[[str], None] = lambda video: None,
 ) -> Labelled:
     """Read all features once, so that those that cannot be trained on are found before hours are spent.
@@ -199,7 +199,6 @@ def check_features(
         store: the store of their features.
         crops: the crops to train on, of which a video must have one; None: any.
         scored: the crop that held-out videos are scored by.
-        width: D that the network takes.
         on_video: called with each id.
 
     Returns:
@@ -209,7 +208,7 @@ def check_features(
     for video in videos:
         on_video(video.entry.video)
         try:
-            problem = _problem(video.entry, store, crops, scored, width)
+            problem = _problem(video.entry, store, crops, scored)
         except StoreError as error:
             problem = str(error)
         if problem:
@@ -219,14 +218,12 @@ def check_features(
     return checked
 
 
-def _problem(entry: Entry, store: EmbeddingStore, crops: Sequence[int] | None, scored: int, width: int) -> str | None:
+def _problem(entry: Entry, store: EmbeddingStore, crops: Sequence[int] | None, scored: int) -> str | None:
     wanted = entry.crop_numbers if crops is None else [crop for crop in crops if crop in entry.crop_numbers]
     if not wanted:
         return f"holds crops {list(entry.crop_numbers)}, none of those asked for"
     for crop in sorted({*wanted, scored}):
         features = store.crop(entry, crop)
-        if features.shape[1:] != (width,):
-            return f"its features are {features.shape[1]} wide where the network takes {width}; extract it again"
         if not np.isfinite(features).all():
             return f"its features of crop {crop} are not finite; extract it again with --force"
     return None

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 TEXT_MODEL = NAMED_RECIPES["vadclip"].recipe.model
 
+NO_TEXT_TOWER = "this head reads categories with the text tower of such a model; train --head mil, which reads none"
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -65,7 +67,7 @@ def prepare(
     entries, unlisted = select_held(held, options.selection, lambda entry: entry.video)
     if not (entries := list(entries)):
         raise ConfigError(f"{store.path}: no features are left to train on")
-    start, known = tried_out(at_width(start, store, entries))
+    start, known = tried_out(at_width(start, recipe))
     losses, weights = load_losses(options.loss, known, start.own.name if start.own else HEADS[start.head].title)
     annotations = tuple(options.test.read()) if options.test else None
     chosen = choose(options, entries, label_words(start), annotations)
@@ -73,7 +75,7 @@ def prepare(
     crop = _scored_crop(options, start, [*chosen.train, *chosen.held_out], chosen.test)
     tower = _text_tower(options, recipe) if HEADS[start.head].reads_text else None
     clip = _clip_of(tower)  # before all features are read: it may not be to be had
-    drop_unusable(chosen, store, options.crops, crop, width=start.network.width, on_video=on_video)
+    drop_unusable(chosen, store, options.crops, crop, on_video)
     _need_both_kinds(chosen.train, options.labels)
     notes = [*start.notes, *of_others, *chosen.notes, *hold_some_out(chosen, options)]
     notes += [*_in_int8(chosen.train), *_of_categories(start, chosen.train)]
@@ -178,7 +180,8 @@ def _text_tower(options: TrainOptions, recipe: Recipe) -> TextTower:
     """The text tower that reads the categories: as given, else the --init checkpoint's, else that of the features."""
     model = options.model or (TEXT_MODEL if recipe.model.startswith(LOCAL_DIR) else recipe.model)
     given = options.pretrained or (str(options.init) if options.init and options.init.suffix == ".pth" else None)
-    return TextTower(weights_of(recipe, given, why="its text tower reads the categories"), model)
+    weights = weights_of(recipe, given, why="its text tower reads the categories", otherwise=NO_TEXT_TOWER)
+    return TextTower(weights, model)
 
 
 def _clip_of(tower: TextTower | None) -> Mapping[str, Tensor]:

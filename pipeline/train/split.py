@@ -86,13 +86,7 @@ def _need_both_to_judge(videos: Sequence[TrainingVideo], options: TrainOptions) 
 
 
 def drop_unusable(
-    chosen: Chosen,
-    store: EmbeddingStore,
-    crops: Sequence[int] | None,
-    scored: int,
-    *,
-    width: int,
-    on_video: Callable[[str], None],
+    chosen: Chosen, store: EmbeddingStore, crops: Sequence[int] | None, scored: int, on_video: Callable[[str], None]
 ) -> None:
     """Read all features once, and move videos that cannot be used from `chosen` to its missing ones.
 
@@ -101,12 +95,11 @@ def drop_unusable(
         store: the store of the features.
         crops: the crops to train on; None: all that a video has.
         scored: the crop that held-out videos are scored by.
-        width: D that the network takes.
         on_video: called with each id.
     """
     test = [TrainingVideo(entry, ()) for entry in chosen.test]
     checked = [
-        check_features(videos, store, of_these, scored, width=width, on_video=on_video)
+        check_features(videos, store, of_these, scored, on_video=on_video)
         for videos, of_these in ((chosen.train, crops), (chosen.held_out, (scored,)), (test, (scored,)))
     ]
     chosen.train, chosen.held_out = checked[0].videos, checked[1].videos

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from vad_pipeline.extract.command_line import extract_options
-from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.command_line import command_for
+from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
@@ -133,20 +132,6 @@ def label_words(start: Start) -> tuple[Category, ...]:
     return (*start.categories, Category(ANOMALY, (ANOMALY,)))
 
 
-def at_width(start: Start, store: EmbeddingStore, entries: Sequence[Entry]) -> Start:
-    """This start with a network as wide as the features, where its head takes any width and it is not that of --init.
-
-    The width is that of the first features that can be read; what cannot be read or differs is told of later.
-    """
-    if HEADS[start.head].reads_text or start.checkpoint is not None:
-        return start
-    for entry in entries:
-        with contextlib.suppress(StoreError):
-            width = store.crop(entry, entry.crop_numbers[0]).shape[-1]
-            return replace(start, network=replace(start.network, width=width))
-    return start
-
-
 def tried_out(start: Start) -> tuple[Start, Mapping[str, Loss]]:
     """A head of the user's own is made and asked once: whether it knows categories is known then, and its losses are.
 
@@ -160,6 +145,21 @@ def tried_out(start: Start) -> tuple[Start, Mapping[str, Loss]]:
         return start, TRAINED[start.head].losses
     network = tried(start.network, start.own)
     return replace(start, network=network.config), losses_of(network)
+
+
+def at_width(start: Start, recipe: Recipe) -> Start:
+    """This start with a network as wide as the features of a recipe.
+
+    Raises:
+        ConfigError: the checkpoint of --init is for features of another width.
+    """
+    width, checkpoint = recipe.width, start.checkpoint
+    if checkpoint is not None and checkpoint.config.width != width:
+        raise ConfigError(
+            f"--init {checkpoint.path}: is for features {checkpoint.config.width} wide, those of recipe "
+            f"{recipe.recipe_id} ({recipe.model}) are {width}; leave --init out, or choose others with --recipe"
+        )
+    return replace(start, network=replace(start.network, width=width))
 
 
 def features_for(start: Start, store: EmbeddingStore, asked: str | None) -> tuple[Recipe, list[Entry], list[str]]:
@@ -179,9 +179,8 @@ def features_for(start: Start, store: EmbeddingStore, asked: str | None) -> tupl
     if not asked and not fitting:
         raise ConfigError(
             f"{store.path}: holds no features of the recipe that {checkpoint.path} was trained on "
-            f"({checkpoint.recipe.differences(next(iter(held.values())))}); make them with `vad-pipeline extract SRC "
-            f"--store {store.path} {' '.join(extract_options(asdict(checkpoint.recipe), checkpoint.crop))}`, or name "
-            "others with --recipe ID"
+            f"({checkpoint.recipe.differences(next(iter(held.values())))}); make them with "
+            f"`{command_for(store.path, checkpoint.recipe, checkpoint.crop)}`, or name others with --recipe ID"
         )
     recipe, chosen = of_one_recipe(entries, asked, store=store.path, among=fitting)
     other = not checkpoint.accepts(recipe)

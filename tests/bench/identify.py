@@ -23,6 +23,7 @@ from toy_tower import write_toy_tower
 from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.embed.encoder import ClipEncoder
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig
+from vad_pipeline.extract.recipe import CLIP_WIDTH
 from vad_pipeline.extract.verify.identify import VERDICTS, Identification, identify
 from vad_pipeline.extract.verify.released import Released
 from vad_pipeline.extract.verify.settings import Setting, converted, snippet_frames
@@ -79,7 +80,7 @@ def main() -> None:
                 values = released_features(video, truth, encoder)
                 np.save(folder / "released.npy", values.astype(np.float16) if index % 2 else values)
                 started = time.perf_counter()
-                released = Released.read(folder / "released.npy")
+                released = Released.read(folder / "released.npy", CLIP_WIDTH)
                 got = identify(partial(PyavReader, path), released, Setting(), encoder)
                 seconds.append(time.perf_counter() - started)
                 verdicts[got.verdict] += 1

@@ -136,6 +136,16 @@ def test_crops_are_the_cpus(geometry, levels, height, width):
     assert apart.max() <= levels and apart.float().mean() <= 0.01
 
 
+def test_crops_of_other_sizes_are_the_cpus():
+    frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    for px in (64, 336):
+        for geometry, levels in (("vadclip", 0), ("clip", 2)):
+            expected = crop_frames([frame], geometry, (0, 7), px=px)
+            ours = crop_on_device([torch.from_numpy(frame)], geometry, (0, 7), px=px)
+            assert ours.shape == expected.shape == (1, 2, 3, px, px)
+            assert (ours.int() - expected.int()).abs().max() <= levels
+
+
 def test_clip_crops_of_real_frames(shared):
     for name in ("ucf/RoadAccidents133_x264.mp4", "vtest.avi", "odd/forensics_VID_20191220_170832.mp4"):
         reader = PyavReader(shared / "videos" / name)

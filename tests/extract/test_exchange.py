@@ -4,6 +4,7 @@ import unicodedata
 from dataclasses import replace
 from fractions import Fraction
 
+import h5py
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.exchange import ImportConfig, export, find_file, import_list, split_name
+from vad_pipeline.extract.store.upkeep import verify
 
 OPTIONS = {"recipe": Recipe(), "fps": Fraction(30)}
 
@@ -82,9 +84,66 @@ def test_what_is_missing_or_bad_is_named_and_costs_nothing_else(store, tmp_path)
     report = import_list(tmp_path / "list.csv", store, ImportConfig(**OPTIONS))
     assert report.imported == ["good"] and report.missing == ["gone.npy"]
     text = "\n".join(report.refused)
-    for words in ("(3, 1024)", "not finite", "text.npy: cannot be read", "different numbers of snippets"):
+    for words in (
+        "1024 values a snippet where ViT-B-16-quickgelu gives 512",
+        "not finite",
+        "text.npy: cannot be read",
+        "different numbers of snippets",
+    ):
         assert words in text
     assert len(report.refused) == 4
+
+
+def imported(store, folder, arrays, **options):
+    """Import `name -> array`, in that order; the report."""
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", np.asarray(values, np.float16))
+    (folder / "list.csv").write_text("".join(f"{name}.npy,Abuse\n" for name in arrays))
+    return import_list(folder / "list.csv", store, ImportConfig(**OPTIONS | options))
+
+
+def test_arrays_with_crops(store, tmp_path):
+    whole = np.random.default_rng(0).standard_normal((12, 5, 512)).astype(np.float16)
+    report = imported(store, tmp_path, {"a": whole, "b": whole.swapaxes(0, 1), "c__5": whole[:, :1]})
+    assert report.imported == ["a", "b", "c"] and not report.refused
+    a, b, c = (store.get(entry) for entry in store.entries())
+    assert np.array_equal(a.features, whole.swapaxes(0, 1)) and np.array_equal(a.features, b.features)
+    assert a.entry.crop_numbers == (0, 1, 2, 3, 4) and c.entry.crop_numbers == (5,) and a.entry.n_frames == 12 * 16
+    both = imported(store, tmp_path, {"d": whole[:7]})
+    assert (
+        "either of two axes may be crops; say which with --axes crops,snippets or --axes snippets,crops"
+        in (both.refused[0])
+    )
+    assert imported(store, tmp_path, {"d": whole[:7]}, axes="snippets,crops").imported == ["d"]
+    assert store.entry("d", Recipe().recipe_id).crop_numbers == (0, 1, 2, 3, 4)
+    bad = {"e": whole, "f__1": whole, "g": whole[None], "h": whole[:0], "i": np.zeros((11, 12, 512)), "j__0": whole}
+    bad |= {"j__1": whole[:, 0]}
+    report = imported(store, tmp_path, bad, axes="crops,snippets")
+    assert report.imported == [] and len(report.refused) == 6
+    for name, words in {"e.npy": "with 12 crops", "g.npy": "(1, 12, 5, 512); features are", "i.npy": "with 11 crops",
+                        "h.npy": "(0, 5, 512); features are"}.items():  # fmt: skip
+        assert [line for line in report.refused if name in line and words in line], (name, report.refused)
+    report = imported(store, tmp_path, {"f__1": whole, "j__0": whole, "j__1": whole[:, 0]})
+    assert all("holds 5 crops, and its name or another file" in line for line in report.refused)
+
+
+def test_an_unknown_encoders_features_are_as_wide_as_its_first(store, tmp_path):
+    recipe = replace(Recipe(), model="i3d", weights="imported")
+    arrays = {"a": np.ones((3, 1024)), "b": np.ones((3, 2048)), "c": np.ones((4, 1024))}
+    report = imported(store, tmp_path, arrays, recipe=recipe)
+    assert report.imported == ["a", "c"] and report.recipe == replace(recipe, width=1024)
+    assert f"b.npy: 2048 values a snippet where {tmp_path / 'a.npy'} has 1024" in report.refused[0]
+    assert {entry.recipe_id for entry in store.entries()} == {report.recipe.recipe_id}
+
+
+def test_features_of_another_width_than_their_recipe_says_are_damage(store, tmp_path):
+    imported(store, tmp_path, {"a": np.ones((3, 512))})
+    (shard,) = store.shards.glob("*.h5")
+    with h5py.File(shard, "r+") as file:
+        (node,) = file["videos"].values()
+        del node["features"]
+        node["features"] = np.ones((1, 3, 768), np.float16)
+    assert "features 768 wide, the recipe says 512" in [problem for _, problem in verify(store)][0]
 
 
 def test_other_values_need_force(store, tmp_path):

@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vad_pipeline.extract.embed.geometry import CROP_PX, VADCLIP_SIZE_PX, crop_frames, crop_origin, resized_size
+from vad_pipeline.extract.embed.geometry import VADCLIP_SIZE_PX, crop_frames, crop_origin, resized_size
 from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.recipe import CLIP_PX
 
 ONE_GREY_LEVEL = 1
 
@@ -32,7 +33,7 @@ def open_clip_pixels(frame: np.ndarray) -> np.ndarray:
     from open_clip.transform import image_transform
     from torchvision.transforms import Normalize
 
-    transform = image_transform(CROP_PX, is_train=False, mean=(0, 0, 0), std=(1, 1, 1))
+    transform = image_transform(CLIP_PX, is_train=False, mean=(0, 0, 0), std=(1, 1, 1))
     assert isinstance(transform.transforms[-1], Normalize)
     return transform(Image.fromarray(frame)).numpy() * 255
 
@@ -59,7 +60,7 @@ def test_vadclip_geometry_is_plain_bilinear(frames):
     for frame in frames:
         whole = bilinear(frame, *VADCLIP_SIZE_PX)
         top, left = crop_origin(0, *VADCLIP_SIZE_PX)
-        oracle = whole[top : top + CROP_PX, left : left + CROP_PX].transpose(2, 0, 1)
+        oracle = whole[top : top + CLIP_PX, left : left + CLIP_PX].transpose(2, 0, 1)
         ours = crop_frames([frame], "vadclip", (0,))[0, 0].numpy()
         assert worst_level(ours, oracle) <= ONE_GREY_LEVEL, frame.shape
 
@@ -80,7 +81,7 @@ def test_geometry_on_real_frames(shared):
             reader.close()
         assert worst_level(crop_frames([frame], "clip", (0,))[0, 0], open_clip_pixels(frame)) <= 1e-3
         whole = bilinear(frame, *VADCLIP_SIZE_PX)
-        corner = whole[:CROP_PX, :CROP_PX].transpose(2, 0, 1)
+        corner = whole[:CLIP_PX, :CLIP_PX].transpose(2, 0, 1)
         assert worst_level(crop_frames([frame], "vadclip", (1,))[0, 0], corner) <= ONE_GREY_LEVEL
 
 
@@ -89,7 +90,7 @@ def test_each_crop_on_a_test_pattern(crop, top, left):
     """Pixel (y, x) of a 256 x 340 frame holds (y, x mod 256, x div 256): every crop is told apart."""
     y, x = np.mgrid[0:256, 0:340]
     pattern = np.stack([y, x % 256, x // 256], axis=-1).astype(np.uint8)
-    expected = pattern[top : top + CROP_PX, left : left + CROP_PX]
+    expected = pattern[top : top + CLIP_PX, left : left + CLIP_PX]
     plain, mirrored = crop_frames([pattern], "vadclip", (crop, crop + 5))[0].permute(0, 2, 3, 1).numpy()
     assert np.array_equal(plain, expected)
     assert np.array_equal(mirrored, expected[:, ::-1])

@@ -15,7 +15,7 @@ import pytest
 from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.embed.embed_video import embed_video
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.recipe import Recipe
+from vad_pipeline.extract.recipe import CLIP_WIDTH, Recipe
 from vad_pipeline.extract.verify.identify import KEPT_BYTES, _affordable_rows, identify
 from vad_pipeline.extract.verify.released import Released
 from vad_pipeline.extract.verify.settings import Setting
@@ -41,7 +41,7 @@ def looked_at(tmp_path, toy_encoder):
 
     def look(values: np.ndarray, path: Path, yours: Setting | None = None, likely=()):
         np.save(tmp_path / "released.npy", values)
-        released = Released.read(tmp_path / "released.npy")
+        released = Released.read(tmp_path / "released.npy", CLIP_WIDTH)
         embedded = []
         reading = partial(PyavReader, path)
         got = identify(reading, released, yours or Setting(), toy_encoder, likely=likely, on_images=embedded.append)

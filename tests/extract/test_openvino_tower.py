@@ -159,9 +159,16 @@ def test_what_it_cannot_do_is_refused_with_what_to_do(monkeypatch, device, preci
         ways.way_of(EncoderConfig(precision=precision, runtime="openvino"), torch.device(device))
 
 
-def test_a_model_that_does_not_fit_is_named_as_ever(tmp_path):
-    with pytest.raises(ConfigError, match="does not take 224 px images"):
-        ClipEncoder(EncoderConfig("ViT-B-32-256", "random:0", device="cpu", precision="fp32", runtime="openvino"))
+def test_a_model_that_does_not_fit_is_named_as_ever(monkeypatch):
+    config = EncoderConfig(pretrained="random:0", device="cpu", precision="fp32", runtime="openvino")
+    for tower, says in (
+        (torch.nn.Conv2d(3, 8, 224), "gives 1 values an image where .* says 512"),
+        (torch.nn.Linear(5, 512), "does not embed 224 px images"),
+        (torch.nn.MaxPool2d(2, return_indices=True), "does not embed 224 px images"),  # gives more than one thing
+    ):
+        monkeypatch.setattr(encoder_module, "build_tower", lambda *_, tower=tower: tower)
+        with pytest.raises(ConfigError, match=says):
+            ClipEncoder(config)
 
 
 def test_extract_records_it_and_its_features_are_torchs(tmp_path, make_video, run_cli, toy_model):

@@ -8,7 +8,8 @@ import pytest
 from vad_pipeline.eval.annotations import TruthFile
 from vad_pipeline.extract.embed.state_dict import read_state
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.store.exchange import read_features, read_list
+from vad_pipeline.extract.store.arrays import read_features
+from vad_pipeline.extract.store.exchange import read_list
 from vad_pipeline.model.category_file import read_categories
 from vad_pipeline.pipeline.archive.labels import read_label_rows
 

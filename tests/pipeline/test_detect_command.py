@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from seeded import seeded_checkpoint
 
+from vad_pipeline.extract.command_line import command_for
 from vad_pipeline.extract.embed.encoder_config import model_identity
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES
 from vad_pipeline.extract.store import shards, versions
@@ -25,7 +26,6 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.timings import Timings
 from vad_pipeline.model import fastest
 from vad_pipeline.pipeline.archive import detect_video
-from vad_pipeline.pipeline.archive.detect_run import extract_command
 
 ROOT = Path(__file__).parent.parent.parent
 FRAMES = {"a": 40, "cam/b": 1, "cam/c": 33}
@@ -210,7 +210,7 @@ def test_a_checkpoint_of_skipped_still_frames_has_footage_made_so(archive, detec
     code, _, err = detect(out="other")  # the checkpoint of every frame
     assert code == 2 and "still_bound None != 3.0" in err and "--skip-still" not in err
     for bound, options in ((3, "--skip-still --still-bound 3.0 "), (DEFAULT_STILL_BOUND, "--skip-still --crops")):
-        command = extract_command(store, replace(recipe, still_bound=bound), 0)
+        command = command_for(store.path, replace(recipe, still_bound=bound), 0)
         assert options in command
 
 
