@@ -12,11 +12,12 @@ import numpy as np
 from vad_pipeline.extract.lists import guarded
 
 from .bootstrap import interval
+from .comparison import mean_of, spread_of
 from .detection import IOU_THRESHOLDS
 from .evaluation import EvalResult
 
 UNDEFINED = "undefined"
-DIFFERENCE = "difference"
+DIFFERENCE, SPREAD = "difference", ("mean", "std")
 PERCENT, PER_HOUR = "%", "/h"
 FIGURES = {"AUC": "auc", "AP": "ap", "AUC, anomalous videos": "auc_anomalous", "mAP, average": "map"}
 """Row's name -> the field of `EvalResult`, for the figures that have resamples and so intervals."""
@@ -40,13 +41,14 @@ class Row:
     """95% interval of each value; None where there is none."""
 
 
-def rows_of(results: Sequence[EvalResult], *, with_difference: bool) -> list[Row]:
+def rows_of(results: Sequence[EvalResult], *, with_difference: bool, with_spread: bool = False) -> list[Row]:
     """All rows of the table.
 
     Args:
         results: in column order.
         with_difference: add a last column, the second result less the first, with the interval of the paired
             differences over resamples; takes exactly two results of the same videos.
+        with_spread: add two last columns, mean and standard deviation over all results, as of several seeds.
     """
     rows = [
         *(_row(results, name) for name in FIGURES),
@@ -59,7 +61,7 @@ def rows_of(results: Sequence[EvalResult], *, with_difference: bool) -> list[Row
         rows.append(_plain(f"AUC, {name}", [each.per_category.get(name, {}).get("auc") for each in results]))
     if with_difference:
         rows = [_with_difference(row, results) for row in rows]
-    return rows
+    return [_with_spread(row) for row in rows] if with_spread else rows
 
 
 def as_text(rows: Sequence[Row], names: Sequence[str]) -> str:
@@ -80,7 +82,7 @@ def as_markdown(rows: Sequence[Row], names: Sequence[str]) -> str:
 def as_latex(rows: Sequence[Row], names: Sequence[str]) -> str:
     """Write the table as a LaTeX tabular with plain rules."""
     lines = [["", *names], *([_titled(row), *_cells(row)] for row in rows)]
-    head, *body = (" & ".join(map(_latex, line)) + r" \\" for line in lines)
+    head, *body = (" & ".join(map(latex_text, line)) + r" \\" for line in lines)
     rule = r"\hline"
     columns = "l" + "r" * len(names)
     return "\n".join([rf"\begin{{tabular}}{{{columns}}}", rule, head, rule, *body, rule, r"\end{tabular}"])
@@ -129,6 +131,12 @@ def _with_difference(row: Row, results: Sequence[EvalResult]) -> Row:
     return Row(row.name, row.unit, (*row.values, value), (*row.intervals, bounds))
 
 
+def _with_spread(row: Row) -> Row:
+    return Row(
+        row.name, row.unit, (*row.values, mean_of(row.values), spread_of(row.values)), (*row.intervals, None, None)
+    )
+
+
 def _titled(row: Row) -> str:
     return f"{row.name} ({row.unit})"
 
@@ -142,5 +150,6 @@ def _cells(row: Row) -> list[str]:
     return cells
 
 
-def _latex(cell: str) -> str:
+def latex_text(cell: str) -> str:
+    """A cell with what LaTeX would take for commands escaped."""
     return "".join(LATEX_SPECIAL.get(character, character) for character in cell)

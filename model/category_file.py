@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vad_pipeline.extract.errors import ConfigError, quoted, shown
 from vad_pipeline.extract.lists import MAX_CELL, read_rows
 from vad_pipeline.extract.names import is_torn
-from vad_pipeline.extract.stand_ins import stand_in
+from vad_pipeline.extract.yaml_file import YAML_MERGE, YamlKind, reading_yaml, refuse_twice
 
 from .categories import Category, normal_form
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import yaml
 
 YAML_SUFFIXES = (".yaml", ".yml")
-YAML_TEXT, YAML_NOTHING, YAML_MERGE = (f"tag:yaml.org,2002:{name}" for name in ("str", "null", "merge"))
-MAX_YAML, MAX_PARTS, MAX_DEPTH = 1 << 18, 20_000, 16  # characters; parts after all aliases are followed; levels
+YAML_TEXT, YAML_NOTHING = (f"tag:yaml.org,2002:{name}" for name in ("str", "null"))
 CSV_HEADS = ("name", "category")
 EXAMPLE = "a YAML list such as `- {name: Fall, descriptions: [a person falling]}`, or CSV rows `name,description,...`"
+KIND = YamlKind("categories", "names and descriptions", EXAMPLE)
 
 
 def read_categories(path: Path) -> tuple[Category, ...]:
@@ -66,20 +66,10 @@ def _csv_rows(path: Path) -> dict[str, list[str]]:
 def _yaml_rows(path: Path) -> dict[str, list[str]]:
     import yaml
 
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if len(text) > MAX_YAML:
-            raise ConfigError(f"{path}: has {len(text)} characters; categories take no more than {MAX_YAML}")
-        if what := stand_in(text):
-            raise ConfigError(f"{path}: is {what}")
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        _refuse_too_much(path, root)
+    with reading_yaml(path, KIND) as document:
+        root = document.root
         _refuse_what_yaml_changes(path, root)
-        content = None if isinstance(root, yaml.ScalarNode | None) else loader.construct_document(root)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = shown(" ".join(str(error).split()), 200)
-        raise ConfigError(f"{path}: cannot be read as categories ({reason}); expected {EXAMPLE}") from error
+        content = None if isinstance(root, yaml.ScalarNode | None) else document.constructed()
     if isinstance(content, dict):
         content = [{name: descriptions} for name, descriptions in content.items()]
     if not isinstance(content, list):
@@ -97,27 +87,6 @@ def _is_text(text: str) -> bool:
     return len(text) <= MAX_CELL and "\0" not in text and not is_torn(text)
 
 
-def _refuse_too_much(path: Path, root: yaml.Node | None) -> None:
-    """Refuse nodes that are nested too deep, or too many once every alias stands for what it means: a few bytes of
-    aliases of aliases mean gigabytes."""
-    import yaml
-
-    n_parts: dict[int, int] = {}  # of each node, with all that is in it
-
-    def count(node: yaml.Node, depth: int) -> int:
-        if depth > MAX_DEPTH:  # a node inside itself, too
-            raise ConfigError(f"{path}: is nested deeper than categories are; expected {EXAMPLE}")
-        if id(node) not in n_parts:
-            inner = [] if isinstance(node, yaml.ScalarNode) else node.value
-            if isinstance(node, yaml.MappingNode):
-                inner = [each for pair in inner for each in pair]
-            n_parts[id(node)] = 1 + sum(count(each, depth + 1) for each in inner)
-        return n_parts[id(node)]
-
-    if root is not None and count(root, 0) > MAX_PARTS:
-        raise ConfigError(f"{path}: holds more than {MAX_PARTS} names and descriptions")
-
-
 def _refuse_what_yaml_changes(path: Path, root: yaml.Node | None) -> None:
     """Refuse words that YAML reads as a truth value, number or date, and keys given twice, of which YAML keeps one."""
     import yaml
@@ -129,7 +98,7 @@ def _refuse_what_yaml_changes(path: Path, root: yaml.Node | None) -> None:
             continue
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            _refuse_twice(path, [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+            refuse_twice(path, node, "list its descriptions together")
             waiting += reversed([each for pair in node.value for each in pair])
         elif isinstance(node, yaml.SequenceNode):
             waiting += reversed(node.value)
@@ -138,15 +107,6 @@ def _refuse_what_yaml_changes(path: Path, root: yaml.Node | None) -> None:
                 f"{path}, line {node.start_mark.line + 1}: YAML reads {shown(node.value)} as "
                 f'{shown(node.tag.rpartition(":")[2])}, not as text; put it in quotes: "{shown(node.value)}"'
             )
-
-
-def _refuse_twice(path: Path, keys: list[yaml.ScalarNode]) -> None:
-    found = set()
-    for key in keys:
-        if key.value in found and key.tag != YAML_MERGE:
-            line = key.start_mark.line + 1
-            raise ConfigError(f"{path}, line {line}: {shown(key.value)} is there twice; list its descriptions together")
-        found.add(key.value)
 
 
 def _named(path: Path, item: object) -> tuple[str, list[str]]:

@@ -29,6 +29,7 @@ COMMANDS = {  # command -> its module, and its line in `--help`, which can so be
     "train": ("train", "Train DSANet or another head from video-level labels."),
     "import-scores": ("import_scores", "Scores made elsewhere into a results folder."),
     "evaluate": ("evaluate", "Figures of results against annotations."),
+    "compare": ("compare", "Methods over seeds: train, score, one table."),
     "report": ("report", "A page to go through footage with."),
     "clips": ("clips", "Each event as a file of its own."),
     "plot": ("plot", "Curves as a figure for print."),

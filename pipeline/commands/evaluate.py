@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vad_pipeline.eval.bootstrap import N_RESAMPLES
-from vad_pipeline.eval.truth import PROTOCOLS
-
 from ..progress import counting
 from .sections import SectionedCommand
 from .shared_options import Place, option, truth_of, truth_options
@@ -21,32 +18,21 @@ if TYPE_CHECKING:
 @click.command(cls=SectionedCommand)
 @click.argument("results", nargs=-1, required=True, type=Place(), metavar="RESULTS...")
 @truth_options("Ground truth.", required=True)
-@click.option(
-    "--protocol",
-    type=click.Choice(PROTOCOLS),
-    default=PROTOCOLS[0],
-    help="How figures are computed; official: with the quirks of the published ones.",
-)
+@option("--protocol")
 @option(
     "--threshold",
     type=click.FloatRange(0, 1),
     help="Threshold at which false alarms are counted (default: that of the results' events).",
 )
-@click.option(
-    "--bootstrap",
-    "n_resamples",
-    type=click.IntRange(min=0),
-    default=N_RESAMPLES,
-    metavar="N",
-    help="How often to resample the videos for 95% intervals; 0: no intervals.",
-)
+@option("--bootstrap")
 @click.option(
     "--table",
     type=click.Choice(("md", "latex", "csv")),
     help="Print only a table, in this format, on stdout (keep it with `> FILE`); all else on stderr.",
 )
+@click.option("--spread", is_flag=True, help="Add mean and standard deviation over RESULTS, as of seeds of one method.")
 @option("--allow-missing", help="Exit with 0 even if names lack a result, or results a name.")
-def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, **values) -> int:
+def evaluate(results: tuple[Path, ...], table: str | None, spread: bool, allow_missing: bool, **values) -> int:
     """Compare RESULTS with ground truth; writes evaluation.json and evaluation.png into each.
 
     Frame AUC and AP, AUC over anomalous videos, recall at 2% false positives, mAP@IoU, category accuracy, false
@@ -57,9 +43,10 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
     touch are merged and clipped to the video. official counts whole snippets, takes ranges as they are and gives the
     published figures.
     """
-    from vad_pipeline.eval.tables import DIFFERENCE, TABLES, rows_of
+    from vad_pipeline.eval.tables import DIFFERENCE, SPREAD, TABLES, rows_of
 
     from ..results.figures import EvaluateConfig, evaluate_results, write_evaluation
+    from ..train.trained_videos import with_training_notes
 
     if len({path.resolve() for path in results}) < len(results):
         raise click.UsageError("one RESULTS is given twice")
@@ -67,8 +54,10 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
     annotations = config.truth.read()
     with counting("read", quiet=False) as on_video:
         compared = [evaluate_results(path, annotations, config, on_video=on_video) for path in results]
-    paired = len(compared) == 2 and compared[0].result.video_ids == compared[1].result.video_ids
-    if len(compared) == 2 and not paired:
+    compared = [with_training_notes(each) for each in compared]
+    pair = len(compared) == 2 and not spread
+    paired = pair and compared[0].result.video_ids == compared[1].result.video_ids
+    if pair and not paired:
         click.echo("note: the two RESULTS cover different videos: no difference is told", err=True)
     for evaluated in compared:  # first: what is printed may have no reader
         write_evaluation(evaluated, config)
@@ -78,8 +67,8 @@ def evaluate(results: tuple[Path, ...], table: str | None, allow_missing: bool, 
         for note in evaluated.result.notes:
             click.echo(f"note: {evaluated.path}: {note}", err=True)
         n_missing += _report_missing(evaluated)
-    rows = rows_of([evaluated.result for evaluated in compared], with_difference=paired)
-    names = [str(path) for path in results] + [DIFFERENCE] * paired
+    rows = rows_of([evaluated.result for evaluated in compared], with_difference=paired, with_spread=spread)
+    names = [*map(str, results), *([DIFFERENCE] * paired), *(SPREAD if spread else ())]
     click.echo(TABLES[table or "text"](rows, names))
     return 1 if n_missing and not allow_missing else 0
 

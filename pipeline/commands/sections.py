@@ -16,9 +16,9 @@ SECTIONS = {  # in the order shown, options too; what a command must be given al
     "What is looked for": "--queries --example --not",
     "Which videos": "--list --match --exclude --only --split --part --streams --settle --video --per-video --category "
     "--all --min-score --limit",
-    "Figures": "--protocol --bootstrap --table",
+    "Figures": "--protocol --bootstrap --spread --table --columns",
     "Events and times": "--merge-gap --clock --timezone --pre --post",
-    "Training": "--init --epochs --steps --batch-size --lr --window-len --loss --seeds --tensorboard",
+    "Training": "--labels --init --epochs --steps --batch-size --lr --window-len --loss --seeds --tensorboard",
     "The best weights and the threshold": "--select --val-share --false-alarms",
     "Features, weights, categories": "--model --recipe --any-recipe --crop --score --crops --geometry "
     "--frames-per-snippet --tail --skip-still --still-bound --decoder --axes --fps --categories --zero-shot",

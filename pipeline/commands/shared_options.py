@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
 from vad_pipeline.eval.annotations import ENDS, FORMATS, TruthFile
+from vad_pipeline.eval.bootstrap import N_RESAMPLES
+from vad_pipeline.eval.truth import PROTOCOLS
 from vad_pipeline.extract.embed.encoder_config import INT8, PRECISIONS, RUNTIMES
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.extract.lists import frame_rate
 from vad_pipeline.extract.recipe import DECODERS, DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
 from ..archive.selection import STREAMS, SelectionConfig
+from ..option_values import IntList, Place, Rate
 from ..results.clock import Clock
 from ..results.event_rule import Chosen
 from ..workers.base import BACKENDS, ExecutorConfig
@@ -26,53 +27,21 @@ SELECTION_NAMES = ("list_file", "match", "exclude", "only", "split", "part")
 PRETRAINED_HELP = "open_clip tag, weights file, or random:SEED."
 
 
-class IntList(click.ParamType):
-    """An option's value that is a list of whole numbers: `0,5` becomes (0, 5)."""
-
-    name = "list"
-
-    def convert(self, value, param, ctx):
-        """Parse, or fail with what was expected."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(int(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers such as 0,5", param, ctx)
-
-
-class Place(click.Path):
-    """A path that is not empty: an unset shell variable must not mean the current folder."""
-
-    def __init__(self):
-        super().__init__(path_type=Path)
-
-    def convert(self, value, param, ctx):
-        """Turn the text into a Path, and refuse an empty one."""
-        if value == "":
-            self.fail("is empty (an unset variable?)", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class Rate(click.ParamType):
-    """An option's value that is a frame rate: `30`, `29.97` or `30000/1001` becomes a Fraction."""
-
-    name = "rate"
-
-    def convert(self, value, param, ctx):
-        """Parse, or fail with what was expected."""
-        try:
-            return frame_rate(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 FLAGS = {  # options that several commands have: their names, and the click settings that are the same everywhere
     "--allow-missing": (("--allow-missing",), {"is_flag": True}),
     "--annotations": (("--annotations",), {"type": Place(), "metavar": "FILE"}),
     "--any-suffix": (
         ("--any-suffix",),
         {"is_flag": True, "help": "In folders, try large files of unknown kinds too."},
+    ),
+    "--bootstrap": (
+        ("--bootstrap", "n_resamples"),
+        {
+            "type": click.IntRange(min=0),
+            "default": N_RESAMPLES,
+            "metavar": "N",
+            "help": "How often to resample the videos for 95% intervals; 0: no intervals.",
+        },
     ),
     "--categories": (("--categories",), {"type": Place(), "metavar": "FILE"}),
     "--crop": (("--crop",), {}),
@@ -107,7 +76,16 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     "--precision": (("--precision",), {}),
     "--pretrained": (("--pretrained",), {}),
     "--recipe": (("--recipe", "recipe_id"), {"metavar": "ID"}),
+    "--protocol": (
+        ("--protocol",),
+        {
+            "type": click.Choice(PROTOCOLS),
+            "default": PROTOCOLS[0],
+            "help": "How figures are computed; official: with the quirks of the published ones.",
+        },
+    ),
     "--root": (("--root",), {}),
+    "--seeds": (("--seeds",), {"type": IntList()}),
     "--store": (("--store",), {"type": Place()}),
     "--streams": (
         ("--streams",),

@@ -22,9 +22,9 @@ from vad_pipeline.model.heads.head_names import DEFAULT_HEAD, HEAD_NAMES
 
 from ..progress import PLAIN_EVERY_SECONDS, counting, in_words
 from ..train.options import DEFAULT_SEED
+from ..train.trained_videos import TRAINED_ON
 from .sections import SectionedCommand
 from .shared_options import (
-    IntList,
     Place,
     option,
     quiet_option,
@@ -95,12 +95,7 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
 @click.option("--lr", type=float, help=f"Learning rate (default: {RATES}).")
 @click.option("--window-len", type=click.IntRange(8, 4096), help="Snippets of a window (default: 256).")
 @click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help=f"Weigh one of {LOSSES}, or add your own.")
-@click.option(
-    "--seeds",
-    type=IntList(),
-    default=str(DEFAULT_SEED),
-    help="Random seeds; each of several gets a training run of its own.",
-)
+@option("--seeds", default=str(DEFAULT_SEED), help="Random seeds; each of several gets a training run of its own.")
 @option(
     "--precision",
     type=click.Choice(("auto", *WIDE_PRECISIONS)),
@@ -283,7 +278,7 @@ def _refuse_changes(before: dict, now: dict) -> None:
     Raises:
         ConfigError: something has changed; the message says what.
     """
-    left_out = ("schema", "options", "versions", "threads")
+    left_out = ("schema", "options", "versions", "threads", TRAINED_ON)  # of the last, the data have a fingerprint
     now, before = json.loads(json.dumps(now)), {"head": DEFAULT_HEAD, **before}
     differ = [name for name in now if name not in left_out and now[name] != before.get(name)]
     if differ:

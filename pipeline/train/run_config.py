@@ -12,6 +12,7 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from .data import Rows, TrainingVideo, data_fingerprint
 from .network import normality_config
 from .setup import TrainSetup
+from .trained_videos import TRAINED_ON
 
 
 def run_config(setup: TrainSetup) -> dict:
@@ -50,6 +51,7 @@ def run_config(setup: TrainSetup) -> dict:
             "held_out": sorted(video.entry.video for video in setup.held_out),
             "test_fingerprint": data_fingerprint([TrainingVideo(entry, ()) for entry in setup.test], None),
         },
+        TRAINED_ON: sorted(video.entry.video for video in setup.train),
         "select": selected_by(setup),
         "false_alarms_per_hour": setup.options.false_alarms_per_hour,
         "text_tower": setup.tower and [setup.tower.pretrained, setup.tower.model],

@@ -226,7 +226,8 @@ def test_research(run_page, place, published_features, xd_results, footage, monk
     monkeypatch.setitem(TRAINING_PRESETS, "ucf-crime", replace(TRAINING_PRESETS["ucf-crime"], epochs=epochs))
     (place / "labels.csv").write_text((footage / "labels.csv").read_text())
     (place / "truth.csv").write_text((footage / "annotations.csv").read_text())
-    (categories,) = [block for language, block in blocks(PAGES["docs/research.md"]) if language == "yaml"]
-    (place / "categories.yaml").write_text(categories)
+    yamls = [block for language, block in blocks(PAGES["docs/research.md"]) if language == "yaml"]
+    for name, block in zip(("categories.yaml", "rows.yaml"), yamls, strict=True):
+        (place / name).write_text(block)
     run_page("docs/research.md")
     assert all((place / name / "evaluation.json").is_file() for name in ("published", "trained", "own", "xd_ours"))

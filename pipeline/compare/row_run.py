@@ -1,0 +1,205 @@
+"""One row of a comparison with one seed: trained, scored, and what is known of both, kept in the comparison's folder.
+
+OUT/rows/NAME/row.json           what the row was trained with: options, and files by their hash
+OUT/rows/NAME/seed-0/            RUN, as `train` writes it and `train --resume` goes on with it
+OUT/rows/NAME/seed-0_results/    results, as `detect` writes them
+OUT/rows/NAME/seed-0.json        is there once the run is trained: how long it took
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from vad_pipeline.extract.errors import ConfigError, StoreError, shown
+from vad_pipeline.extract.files import fingerprint, write_bytes
+from vad_pipeline.extract.recipe import SNIPPET_LEN
+from vad_pipeline.extract.stopwatch import Stopwatch
+
+from ..outcomes.history import read_story
+from ..results.file_names import safe_stem
+from ..train.options import TrainOptions
+from ..train.run_folder import METRICS_NAME, TrainRun
+from .row_file import OWN_CODE
+
+ROW_NAME = "row.json"
+KEPT, TO_SCORE, TO_RESUME, TO_TRAIN = "kept", "trained, to be scored", "begun, to go on with", "to be trained"
+SHOWN_CHANGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table."""
+
+    name: str
+    words: tuple[str, ...] = field(repr=False)
+    """Its command line of `train`, but for --out and --seeds."""
+    options: TrainOptions = field(repr=False)
+    folder: Path
+    """OUT/rows/NAME."""
+
+    @classmethod
+    def of(cls, name: str, words: Sequence[str], options: TrainOptions, out: Path) -> Row:
+        """A row of a comparison that is kept in `out`."""
+        return cls(name, tuple(words), options, out / "rows" / safe_stem(name))
+
+    def identity(self) -> dict:
+        """What its weights depend on, but for the seed: options, and the files that they name by hash."""
+        told = self.options.to_json()
+        kept = {each.name for each in fields(TrainOptions) if not each.metadata} - {"seeds"} | {"store"}
+        options = {name: value for name, value in sorted(told.items()) if name in kept}
+        named = [part for value in told.values() for part in (value if isinstance(value, list) else [value])]
+        return {"options": options, "files": dict(_hashed(named))}
+
+    def check_unchanged(self) -> None:
+        """Check that the row is still the one of which runs are kept; where none are, keep what it is.
+
+        Raises:
+            ConfigError: it has changed; the message says what.
+            StoreError: the folder cannot be read or written.
+        """
+        path, now = self.folder / ROW_NAME, json.loads(json.dumps(self.identity()))
+        if not path.exists():
+            return
+        before = _read_json(path)
+        changed = [
+            f"{name} {shown(now[kind].get(name))} instead of {shown(before[kind].get(name))}"
+            for kind in ("options", "files")
+            for name in sorted({*now[kind], *before[kind]})
+            if now[kind].get(name) != before[kind].get(name)
+        ]
+        if changed:
+            raise ConfigError(
+                f"row {shown(self.name)} has changed since it was trained ({'; '.join(changed[:SHOWN_CHANGES])}): "
+                f"give it another name, give another --out, or delete {self.folder}"
+            )
+
+    def keep_identity(self) -> None:
+        """Write down what the row is, before its first run begins."""
+        if not (self.folder / ROW_NAME).exists():
+            write_bytes(self.folder / ROW_NAME, json.dumps(self.identity(), indent=2).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRun:
+    """A row with one seed."""
+
+    row: Row
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """RUN of `train`."""
+        return self.row.folder / f"seed-{self.seed}"
+
+    @property
+    def results(self) -> Path:
+        """The results folder."""
+        return self.row.folder / f"seed-{self.seed}_results"
+
+    @property
+    def record(self) -> Path:
+        """What is known of the training, once it is done."""
+        return self.row.folder / f"seed-{self.seed}.json"
+
+    def state(self) -> str:
+        """How far it is: KEPT, TO_SCORE, TO_RESUME or TO_TRAIN."""
+        if self.record.exists() and TrainRun(self.path).best.exists():
+            return KEPT if _read_json(self.record).get("scored") else TO_SCORE
+        return TO_RESUME if TrainRun(self.path).begun else TO_TRAIN
+
+    def train(self, train: Callable[[list[str]], int]) -> None:
+        """Train it, or go on where it was interrupted.
+
+        Args:
+            train: runs `train` with a command line, and gives its exit code.
+
+        Raises:
+            ConfigError: it cannot be trained.
+        """
+        begun, before = TrainRun(self.path).begun, _steps_done(self.path)
+        own = ["--resume", str(self.path)] if begun else ["--out", str(self.path), "--seeds", str(self.seed)]
+        with Stopwatch() as watch:
+            code = train(own if begun else [*self.row.words, *own])
+        if code:
+            raise ConfigError(f"training ended with exit code {code}")
+        n_steps = _steps_done(self.path)
+        # of a run that was interrupted only the last part was timed
+        seconds = watch.seconds * n_steps / (n_steps - before) if n_steps > before else None
+        write_bytes(self.record, json.dumps({"steps": n_steps, "train_seconds": seconds}, indent=2).encode())
+
+    def score(self, detect: Callable[[list[str]], int], test: Path) -> None:
+        """Score the test videos; those scored already are kept.
+
+        Args:
+            detect: runs `detect` with a command line, and gives its exit code.
+            test: the list of their ids.
+
+        Raises:
+            ConfigError: some cannot be scored.
+        """
+        options, best = self.row.options, TrainRun(self.path).best
+        words = ["--checkpoint", str(best), "--out", str(self.results), "--list", str(test), "--precision", "fp32"]
+        words += ["--store", str(options.store), "--device", options.device, "--quiet"]
+        words += ["--catalogue", str(options.catalogue)] if options.catalogue else []
+        head = getattr(options, "head", None)
+        words += ["--head", head] if head and OWN_CODE.fullmatch(head) else []
+        if code := detect(words):
+            raise ConfigError(f"scoring ended with exit code {code}; `vad-pipeline status {self.results}` says why")
+        write_bytes(self.record, json.dumps({**_read_json(self.record), "scored": True}, indent=2).encode())
+
+    def train_seconds(self) -> float | None:
+        """How long training took; None where that is not known."""
+        return _read_json(self.record).get("train_seconds")
+
+    def snippets_per_second(self) -> float | None:
+        """How fast it was scored, reading and writing left out; None where that is not known."""
+        runs = read_story(self.results).runs
+        seconds = sum(run.stage_seconds["score"] for run in runs)
+        return sum(run.n_frames for run in runs) / SNIPPET_LEN / seconds if seconds else None
+
+    def n_parameters(self) -> int:
+        """How many numbers the network that scores was trained to have."""
+        from safetensors import safe_open
+
+        from vad_pipeline.model.checkpoint import TEXT_FEATURES, TRAINING_PREFIX
+
+        with safe_open(TrainRun(self.path).best, framework="np") as file:
+            names = file.keys()
+            scoring = [name for name in names if not name.startswith(TRAINING_PREFIX) and name != TEXT_FEATURES]
+            shapes = [file.get_slice(name).get_shape() for name in scoring]
+        return sum(map(math.prod, shapes))
+
+
+def _steps_done(run: Path) -> int:
+    """The steps of a run that are saved."""
+    try:
+        with (run / METRICS_NAME).open(newline="") as file:
+            return sum(1 for _ in csv.DictReader(file))
+    except FileNotFoundError:
+        return 0
+
+
+def _hashed(named: Sequence[object]) -> Iterator[tuple[str, str]]:
+    """The files among values of options, each with its SHA-256."""
+    for value in named:
+        if not isinstance(value, str):
+            continue
+        code = OWN_CODE.fullmatch(value)
+        path = Path(code["file"] if code else value)
+        if path.is_file():
+            yield str(path), fingerprint(path)
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("no object")
+        return content
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: cannot be read ({shown(str(error))}); delete it, then run the same again") from error

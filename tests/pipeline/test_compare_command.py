@@ -1,0 +1,150 @@
+"""compare: rows over seeds are trained, scored and evaluated once; killed anywhere, it goes on to the same figures."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vad_pipeline.pipeline.train.run_folder import TrainRun
+
+ROWS = """\
+labels: labels.csv
+steps: 2
+batch-size: 2
+window-len: 16
+lr: 1e-4
+device: cpu
+val-share: 0.2
+rows:
+- name: whole
+- {name: no gather, loss: [gather=0, event=0]}
+"""
+FILES = ("comparison.json", "rows.yaml", "table.csv", "table.md", "table.png", "table.tex")
+TIMES = ("train_seconds", "snippets_per_second")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, labelled, text_tower) -> list:
+    """The command that compares two rows; its file lies in another folder than where it is run."""
+    monkeypatch.chdir(tmp_path)
+    store, labels = labelled
+    (tmp_path / "study").mkdir()
+    shutil.copy(labels, tmp_path / "study" / "labels.csv")
+    (tmp_path / "study" / "rows.yaml").write_text(f"pretrained: {text_tower}\n{ROWS}")
+    rows = ["video,start_frame,end_frame,category"]
+    rows += [f"n{i},,,Normal" for i in range(3)] + [f"a{i},32,64,{('Explosion', 'Fighting')[i % 2]}" for i in range(3)]
+    Path("truth.csv").write_text("\n".join(rows) + "\n")
+    truth = ["--annotations", "truth.csv", "--format", "csv", "--bootstrap", 20]
+    return ["compare", "study/rows.yaml", "--store", store, *truth, "--seeds", "0,1", "--out", "out"]
+
+
+def figures(out: Path) -> list[dict]:
+    """The rows of comparison.json without what the clock says."""
+    rows = json.loads((out / "comparison.json").read_text())["rows"]
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+@pytest.mark.long
+def test_two_rows_and_two_seeds(run_cli, place, monkeypatch):
+    code, out, err = run_cli(*place, "--dry-run")
+    assert code == 0 and out.count("to be trained") == 4 and not Path("out").exists(), err
+    code, out, err = run_cli(*place)
+    assert code == 0, err
+    assert all(Path("out", name).stat().st_size for name in FILES)
+    assert out.startswith("|  | AUC (%) | AUC less the first's |") and "| no gather | " in out
+    assert Path("out/rows.yaml").read_bytes() == Path("study/rows.yaml").read_bytes()
+    tex = Path("out/table.tex").read_text()
+    assert r"\toprule" in tex and r"$\pm$" in tex and tex.count(r"\\") == 3
+    rows = {
+        (row["method"], row["figure"]): row for row in csv.DictReader(Path("out/table.csv").read_text().splitlines())
+    }
+    first, second = rows["whole", "auc"], rows["no gather", "auc"]
+    assert float(second["difference"]) == pytest.approx(float(second["mean"]) - float(first["mean"]))
+    assert float(second["difference_low"]) <= float(second["difference"]) <= float(second["difference_high"])
+    assert not first["difference"] and float(first["std"]) >= 0 and float(rows["whole", "train_seconds"]["mean"]) > 0
+    assert "6 videos were trained on" in err or "trained on, so that they say nothing" in err
+    before = figures(Path("out"))
+
+    # nothing is done twice; what a kill took is made anew, to the same figures
+    monkeypatch.setattr(TrainRun, "begin", pytest.fail)
+    code, out, err = run_cli(*place, "--dry-run")
+    assert out.count("kept") == 4
+    run = Path("out/rows/whole")
+    (run / "seed-1.json").unlink()
+    shutil.rmtree(run / "seed-0_results")
+    record = json.loads((run / "seed-0.json").read_text())
+    (run / "seed-0.json").write_text(json.dumps({name: value for name, value in record.items() if name != "scored"}))
+    code, out, err = run_cli(*place, "--dry-run")
+    assert "whole, seed 1: begun, to go on with" in out and "whole, seed 0: trained, to be scored" in out
+    code, out, err = run_cli(*place)
+    assert code == 0 and figures(Path("out")) == before, err
+
+    # a row that has changed is noticed, whatever of it
+    text = Path("study/rows.yaml").read_text()
+    Path("study/rows.yaml").write_text(text.replace("steps: 2", "steps: 3"))
+    code, _, err = run_cli(*place)
+    assert code == 2 and "row whole has changed since it was trained (steps 3 instead of 2)" in err
+    Path("study/rows.yaml").write_text(text)
+    with Path("study/labels.csv").open("a") as file:
+        file.write("\n")
+    code, _, err = run_cli(*place)
+    assert code == 2 and "row whole has changed" in err and "labels.csv" in err
+
+
+def test_seeds_side_by_side(run_cli, draw_curve, draw_results, tmp_path):
+    """evaluate --spread: RESULTS of several seeds, with mean and standard deviation."""
+    truth = tmp_path / "truth.csv"
+    truth.write_text("video,start_frame,end_frame,category\na,16,32,Fighting\n")
+    paths = [draw_results(draw_curve("a", [(16, end)]), name=f"seed-{end}") for end in (32, 40)]
+    given = ["--annotations", truth, "--format", "csv", "--bootstrap", 0, "--table", "csv", "--spread"]
+    code, out, err = run_cli("evaluate", *paths, *given)
+    values = {row["results"]: row["value"] for row in csv.DictReader(out.splitlines()) if row["figure"] == "AUC"}
+    one, two = (float(values[str(path)]) for path in paths)
+    assert code == 0 and float(values["mean"]) == pytest.approx((one + two) / 2), err
+    assert float(values["std"]) == pytest.approx(abs(one - two) / 2**0.5)
+
+
+REFUSED = [
+    ("rows: []", "holds no rows; expected options of train"),
+    ("rows:\n- {lr: 1}", "row 1: needs a name"),
+    ("rows:\n- {name: a}\n- {name: a}", "two rows are named 'a'"),
+    ("rows:\n- {name: a, colour: red}", "row a: 'colour' is no option of train"),
+    ("rows:\n- {name: a, lr: fast}", "row a: Invalid value for '--lr': 'fast' is not a valid float"),
+    ("rows:\n- {name: a, lr: {b: 1}}", "'lr' must have a value or a list of values"),
+    ("rows:\n- {name: a, grid: {lr: 3}}", "its grid must be options with a list of values each"),
+    ("rows:\n- {name: a, out: x}", "row a: out is not for a row to say"),
+    ("rows:\n- {name: a, tensorboard: perhaps}", "--tensorboard is true or false, got 'perhaps'"),
+    ("rows:\n- {name: a, epochs: 2, steps: 3}", "row a: --epochs and --steps exclude each other"),
+    ("rows:\n- {name: a, lr: 1, lr: 2}", "lr is there twice; keep one"),
+    ("seeds: 1,1\nrows:\n- {name: a}", "seeds must be different"),
+    ("seeds: one\nrows:\n- {name: a}", "Invalid value for '--seeds': 'one' is not a list of numbers"),
+    ("columns: auc,beauty\nrows:\n- {name: a}", "no column is named 'beauty'; there are auc, "),
+    ("rows: [", "cannot be read as rows to compare"),
+    ("a: &a [x, x]\nb: &b [*a, *a]\nrows:\n- " + "[" * 20 + "]" * 20, "is nested deeper than rows to compare are"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_a_file_that_cannot_be_used_is_one_sentence(run_cli, tmp_path, text, message):
+    path, truth = tmp_path / "rows.yaml", tmp_path / "truth.csv"
+    path.write_text(text)
+    truth.write_text("video,start_frame,end_frame,category\na,1,2,Fire\n")
+    given = ["--labels", "l.csv", "--store", "s", "--annotations", truth, "--format", "csv"]
+    code, _, err = run_cli("compare", path, *given, "--out", tmp_path / "out")
+    assert code == 2 and message in err and "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_missing_is_named(run_cli, tmp_path):
+    (tmp_path / "rows.yaml").write_text("rows:\n- {name: a, grid: {lr: [1, 2], crops: [[0], [0, 5]]}}\n")
+    code, _, err = run_cli("compare", tmp_path / "rows.yaml", "--out", tmp_path / "out")
+    assert code == 2 and "give labels, store, in it or as options" in err
+    code, out, err = run_cli(
+        "compare", tmp_path / "rows.yaml", "--labels", "l", "--store", "s", "--annotations", "t", "--format", "csv",
+        "--seeds", "7", "--out", tmp_path / "out", "--dry-run",
+    )  # fmt: skip
+    assert [line.partition(",  seed")[0] for line in out.splitlines()] == [
+        f"a lr={lr} crops={crops}, seed 7: to be trained" for lr in (1, 2) for crops in ("0", "0,5")
+    ], err
