@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from vad_pipeline.extract.errors import ConfigError, quoted, shown
 from vad_pipeline.extract.lists import MAX_CELL, read_rows
 from vad_pipeline.extract.names import is_torn
-from vad_pipeline.extract.yaml_file import YAML_MERGE, YamlKind, reading_yaml, refuse_twice
 
 from .categories import Category, normal_form
+from .yaml_file import YAML_MERGE, YamlKind, reading_yaml, refuse_twice
 
 if TYPE_CHECKING:
     import yaml

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from vad_pipeline.extract.errors import ConfigError, quoted, shown
-from vad_pipeline.extract.yaml_file import YamlKind, as_written, reading_yaml
+from vad_pipeline.model.yaml_file import YamlKind, as_written, reading_yaml
 
 ROWS, NAME, GRID = "rows", "name", "grid"
 EXAMPLE = "options of train for all rows, and `rows:` with a list such as `- {name: DSANet, lr: 1e-5}`"

@@ -146,8 +146,7 @@ class SeedRun:
         words = ["--checkpoint", str(best), "--out", str(self.results), "--list", str(test), "--precision", "fp32"]
         words += ["--store", str(options.store), "--device", options.device, "--quiet"]
         words += ["--catalogue", str(options.catalogue)] if options.catalogue else []
-        head = getattr(options, "head", None)
-        words += ["--head", head] if head and OWN_CODE.fullmatch(head) else []
+        words += ["--head", options.head] if options.head and OWN_CODE.fullmatch(options.head) else []
         if code := detect(words):
             raise ConfigError(f"scoring ended with exit code {code}; `vad-pipeline status {self.results}` says why")
         write_bytes(self.record, json.dumps({**_read_json(self.record), "scored": True}, indent=2).encode())

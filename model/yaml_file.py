@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ConfigError, shown
-from .stand_ins import stand_in
+from vad_pipeline.extract.errors import ConfigError, shown
+from vad_pipeline.extract.stand_ins import stand_in
 
 if TYPE_CHECKING:
     import yaml
