@@ -1,6 +1,6 @@
 """`VideoEmbeddings` -> `SnippetScores` -> `AnomalyCurve`: DSANet, its checkpoints, scoring, curves and events.
 
-In: snippet embeddings (n, 512). Out: scores per snippet, curves per frame, events. Imports from `extract` only;
+In: snippet embeddings (n, D). Out: scores per snippet, curves per frame, events. Imports from `extract` only;
 `eval` and `pipeline` may import from here. A method is a file in `heads`.
 """
 

@@ -1,6 +1,6 @@
 """Checkpoints: reads published ones, reads and writes ours, and converts published ones into ours.
 
-Our format is a safetensors file with a head's scoring weights and the category text features (C, 512). Its metadata
+Our format is a safetensors file with a head's scoring weights and the category text features (C, D). Its metadata
 has the recipe, crop and threshold they belong to, each value as JSON.
 """
 
@@ -54,7 +54,7 @@ class Checkpoint:
     model: nn.Module
     """The network in float32 on the CPU, in evaluation mode."""
     text_features: Tensor | None
-    """(C, 512) float32, L2-normalised for DSANet; None of a head that reads no text."""
+    """(C, D) float32, L2-normalised for DSANet; None of a head that reads no text."""
     categories: tuple[str, ...]
     """Names that results have, in column order, the normal one first."""
     recipe: Recipe

@@ -104,7 +104,9 @@ class FromPixels(torch.nn.Module):
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         """Embed crops: (N, 3, px, px) uint8 -> (N, D) float32."""
         pixels = crops.float().sub_(self.mean).mul_(self.scale)
-        return self.tower(pixels.to(self.dtype, memory_format=self.layout)).float()
+        embedded = self.tower(pixels.to(self.dtype, memory_format=self.layout))
+        embedded = embedded[0] if isinstance(embedded, tuple) else embedded  # CoCa's gives its tokens too
+        return embedded.float()
 
 
 def checked_tower(
@@ -120,7 +122,7 @@ def checked_tower(
     try:
         with torch.inference_mode():
             shape = tuple(network(torch.zeros((1, 3, px, px), device=device, dtype=torch.uint8)).shape)
-    except (RuntimeError, AssertionError, AttributeError) as error:  # the last: towers that give more than embeddings
+    except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"--model {config.model}: does not embed {px} px images ({first_line(error)})") from error
     if shape != (1, takes.width):
         raise ConfigError(

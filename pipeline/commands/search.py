@@ -142,7 +142,7 @@ class Query:
         """Embed the questions.
 
         Returns:
-            What results are to be like, (Q, 512), and what they are to be unlike, (512,) or None.
+            What results are to be like, (Q, D), and what they are to be unlike, (D,) or None.
 
         Raises:
             ConfigError: the text tower cannot be loaded, or the example names no stored moment.
