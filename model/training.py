@@ -15,6 +15,8 @@ from torch import Tensor
 from vad_pipeline.extract.device import is_of_the_device
 from vad_pipeline.extract.errors import ConfigError, RunStopped
 
+from .heads.head_names import OWN
+from .heads.known import head_of
 from .learning.losses import LOSSES, Loss, TrainingBatch
 from .learning.train_config import Schedule, TrainConfig
 from .learning.trainable import Trainable, load_trained_state, trained_state
@@ -111,10 +113,11 @@ class Training:
         try:
             total.backward()
         except RuntimeError as error:
-            if set(self.losses.values()) <= set(LOSSES.values()) or is_of_the_device(error):
+            ours = set(self.losses.values()) <= set(LOSSES.values()) and head_of(self.network.scoring.config) != OWN
+            if ours or is_of_the_device(error):
                 raise
             raise ConfigError(
-                f"the losses cannot be differentiated ({error}); an own loss must not change what it is given"
+                f"the losses cannot be differentiated ({error}); an own loss or head must not change what it is given"
             ) from error
 
     def _losses(self, batch: TrainingBatch) -> dict[str, Tensor]:

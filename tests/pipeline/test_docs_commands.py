@@ -229,5 +229,9 @@ def test_research(run_page, place, published_features, xd_results, footage, monk
     yamls = [block for language, block in blocks(PAGES["docs/research.md"]) if language == "yaml"]
     for name, block in zip(("categories.yaml", "rows.yaml"), yamls, strict=True):
         (place / name).write_text(block)
+    (mine,) = [block for _, block in blocks(PAGES["docs/research.md"]) if "(nn.Module)" in block]
+    (place / "mine.py").write_text(mine)
     run_page("docs/research.md")
-    assert all((place / name / "evaluation.json").is_file() for name in ("published", "trained", "own", "xd_ours"))
+    assert all(
+        (place / name / "evaluation.json").is_file() for name in ("published", "trained", "own", "xd_ours", "scored")
+    )

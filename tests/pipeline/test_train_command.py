@@ -280,7 +280,7 @@ def test_an_own_loss_that_fails_is_named(labelled, text_tower, run_cli, tmp_path
         ("gone", 2, "cannot be loaded (AttributeError"),
         ("leaves", 2, "raised SystemExit"),
         ("constant", 2, "the losses do not depend on the network"),
-        ("changes", 2, "an own loss must not change what it is given"),
+        ("changes", 2, "an own loss or head must not change what it is given"),
         ("step", 2, "step has a meaning already"),
     ):
         given = arguments(labelled, text_tower, tmp_path / name, "--steps", 1, "--loss", f"{path}:{name}=1")
@@ -401,7 +401,14 @@ def test_a_state_of_an_earlier_version_goes_on_by_its_table(trained, run_cli, tm
     shutil.copytree(trained[0], run)
     state = torch.load(run / "last.ckpt", weights_only=True)
     torch.save({name: value for name, value in state.items() if name not in ("rows", "columns")}, run / "last.ckpt")
-    assert run_cli("train", "--resume", run, "--any-threads")[0] == 0
+    config = json.loads((run / "config.json").read_text())  # from before there were several heads
+    assert (config.pop("head"), config["options"].pop("head")) == ("dsanet", "dsanet")
+    assert "milestones" not in config["training"]
+    (run / "config.json").write_text(json.dumps(config))
+    code, _, errors = run_cli("train", "--resume", run, "--any-threads", "--head", "mil")
+    assert code == 2 and "head mil instead of dsanet" in errors
+    code, _, errors = run_cli("train", "--resume", run, "--any-threads", "--head", "dsanet")
+    assert code == 0, errors
     (run / "metrics.csv").unlink()
     code, _, errors = run_cli("train", "--resume", run, "--any-threads")
     assert code == 3 and "metrics.csv: cannot be read" in errors

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from hashlib import sha256
 
 import pytest
 from small_network import shrink
 
 from vad_pipeline.model.checkpoint import load_checkpoint
+from vad_pipeline.pipeline.train import fitting
 
 SMALL = ("--batch-size", 3, "--window-len", 16, "--device", "cpu", "--val-share", 0.2, "--lr", 1e-3)
 OWN_CATEGORIES = "- Normal\n- {name: Explosion, descriptions: [explosion, a fire ball]}\n- Fighting\n"
@@ -34,6 +36,17 @@ def begin(labelled, tmp_path_factory):
         return ["train", labels, "--store", store, "--out", run, *SMALL, "--steps", 2, *more], run
 
     return words
+
+
+def killed_after(step: int, record):
+    """What records steps, which ends the run behind a step."""
+
+    def recording(self, report):
+        record(self, report)
+        if report.step == step:
+            raise KeyboardInterrupt
+
+    return recording
 
 
 def columns_of(run) -> list[str]:
@@ -104,3 +117,101 @@ def test_the_baseline_from_labels_to_figures(begin, labelled, run_cli, tmp_path)
     )
     truth.write_text(TRUTH.replace("Explosion", "Anomaly").replace("Fighting", "Anomaly"))
     assert run_cli(*evaluate)[0] == 0 and json.loads((out / "evaluation.json").read_text())["map"] is not None
+
+
+OWN = """
+import torch
+from torch import nn
+class Gated(nn.Module):
+    def __init__(self, width, categories):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(width, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 1 + len(categories)))
+    def forward(self, features, lengths):
+        x = self.net(features)
+        self.kept = x
+        return x[..., :1], x[..., 1:]
+    @property
+    def losses(self):
+        return {"mil": lambda o, b: (torch.sigmoid(o.anomaly_logits).mean((1, 2)) - b.anomalous).square().mean(),
+                "small": lambda o, b: self.kept.square().mean()}
+class Column(Gated):
+    losses = {"total": lambda o, b: o.anomaly_logits.mean()}
+class InPlace(Gated):
+    def forward(self, features, lengths):
+        a, c = super().forward(features, lengths)
+        a.exp().mul_(2).exp_()
+        y = a.exp()
+        b = y.square()
+        y.add_(1)
+        return b, c
+"""
+
+
+def test_a_head_of_ones_own_from_labels_to_figures(begin, labelled, run_cli, tmp_path, monkeypatch):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    head = ("--head", f"{path}:Gated")
+    given, whole = begin("whole", *head, "--steps", 4, "--loss", "small=0.5")
+    code, _, errors = run_cli(*given)
+    assert code == 0 and columns_of(whole)[2:6] == ["lr", "mil", "small", "total"], errors
+    config = json.loads((whole / "config.json").read_text())
+    assert config["head"] == "own" and config["network"]["sha256"] == sha256(path.read_bytes()).hexdigest()
+
+    given, run = begin("killed", *head, "--steps", 4, "--loss", "small=0.5", "--save-every", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting._Recorder, "step", killed_after(2, fitting._Recorder.step))
+        assert run_cli(*given)[0] != 0
+    assert len((run / "metrics.csv").read_text().splitlines()) == 3
+    code, _, errors = run_cli("train", "--resume", run, *head)
+    assert code == 0, errors
+    for name in ("best.safetensors", "metrics.csv"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+
+    best, out = run / "best.safetensors", tmp_path / "results"
+    detect = ("detect", "--store", labelled[0], "--checkpoint", best, "--out", out)
+    code, _, errors = run_cli(*detect)
+    assert code == 2 and "code is never run because a checkpoint names it; give it with --head FILE.py:Gated" in errors
+    code, printed, errors = run_cli(*detect, *head)
+    assert code == 0 and "20 ok" in printed, errors
+    given, other = begin("tuned", "--init", best, *head, "--steps", 1)
+    code, _, errors = run_cli(*given)
+    assert code == 0 and "brings head own, preset ucf-crime, 14 categories" in errors and other.exists(), errors
+    path.write_text(f"{OWN}# changed\n")
+    for words in ((*detect, *head), (*given[:5], tmp_path / "new", *given[6:])):
+        code, _, errors = run_cli(*words)
+        assert code == 2 and "mine.py: the head file changed since" in errors and "best.safetensors was made" in errors
+    code, _, errors = run_cli("train", "--resume", run)
+    assert code == 2 and "what goes into the run has changed since it was begun: network" in errors
+
+
+@pytest.mark.long
+def test_workers_run_it_too(begin, labelled, run_cli, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    head = ("--head", f"{path}:Gated")
+    given, run = begin("for_workers", *head)
+    assert run_cli(*given)[0] == 0
+    detect = ("detect", "--store", labelled[0], "--checkpoint", run / "best.safetensors", *head, "--workers", 1)
+    code, printed, errors = run_cli(*detect, "--out", tmp_path / "results")
+    assert code == 0 and "20 ok" in printed, errors
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--head", "nothing"), "--head nothing: expected dsanet, vadclip, mil, or FILE.py:NAME for your own"),
+        (("--head", "gone.py:Head"), "--head gone.py:Head: no such file"),
+        (("--head", "{path}:Column"), "Column's loss total is called like a column of metrics.csv"),
+        (("--head", "{path}:InPlace"), "an own loss or head must not change what it is given"),
+        (
+            ("--head", "{path}:Gated", "--loss", "align=2"),
+            "no such loss; Gated's are mil, small, yours is FILE.py:NAME",
+        ),
+    ],
+)
+def test_a_head_that_cannot_be_trained_is_a_sentence(begin, run_cli, tmp_path, words, message):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    given, _ = begin("refused", *(word.format(path=path) for word in words))
+    code, _, errors = run_cli(*given)
+    assert code == 2 and message in errors and "Traceback" not in errors, errors
