@@ -40,11 +40,11 @@ def build_network(setup: TrainSetup, say: Callable[[str], None]) -> Trainable:
 
 
 def normality_config(setup: TrainSetup) -> NormalityConfig | None:
-    """The normality branch's configuration: the published one with the setup's changes; None: the head has none."""
+    """The normality branch's configuration, the published one; None: the head has none."""
     from vad_pipeline.model.heads.head_names import DEFAULT_HEAD
     from vad_pipeline.model.heads.normality import NormalityConfig
 
-    return NormalityConfig(**setup.normality) if setup.head == DEFAULT_HEAD else None
+    return NormalityConfig() if setup.head == DEFAULT_HEAD else None
 
 
 def checkpoint_of(setup: TrainSetup, training: Training, path: Path) -> Checkpoint:

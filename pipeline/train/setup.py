@@ -61,8 +61,6 @@ class TrainSetup:
     """Its weights, in OpenAI's names."""
     losses: dict[str, Loss] = field(default_factory=dict)
     """Name -> loss for the user's own losses."""
-    normality: dict = field(default_factory=dict)
-    """Fields of NormalityConfig that differ from the published ones; DSANet's."""
     annotations: tuple[VideoAnnotation, ...] | None = field(default=None, repr=False)
     """Annotations of the test set; None with --select val."""
     test: tuple = field(default=(), repr=False)

@@ -32,4 +32,4 @@ def shrink(set_attribute=setattr) -> None:
 
 
 def _one_block(setup) -> NormalityConfig | None:
-    return NormalityConfig(**{"decoder_blocks": 1} | setup.normality) if setup.head == DEFAULT_HEAD else None
+    return NormalityConfig(decoder_blocks=1) if setup.head == DEFAULT_HEAD else None

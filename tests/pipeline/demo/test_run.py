@@ -40,7 +40,6 @@ def config(tmp_path_factory) -> DemoConfig:
         window_len=8,
         batch_size=1,
         epochs=1,
-        normality={"n_prototypes": 2, "decoder_blocks": 1},
     )
 
 
