@@ -114,7 +114,7 @@ def _warn_of_hours(selection: Selection, extractor: Extractor, store: EmbeddingS
     from .estimate import PROBED_AT_MOST, SLOW_SECONDS, WORTH_MEASURING_IMAGES, workload
     from .extract_job import missing_sources
 
-    if extractor.config.like == "quick":
+    if extractor.recipe.frames_per_snippet == 1:
         return
     every = max(1, len(selection.sources) // PROBED_AT_MOST)
     some = replace(selection, sources=selection.sources[::every])
