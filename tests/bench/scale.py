@@ -34,7 +34,7 @@ BATCH = 20_000
 EXTRACT = ("extract", "--like", "quick", "--pretrained", "random:0", "--device", "cpu", "--quiet")
 OPEN_ONE = """
 import sys
-from vad_pipeline.extract.store import EmbeddingStore
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 with EmbeddingStore(sys.argv[1]) as store:
     entry = store.entry("cam000/v0000000", sys.argv[2])
     print(store.get(entry).features.shape)
