@@ -261,13 +261,14 @@ def _list_recipes(entries: Iterable[Entry], limit: int | None, as_json: bool) ->
 
 
 def _list_videos(entries: Iterable[Entry], limit: int | None, as_json: bool) -> None:
+    """Print a line for each video; not by click.echo, which writes each by itself: there may be a million."""
     for entry in itertools.islice(entries, limit):
         if as_json:
             row = {**asdict(entry), "crops": entry.crop_numbers, "recipe": json.loads(entry.recipe)}
-            click.echo(json.dumps(row))
+            print(json.dumps(row))
         else:
             crops = ",".join(map(str, entry.crop_numbers))
-            click.echo(
+            print(
                 f"{entry.video}\t{entry.recipe_id}\tcrops {crops}\t{plural(entry.n_frames, 'frame')}\t"
                 f"{plural(entry.n_snippets, 'snippet')}\t{entry.label}".rstrip()
             )
