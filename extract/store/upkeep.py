@@ -199,17 +199,12 @@ def _examined(path: Path) -> tuple[list[str], list[str]]:
         StoreError: the shard cannot be read, but not because it is damaged.
     """
     try:
-        whole, problems = _looked_at(path, in_memory=False)
-        return _looked_at(path, in_memory=True) if problems else (whole, problems)
+        whole, problems = read_apart([path], _content, path, False)
+        return read_apart([path], _content, path, True) if problems else (whole, problems)
+    except DamagedShard as error:  # reading it crashes or does not end, and would again
+        return [], [str(error)]
     except FileNotFoundError:  # another run has merged it away
         return [], []
-
-
-def _looked_at(path: Path, *, in_memory: bool) -> tuple[list[str], list[str]]:
-    try:
-        return read_apart([path], _content, path, in_memory)
-    except DamagedShard as error:  # reading it crashes or does not end
-        return [], [str(error)]
 
 
 def _content(path: Path, in_memory: bool) -> tuple[list[str], list[str]]:

@@ -152,9 +152,10 @@ def test_shards_that_are_known_are_read_by_nobody(store, monkeypatch):
 
 def test_a_shard_that_crashes_its_reader_costs_its_videos(store, run_cli, monkeypatch):
     first = sorted((store / "shards").glob("*.h5"))[0]
-    read = OwnProcess.read
+    read, asked = OwnProcess.read, []
 
     def crashing(own, paths, function, *given):
+        asked.extend(paths)
         if first in paths:
             return read(own, paths, eval, "__import__('ctypes').string_at(0)")
         return read(own, paths, function, *given)
@@ -165,8 +166,9 @@ def test_a_shard_that_crashes_its_reader_costs_its_videos(store, run_cli, monkey
     assert (
         code == 0 and len(out.splitlines()) == 1 and f"{first}: damaged, reading it ends the process (SIGSEGV)" in err
     )
+    asked.clear()
     code, out, err = run_cli("store", "verify", "--store", store)
-    assert code == 1 and "SIGSEGV" in err
+    assert code == 1 and "SIGSEGV" in err and asked.count(first) == 2  # as the store is opened, and once to verify it
     code, out, err = run_cli("store", "verify", "--repair", "--store", store)
     assert code == 0 and (store / "damaged" / first.name).exists()
     monkeypatch.undo()
