@@ -123,7 +123,9 @@ class Scorer:
         self.device = resolve_device(device)
         self.batch_windows = batch_windows
         self._dtype = DTYPES[precision]
-        as_it_is = (self.device.type, precision) == ("cpu", "fp32")
+        kinds = {(each.device, each.dtype) for each in checkpoint.model.parameters()}
+        # a network in training is there already, and one of the user's own may hold tensors that cannot be copied
+        as_it_is = kinds == {(self.device, self._dtype)}
         self._model = checkpoint.model if as_it_is else copy.deepcopy(checkpoint.model).to(self.device, self._dtype)
         text = checkpoint.text_features
         self._text_features = None if text is None else text.to(self.device, self._dtype)

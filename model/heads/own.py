@@ -60,6 +60,9 @@ class OwnConfig:
 
     def __post_init__(self):
         check_shape(self)
+        for name, kind in (("name", str), ("file", str), ("sha256", str), ("has_categories", bool)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"expected {name} as {kind.__name__}, got {shown(getattr(self, name))}")
 
     def to_json(self) -> str:
         """See `config_to_json`."""

@@ -104,6 +104,8 @@ def test_a_broken_line_of_the_contract_is_a_sentence(own, name):
 
 
 def test_files_that_hold_no_head(tmp_path):
+    with pytest.raises(ValueError, match="expected has_categories as bool, got yes"):
+        OwnConfig.from_json('{"categories": ["a", "b"], "has_categories": "yes"}')
     for text, message in ((f"{tmp_path}/gone.py:Head", "no such file"), ("mine.py", "expected FILE.py:NAME")):
         with pytest.raises(ConfigError, match=message):
             OwnHead.of(text)

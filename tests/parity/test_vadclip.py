@@ -8,9 +8,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from vad_pipeline.model.categories import CATEGORIES
-from vad_pipeline.model.checkpoint import convert, load_checkpoint
+from vad_pipeline.model.checkpoint import TRAINING_PREFIX, convert, load_checkpoint
 from vad_pipeline.model.heads.vadclip import VADCLIP_PRESETS
 from vad_pipeline.model.initial import clip_text_tower, load_initial, load_text_tower
 from vad_pipeline.model.learning.losses import VADCLIP_LOSSES, TrainingBatch
@@ -102,6 +103,8 @@ def test_converted_and_detected(published, run_cli, tmp_path, rules):
     convert(wrapped, tmp_path / "ours.safetensors", clip_out=tmp_path / "clip.safetensors")
     wrapped.unlink()
     ours = load_checkpoint(tmp_path / "ours.safetensors")
+    with safe_open(ours.path, framework="np") as file:
+        assert (file.get_tensor(f"{TRAINING_PREFIX}{OUR_PROMPTS}") == state[PROMPTS].numpy()).all(), "to fine-tune from"
     assert (ours.head, ours.curve) == ("vadclip", {"ucf-crime": "anomaly", "xd-violence": "category"}[preset])
     (tmp_path / "f").mkdir()
     np.save(tmp_path / "f" / "v__0.npy", video_of(rules, n).astype(np.float16))
@@ -168,7 +171,15 @@ def test_losses_and_gradients(published, network):
     np.testing.assert_allclose(norms, figures["grad_norms"], rtol=GRADIENT_REACH)
 
 
-@pytest.mark.parametrize("n_steps", [2, pytest.param(12, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("published", "n_steps"),
+    [
+        ("xd-violence", 2),
+        pytest.param("xd-violence", 12, marks=pytest.mark.long),
+        pytest.param("ucf-crime", 12, marks=pytest.mark.long),
+    ],
+    indirect=["published"],
+)
 def test_training_trace(published, network, rules, as_published, n_steps):
     trace = published.trace
     milestones = tuple(trace["milestones"].tolist())

@@ -104,7 +104,7 @@ def test_the_baseline_from_labels_to_figures(begin, labelled, run_cli, tmp_path)
     events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     assert {event["category"] for event in events} == {"Anomaly"}
     truth = run.parent / "truth.csv"
-    evaluate = ("evaluate", out, "--annotations", truth, "--format", "csv", "--allow-missing")
+    evaluate = ("evaluate", out, "--annotations", truth, "--format", "csv", "--allow-missing", "--bootstrap", 0)
     code, table, errors = run_cli(*evaluate)
     assert code == 0 and "the results tell no categories apart: mAP and category accuracy are undefined" in errors, (
         errors
@@ -115,8 +115,6 @@ def test_the_baseline_from_labels_to_figures(begin, labelled, run_cli, tmp_path)
     assert (
         figures["per_category"]["Explosion"]["map"] is None and figures["per_category"]["Explosion"]["auc"] is not None
     )
-    truth.write_text(TRUTH.replace("Explosion", "Anomaly").replace("Fighting", "Anomaly"))
-    assert run_cli(*evaluate)[0] == 0 and json.loads((out / "evaluation.json").read_text())["map"] is not None
 
 
 OWN = """
