@@ -56,16 +56,16 @@ class Row:
         return {"options": options, "files": dict(_hashed(named))}
 
     def check_unchanged(self) -> None:
-        """Check that the row is still the one of which runs are kept; where none are, keep what it is.
+        """Check that the row is still the one of which runs are kept, if there are any.
 
         Raises:
             ConfigError: it has changed; the message says what.
-            StoreError: the folder cannot be read or written.
+            StoreError: what is kept of it cannot be read.
         """
-        path, now = self.folder / ROW_NAME, json.loads(json.dumps(self.identity()))
+        path = self.folder / ROW_NAME
         if not path.exists():
             return
-        before = _read_json(path)
+        before, now = _read_json(path), json.loads(json.dumps(self.identity()))
         changed = [
             f"{name} {shown(now[kind].get(name))} instead of {shown(before[kind].get(name))}"
             for kind in ("options", "files")

@@ -106,7 +106,7 @@ def _given(config: ScoresConfig, footage: Sequence[ScoredFootage], *, in_order: 
         names, lengths = _names(config.names)
         if lengths:
             per = config.per or unit_of(list(zip(lengths, _frames(names, footage, config.names), strict=True)))
-            return cut_apart(config.path, names, lengths, per)
+            return cut_apart(config.path, config.categories, names, lengths, per)
         return _cut(config, names, _frames(names, footage, config.names))
     given = given_in(config.path, config.categories)
     if (
@@ -120,10 +120,10 @@ def _given(config: ScoresConfig, footage: Sequence[ScoredFootage], *, in_order: 
 
 def _cut(config: ScoresConfig, names: Sequence[str], frames: Sequence[int]) -> list[GivenScores]:
     try:
-        per, lengths = cut_lengths(len(read_values(config.path)), frames, config.per)
+        per, lengths = cut_lengths(len(read_values(config.path, config.categories)), frames, config.per)
     except ConfigError as error:
         raise ConfigError(f"{config.path}: {error}") from error
-    return cut_apart(config.path, names, lengths, per)
+    return cut_apart(config.path, config.categories, names, lengths, per)
 
 
 def _names(path: Path) -> tuple[list[str], list[int]]:

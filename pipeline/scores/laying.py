@@ -51,7 +51,8 @@ def fits(n: int, n_frames: int, per: str) -> bool:
 
 
 def unit_of(lengths: Sequence[tuple[int, int]]) -> str:
-    """What the scores of many videos stand for, told from their lengths: what most of those have that fit only one.
+    """What the scores of many videos stand for, told from their lengths: the unit that most of those fit, exactly or
+    else nearly, that fit only one.
 
     Args:
         lengths: number of scores and of frames of each video.
@@ -61,7 +62,8 @@ def unit_of(lengths: Sequence[tuple[int, int]]) -> str:
     """
     only = {FRAME: 0, SNIPPET: 0}
     for n, n_frames in lengths:
-        fitting = [per for per in only if fits(n, n_frames, per)]
+        exactly = [per for per in only if n in lengths_of(n_frames, per)]
+        fitting = exactly or [per for per in only if fits(n, n_frames, per)]
         if len(fitting) == 1:
             only[fitting[0]] += 1
     if only[FRAME] == only[SNIPPET]:

@@ -74,7 +74,9 @@ def _score_files(folder: Path) -> list[Path]:
 
 def _in_file(path: Path, name: str, categories: Sequence[str]) -> list[GivenScores]:
     if path.suffix.lower() != TABLE:
-        return [GivenScores(readable(name), path, len(read_values(path)), lambda: read_values(path))]
+        return [
+            GivenScores(readable(name), path, len(read_values(path, categories)), lambda: read_values(path, categories))
+        ]
     tables = read_table(path, categories)
     alone = list(tables) == [path.stem]
     return [
@@ -83,25 +85,32 @@ def _in_file(path: Path, name: str, categories: Sequence[str]) -> list[GivenScor
     ]
 
 
-def read_values(path: Path) -> np.ndarray:
+def read_values(path: Path, categories: Sequence[str]) -> np.ndarray:
     """Read the array of one file, (n, columns) float64.
+
+    Args:
+        path: the file.
+        categories: names of the categories whose probabilities it has; without any, a single row is n scores.
 
     Raises:
         ConfigError: the file cannot be read, or holds something else.
     """
     values = read_mat(path) if path.suffix.lower() == MAT else read_array(path, expected=EXPECTED)
-    if values.ndim == 2 and values.shape[0] == 1:
+    if values.ndim == 2 and values.shape[0] == 1 and not categories:
         values = values.T  # MATLAB keeps lists in rows
     if values.ndim not in (1, 2) or not values.size or values.dtype.kind not in "fiub":
         raise ConfigError(f"{path}: expected {EXPECTED}, got {values.dtype} {values.shape}")
     return values.reshape(len(values), -1).astype(np.float64)
 
 
-def cut_apart(path: Path, names: Sequence[str], lengths: Sequence[int], per: str) -> list[GivenScores]:
+def cut_apart(
+    path: Path, categories: Sequence[str], names: Sequence[str], lengths: Sequence[int], per: str
+) -> list[GivenScores]:
     """The scores of several videos, of which one file holds those of all, one after the other.
 
     Args:
         path: the file.
+        categories: names of the categories whose probabilities are given; or none.
         names: the videos, in that order.
         lengths: how many scores each has.
         per: what each score stands for.
@@ -109,7 +118,7 @@ def cut_apart(path: Path, names: Sequence[str], lengths: Sequence[int], per: str
     Raises:
         ConfigError: the file cannot be read, or has another length.
     """
-    values = read_values(path)
+    values = read_values(path, categories)
     if len(values) != sum(lengths):
         raise ConfigError(
             f"{path}: holds {plural(len(values), 'score')}, the {plural(len(names), 'video')} of the list have "

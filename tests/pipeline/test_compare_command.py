@@ -1,8 +1,11 @@
 """compare: rows over seeds are trained, scored and evaluated once; killed anywhere, it goes on to the same figures."""
 
 import csv
+import itertools
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,19 @@ device: cpu
 val-share: 0.2
 rows:
 - name: whole
-- {name: slow, lr: 1e-5, loss: [mil=0.5]}
+- {name: own, head: mine.py:Plain, loss: [mil=0.5]}
+"""
+OWN = """\
+from torch import nn
+
+
+class Plain(nn.Module):
+    def __init__(self, width, categories):
+        super().__init__()
+        self.layer = nn.Linear(width, 1)
+
+    def forward(self, features, lengths):
+        return self.layer(features), None
 """
 FILES = ("comparison.json", "rows.yaml", "table.csv", "table.md", "table.png", "table.tex")
 TIMES = ("train_seconds", "snippets_per_second")
@@ -35,6 +50,7 @@ def place(tmp_path, monkeypatch, labelled) -> list:
     (tmp_path / "study").mkdir()
     shutil.copy(labels, tmp_path / "study" / "labels.csv")
     (tmp_path / "study" / "rows.yaml").write_text(ROWS)
+    (tmp_path / "study" / "mine.py").write_text(OWN)
     rows = ["video,start_frame,end_frame,category"]
     rows += [f"n{i},,,Normal" for i in range(3)] + [f"a{i},32,64,{('Explosion', 'Fighting')[i % 2]}" for i in range(3)]
     Path("truth.csv").write_text("\n".join(rows) + "\n")
@@ -54,14 +70,14 @@ def test_two_rows_and_two_seeds(run_cli, place, monkeypatch):
     code, out, err = run_cli(*place)
     assert code == 0, err
     assert all(Path("out", name).stat().st_size for name in FILES)
-    assert out.startswith("|  | AUC (%) | AUC less the first's |") and "| slow | " in out
+    assert out.startswith("|  | AUC (%) | AUC less the first's |") and "| own | " in out
     assert Path("out/rows.yaml").read_bytes() == Path("study/rows.yaml").read_bytes()
     tex = Path("out/table.tex").read_text()
     assert r"\toprule" in tex and r"$\pm$" in tex and tex.count(r"\\") == 3
     rows = {
         (row["method"], row["figure"]): row for row in csv.DictReader(Path("out/table.csv").read_text().splitlines())
     }
-    first, second = rows["whole", "auc"], rows["slow", "auc"]
+    first, second = rows["whole", "auc"], rows["own", "auc"]
     assert float(second["difference"]) == pytest.approx(float(second["mean"]) - float(first["mean"]))
     assert float(second["difference_low"]) <= float(second["difference"]) <= float(second["difference_high"])
     assert not first["difference"] and float(first["std"]) >= 0 and float(rows["whole", "train_seconds"]["mean"]) > 0
@@ -88,10 +104,35 @@ def test_two_rows_and_two_seeds(run_cli, place, monkeypatch):
     code, _, err = run_cli(*place)
     assert code == 2 and "row whole has changed since it was trained (steps 3 instead of 1)" in err
     Path("study/rows.yaml").write_text(text)
-    with Path("study/labels.csv").open("a") as file:
-        file.write("\n")
+    Path("study/mine.py").write_text(OWN + "\n")
     code, _, err = run_cli(*place)
-    assert code == 2 and "row whole has changed" in err and "labels.csv" in err
+    assert code == 2 and "row own has changed" in err and "mine.py" in err
+
+    # a row that cannot be trained costs itself
+    Path("study/mine.py").write_text(OWN)
+    Path("study/rows.yaml").write_text(text + "- {name: broken, crop: 7}\n")
+    code, out, err = run_cli(*place)
+    assert code == 1 and "failed: broken, seed 1: --crop 7: not held by every video" in err
+    assert figures(Path("out")) == before and "broken" not in out
+
+
+@pytest.mark.long
+def test_killed_again_and_again_it_comes_to_the_same_figures(place, text_tower):
+    """With every head, in processes of their own."""
+    heads = "".join(f"- {{name: {head}, head: {head}}}\n" for head in ("dsanet", "vadclip"))
+    Path("study/rows.yaml").write_text(f"pretrained: {text_tower}\nthreads: 1\n{ROWS}{heads}")
+    code = "from vad_pipeline.pipeline.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, place[:-3]), "0,1", "--quiet", "--out"]
+    subprocess.run([*command, "whole"], check=True)
+    for seconds in itertools.count(6, 4):  # further each time, so that it ends
+        killed = subprocess.Popen([*command, "killed"])
+        try:
+            assert killed.wait(seconds) == 0
+            break
+        except subprocess.TimeoutExpired:
+            killed.kill()
+            killed.wait()
+    assert seconds > 20 and figures(Path("killed")) == figures(Path("whole"))
 
 
 def test_seeds_side_by_side(run_cli, draw_curve, draw_results, tmp_path):

@@ -228,7 +228,7 @@ def test_research(run_page, place, published_features, xd_results, footage, monk
     (place / "truth.csv").write_text((footage / "annotations.csv").read_text())
     yamls = [block for language, block in blocks(PAGES["docs/research.md"]) if language == "yaml"]
     for name, block in zip(("categories.yaml", "rows.yaml"), yamls, strict=True):
-        (place / name).write_text(block)
+        (place / name).write_text(block if epochs > 1 else block.replace("seeds: [0, 1, 2]", "seeds: [0]"))
     (mine,) = [block for _, block in blocks(PAGES["docs/research.md"]) if "(nn.Module)" in block]
     (place / "mine.py").write_text(mine)
     run_page("docs/research.md")

@@ -1,14 +1,17 @@
 """import-scores: scores in all ways in which others keep them become results; what cannot be used costs its video."""
 
 import json
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.model.categories import ANOMALY_ALONE
 from vad_pipeline.pipeline.results.folder import Results
+from vad_pipeline.pipeline.scores.mat_file import _arrays
 
 FRAMES = {"x/a": 70, "b": 48, "n": 33}
 RANGES = {"x/a": (16, 48), "b": (0, 16), "n": None}
@@ -57,6 +60,13 @@ def mat73(path: Path, values: np.ndarray) -> None:
 
 def mat5(path: Path, values: np.ndarray) -> None:
     pytest.importorskip("scipy.io").savemat(path, {"scores": values})
+
+
+def test_older_matlab_files_need_a_package(place, monkeypatch):
+    mat5(Path("a.mat"), np.zeros(3))
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(ConfigError, match=r"a.mat: is of a version before MATLAB's 7.3, .*pip install '.\[mat\]'"):
+        _arrays(Path("a.mat"))
 
 
 def in_table(unit: str, delimiter=",") -> str:
@@ -132,6 +142,11 @@ def test_probabilities_of_categories(run_cli, place):
     found = figures(run_cli, "results")
     assert found["auc"] == found["map"]["average"] == found["category_accuracy"] == 1
     in_files(np.save, lambda video: np.column_stack([perfect(video) / 2, probabilities(video)]))
+    Path("one.csv").write_text("video,frames\nx/a,9\n")
+    np.save("one.npy", np.array([[0.2, 0.5, 0.3]]))  # a single snippet, no row of three scores
+    short = ["one.npy", "--names", "names.csv", "--frames", "one.csv", "--categories", "categories.csv", "--out", "one"]
+    Path("names.csv").write_text("a,1\n")
+    assert run_cli("import-scores", *short)[0] == 0 and next(iter(Results("one"))).scores[0] == np.float32(0.8)
     assert run_cli("import-scores", "scores", *given, "--out", "results")[0] == 0
     assert {curve.scores.max() for curve in Results("results")} == {0.5, 0.0}
     code, _, err = run_cli("import-scores", "scores", "--frames", "frames.csv", "--out", "other")
