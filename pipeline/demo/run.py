@@ -53,7 +53,7 @@ PRETRAINED = "random:0"
 PRESET = "ucf-crime"
 HEAD = "vadclip"  # its categories are learned a snippet, DSANet's only a video, too few of which are rendered
 # With random weights all frames of a camera look much alike to CLIP: attention over 8 snippets and a graph that joins
-# those of a similarity above 0.7, as published, join whole videos, and an event of 5 s raises the curve over all of them.
+# those of a similarity above 0.7, as published, join whole videos, and an event of 5 s raises the curve all over them.
 NARROW = {"layers": 1, "attention_block": 1, "similarity_threshold": 0.99}
 MARK_NAME = "demo.txt"
 MARK = "vad-pipeline demo fills this folder; it makes run/ and results/ anew each time.\n"
@@ -205,7 +205,9 @@ def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingS
         config=replace(prepared.setup.config, seed=config.archive.seed),
         network=replace(prepared.setup.network, **config.network),
     )
-    say(f"training VadCLIP on the labels of {len(setup.train)} videos, {len(setup.held_out)} held out for the threshold")
+    say(
+        f"training VadCLIP on the labels of {len(setup.train)} videos, {len(setup.held_out)} held out for the threshold"
+    )
     run = TrainRun(places.run)
 
     def report(step, n_steps: int, measured: dict) -> None:
