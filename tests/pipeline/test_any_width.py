@@ -9,6 +9,16 @@ from vad_pipeline.model.checkpoint import load_checkpoint
 
 ONE_STEP = ("--steps", 1, "--batch-size", 2, "--window-len", 16, "--device", "cpu")
 N = 4  # videos of each kind
+MINE = """
+from torch import nn
+
+class Mine(nn.Module):
+    def __init__(self, width, categories):
+        super().__init__()
+        self.score = nn.Linear(width, 1)
+    def forward(self, features, lengths):
+        return self.score(features), None
+"""
 
 
 def write_list(folder, width, *, kinds=("Normal", "Fighting"), axes=(40, 5)):
@@ -90,6 +100,13 @@ def test_wide_features_from_elsewhere(run_cli, tmp_path):
     truth = write_truth(tmp_path, [f"v{i}" for i in range(2 * N)])
     code, _, err = run_cli("evaluate", tmp_path / "out", "--bootstrap", 0, *truth)
     assert code == 0, err
+    (tmp_path / "mine.py").write_text(MINE)
+    own = ("--head", f"{tmp_path / 'mine.py'}:Mine")
+    code, _, err = run_cli("train", listed, *store, "--out", tmp_path / "mine", *ONE_STEP, *own)
+    assert code == 0, err
+    scored = ("--checkpoint", tmp_path / "mine" / "best.safetensors", *own)
+    code, out, err = run_cli("detect", *store, *scored, "--out", tmp_path / "by_mine")
+    assert code == 0 and "8 ok" in out, err
     narrow = ("store", "import", write_list(tmp_path, 768), "--store", tmp_path / "T", "--encoder", "ViT-L-14")
     assert run_cli(*narrow)[0] == 0
     code, _, err = run_cli("detect", "--store", tmp_path / "T", *checkpoint, "--out", tmp_path / "other")
