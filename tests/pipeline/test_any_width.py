@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pytest
+from small_network import shrink
 
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.checkpoint import load_checkpoint
@@ -19,6 +21,11 @@ class Mine(nn.Module):
     def forward(self, features, lengths):
         return self.score(features), None
 """
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch):
+    shrink(monkeypatch.setattr)
 
 
 def write_list(folder, width, *, kinds=("Normal", "Fighting"), axes=(40, 5)):
