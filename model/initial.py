@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights
-from vad_pipeline.extract.embed.model_config import refuse_other_text
+from vad_pipeline.extract.embed.model_config import TEXT_LAYERS, refuse_other_text
 from vad_pipeline.extract.embed.state_dict import read_state
 from vad_pipeline.extract.embed.tower import build_clip
 from vad_pipeline.extract.embed.weights import EXPECTED
@@ -22,7 +22,6 @@ from .learning.trainable import Trainable, TrainableDSANet, TrainableVadCLIP, lo
 from .published import CLIP_COPIES, clip_text_names, is_published, model_names, normality_names, text_names
 from .published_vadclip import OUR_PROMPTS, PROMPTS, is_vadclip, prompt_tower_names, vadclip_names
 from .tensorfile import CheckpointError, check_finite, read_tensors
-from .text import TEXT_LAYERS
 
 TEXT_TOWERS = (
     "heads that read categories need one of 12 causal layers, as ViT-B (512 wide) and ViT-L-14 (768) have: give it "

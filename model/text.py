@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vad_pipeline.extract.embed.model_config import CONTEXT_LEN, VOCABULARY
+from vad_pipeline.extract.embed.model_config import CONTEXT_LEN, TEXT_LAYERS, VOCABULARY
 from vad_pipeline.extract.errors import ConfigError, quoted
 
 from .categories import Category
 from .layers import TransformerBlock
 
 LONGEST_TEXT = 4096  # tokens; a message can say how many a text has up to here
-TEXT_LAYERS = 12
 HEAD_WIDTH = 64  # of every text tower of CLIP's, whatever its width
 LEAKY_SLOPE = 0.01
 NORM_EPS = 1e-6

@@ -15,6 +15,7 @@ from .weights import OPENAI_TAG, Weights
 
 CONTEXT_LEN = 77  # tokens that CLIP's text tower reads
 VOCABULARY = 49408  # CLIP's byte pair encoding
+TEXT_LAYERS = 12  # of CLIP ViT-B's and ViT-L's text tower
 MAX_NAME = 100  # characters of what made features
 CLIP_STATISTICS = {
     "mean": (0.48145466, 0.4578275, 0.40821073),

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vad_pipeline.extract.embed.model_config import CONTEXT_LEN, VOCABULARY
+from vad_pipeline.extract.embed.model_config import CONTEXT_LEN, TEXT_LAYERS, VOCABULARY
 from vad_pipeline.extract.errors import ConfigError, quoted
 
 from ..layers import TransformerBlock
-from ..text import TEXT_LAYERS, clip_tokens, text_heads
+from ..text import clip_tokens, text_heads
 
 PLACES = 10  # learned places before and after a name's words
 MAX_WORDS = CONTEXT_LEN - 2 - 2 * PLACES  # tokens of a name: start, places, words, places, end
