@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, shown
 from vad_pipeline.extract.names import plural, some
 
 from .detect import detect
@@ -106,8 +106,8 @@ def _config(ctx: click.Context, file: RowFile, out: Path, values: dict) -> Compa
     if truth is None or lacking:
         raise ConfigError(f"{file.path}: give {', '.join(lacking) or 'annotations and format'}, in it or as options")
     seeds, columns = values["seeds"], tuple(name.strip() for name in values["columns"].split(","))
-    if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"{file.path}: seeds must be different, got {', '.join(map(str, seeds))}")
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ConfigError(f"{file.path}: seeds must be whole numbers from 0, each once, got {shown(seeds)}")
     if unknown := [name for name in columns if name not in COLUMNS]:
         raise ConfigError(f"--columns: no column is named {unknown[0]!r}; there are {', '.join(COLUMNS)}")
     rows = tuple(_row(file, spec, for_training, values, truth, out) for spec in file.rows)

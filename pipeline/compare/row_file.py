@@ -119,6 +119,8 @@ def _rows(written: object, where: str) -> Iterator[RowSpec]:
     for chosen in itertools.product(*choices):
         of_grid = _values(dict(chosen), where)
         name = " ".join([written[NAME].strip(), *(f"{key}={_shown(value)}" for key, value in of_grid.items())])
+        if not name.isprintable():
+            raise ConfigError(f"{where}: {quoted(name)} is no name for a line of a table")
         yield RowSpec(name, {**own, **of_grid})
 
 
