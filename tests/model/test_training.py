@@ -10,11 +10,20 @@ import torch
 
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.model.categories import Category
+from vad_pipeline.model.heads import prompts
 from vad_pipeline.model.heads.dsanet import PRESETS
+from vad_pipeline.model.heads.mil import Mil, MilConfig
 from vad_pipeline.model.heads.normality import NormalityConfig
+from vad_pipeline.model.heads.vadclip import VADCLIP_PRESETS
 from vad_pipeline.model.learning.losses import LOSSES, TrainingBatch
-from vad_pipeline.model.learning.train_config import TRAINING_PRESETS, schedule_of
-from vad_pipeline.model.learning.trainable import TrainableDSANet, trained_state
+from vad_pipeline.model.learning.train_config import TRAINING_PRESETS, VADCLIP_TRAINING, schedule_of
+from vad_pipeline.model.learning.trainable import (
+    TrainableDSANet,
+    TrainablePlain,
+    TrainableVadCLIP,
+    losses_of,
+    trained_state,
+)
 from vad_pipeline.model.training import Training, TrainingDiverged, fit
 
 CATEGORIES = (Category("Normal", ("normal",)), Category("Fire", ("fire", "a burning car")), Category("Fall", ("fall",)))
@@ -105,6 +114,49 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(network_of, uninterrupted, 
     resumed.load_state(torch.load(saved, weights_only=True))
     assert [report.losses for report in run(resumed, reload_best=True)] == expected[kill_after:]
     assert resumed.best == whole.best
+    for name, value in trained_state(whole.network).items():
+        assert torch.equal(value, trained_state(resumed.network)[name]), name
+
+
+def vadclip(config=VADCLIP_PRESETS["ucf-crime"]) -> TrainableVadCLIP:
+    names = tuple(category.name for category in CATEGORIES)
+    return TrainableVadCLIP(replace(config, categories=names, layers=1, window_len=16, width=64), CATEGORIES)
+
+
+@pytest.mark.parametrize(
+    "draw", [vadclip, lambda: TrainablePlain(Mil(MilConfig(("Normal", "Fire"), window_len=16, width=64)))]
+)
+def test_other_heads_go_on_bit_for_bit(draw, monkeypatch):
+    """Dropout included, and a rate that falls."""
+    monkeypatch.setattr(prompts, "TEXT_LAYERS", 1)
+    torch.manual_seed(1)
+    drawn = draw()
+    config = replace(VADCLIP_TRAINING["ucf-crime"], batch_size=2, epochs=2, milestones=(1,), learning_rate=1e-3)
+
+    def begin(*, other: bool = False) -> Training:
+        torch.manual_seed(2 + other)
+        network = copy.deepcopy(drawn)
+        for parameter in network.parameters():
+            parameter.data.add_(0.1 * (other and parameter.requires_grad))
+        schedule = schedule_of(config, steps_per_epoch=2, loader_lengths=4)
+        return Training(network, config, schedule, losses_of(network.scoring))
+
+    def steps(training: Training, numbers) -> list:
+        found = (next(batches(0, step)) for step in numbers)
+        narrow = (replace(batch, features=batch.features[..., :64]) for batch in found)
+        return [(training.rates(), training.train_step(batch)) for batch in narrow]
+
+    whole, saved = begin(), io.BytesIO()
+    expected = steps(whole, (0, 1, 2))
+    assert [rates["lr"] for rates, _ in expected] == pytest.approx([1e-3, 1e-3, 1e-4])
+    stopped = begin()
+    steps(stopped, (0,))
+    torch.save(stopped.state(), saved)
+    saved.seek(0)
+    resumed = begin(other=True)
+    resumed.load_state(torch.load(saved, weights_only=True))
+    assert steps(resumed, (1, 2)) == expected[1:]
+    assert "text.ln_final.weight" not in trained_state(whole.network), "CLIP is frozen"
     for name, value in trained_state(whole.network).items():
         assert torch.equal(value, trained_state(resumed.network)[name]), name
 
