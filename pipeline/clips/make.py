@@ -23,7 +23,7 @@ from ..results.run_settings import RunSettings, curve_behind, held_against, sett
 from .clip_file import COPIED, Clip, copy_clip, encode_clip
 from .contact_sheet import SHEET_SUFFIX, write_sheet
 from .cutting import Roll, copy_cut, wanted_frames
-from .manifest import Manifest, asked_part, clip_name, clip_part, event_part
+from .manifest import Manifest, clip_name, clip_part, event_part, rolls_part, source_part
 
 KEPT, FAILED = "kept", "failed"
 SLACK = 2  # a copied clip may begin this many pre-rolls before its event
@@ -132,10 +132,15 @@ class _Cutting:
 
     def video(self, video_id: str, events: list[HeldEvent]) -> None:
         """Make all clips of one video."""
+        rolls = rolls_part(self.config.pre_seconds, self.config.post_seconds)
         try:
             curve = curve_behind(self.results, video_id, self.settings.recipe_id)
-            file = find_footage(curve, self.config.roots)
-            asked = asked_part(file, self.config.pre_seconds, self.config.post_seconds)
+            try:
+                file = find_footage(curve, self.config.roots)
+            except VideoError as error:  # a recorder has written over it: clips made before are all the better kept
+                self._failed([held for held in events if not self._keeps(held, rolls)], error)
+                return
+            asked = source_part(file) | rolls
             events = [held for held in events if not self._keeps(held, asked)]
             with as_its_failure(file.path):
                 footage = open_footage(curve, file) if events else None
@@ -152,7 +157,7 @@ class _Cutting:
                 self._failed([held], error)
 
     def _keeps(self, held: HeldEvent, asked: dict[str, str]) -> bool:
-        """Whether an event's clip is there already, made from the same file with the same options."""
+        """Whether an event's clip is there already, made from the same file with the same options, as far as asked."""
         name = clip_name(held)
         row = self.manifest.rows.get(name)
         if self.config.force or row is None:
@@ -188,6 +193,8 @@ class _Cutting:
             )
 
     def _failed(self, events: list[HeldEvent], error: VideoError) -> None:
+        if not events:
+            return
         self.made.counts[FAILED] += len(events)
         self.made.failed.update(held.event_id for held in events)
         self.made.failures.append(f"{', '.join(readable(held.event_id) for held in events)}: {error}")

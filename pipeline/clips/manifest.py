@@ -62,15 +62,18 @@ def event_part(held: HeldEvent, settings: RunSettings) -> dict[str, str]:
     return {name: str(value) for name, value in values.items()}
 
 
-def asked_part(file: SourceFile, pre_seconds: float, post_seconds: float) -> dict[str, str]:
-    """The part of a row that is known before a clip is made: the source file and the rolls asked for."""
+def source_part(file: SourceFile) -> dict[str, str]:
+    """The part of a row that says which file a clip is cut from."""
     return {
         "source": readable(file.path),
         "source_size": str(file.size),
         "source_mtime_ns": str(file.mtime_ns),
-        "pre_seconds": f"{pre_seconds:g}",
-        "post_seconds": f"{post_seconds:g}",
     }
+
+
+def rolls_part(pre_seconds: float, post_seconds: float) -> dict[str, str]:
+    """The part of a row that says which rolls were asked for."""
+    return {"pre_seconds": f"{pre_seconds:g}", "post_seconds": f"{post_seconds:g}"}
 
 
 def clip_part(clip: Clip, curve: AnomalyCurve, *, sha256: str) -> dict[str, str]:

@@ -85,6 +85,7 @@ def _report_missing(evaluated: Evaluated) -> int:
     for kind, what in told.items():
         names = evaluated.result.missing[kind]
         if names:
-            click.echo(f"missing: {evaluated.path}: {plural(len(names), *what)}: {some(names)}", err=True)
+            advice = "; --allow-missing goes on without" if kind == "without_annotation" else ""
+            click.echo(f"missing: {evaluated.path}: {plural(len(names), *what)}: {some(names)}{advice}", err=True)
         n_missing += len(names)
     return n_missing

@@ -232,7 +232,7 @@ def _row(moment: Moment, matrix: SnippetMatrix, store: EmbeddingStore) -> dict:
         "start_seconds": float(spans[moment.first, 0]),
         "end_seconds": float(spans[moment.end - 1, 1]),
         "peak_seconds": float(spans[moment.peak].mean()),
-        "score": round(moment.score, 6),
+        "score": round(min(moment.score, 1.0), 6),
         "source": readable(entry.source),
     }
 

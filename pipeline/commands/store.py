@@ -137,6 +137,8 @@ def import_(list_csv: Path, store: Path, catalogue: Path | None, like: str, quie
         click.echo(f"refused {line}", err=True)
     for name in report.missing[:SHOWN_PROBLEMS]:
         click.echo(f"missing {name}", err=True)
+    if report.missing and not values["root"]:
+        click.echo("note: --root DIR says where the files lie now, whatever folders the list names", err=True)
     if believed.weights == IMPORTED_WEIGHTS:
         click.echo(
             f"note: {believed.model} is no model of open_clip's: nothing can read text for its features", err=True

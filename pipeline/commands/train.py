@@ -166,7 +166,7 @@ def _train(options: TrainOptions, recorded: dict | None) -> int:
 
     say = (lambda line: None) if options.quiet else (lambda line: click.echo(line, err=True))
     with EmbeddingStore(options.store, catalogue=options.catalogue) as store:
-        with counting("check", quiet=options.quiet) as on_video:
+        with counting("look at features", quiet=options.quiet) as on_video:
             prepared = prepare(options, store, on_video=on_video)
         n_missing = _report_missing(prepared)
         if n_missing and not options.allow_missing:

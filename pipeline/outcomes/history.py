@@ -52,5 +52,8 @@ def read_story(folder: Path) -> Story:
         ConfigError: the folder has no outcome files.
     """
     if not any((folder / "outcomes").glob("*.jsonl")):
-        raise ConfigError(f"{folder}: no outcomes of a run in it; give a feature store or a results folder")
+        raise ConfigError(
+            f"{folder}: no outcomes of a run in it; give a results folder, or a feature store that `extract` "
+            "has filled (`store ls` lists what was imported)"
+        )
     return taken_into(Story, folder / "outcomes")

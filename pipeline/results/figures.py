@@ -107,6 +107,8 @@ def evaluate_results(
     except ConfigError as error:
         raise ConfigError(f"{path} with {config.truth.path}: {error}") from error
     notes = [UNCALIBRATED] if not settings.calibrated else []
+    if config.threshold is None and not rule.is_set and (behind := settings.not_calibrated):
+        notes.append(behind)
     if rule.by_camera and config.threshold is None:
         notes.append(f"false alarms are those at threshold {rule.threshold:g}; {ONE_FOR_ALL}")
     if settings.int8_share:

@@ -39,6 +39,14 @@ class RunSettings:
         """The name under which scores are shown: `score`, or `uncalibrated score` with --zero-shot."""
         return "score" if self.calibrated else "uncalibrated score"
 
+    @property
+    def not_calibrated(self) -> str:
+        """A sentence where too little footage stands behind the checkpoint's threshold, else empty."""
+        if self.calibration is None or self.calibration.get("calibrated", True):
+            return ""
+        hours = self.calibration.get("hours")
+        return f"the threshold is not calibrated: {hours:.3g} h of normal footage stand behind it" if hours else ""
+
     def reading(self, video_id: str) -> ClockReading | None:
         """Camera and start time that a video id states; None without a clock, or where the id does not match it."""
         return self.rule.clock.of(video_id) if self.rule.clock else None

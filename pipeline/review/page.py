@@ -127,7 +127,7 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
     )
     written.n_videos, written.failed = len(rows), len(failed)
     overview = {
-        **_of_run(results, run),
+        **_of_run(results, run, config.store),
         "verdicts": [asdict(verdict) for verdict in config.verdicts],
         "disagreements": [asdict(each) for each in disagreements(config.verdicts)],
         "videos": sorted(rows, key=lambda row: (-row["peak"], row["id"])) + failed,
@@ -140,16 +140,17 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
     return written
 
 
-def _of_run(results: Results, run: RunSettings) -> dict:
+def _of_run(results: Results, run: RunSettings, store: Path | None) -> dict:
     """What the overview says of the results as a whole."""
     folder = shlex.quote(readable(results.path.resolve()))
+    of_store = f" --store {shlex.quote(readable(store.resolve()))}" if store else ""
     return {
         "report": _identity(results),
         "results": results.path.resolve().name,
         "threshold": run.rule.threshold,
         "ownThresholds": len(run.rule.by_camera),
         "keep": f"vad-pipeline events {folder} --threshold",
-        "show": f"vad-pipeline report {folder}",
+        "show": f"vad-pipeline report {folder}{of_store}",
         "calibration": None if run.rule.is_set else run.calibration,
         "mergeGap": run.rule.merge_gap_seconds,
         "calibrated": run.calibrated,

@@ -26,4 +26,5 @@ def write_page(results: Results, config: ReportConfig, *, quiet: bool) -> None:
             f"note: the footage of {plural(len(written.problems), 'video')} is not shown in full: {shown}", err=True
         )
     if not quiet:
-        click.echo(f"{plural(written.n_videos, 'video')}, {written.failed} failed; open {written.page}")
+        failed = f", {written.failed} failed" if config.store else ""
+        click.echo(f"{plural(written.n_videos, 'video')}{failed}; open {written.page}")

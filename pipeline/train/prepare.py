@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vad_pipeline.extract.embed.encoder_config import INT8, LOCAL_DIR
+from vad_pipeline.extract.embed.encoder_config import INT8, LOCAL_DIR, RANDOM
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe, weights_of
@@ -78,7 +78,7 @@ def prepare(
     drop_unusable(chosen, store, options.crops, crop, on_video)
     _need_both_kinds(chosen.train, options.labels)
     notes = [*start.notes, *of_others, *chosen.notes, *hold_some_out(chosen, options)]
-    notes += [*_in_int8(chosen.train), *_of_categories(start, chosen.train)]
+    notes += [*_in_int8(chosen.train), *_of_categories(start, chosen.train), *_of_other_weights(tower, recipe)]
     config, note = _fitting_batch(_train_config(options, start.head, weights), chosen.train, options.crops)
     notes += note
     setup = TrainSetup(
@@ -116,6 +116,16 @@ def _train_config(options: TrainOptions, head: str, loss_weights: dict[str, floa
         loss_weights={**preset.loss_weights, **loss_weights},
         precision=options.precision,
     )
+
+
+def _of_other_weights(tower: TextTower | None, recipe: Recipe) -> list[str]:
+    """A note where weights of random numbers read the categories, and others made the features."""
+    if tower is None or not tower.pretrained.startswith(RANDOM) or recipe.weights.startswith(RANDOM):
+        return []
+    return [
+        f"--pretrained {tower.pretrained} reads the categories and {recipe.weights} made the features: they do not "
+        "belong together, which is for trying this out"
+    ]
 
 
 def _need_both_kinds(videos: Sequence[TrainingVideo], labels: Path) -> None:

@@ -86,7 +86,8 @@ def _told(options: TrainOptions, checkpoint: Checkpoint, categories: tuple[Categ
     head = "" if checkpoint.head == DEFAULT_HEAD else f"head {checkpoint.head}, "
     brought = (
         f"--init {options.init} brings {head}preset {checkpoint.preset}, {len(before)} categories, "
-        f"windows of {checkpoint.config.window_len}, recipe {checkpoint.recipe.recipe_id}, crop {checkpoint.crop}"
+        f"windows of {checkpoint.config.window_len}, recipe {checkpoint.recipe.recipe_id}, crop {checkpoint.crop}; "
+        "not its losses, nor --crops"
     )
     changes = (
         ("categories", ", ".join(before), ", ".join(names(categories))),

@@ -222,6 +222,17 @@ def test_which_events(tmp_path, make_numbered, score, run_cli):
     assert code == 1 and rows == ["cam/two@5-10"] and "three" in err
 
 
+def test_clips_of_footage_that_a_recorder_wrote_over_stay(tmp_path, make_numbered, score, run_cli):
+    path = make_numbered(tmp_path / "cam.mp4", 60)
+    results = score({path: [(10, 20)]})
+    assert run_cli("clips", results)[0] == 0
+    path.unlink()
+    code, out, err = run_cli("clips", results)
+    assert (code, err) == (0, "") and "1 kept" in out, out + err
+    code, _, err = run_cli("clips", results, "--pre", 1)
+    assert code == 1 and "is not there" in err
+
+
 def test_missing_changed_and_moved_footage(tmp_path, make_numbered, score, run_cli):
     paths = {
         name: make_numbered(tmp_path / "raw" / f"{name}.mp4", 60) for name in ("gone", "long", "late", "good", "bad")

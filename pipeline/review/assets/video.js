@@ -107,6 +107,7 @@
     /** Another threshold: the slider, its number and the events follow. */
     setThreshold(threshold, find = () => this.findEvents()) {
       this.threshold = threshold;
+      this.tell("");
       $("threshold").value = threshold;
       $("threshold-number").value = threshold;
       if (!$("keep").hidden) this.showKeep(true);

@@ -16,8 +16,9 @@ from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.model.categories import Category, names
 from vad_pipeline.model.checkpoint import load_checkpoint
 from vad_pipeline.pipeline.commands import train
-from vad_pipeline.pipeline.train import split
+from vad_pipeline.pipeline.train import prepare, split
 from vad_pipeline.pipeline.train.options import TrainOptions
+from vad_pipeline.pipeline.train.setup import TextTower
 from vad_pipeline.pipeline.train.start import Start, begin_with, categories_of, features_for
 
 ROOT = Path(__file__).parents[3]
@@ -127,3 +128,12 @@ def test_recipes_of_the_checkpoint_are_taken(begun, labelled):
         with pytest.raises(ConfigError, match="make them with `vad-pipeline extract SRC .* --like quick"):
             features_for(quick, store, None)
         assert "--recipe overrides it" in features_for(quick, store, recipe.recipe_id)[2][0]
+
+
+def test_random_weights_beside_real_ones_are_told():
+    recipe = NAMED_RECIPES["vadclip"].recipe
+    (note,) = prepare._of_other_weights(TextTower("random:0", "ViT-B-16"), recipe)
+    assert "random:0 reads the categories and openai made the features" in note
+    same = replace(recipe, weights="random:0")
+    assert not prepare._of_other_weights(TextTower("random:0", "ViT-B-16"), same)
+    assert not prepare._of_other_weights(TextTower("clip.pt", "ViT-B-16"), recipe)
