@@ -132,7 +132,7 @@ def test_killed_again_and_again_it_comes_to_the_same_figures(place, text_tower):
         except subprocess.TimeoutExpired:
             killed.kill()
             killed.wait()
-    assert seconds > 20 and figures(Path("killed")) == figures(Path("whole"))
+    assert seconds > 6 and figures(Path("killed")) == figures(Path("whole"))
 
 
 def test_seeds_side_by_side(run_cli, draw_curve, draw_results, tmp_path):
