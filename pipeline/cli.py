@@ -22,6 +22,8 @@ from .stopping import never_dropped
 
 EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70, 130, 143
 
+KEEPING_NOTHING = ("verify-features", "check", "plot", "doctor", "status")  # what they have done by half
+
 COMMANDS = {  # command -> its module, and its line in `--help`, which can so be shown without loading any command
     "extract": ("extract", "Decode, sample, embed into the store."),
     "detect": ("detect", "Score: curves and events into a results folder."),
@@ -113,10 +115,10 @@ def _run(debug: bool) -> int:
         _tell(error.show)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _tell(f"interrupted: what is finished is kept, {_how_to_go_on()}")
+        _tell(f"interrupted: {_what_stays()}")
         return EXIT_INTERRUPTED
     except Terminated:
-        _tell(f"terminated: what is finished is kept, {_how_to_go_on()}")
+        _tell(f"terminated: {_what_stays()}")
         return EXIT_TERMINATED
     except SystemExit:
         if sys.stdout is stdout:
@@ -182,9 +184,18 @@ def _tell(message: str | Callable[[], None]) -> None:
         message() if callable(message) else click.echo(message, err=True)
 
 
+def _what_stays() -> str:
+    if _command() in KEEPING_NOTHING:
+        return "nothing is kept, the same command begins anew"
+    return f"what is finished is kept, {_how_to_go_on()}"
+
+
 def _how_to_go_on() -> str:
-    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    return "`train --resume RUN` goes on" if command == "train" else "the same command goes on"
+    return "`train --resume RUN` goes on" if _command() == "train" else "the same command goes on"
+
+
+def _command() -> str:
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "")
 
 
 def _terminate(signum: int, frame: object) -> None:

@@ -19,8 +19,10 @@ from .running import Running
 from .selection import Selection
 
 WORTH_SAYING = 1.2  # times as fast
+FLOAT16_BYTES = 2  # as features are stored
 
 if TYPE_CHECKING:
+    from vad_pipeline.extract.recipe import Recipe
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
     from .estimate import Workload
@@ -96,8 +98,14 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
         click.echo(
             f"estimate: {in_words(rates.seconds(work))} on this machine (measured just now: "
             f"{rates.images_per_second:.1f} images/s, {rates.frames_per_second:.0f} frames/s decoded)"
-            f"{_less_if_still(extractor)}{_less_by_int8(extractor)}"
+            f"{_less_if_still(extractor)}{_less_by_int8(extractor)}; {_room(work, extractor.recipe)} in the store"
         )
+
+
+def _room(work: Workload, recipe: Recipe) -> str:
+    """How much the features will take; frame times take next to nothing beside them."""
+    size = work.n_images // recipe.frames_per_snippet * recipe.width * FLOAT16_BYTES
+    return f"{max(1, round(size / 1e6)):,} MB"
 
 
 def _length(work: Workload) -> str:

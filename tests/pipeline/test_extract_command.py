@@ -259,7 +259,10 @@ def test_dry_run_does_nothing_but_estimate(tmp_path, make_video, extract):
     code, out, _ = extract(tmp_path / "raw", "--dry-run")
     assert code == 0 and not (tmp_path / "S").exists()
     assert re.search(r"1 video \(0.00 h by header, 40 frames, 3 images\) to extract", out)
-    assert re.search(r"estimate: .* on this machine \(measured just now: [\d.]+ images/s, \d+ frames/s decoded\)", out)
+    assert re.search(
+        r"estimate: .* on this machine \(measured just now: [\d.]+ images/s, \d+ frames/s decoded\); 1 MB in the store",
+        out,
+    )
     extract(tmp_path / "raw")
     assert "0 videos" in extract(tmp_path / "raw", "--dry-run")[1]
 

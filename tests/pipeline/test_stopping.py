@@ -27,8 +27,14 @@ def test_the_second_signal_does_not():
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize(("signum", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
-def test_a_signal_that_lands_in_a_callback_is_not_lost(signum, code, word):
+@pytest.mark.parametrize(
+    ("signum", "code", "word", "command", "stays"),
+    [
+        ("SIGINT", 130, "interrupted", "extract", "what is finished is kept, the same command goes on"),
+        ("SIGTERM", 143, "terminated", "verify-features", "nothing is kept, the same command begins anew"),
+    ],
+)
+def test_a_signal_that_lands_in_a_callback_is_not_lost(signum, code, word, command, stays):
     script = f"""
 import os, signal, time, weakref
 import vad_pipeline.pipeline.cli as cli
@@ -45,5 +51,5 @@ def work(**options):
 cli.cli = work
 cli.main()
 """
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
-    assert (ran.returncode, ran.stderr.split(":")[0]) == (code, word)
+    ran = subprocess.run([sys.executable, "-c", script, command], capture_output=True, text=True, timeout=50)
+    assert (ran.returncode, ran.stderr) == (code, f"{word}: {stays}\n")
