@@ -55,7 +55,7 @@ def columns_of(run) -> list[str]:
 
 def test_vadclip_from_labels_to_a_curve(begin, labelled, text_tower, run_cli, tmp_path):
     categories = begin("none")[1].parent / "own.yaml"
-    of_vadclip = ("--head", "vadclip", "--preset", "xd-violence", "--pretrained", text_tower)
+    of_vadclip = ("--head", "vadclip", "--preset", "xd-violence", "--pretrained", text_tower, "--steps", 1)
     given, run = begin("vadclip", *of_vadclip, "--categories", categories)
     code, _, errors = run_cli(*given)
     assert code == 0 and "VadCLIP reads one description a category, the first: Explosion have several" in errors, errors
