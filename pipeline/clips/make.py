@@ -138,7 +138,8 @@ class _Cutting:
             try:
                 file = find_footage(curve, self.config.roots)
             except VideoError as error:  # a recorder has written over it: clips made before are all the better kept
-                self._failed([held for held in events if not self._keeps(held, rolls)], error)
+                same = {"source": readable(curve.source)} | rolls
+                self._failed([held for held in events if not self._keeps(held, same)], error)
                 return
             asked = source_part(file) | rolls
             events = [held for held in events if not self._keeps(held, asked)]

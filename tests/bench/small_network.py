@@ -10,7 +10,7 @@ from vad_pipeline.model import text
 from vad_pipeline.model.heads import prompts
 from vad_pipeline.model.heads.head_names import DEFAULT_HEAD
 from vad_pipeline.model.heads.normality import NormalityConfig
-from vad_pipeline.pipeline.train import network
+from vad_pipeline.pipeline.train import network, run_config
 
 MAIN = (
     f"import sys; sys.path.append({str(Path(__file__).parent)!r}); from small_network import shrink; shrink(); "
@@ -28,7 +28,8 @@ def shrink(set_attribute=setattr) -> None:
     """One block each; pytest's `monkeypatch.setattr` takes it back after the test."""
     for module in (text, prompts):
         set_attribute(module, "TEXT_LAYERS", 1)
-    set_attribute(network, "normality_config", _one_block)
+    for module in (network, run_config):
+        set_attribute(module, "normality_config", _one_block)
 
 
 def _one_block(setup) -> NormalityConfig | None:

@@ -198,7 +198,7 @@ def test_without_a_bound_rows_are_bit_for_bit_what_they_were(tmp_path, make_vide
 
 def test_recipes_without_a_bound_keep_their_ids():
     ids = {name: named.recipe.recipe_id for name, named in NAMED_RECIPES.items()}
-    assert ids == {"vadclip": "8e81a005a344", "quick": "c6e2366fa53e"}
+    assert ids == {"vadclip": "8e81a005a344", "quick": "c6e2366fa53e", "fast": "999e9d5358d8"}
     assert Recipe(weights="random:0", decoder="decord").recipe_id == "61e6b16ebca2"
 
 
