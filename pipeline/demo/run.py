@@ -54,7 +54,7 @@ PRESET = "ucf-crime"
 HEAD = "vadclip"  # its categories are learned a snippet, DSANet's only a video, too few of which are rendered
 # With random weights all frames of a camera look much alike to CLIP: attention over 8 snippets and a graph that joins
 # those of a similarity above 0.7, as published, join whole videos, and an event of 5 s raises the curve all over them.
-NARROW = {"layers": 1, "attention_block": 1, "similarity_threshold": 0.99}
+NARROW = {"layers": 1, "attention_block": 1, "similarity_threshold": 0.97}
 MARK_NAME = "demo.txt"
 MARK = "vad-pipeline demo fills this folder; it makes run/ and results/ anew each time.\n"
 CAVEAT = (
@@ -75,7 +75,7 @@ class DemoConfig:
     """Snippets of a window: as many as a video has."""
     batch_size: int = 3
     """Normal videos of a step, and as many anomalous ones."""
-    epochs: int = 14
+    epochs: int = 8
     lr: float = 2e-4
     val_share: float = 0.25
     network: dict = field(default_factory=lambda: dict(NARROW))
