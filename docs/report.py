@@ -1,7 +1,7 @@
 """README's picture of the review page: one held-out video of the demo. Needs playwright and Chromium.
 
 make demo
-vad-pipeline events demo/results --threshold 0.05 --clock '{camera}/%Y-%m-%d_%H-%M' --timezone Europe/Berlin
+vad-pipeline events demo/results --threshold 0.5 --clock '{camera}/%Y-%m-%d_%H-%M' --timezone Europe/Berlin
 .venv/bin/python docs/report.py demo docs/report.png cam2/2026-11-06_15-20
 """
 
