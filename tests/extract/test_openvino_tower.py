@@ -96,7 +96,7 @@ def test_the_second_start_builds_no_torch_tower(config, crops, tmp_path, no_torc
         ClipEncoder(replace(config, pretrained="random:1"), compiled=tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["bit", "empty"])
+@pytest.mark.parametrize("damage", ["bit", pytest.param("empty", marks=pytest.mark.long)])
 def test_a_damaged_copy_is_made_anew(config, crops, tmp_path, caplog, no_torch_tower, damage):
     first = ClipEncoder(config, compiled=tmp_path).encode(crops)
     (kept,) = tmp_path.iterdir()

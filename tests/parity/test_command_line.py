@@ -18,7 +18,7 @@ def read_curves(out) -> dict:
     return found
 
 
-@pytest.mark.parametrize("short", ["ucf", "xd"])
+@pytest.mark.parametrize("short", [pytest.param("ucf", marks=pytest.mark.long), "xd"])
 def test_imported_features_score_as_published(request, short, rules, tmp_path, run_cli):
     published = request.getfixturevalue(f"published_{short}")
     converted = request.getfixturevalue(f"converted_{short}")
