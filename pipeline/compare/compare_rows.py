@@ -108,6 +108,8 @@ def compare(config: CompareConfig, commands: Commands, say: Callable[[str], None
         ConfigError: a row has changed, or the rows cannot be compared.
         StoreError: something cannot be read or written.
     """
+    from vad_pipeline.model.training import TrainingDiverged
+
     annotations = config.evaluate.truth.read()
     found = Compared()
     runs = runs_of(config)
@@ -118,7 +120,7 @@ def compare(config: CompareConfig, commands: Commands, say: Callable[[str], None
             _bring_on(
                 run, commands, tests[run.row.options.store], partial(_say, say, f"{number} of {len(runs)}: {what}")
             )
-        except ConfigError as error:
+        except (ConfigError, TrainingDiverged) as error:
             found.failed[what] = str(error)
             say(f"failed: {what}: {error}")
     complete = [

@@ -14,9 +14,7 @@ from vad_pipeline.model.categories import ANOMALY_ALONE, NORMAL
 from vad_pipeline.model.curve import category_of_scores, means_of_snippets, snippet_of_frame
 
 FRAME, SNIPPET = "frame", "snippet"
-ROUNDING = (
-    1e-5  # by which scores may lie outside 0 to 1, and probabilities not sum to 1: they come as float32, or as text
-)
+ROUNDING = 1e-5  # by which scores may lie outside 0 to 1: they come as float32, or as text
 SUM_ROUNDING = 1e-2
 
 

@@ -85,6 +85,7 @@ def test_two_rows_and_two_seeds(run_cli, place, monkeypatch):
     before = figures(Path("out"))
 
     # nothing is done twice; what a kill took is made anew, to the same figures
+    begin = TrainRun.begin
     monkeypatch.setattr(TrainRun, "begin", pytest.fail)
     code, out, err = run_cli(*place, "--dry-run")
     assert out.count("kept") == 4
@@ -109,11 +110,15 @@ def test_two_rows_and_two_seeds(run_cli, place, monkeypatch):
     assert code == 2 and "row own has changed" in err and "mine.py" in err
 
     # a row that cannot be trained costs itself
+    monkeypatch.setattr(TrainRun, "begin", begin)
     Path("study/mine.py").write_text(OWN)
-    Path("study/rows.yaml").write_text(text + "- {name: broken, crop: 7}\n")
+    Path("study/nan.py").write_text("def nan(output, batch):\n    return output.anomaly_logits.mean() * float('nan')\n")
+    broken = "- {name: broken, crop: 7}\n- {name: wild, loss: ['nan.py:nan=1']}\n"
+    Path("study/rows.yaml").write_text(text + broken)
     code, out, err = run_cli(*place)
     assert code == 1 and "failed: broken, seed 1: --crop 7: not held by every video" in err
-    assert figures(Path("out")) == before and "broken" not in out
+    assert "failed: wild, seed 1: training diverged in step 1" in err
+    assert figures(Path("out")) == before and "broken" not in out and "wild" not in out
 
 
 @pytest.mark.long
