@@ -63,7 +63,8 @@ def reading_yaml(path: Path, kind: YamlKind) -> Iterator[YamlDocument]:
         _refuse_too_much(path, root, kind)
         yield YamlDocument(root, loader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = shown(" ".join(str(error).split()), 200)
+        told = error.strerror if isinstance(error, OSError) else str(error)
+        reason = shown(" ".join(told.split()), 200)
         raise ConfigError(f"{path}: cannot be read as {kind.what} ({reason}); expected {kind.example}") from error
 
 

@@ -186,6 +186,8 @@ def test_a_file_that_cannot_be_used_is_one_sentence(run_cli, tmp_path, text, mes
 
 
 def test_what_is_missing_is_named(run_cli, tmp_path):
+    code, _, err = run_cli("compare", tmp_path / "none.yaml", "--out", tmp_path / "out")
+    assert code == 2 and "none.yaml: cannot be read as rows to compare (No such file or directory); expected" in err
     (tmp_path / "rows.yaml").write_text("rows:\n- {name: a, grid: {lr: [1, 2], crops: [[0], [0, 5]]}}\n")
     code, _, err = run_cli("compare", tmp_path / "rows.yaml", "--out", tmp_path / "out")
     assert code == 2 and "give labels, store, in it or as options" in err
