@@ -153,7 +153,7 @@ def _row(
         words += [f"--{name}={value}" for name in OF_TRUTH if (value := getattr(truth, OF_TRUTH[name]))]
     words += ["--allow-missing"] if values["allow_missing"] and "--allow-missing" not in words else []
     with _naming(f"{file.path}{where}"):
-        options = TrainOptions(**train.make_context("train", list(words)).params)
+        options = TrainOptions(**train.make_context("train", list(words), parent=click.get_current_context()).params)
     return Row.of(spec.name, words, options, out)
 
 
@@ -175,7 +175,8 @@ def _invoke(command: click.Command, words: list[str]) -> int:
         ConfigError: it refuses its command line, or what that names.
     """
     try:
-        with contextlib.redirect_stdout(sys.stderr), command.make_context(command.name, list(words)) as context:
+        context = command.make_context(command.name, list(words), parent=click.get_current_context())
+        with contextlib.redirect_stdout(sys.stderr), context:
             return command.invoke(context) or 0
     except click.UsageError as error:
         raise ConfigError(error.format_message()) from error
