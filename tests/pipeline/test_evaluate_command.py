@@ -220,7 +220,8 @@ def test_the_room_is_told_apart_by_files_that_need_no_torch():
     import sys
 
     code = (
-        "import sys, vad_pipeline.eval.evaluation, vad_pipeline.eval.tables, vad_pipeline.pipeline.commands.evaluate\n"
+        "import sys, vad_pipeline.eval.evaluation, vad_pipeline.eval.tables\n"
+        "import vad_pipeline.pipeline.commands.methods.evaluate\n"
         "print(*[name for name in ('torch', 'av', 'open_clip', 'matplotlib') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,13 +15,20 @@ from vad_pipeline.extract.errors import VadError, VideoError
 from vad_pipeline.extract.files import Source, absolute
 from vad_pipeline.extract.names import plural
 
-from ..archive.loop import as_video_error
-from ..archive.selection import find_sources
-from ..progress import counting, in_words
-from ..workers.base import Work
-from ..workers.dispatch import run
-from .sections import SectionedCommand
-from .shared_options import executor_config, executor_options, option, quiet_option, selection_config, selection_options
+from ...archive.loop import as_video_error
+from ...archive.selection import find_sources
+from ...progress import counting, in_words
+from ...workers.base import Work
+from ...workers.dispatch import run
+from ..sections import SectionedCommand
+from ..shared_options import (
+    executor_config,
+    executor_options,
+    option,
+    quiet_option,
+    selection_config,
+    selection_options,
+)
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.decode.preflight import Preflight

@@ -17,9 +17,9 @@ from vad_pipeline.extract.recipe import IMPORTED_WEIGHTS, NAMED_RECIPES
 from vad_pipeline.extract.store.arrays import AXES
 from vad_pipeline.extract.store.entry import Entry
 
-from ..progress import counting
-from .sections import SectionedCommand
-from .shared_options import (
+from ...progress import counting
+from ..sections import SectionedCommand
+from ..shared_options import (
     Place,
     dry_run_option,
     option,
@@ -47,7 +47,7 @@ def ls(store: Path, catalogue: Path | None, limit: int | None, recipes: bool, as
     """List videos with their recipe, crops, frames and snippets."""
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
-    from ..archive.selection import select_held
+    from ...archive.selection import select_held
 
     with EmbeddingStore(store, catalogue=catalogue) as opened:
         entries, missing = select_held(opened.each(), selection_config(values), lambda entry: entry.video)
@@ -165,7 +165,7 @@ def export(out: Path, store: Path, catalogue: Path | None, recipe_id: str | None
     from vad_pipeline.extract.store.exchange import export as export_features
     from vad_pipeline.extract.store.one_recipe import of_one_recipe
 
-    from ..archive.selection import select_held
+    from ...archive.selection import select_held
 
     with EmbeddingStore(store, catalogue=catalogue) as opened:
         entries, missing = select_held(opened.entries(), selection_config(values), lambda entry: entry.video)
@@ -217,7 +217,7 @@ def rm(store: Path, catalogue: Path | None, recipe_id: str | None, everything: b
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
     from vad_pipeline.extract.store.upkeep import remove
 
-    from ..archive.selection import SelectionConfig, select_held
+    from ...archive.selection import SelectionConfig, select_held
 
     selecting = selection_config(values)
     if selecting == SelectionConfig() and recipe_id is None and not everything:
@@ -242,7 +242,7 @@ def forget(videos: tuple[str, ...], store: Path, catalogue: Path | None) -> int:
     """Forget that videos failed: `status` lists them no more, and `extract` tries those again that are still there."""
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
-    from ..outcomes.forget import forget as forget_failures
+    from ...outcomes.forget import forget as forget_failures
 
     with EmbeddingStore(store, catalogue=catalogue) as opened:
         forgotten, unknown = forget_failures(opened.outcomes, videos)

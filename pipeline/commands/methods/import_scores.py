@@ -10,15 +10,15 @@ import click
 
 from vad_pipeline.extract.names import plural, some
 
-from ..archive.loop import RunSummary
-from ..progress import counting, report_missing, warn_of
-from .sections import SectionedCommand
-from .shared_options import Place, option, quiet_option
+from ...archive.loop import RunSummary
+from ...progress import counting, report_missing, warn_of
+from ..sections import SectionedCommand
+from ..shared_options import Place, option, quiet_option
 
 if TYPE_CHECKING:
-    from ..outcomes.video_outcome import VideoOutcome
-    from ..scores.footage_list import ScoredFootage
-    from ..scores.import_run import ScoresConfig
+    from ...outcomes.video_outcome import VideoOutcome
+    from ...scores.footage_list import ScoredFootage
+    from ...scores.import_run import ScoresConfig
 
 UNITS = ("frame", "snippet")
 
@@ -55,8 +55,8 @@ def import_scores(
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
     from vad_pipeline.model.category_file import read_categories
 
-    from ..scores.footage_list import footage_of_list, footage_of_store
-    from ..scores.import_run import ScoresConfig
+    from ...scores.footage_list import footage_of_list, footage_of_store
+    from ...scores.import_run import ScoresConfig
 
     out, quiet = values.pop("out"), values.pop("quiet")
     if (store is None) == (frames is None):
@@ -80,9 +80,9 @@ def _import(config: ScoresConfig, footage: list[ScoredFootage], shards: Path | N
         out: the results folder.
         quiet: show failures only.
     """
-    from ..results.folder import Results
-    from ..results.run_record import read_record, rule_of
-    from ..scores.import_run import import_scores, match_scores
+    from ...results.folder import Results
+    from ...results.run_record import read_record, rule_of
+    from ...scores.import_run import import_scores, match_scores
 
     matched = match_scores(config, footage, in_order=shards is None)
     summary, fitted = RunSummary(), []

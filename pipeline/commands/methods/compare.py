@@ -14,17 +14,17 @@ from click.core import ParameterSource
 from vad_pipeline.extract.errors import ConfigError, shown
 from vad_pipeline.extract.names import plural, some
 
-from .detect import detect
-from .sections import SectionedCommand
-from .shared_options import Place, dry_run_option, option, quiet_option, truth_of, truth_options
-from .train import train
+from ..detect import detect
+from ..sections import SectionedCommand
+from ..shared_options import Place, dry_run_option, option, quiet_option, truth_of, truth_options
+from ..train import train
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotations import TruthFile
 
-    from ..compare.compare_rows import CompareConfig
-    from ..compare.row_file import RowFile, RowSpec, Written
-    from ..compare.row_run import Row
+    from ...compare.compare_rows import CompareConfig
+    from ...compare.row_file import RowFile, RowSpec, Written
+    from ...compare.row_run import Row
 
 FOR_ALL = ("labels", "store", "seeds", "annotations", "format", "normals", "ends", "first_frame", "protocol",
            "n_resamples", "columns", "allow_missing")  # fmt: skip
@@ -60,8 +60,8 @@ def compare(ctx: click.Context, rows: Path, out: Path, dry_run: bool, quiet: boo
     - {name: DSANet}
     - {name: without gather, loss: gather=0}
     """
-    from ..compare.compare_rows import Commands, alone_in, compare, runs_of
-    from ..compare.row_file import read_row_file
+    from ...compare.compare_rows import Commands, alone_in, compare, runs_of
+    from ...compare.row_file import read_row_file
 
     config = _config(ctx, read_row_file(rows), out, values)
     if dry_run:
@@ -93,8 +93,8 @@ def _config(ctx: click.Context, file: RowFile, out: Path, values: dict) -> Compa
     """
     from vad_pipeline.eval.comparison_tables import COLUMNS
 
-    from ..compare.compare_rows import CompareConfig
-    from ..results.figures import EvaluateConfig
+    from ...compare.compare_rows import CompareConfig
+    from ...results.figures import EvaluateConfig
 
     for_training = dict(file.common)
     for each in (each for each in ctx.command.params if each.name in FOR_ALL):
@@ -138,8 +138,8 @@ def _row(
         truth: the annotations, by which a row with `select: test` picks its weights.
         out: folder of the comparison.
     """
-    from ..compare.row_run import Row
-    from ..train.options import TrainOptions
+    from ...compare.row_run import Row
+    from ...train.options import TrainOptions
 
     where = f", row {spec.name}"
     own = {**for_training, **spec.values}

@@ -8,8 +8,8 @@ import click
 
 from vad_pipeline.extract.names import plural
 
-from .sections import SectionedCommand
-from .shared_options import Place, chosen_of, clock_options, merge_gap_option, threshold_option
+from ..sections import SectionedCommand
+from ..shared_options import Place, chosen_of, clock_options, merge_gap_option, threshold_option
 
 
 @click.command(cls=SectionedCommand)
@@ -23,9 +23,9 @@ def events(results: Path, **values) -> int:
     All of it is kept in run.json: later runs of detect and events keep to it. CAMERA is the clock's {camera}, else
     the first folder of an id.
     """
-    from ..results.event_rows import tell_unread, write_events
-    from ..results.folder import Results
-    from ..results.run_record import read_record, rule_of
+    from ...results.event_rows import tell_unread, write_events
+    from ...results.folder import Results
+    from ...results.run_record import read_record, rule_of
 
     chosen = chosen_of(values)
     written = write_events(Results.open(results), chosen)

@@ -8,8 +8,8 @@ import click
 
 from vad_pipeline.extract.errors import ConfigError
 
-from .sections import SectionedCommand
-from .shared_options import Place
+from ..sections import SectionedCommand
+from ..shared_options import Place
 
 
 @click.command(cls=SectionedCommand)

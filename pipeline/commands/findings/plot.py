@@ -11,17 +11,17 @@ import click
 from vad_pipeline.extract.errors import ConfigError, readable
 from vad_pipeline.extract.names import NameIndex
 
-from ..results.curve_plot import AXES, COLUMN_INCHES, SUFFIXES, PlotRow, write_plot
-from ..results.file_names import safe_stem
-from ..results.run_settings import curve_behind, held_against, settings_of
-from .sections import SectionedCommand
-from .shared_options import Place, option, truth_of, truth_options
+from ...results.curve_plot import AXES, COLUMN_INCHES, SUFFIXES, PlotRow, write_plot
+from ...results.file_names import safe_stem
+from ...results.run_settings import curve_behind, held_against, settings_of
+from ..sections import SectionedCommand
+from ..shared_options import Place, option, truth_of, truth_options
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotations import TruthFile
     from vad_pipeline.model.curve import AnomalyCurve
 
-    from ..results.folder import Results
+    from ...results.folder import Results
 
 DEFAULT_FOLDER = "plots"
 MAX_ROWS = 20  # the most videos that fit a page
@@ -46,8 +46,8 @@ def plot(results: Path, videos: tuple[str, ...], out: Path | None, axis: str, wi
 
     VIDEO is an id, or its end from a `/` on. The same results give the same file, byte for byte.
     """
-    from ..results.event_rows import read_events
-    from ..results.folder import Results
+    from ...results.event_rows import read_events
+    from ...results.folder import Results
 
     given = truth_of(values)
     if out and out.suffix.lower() not in SUFFIXES:

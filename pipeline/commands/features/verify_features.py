@@ -19,10 +19,10 @@ from vad_pipeline.extract.names import NameIndex, plural
 from vad_pipeline.extract.store.exchange import find_file, read_list, split_name
 from vad_pipeline.extract.verify.verdict import story, verdict_line
 
-from ..archive.selection import SelectionConfig, find_sources
-from ..progress import counting
-from .sections import SectionedCommand
-from .shared_options import option, quiet_option, recipe_options
+from ...archive.selection import SelectionConfig, find_sources
+from ...progress import counting
+from ..sections import SectionedCommand
+from ..shared_options import option, quiet_option, recipe_options
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.verify.identify import Identification

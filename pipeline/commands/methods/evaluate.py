@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..progress import counting
-from .sections import SectionedCommand
-from .shared_options import Place, option, truth_of, truth_options
+from ...progress import counting
+from ..sections import SectionedCommand
+from ..shared_options import Place, option, truth_of, truth_options
 
 if TYPE_CHECKING:
-    from ..results.figures import Evaluated
+    from ...results.figures import Evaluated
 
 
 @click.command(cls=SectionedCommand)
@@ -45,8 +45,8 @@ def evaluate(results: tuple[Path, ...], table: str | None, spread: bool, allow_m
     """
     from vad_pipeline.eval.tables import DIFFERENCE, SPREAD, TABLES, rows_of
 
-    from ..results.figures import EvaluateConfig, evaluate_results, write_evaluation
-    from ..train.trained_videos import with_training_notes
+    from ...results.figures import EvaluateConfig, evaluate_results, write_evaluation
+    from ...train.trained_videos import with_training_notes
 
     if len({path.resolve() for path in results}) < len(results):
         raise click.UsageError("one RESULTS is given twice")

@@ -17,11 +17,11 @@ from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.recipe import Recipe
 from vad_pipeline.extract.store.entry import Entry
 
-from ..archive.by_text import text_tower, with_crop
-from ..archive.selection import select_some
-from ..progress import counting, report_left_out, warn_of_random
-from .sections import SectionedCommand
-from .shared_options import Place, option, quiet_option, selection_config, selection_options, store_option
+from ...archive.by_text import text_tower, with_crop
+from ...archive.selection import select_some
+from ...progress import counting, report_left_out, warn_of_random
+from ..sections import SectionedCommand
+from ..shared_options import Place, option, quiet_option, selection_config, selection_options, store_option
 
 if TYPE_CHECKING:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
@@ -164,8 +164,8 @@ class Query:
 def _write_page(
     path: Path, answers: dict[str, list[dict]], query: Query, store: EmbeddingStore, matrix: SnippetMatrix, values: dict
 ) -> None:
-    from ..media.roots import MediaRoots
-    from ..review.search_page import Found, write_search_page
+    from ...media.roots import MediaRoots
+    from ...review.search_page import Found, write_search_page
 
     entries = {entry.video: entry for entry in matrix.entries}
     times = {

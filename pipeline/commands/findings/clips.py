@@ -10,15 +10,15 @@ import click
 from vad_pipeline.extract.errors import VideoError
 from vad_pipeline.extract.names import plural
 
-from ..archive.selection import select_held
-from ..progress import counting, report_missing
-from .sections import SectionedCommand
-from .shared_options import Place, option, quiet_option, selection_config, selection_options
+from ...archive.selection import select_held
+from ...progress import counting, report_missing
+from ..sections import SectionedCommand
+from ..shared_options import Place, option, quiet_option, selection_config, selection_options
 
 if TYPE_CHECKING:
-    from ..clips.make import ClipsConfig
-    from ..results.event_rows import HeldEvent
-    from ..results.folder import Results
+    from ...clips.make import ClipsConfig
+    from ...results.event_rows import HeldEvent
+    from ...results.folder import Results
 
 DEFAULT_FOLDER = "clips"
 
@@ -49,11 +49,11 @@ def clips(
     decodes to the very frames; else it is encoded as H.264. Either way it holds the event's first and last frame. Run
     again, it makes what is missing or asked for differently.
     """
-    from ..clips.make import ClipsConfig, choose_events, make_clips
-    from ..media.roots import MediaRoots
-    from ..results.event_rows import read_events
-    from ..results.folder import Results
-    from ..results.run_settings import settings_of
+    from ...clips.make import ClipsConfig, choose_events, make_clips
+    from ...media.roots import MediaRoots
+    from ...results.event_rows import read_events
+    from ...results.folder import Results
+    from ...results.run_settings import settings_of
 
     selecting = selection_config(values)
     config = ClipsConfig(roots=MediaRoots.parse(media_root), **values)
@@ -83,7 +83,7 @@ def clips(
 
 def _write_recap(recap: Path, results: Results, events: list[HeldEvent], config: ClipsConfig, quiet: bool) -> int:
     """Write the recap; return how many events it could not show."""
-    from ..clips.recap import write_recap
+    from ...clips.recap import write_recap
 
     try:
         n_shown, failures = write_recap(recap, results, events, config)

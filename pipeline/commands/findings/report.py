@@ -10,14 +10,14 @@ import click
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import plural
 
-from .sections import SectionedCommand
-from .shared_options import Place, clock_of, clock_options, option, quiet_option, truth_of, truth_options
+from ..sections import SectionedCommand
+from ..shared_options import Place, clock_of, clock_options, option, quiet_option, truth_of, truth_options
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotation import VideoAnnotation
     from vad_pipeline.eval.annotations import TruthFile
 
-    from ..results.folder import Results
+    from ...results.folder import Results
 
 PROXIES = ("never", "auto")
 
@@ -50,11 +50,11 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
     What has not changed since the page was last written is kept. Colleagues' verdicts, as the page exports them, are
     brought together: where they disagree is told here and in the page.
     """
-    from ..media.roots import MediaRoots
-    from ..results.folder import Results
-    from ..results.verdicts import brought_together, disagreements, read_verdicts
-    from ..review.page import ReportConfig
-    from ..review.page_with_progress import write_page
+    from ...media.roots import MediaRoots
+    from ...results.folder import Results
+    from ...results.verdicts import brought_together, disagreements, read_verdicts
+    from ...review.page import ReportConfig
+    from ...review.page_with_progress import write_page
 
     if more_verdicts and not verdicts:
         raise click.UsageError(f"one RESULTS at a time; {more_verdicts[0]} is one too many")

@@ -1,0 +1,1 @@
+"""Commands about footage and its features: what will fail, what is held, what is like what."""

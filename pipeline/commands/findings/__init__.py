@@ -1,0 +1,1 @@
+"""Commands about what was found: events, the page, clips, figures for print."""

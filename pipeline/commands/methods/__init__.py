@@ -1,0 +1,1 @@
+"""Commands about what scores: published checkpoints, scores made elsewhere, figures, comparisons."""
