@@ -13,7 +13,7 @@ from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.extract.store.one_recipe import of_one_recipe
 
 from ..outcomes.outcome_log import OutcomeLog
-from ..results.event_rows import tell_unread, write_events
+from ..results.event_rows import EventsWritten, tell_unread, write_events
 from ..results.folder import Results
 from ..results.run_record import begin_run
 from ..workers.base import ExecutorConfig, Work
@@ -69,7 +69,7 @@ def detect_archive(
     executor: ExecutorConfig | None = None,
     report: Report,
     summary: RunSummary,
-) -> int:
+) -> EventsWritten:
     """Score the videos that have no curve yet, then find the events of all curves.
 
     Args:
@@ -82,7 +82,7 @@ def detect_archive(
         summary: the counts of the run, which are added to.
 
     Returns:
-        How many events there are.
+        What events there are now.
 
     Raises:
         ConfigError: the results are of another checkpoint, recipe or crop.
@@ -108,4 +108,4 @@ def detect_archive(
     results.merge()
     tell_unread(written)
     summary.counts["failed"] += len(written.unread)
-    return written.n_events
+    return written

@@ -13,7 +13,7 @@ from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.store.exchange import split_name
 from vad_pipeline.model.categories import NORMAL, Category, parse_label
 
-from ..results.verdicts import is_export, labels_of, read_verdicts
+from ..results.verdicts import LINES_SUFFIX, is_export, labels_of, read_verdicts
 
 NAME_COLUMNS, LABEL_COLUMNS = ("video", "path"), ("label", "split")
 SHOWN = 5  # how many names an error message lists
@@ -95,6 +95,9 @@ def _videos(names: Iterable[str]) -> dict[str, str]:
 
 def _reviewed(path: Path) -> list[LabelRow]:
     """Make one row for each reviewed video; videos that the verdicts do not decide get the split UNDECIDED."""
+    if path.suffix == LINES_SUFFIX:
+        made = "`vad-pipeline verdicts export RESULTS --out verdicts.csv` makes a file that does"
+        raise ConfigError(f"{path}: does not say which events nobody has marked; {made}")
     labels, undecided = labels_of(read_verdicts(path))
     rows = [
         LabelRow(video, "|".join(names), REVIEWED, normal=not names, where=str(path)) for video, names in labels.items()

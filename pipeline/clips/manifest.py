@@ -44,11 +44,10 @@ def clip_name(held: HeldEvent) -> str:
 def event_part(held: HeldEvent, settings: RunSettings) -> dict[str, str]:
     """The part of a row that describes the event: column -> text."""
     event = held.event
-    reading = settings.reading(held.video)
     values = {
         "event_id": held.event_id,
         "video": held.video,
-        "camera": (reading and reading.camera) or "",
+        "camera": settings.rule.camera_of(held.video) or "",
         "start_frame": event.start_frame,
         "end_frame": event.end_frame,
         "start_seconds": f"{event.start_seconds:z.6f}",

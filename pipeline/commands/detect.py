@@ -224,14 +224,12 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
             )
             return summary
         with running.progress(len(entries), "detect") as report:
-            n_events = detect_archive(
+            written = detect_archive(
                 entries, plan, opened, results, executor=running.executor, report=report, summary=summary
             )
     if not running.quiet:
         rule = rule_of(out, read_record(out))
-        click.echo(
-            f"{summary}; {plural(n_events, 'event')} in {out / 'events.jsonl'} at {rule}, curves in {results.curves}"
-        )
+        click.echo(f"{summary}; {written} in {out / 'events.jsonl'} at {rule}, curves in {results.curves}")
     return summary
 
 
@@ -244,12 +242,14 @@ def _write_page(out: Path, running: Running, folders: frozenset[str] | None = No
         folders: the folders of SRC, whose failures to extract the page lists; None: all those of the store.
     """
     from ..results.folder import Results
+    from ..results.verdict_log import latest_verdicts
     from ..review.page import ReportConfig
     from ..review.page_with_progress import write_page
 
     results = Results.open(out)
     if len(results):
-        write_page(results, ReportConfig(running.store_path, folders), quiet=running.quiet)
+        config = ReportConfig(running.store_path, folders, verdicts=latest_verdicts(out))
+        write_page(results, config, quiet=running.quiet)
 
 
 def _of_scores(precision: str) -> str | None:

@@ -10,12 +10,12 @@ MAX_NAMES_WIDTH = 30  # an option whose names are longer has its help text on th
 SECTIONS = {  # in the order shown, options too; what a command must be given always stands in the first
     "Everyday": "--checkpoint --out --store --root --threshold --report --csv --pretrained --like --encoder --head "
     "--preset --resume --top --sheet --recap --reencode --html --proxy --no-pictures --verdicts --deep --recipes "
-    "--json --dry-run --quiet --help",
+    "--axis --width --json --dry-run --quiet --help",
     "Scores": "--frames --names --per",
     "Ground truth": "--annotations --format --normals --ends --first-frame",
     "What is looked for": "--queries --example --not",
     "Which videos": "--list --match --exclude --only --split --part --streams --settle --video --per-video --category "
-    "--all --min-score --limit",
+    "--marked --all --min-score --limit",
     "Figures": "--protocol --bootstrap --spread --table --columns",
     "Events and times": "--merge-gap --clock --timezone --pre --post",
     "Training": "--labels --init --epochs --steps --batch-size --lr --window-len --loss --seeds --tensorboard",

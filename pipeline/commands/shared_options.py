@@ -24,6 +24,7 @@ RUNTIME_VARIABLE = "VAD_PIPELINE_RUNTIME"  # environment variable that sets --ru
 DEFAULT_STORE = "features"
 EXECUTOR_NAMES = ("workers", "backend", "address", "video_timeout")
 SELECTION_NAMES = ("list_file", "match", "exclude", "only", "split", "part")
+MARKED = ("hide", "show")  # false alarms
 PRETRAINED_HELP = "open_clip tag, weights file, or random:SEED."
 
 
@@ -65,6 +66,15 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     "--like": (
         ("--like",),
         {"type": click.Choice(tuple(NAMED_RECIPES)), "default": "vadclip", "help": "Recipe: how features are made."},
+    ),
+    "--marked": (
+        ("--marked", "hide_false"),
+        {
+            "type": click.Choice(MARKED),
+            "default": MARKED[0],
+            "callback": lambda ctx, parameter, value: value == MARKED[0],
+            "help": "Whether events that reviewers marked as false alarms count.",
+        },
     ),
     "--media-root": (
         ("--media-root",),

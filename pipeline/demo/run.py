@@ -229,8 +229,8 @@ def _detect(places: Places, trained: TrainResult, store: EmbeddingStore, say: Sa
     entries = list(select_held(entries, of_test, lambda entry: entry.video)[0])
     results, summary = Results(places.results), RunSummary()
     with Progress(len(entries), doing="detect", quiet=quiet) as progress:
-        n_events = detect_archive(entries, plan, store, results, report=progress, summary=summary)
-    say(f"{summary}; {plural(n_events, 'event')} in the held-out videos")
+        written = detect_archive(entries, plan, store, results, report=progress, summary=summary)
+    say(f"{summary}; {written} in the held-out videos")
     return summary
 
 

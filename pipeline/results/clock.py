@@ -166,6 +166,13 @@ class Clock:
             )
 
 
+def camera_of(video_id: str, clock: Clock | None) -> str | None:
+    """The camera that a video id names: the clock pattern's `{camera}`, else the id's first folder, else None."""
+    reading = clock.of(video_id) if clock else None
+    folder, slash, _ = video_id.partition("/")
+    return (reading and reading.camera) or (composed(folder) if slash else None)
+
+
 def _settled(time: datetime, zone: ZoneInfo) -> datetime:
     """The same moment as clocks in `zone` show it; a time that they skip is moved forward."""
     return time.astimezone(UTC).astimezone(zone)

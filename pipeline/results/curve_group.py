@@ -6,6 +6,7 @@ Others write such groups too, by docs/reference.md: of what `write_curve` writes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import h5py
@@ -63,6 +64,15 @@ class HeldCurve:
     """The highest score of any frame: a curve whose peak is below a threshold has no events and need not be read."""
     source_sha256: str
     """SHA-256 of the video file, as in `CurveOrigin`; empty where it is not known."""
+    n_frames: int = 0
+    """0 where the attributes do not say it."""
+    fps: Fraction | None = None
+    """Average frame rate, frames/s; None where the attributes do not say it."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the video is, gaps left out; 0 where the attributes do not say it."""
+        return float(self.n_frames / self.fps) if self.fps else 0.0
 
 
 def write_curve(curves: Path, curve: AnomalyCurve, origin: CurveOrigin, *, later_than: int = 0) -> Path:
@@ -142,6 +152,8 @@ def _held_curve(name: str, shard: str, node: h5py.Group) -> HeldCurve:
         text(node, "made_from") if "made_from" in given else "",
         peak_score=number(node, "peak_score") if "peak_score" in given else 1.0,
         source_sha256=text(node, "source_sha256") if "source_sha256" in given else "",
+        n_frames=whole(node, "n_frames", least=1) if "n_frames" in given else 0,
+        fps=rate(node) if "fps" in given else None,
     )
 
 

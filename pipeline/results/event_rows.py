@@ -12,13 +12,17 @@ from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, StoreError, shown
 from vad_pipeline.extract.files import write_bytes
-from vad_pipeline.extract.names import is_plain_id, some
+from vad_pipeline.extract.names import is_plain_id, plural, some
+from vad_pipeline.extract.only_process import in_turn
 from vad_pipeline.model.curve import Event, find_events
 
 from .clock import ClockReading
 from .event_rule import AS_KEPT, Chosen, EventRule
 from .folder import Results
+from .marks import MARKS, Marks
 from .run_record import read_record, rule_of, write_record
+from .verdict_log import latest_verdicts
+from .verdicts import FALSE_ALARM, OPEN
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +58,8 @@ class HeldEvent:
     start_time: datetime | None
     """Wall-clock time of the event's start, time-zone aware; None where it is not known."""
     end_time: datetime | None
+    mark: str = OPEN
+    """What reviewers' verdicts make of it (see `Marks`); empty where nobody has marked it."""
 
     @property
     def event_id(self) -> str:
@@ -67,8 +73,14 @@ class EventsWritten:
 
     n_events: int
     """Lines, those kept included."""
+    n_false: int
+    """How many of these are marked as false alarms."""
     unread: tuple[str, ...]
     """Ids of videos whose curves cannot be read: their old lines, if any, were kept."""
+
+    def __str__(self) -> str:
+        told = f" ({self.n_false} more marked as false alarms)" if self.n_false else ""
+        return f"{plural(self.n_events - self.n_false, 'event')}{told}"
 
 
 def write_events(results: Results, chosen: Chosen = AS_KEPT) -> EventsWritten:
@@ -89,23 +101,45 @@ def write_events(results: Results, chosen: Chosen = AS_KEPT) -> EventsWritten:
     if rule.clock:
         rule.clock.tell_unread(results.video_ids())
     _tell_unknown(rule, results.video_ids())
-    mark = {} if record.get("calibrated", True) else {"calibrated": False}
-    lines: list[tuple[str, str]] = []
+    calibrated = {} if record.get("calibrated", True) else {"calibrated": False}
+    rows: list[dict] = []
     for curve in results.reaching(rule.threshold_of):
         reading = rule.clock.of(curve.video_id) if rule.clock else None
         threshold = rule.threshold_of(curve.video_id)
         for event in find_events(curve, threshold=threshold, merge_gap_seconds=rule.merge_gap_seconds):
-            lines.append((curve.video_id, json.dumps(event_row(curve.video_id, event, reading) | mark)))
-    kept = _kept_lines(results)
-    lines = sorted(lines + kept, key=lambda line: line[0])
-    write_bytes(results.path / EVENTS_NAME, "".join(f"{line}\n" for _, line in lines).encode())
-    write_record(results.path, record)
-    unread = results.unread().videos | {video_id for video_id, _ in kept}
-    return EventsWritten(len(lines), tuple(sorted(unread)))
+            rows.append(event_row(curve.video_id, event, reading) | calibrated)
+    with in_turn(results.path):
+        kept = _kept_rows(results)
+        rows = sorted(rows + kept, key=lambda row: row["video"])
+        n_false = _write_marked(results.path, rows)
+        write_record(results.path, record)
+    unread = results.unread().videos | {row["video"] for row in kept}
+    return EventsWritten(len(rows), n_false, tuple(sorted(unread)))
 
 
-def _kept_lines(results: Results) -> list[tuple[str, str]]:
-    """The lines of events.jsonl, with their video ids, of videos whose curves cannot be read."""
+def mark_events(results: Path) -> None:
+    """Lay the verdicts of a results folder over its events anew; nothing else of events.jsonl changes.
+
+    Raises:
+        StoreError: events or verdicts cannot be read, or not written.
+    """
+    with in_turn(results):
+        path = results / EVENTS_NAME
+        if path.exists():
+            _write_marked(results, [row for row, _ in _each_row(path)])
+
+
+def _write_marked(results: Path, rows: list[dict]) -> int:
+    """Write events.jsonl with each row's `mark`; return how many are marked as false alarms."""
+    marks = Marks.of(latest_verdicts(results))
+    for row in rows:
+        row["mark"] = marks.of_event(row["video"], _held(row).event) or None
+    write_bytes(results / EVENTS_NAME, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
+    return sum(row["mark"] == FALSE_ALARM for row in rows)
+
+
+def _kept_rows(results: Results) -> list[dict]:
+    """The rows of events.jsonl of videos whose curves cannot be read."""
     unread, known = results.unread(), set(results.video_ids())
     path = results.path / EVENTS_NAME
     if not (unread.videos or unread.whole_shards) or not path.exists():
@@ -117,11 +151,12 @@ def _kept_lines(results: Results) -> list[tuple[str, str]]:
         raise StoreError(f"{path}: cannot be read ({error.strerror}); mend that, then go on") from error
     for line in lines:
         try:
-            video_id = _held(json.loads(line)).video
+            row = json.loads(line)
+            video_id = _held(row).video
         except BROKEN_LINE:
             continue
         if video_id in unread.videos or (unread.whole_shards and video_id not in known):
-            kept.append((video_id, line.decode()))
+            kept.append(row)
     return kept
 
 
@@ -155,18 +190,39 @@ def read_events(results: Path) -> Iterator[HeldEvent]:
         StoreError: events.jsonl cannot be read.
     """
     path = results / EVENTS_NAME
-    anew = f"write it anew with `vad-pipeline events {results} --threshold T`"
+    if not path.exists():
+        raise ConfigError(f"{path}: is not there; {_anew(results)}")
+    for _, held in _each_row(path):
+        yield held
+
+
+def shown_events(results: Path, *, hide_false: bool) -> Iterator[HeldEvent]:
+    """`read_events`, without those that are marked as false alarms where these are hidden.
+
+    Raises:
+        ConfigError, StoreError: see `read_events`.
+    """
+    return (held for held in read_events(results) if not (hide_false and held.mark == FALSE_ALARM))
+
+
+def _each_row(path: Path) -> Iterator[tuple[dict, HeldEvent]]:
+    """Each line of events.jsonl as it is, and as an event."""
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    yield _held(json.loads(line))
+                    row = json.loads(line)
+                    held = _held(row)
                 except BROKEN_LINE as error:
-                    raise StoreError(f"{path}: line {number} cannot be read ({shown(error)}); {anew}") from error
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: is not there; {anew}") from error
+                    told = f"line {number} cannot be read ({shown(error)})"
+                    raise StoreError(f"{path}: {told}; {_anew(path.parent)}") from error
+                yield row, held
     except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); {anew}") from error
+        raise StoreError(f"{path}: cannot be read ({error}); {_anew(path.parent)}") from error
+
+
+def _anew(results: Path) -> str:
+    return f"write it anew with `vad-pipeline events {results} --threshold T`"
 
 
 def _held(row: dict) -> HeldEvent:
@@ -186,4 +242,7 @@ def _held(row: dict) -> HeldEvent:
     start, end = (row.get(name) and datetime.fromisoformat(row[name]) for name in ("start_time", "end_time"))
     if any(time and not time.tzinfo for time in (start, end)):
         raise ValueError("its times have no offset")
-    return HeldEvent(row["video"], event, start, end)
+    mark = row.get("mark") or OPEN
+    if mark not in (*MARKS, OPEN):
+        raise ValueError("its mark is none of " + ", ".join(MARKS))
+    return HeldEvent(row["video"], event, start, end, mark)

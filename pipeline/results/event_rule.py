@@ -13,7 +13,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import composed
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from .clock import Clock
+from .clock import Clock, camera_of
 
 UNSET = "default"  # given in place of a threshold: use the checkpoint's again
 
@@ -52,9 +52,7 @@ class EventRule:
 
     def camera_of(self, video_id: str) -> str | None:
         """The camera that a video id names: the clock pattern's `{camera}`, else the id's first folder, else None."""
-        reading = self.clock.of(video_id) if self.clock else None
-        folder, slash, _ = video_id.partition("/")
-        return (reading and reading.camera) or (composed(folder) if slash else None)
+        return camera_of(video_id, self.clock)
 
     def threshold_of(self, video_id: str) -> float:
         """The threshold that holds for one video: that of its camera, else `threshold`."""

@@ -145,6 +145,10 @@ class Results:
         """The video ids of all curves, sorted."""
         return sorted(held.video for held in self._index.values())
 
+    def all_held(self) -> list[HeldCurve]:
+        """What the attributes of all curves say, by video id."""
+        return sorted(self._index.values(), key=lambda held: held.video)
+
     def __len__(self) -> int:
         return len(self._index)
 

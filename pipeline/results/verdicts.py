@@ -14,30 +14,41 @@ from vad_pipeline.extract.errors import ConfigError, quoted, readable, shown
 from vad_pipeline.extract.lists import delimiter_of, unguarded
 
 REAL, FALSE_ALARM, UNSURE, OPEN = "real", "false_alarm", "unsure", ""
-ANSWERS = (REAL, FALSE_ALARM, UNSURE, OPEN)
+REST_NORMAL = "normal"
+"""Said of a whole video: every frame outside the ranges that the same reviewer marked real is normal."""
+ANSWERS = (REAL, FALSE_ALARM, UNSURE, REST_NORMAL, OPEN)
 COLUMNS = ("video", "start_frame", "end_frame", "event_id", "verdict", "category", "reviewer", "note", "time")
 NEEDED = ("video", "start_frame", "end_frame", "event_id", "verdict")
 HEAD_CHARACTERS = 4096
+LINES_SUFFIX = ".jsonl"  # of a file with one verdict a line, and no list around them
 WHOLE = re.compile(r"\.0*$")  # pandas makes 10.0 of 10 in a column with empty cells
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One row of an export from the review page: what one reviewer said of one event."""
+    """One row of an export from the review page: what one reviewer said of one event, or of the rest of a video."""
 
     video: str
     start_frame: int
+    """The range is as the reviewer left it: where its ends were dragged, it is another than the event's."""
     end_frame: int
-    """The first frame after the event."""
+    """The first frame after the range."""
     event_id: str
+    """Of the event as it was detected; of a missed one the range as it was first drawn; `VIDEO@normal` for the rest."""
     verdict: str
-    """`real`, `false_alarm` or `unsure`; empty for an event without a verdict in a video where others have one."""
+    """`real`, `false_alarm`, `unsure` or `normal`. Empty: taken back; without a time as well: an event that nobody has
+    marked, in a video where others are."""
     category: str = ""
     """The category that the reviewer chose; where nobody changed it, the one that detection gave."""
     reviewer: str = ""
     note: str = ""
     time: str = ""
     """When the verdict was given: ISO 8601 in UTC."""
+
+    @property
+    def is_said(self) -> bool:
+        """Whether somebody said this, be it that a verdict is taken back; else the row lists an open event."""
+        return self.verdict != OPEN or self.time != ""
 
     def overlaps(self, other: Verdict) -> bool:
         """Whether both verdicts share frames of one video; with another threshold an event has other ends."""
@@ -75,7 +86,7 @@ def _has_columns(columns: Iterable[str]) -> bool:
 
 
 def read_verdicts(path: Path) -> list[Verdict]:
-    """Read the verdicts of one export of the review page, JSON or CSV.
+    """Read the verdicts of one export of the review page, JSON or CSV, or of a `verdicts.jsonl`.
 
     Raises:
         ConfigError: the file cannot be read, or is no such export.
@@ -84,31 +95,43 @@ def read_verdicts(path: Path) -> list[Verdict]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as verdicts ({error})") from error
-    rows = _json_rows(text, path) if text.lstrip().startswith("{") else _csv_rows(text, path)
-    return [_verdict(row, f"{path}, verdict {number}") for number, row in enumerate(rows, start=1)]
+    if path.suffix == LINES_SUFFIX:
+        rows = _rows_of_lines(text, path)
+    else:
+        rows = _json_rows(text, path) if text.lstrip().startswith("{") else _csv_rows(text, path)
+    return [verdict_of(row, f"{path}, verdict {number}") for number, row in enumerate(rows, start=1)]
 
 
-def brought_together(exports: Sequence[Sequence[Verdict]]) -> list[Verdict]:
+def brought_together(exports: Iterable[Iterable[Verdict]]) -> list[Verdict]:
     """Join several exports: one verdict for each event and reviewer, the latest, sorted by video and frame.
 
-    Rows without a verdict are dropped.
+    What was taken back is dropped, and so are rows of open events.
     """
+    said = _latest(verdict for export in exports for verdict in export)
+    return sorted(
+        (each for each in said if each.verdict != OPEN),
+        key=lambda each: (each.video, each.start_frame, each.end_frame, each.reviewer),
+    )
+
+
+def _latest(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """What was said last of each event by each reviewer, verdicts taken back included."""
     latest: dict[tuple[str, str], Verdict] = {}
-    for verdict in (each for export in exports for each in export if each.verdict != OPEN):
+    for verdict in verdicts:
         key = verdict.event_id, verdict.reviewer
-        if key not in latest or latest[key].time <= verdict.time:
+        if verdict.is_said and (key not in latest or latest[key].time <= verdict.time):
             latest[key] = verdict
-    return sorted(latest.values(), key=lambda each: (each.video, each.start_frame, each.end_frame, each.reviewer))
+    return list(latest.values())
 
 
 def disagreements(verdicts: Sequence[Verdict]) -> list[Disagreement]:
-    """The ranges of frames on which different reviewers gave different verdicts.
+    """The ranges of frames on which different reviewers gave different verdicts, sorted by video and start.
 
     Args:
         verdicts: as `brought_together` returns them, sorted by video and start.
     """
-    found = []
-    for stretch in _stretches(verdicts):
+    found = _outside_normal(verdicts)
+    for stretch in _stretches([each for each in verdicts if each.verdict != REST_NORMAL]):
         # two different verdicts by one reviewer, given at two thresholds, are no disagreement
         clash = any(
             one.reviewer != other.reviewer and one.verdict != other.verdict and one.overlaps(other)
@@ -119,6 +142,18 @@ def disagreements(verdicts: Sequence[Verdict]) -> list[Disagreement]:
             start, end = min(each.start_frame for each in stretch), max(each.end_frame for each in stretch)
             said = tuple(sorted(stretch, key=lambda each: (each.reviewer, each.start_frame)))
             found.append(Disagreement(stretch[0].video, start, end, said))
+    return sorted(found, key=lambda each: (each.video, each.start_frame))
+
+
+def _outside_normal(verdicts: Sequence[Verdict]) -> list[Disagreement]:
+    """Ranges that one reviewer marked real in a video whose rest another one, who did not, calls normal."""
+    found = []
+    for normal in (each for each in verdicts if each.verdict == REST_NORMAL):
+        real = [each for each in verdicts if each.verdict == REAL and each.video == normal.video]
+        own = [each for each in real if each.reviewer == normal.reviewer]
+        for each in real:
+            if not any(each.overlaps(mine) for mine in own):
+                found.append(Disagreement(each.video, each.start_frame, each.end_frame, (normal, each)))
     return found
 
 
@@ -126,28 +161,42 @@ def labels_of(verdicts: Sequence[Verdict]) -> tuple[dict[str, tuple[str, ...]], 
     """Make video-level labels of verdicts.
 
     A video with a real event gets the categories of its real events. A video whose events are all false alarms is
-    normal. Any other video has an event that is unsure, without a verdict, or judged both ways: it is left out.
+    normal, and so is one of which somebody said that the rest is normal, whatever is left open in it. Any other video
+    has an event that is unsure, without a verdict, or judged both ways: it is left out.
 
     Returns:
         Video id -> categories, an empty tuple for a normal video; and the ids of the videos left out.
     """
-    by_video: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
-        by_video.setdefault(verdict.video, []).append(verdict)
+    opened = [each for each in verdicts if not each.is_said]
+    by_video: dict[str, list[Verdict]] = {each.video: [] for each in verdicts}
+    for verdict in (*_latest(verdicts), *opened):
+        by_video[verdict.video].append(verdict)
     labels, left_out = {}, []
     for video, each in by_video.items():
-        said: dict[str, set[str]] = {}
-        for verdict in each:
-            said.setdefault(verdict.event_id, set()).add(verdict.verdict)
-        agreed = {event: next(iter(words)) for event, words in said.items() if len(words) == 1}
-        real = [v.category for v in each if agreed.get(v.event_id) == REAL and v.category]
-        if real:
-            labels[video] = tuple(dict.fromkeys(real))
-        elif all(agreed.get(event) == FALSE_ALARM for event in said):
-            labels[video] = ()
-        else:
+        label = _label_of(each)
+        if label is None:
             left_out.append(video)
+        else:
+            labels[video] = label
     return labels, left_out
+
+
+def _label_of(verdicts: Sequence[Verdict]) -> tuple[str, ...] | None:
+    """The categories that the verdicts on one video make of it, none for a normal one; None where it is not decided."""
+    said: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        said.setdefault(verdict.event_id, set()).add(verdict.verdict)
+    for words in said.values():
+        if len(words) > 1:  # somebody left it open, or took it back, and somebody else did not
+            words.discard(OPEN)
+    agreed = {event: next(iter(words)) for event, words in said.items() if len(words) == 1}
+    real = [each.category for each in verdicts if agreed.get(each.event_id) == REAL and each.verdict and each.category]
+    if real:
+        return tuple(dict.fromkeys(real))
+    if any(words & {REAL, UNSURE} for words in said.values()):
+        return None
+    rest_normal = REST_NORMAL in agreed.values()
+    return () if rest_normal or all(agreed.get(event) == FALSE_ALARM for event in said) else None
 
 
 def _stretches(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
@@ -174,6 +223,16 @@ def _json_rows(text: str, path: Path) -> list[dict]:
     return rows
 
 
+def _rows_of_lines(text: str, path: Path) -> list[dict]:
+    try:
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: a line of it is no verdict ({shown(error)})") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise ConfigError(f"{path}: a line of it is no verdict; export it again")
+    return rows
+
+
 def _csv_rows(text: str, path: Path) -> list[dict]:
     delimiter = delimiter_of(text.partition("\n")[0])
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -192,7 +251,16 @@ def _csv_rows(text: str, path: Path) -> list[dict]:
     return rows
 
 
-def _verdict(row: dict, where: str) -> Verdict:
+def verdict_of(row: dict, where: str) -> Verdict:
+    """Make a verdict of one row.
+
+    Args:
+        row: column -> text or number.
+        where: file and row, for the error's words.
+
+    Raises:
+        ConfigError: a value is missing or makes no sense.
+    """
     try:
         values = {name: str(row.get(name) or "") for name in COLUMNS}
         start, end = (WHOLE.sub("", values.pop(name)) for name in ("start_frame", "end_frame"))
@@ -201,7 +269,7 @@ def _verdict(row: dict, where: str) -> Verdict:
         raise ConfigError(f"{where}: its frames are no numbers; export it again") from error
     if values["verdict"] not in ANSWERS or not values["video"] or not values["event_id"] or not 0 <= start < end:
         raise ConfigError(
-            f"{where}: expected a video, an event with frames, and a verdict of real, false_alarm or unsure, got "
-            f"{quoted(values['verdict'])} on {quoted(values['event_id'])}"
+            f"{where}: expected a video, an event with frames, and a verdict of real, false_alarm, unsure or normal, "
+            f"got {quoted(values['verdict'])} on {quoted(values['event_id'])}"
         )
     return Verdict(start_frame=start, end_frame=end, **values)

@@ -50,7 +50,7 @@ def test_json_and_csv_say_the_same(tmp_path):
         ('{"verdicts": [1]}', "no list of rows"),
         ('{"verdicts": [{"video": "a"}]}', "frames are no numbers"),
         ("video,label\na,Normal\n", "needs the columns"),
-        (CSV_HEAD + "a,0,16,a@0-16,maybe,,,,\n", "real, false_alarm or unsure, got 'maybe'"),
+        (CSV_HEAD + "a,0,16,a@0-16,maybe,,,,\n", "false_alarm, unsure or normal, got 'maybe'"),
         (CSV_HEAD + "a,0,16,a@0-16,real,,,a note, and more,2026\n", "v, line 2: '2026' stands in no"),
         (CSV_HEAD + "a,16,0,a@16-0,real,,,,\n", "verdict 1"),
         (CSV_HEAD + "a,x,16,a@0-16,real,,,,\n", "frames are no numbers"),
@@ -98,6 +98,33 @@ def test_a_real_event_makes_its_category_and_false_alarms_alone_make_a_normal_vi
     labels, left_out = labels_of(verdicts)
     assert labels == {"real": ("Fighting",), "two": ("Fighting", "Robbery"), "none": ()}
     assert left_out == ["unsure", "open", "both"]
+
+
+def test_the_rest_of_a_video_called_normal():
+    rest = {
+        name: Verdict(name, 0, 96, f"{name}@normal", "normal", reviewer="Ann", time="2026-01-02") for name in "abcde"
+    }
+    verdicts = [
+        rest["a"], verdict("a", said="", time="", reviewer=""),  # an open event
+        rest["b"], verdict("b"),
+        rest["c"], verdict("c", said="unsure"),
+        rest["d"], verdict("d", said="false_alarm"), verdict("d", said="false_alarm", reviewer="Bo"),
+        rest["e"], replace(rest["e"], verdict="", time="2026-01-03"), verdict("e", said="", time="", reviewer=""),
+    ]  # fmt: skip
+    assert labels_of(verdicts) == ({"a": (), "b": ("Fighting",), "d": ()}, ["c", "e"])
+    real = verdict("b", 40, 60, reviewer="Bo")
+    assert disagreements(brought_together([[rest["b"], verdict("b"), replace(real, start_frame=8)]])) == []
+    (found,) = disagreements(brought_together([[rest["b"], verdict("b"), real]]))
+    assert (found.start_frame, found.end_frame, [each.verdict for each in found.said]) == (40, 60, ["normal", "real"])
+
+
+def test_a_verdict_that_was_taken_back_counts_no_more():
+    back = verdict(said="", time="2026-01-02")
+    assert brought_together([[verdict(), back]]) == brought_together([[back, verdict()]]) == []
+    assert labels_of([verdict(), back]) == ({}, ["a"])  # it is open again
+    assert labels_of([verdict(), back, verdict(reviewer="Bo")]) == ({"a": ("Fighting",)}, [])
+    again = verdict(time="2026-01-03")
+    assert brought_together([[again, verdict()], [back]]) == [again]
 
 
 def test_an_export_is_a_labels_file(tmp_path):

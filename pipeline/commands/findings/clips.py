@@ -31,6 +31,7 @@ DEFAULT_FOLDER = "clips"
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, help="Only events with a peak of this or more.")
 @option("--top", metavar="N", help="Only the N events with the highest peaks.")
 @click.option("--category", metavar="NAME", help="Only events of this category.")
+@option("--marked")
 @option("--media-root")
 @click.option("--reencode", is_flag=True, help="Encode every clip, so that it begins and ends exactly as asked.")
 @click.option("--sheet", is_flag=True, help="Also write a contact sheet (PNG) beside each clip.")
@@ -41,7 +42,13 @@ DEFAULT_FOLDER = "clips"
 @selection_options
 @quiet_option
 def clips(
-    results: Path, out: Path | None, recap: Path | None, media_root: tuple[str, ...], quiet: bool, **values
+    results: Path,
+    out: Path | None,
+    recap: Path | None,
+    media_root: tuple[str, ...],
+    hide_false: bool,
+    quiet: bool,
+    **values,
 ) -> int:
     """Write each event of RESULTS as an mp4 with pre- and post-roll, and MANIFEST.csv beside them.
 
@@ -51,7 +58,7 @@ def clips(
     """
     from ...clips.make import ClipsConfig, choose_events, make_clips
     from ...media.roots import MediaRoots
-    from ...results.event_rows import read_events
+    from ...results.event_rows import shown_events
     from ...results.folder import Results
     from ...results.run_settings import settings_of
 
@@ -60,7 +67,7 @@ def clips(
     if recap and recap.suffix.lower() != ".mp4":
         raise click.UsageError(f"--recap {recap}: must end in .mp4")
     opened = Results.open(results)
-    held = list(read_events(results))
+    held = list(shown_events(results, hide_false=hide_false))
     found, missing = select_held(held, selecting, lambda each: each.video)
     chosen = choose_events(found, config, settings_of(opened).categories)
     folder = out or results / DEFAULT_FOLDER

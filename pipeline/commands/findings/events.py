@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from vad_pipeline.extract.names import plural
-
 from ..sections import SectionedCommand
 from ..shared_options import Place, chosen_of, clock_options, merge_gap_option, threshold_option
 
@@ -30,7 +28,5 @@ def events(results: Path, **values) -> int:
     chosen = chosen_of(values)
     written = write_events(Results.open(results), chosen)
     tell_unread(written)
-    click.echo(
-        f"{plural(written.n_events, 'event')} in {results / 'events.jsonl'} at {rule_of(results, read_record(results))}"
-    )
+    click.echo(f"{written} in {results / 'events.jsonl'} at {rule_of(results, read_record(results))}")
     return int(bool(written.unread))

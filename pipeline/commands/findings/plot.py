@@ -31,6 +31,7 @@ MAX_ROWS = 20  # the most videos that fit a page
 @click.argument("results", type=Place())
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @truth_options("Ground truth, shaded.")
+@option("--marked")
 @option("--out", metavar="FILE", help="Figure to write: .png, .svg or .pdf (default: RESULTS/plots/VIDEO.png).")
 @click.option("--axis", type=click.Choice(AXES), default=AXES[0], help="Unit of the horizontal axis.")
 @click.option(
@@ -41,12 +42,20 @@ MAX_ROWS = 20  # the most videos that fit a page
     metavar="INCHES",
     help="Width of the figure; the default fits a column.",
 )
-def plot(results: Path, videos: tuple[str, ...], out: Path | None, axis: str, width_inches: float, **values) -> int:
+def plot(
+    results: Path,
+    videos: tuple[str, ...],
+    out: Path | None,
+    axis: str,
+    width_inches: float,
+    hide_false: bool,
+    **values,
+) -> int:
     """Draw the curves of VIDEOs, one under the other: score, threshold and events, and the truth where it is given.
 
     VIDEO is an id, or its end from a `/` on. The same results give the same file, byte for byte.
     """
-    from ...results.event_rows import read_events
+    from ...results.event_rows import shown_events
     from ...results.folder import Results
 
     given = truth_of(values)
@@ -57,7 +66,7 @@ def plot(results: Path, videos: tuple[str, ...], out: Path | None, axis: str, wi
     ids = _named(opened, videos)
     curves = [curve_behind(opened, video_id, settings.recipe_id) for video_id in ids]
     truth = _ranges(given, curves) if given else {}
-    held = [each for each in read_events(results) if each.video in set(ids)]
+    held = [each for each in shown_events(results, hide_false=hide_false) if each.video in set(ids)]
     rows = []
     for curve in curves:
         events = [each for each in held if each.video == curve.video_id]

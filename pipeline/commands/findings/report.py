@@ -12,6 +12,7 @@ from vad_pipeline.extract.names import plural
 
 from ..sections import SectionedCommand
 from ..shared_options import Place, clock_of, clock_options, option, quiet_option, truth_of, truth_options
+from .verdicts import take_in
 
 if TYPE_CHECKING:
     from vad_pipeline.eval.annotation import VideoAnnotation
@@ -33,7 +34,7 @@ PROXIES = ("never", "auto")
     multiple=True,
     type=Place(),
     metavar="FILE",
-    help="Verdicts that a colleague exported; more FILEs may follow.",
+    help="Verdicts that the page exported, kept in RESULTS; more FILEs may follow.",
 )
 @click.argument("more_verdicts", nargs=-1, type=Place(), metavar="")
 @click.option(
@@ -47,12 +48,13 @@ PROXIES = ("never", "auto")
 def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_verdicts: tuple[Path, ...], **values):
     """Write RESULTS/report/index.html: opened from disk, without a server, it shows curve, events and video together.
 
-    What has not changed since the page was last written is kept. Colleagues' verdicts, as the page exports them, are
-    brought together: where they disagree is told here and in the page.
+    What has not changed since the page was last written is kept. Verdicts, as the page exports them, are added to
+    those that RESULTS holds (RESULTS/verdicts.jsonl): where reviewers disagree is told here and in the page.
     """
     from ...media.roots import MediaRoots
     from ...results.folder import Results
-    from ...results.verdicts import brought_together, disagreements, read_verdicts
+    from ...results.verdict_log import latest_verdicts
+    from ...results.verdicts import disagreements
     from ...review.page import ReportConfig
     from ...review.page_with_progress import write_page
 
@@ -65,7 +67,9 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
     opened = Results.open(results)
     if store and not (store / "store.json").exists():
         raise ConfigError(f"--store {store}: no feature store there")
-    together = brought_together([read_verdicts(path) for path in (*verdicts, *more_verdicts)])
+    if verdicts:
+        take_in(opened, (*verdicts, *more_verdicts))
+    together = latest_verdicts(results)
     config = ReportConfig(
         store=store,
         truth=_matched(truth, opened) if truth else {},
