@@ -22,7 +22,9 @@ HEIGHT_PX = 180
 JPEG_QUALITY = 72
 
 
-def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray, *, stream: int = 1) -> dict[int, str]:
+def pictures(
+    path: str, frames: Sequence[int], frame_seconds: np.ndarray, *, stream: int = 1, height_px: int = HEIGHT_PX
+) -> dict[int, str]:
     """Make JPEG pictures of frames, as `data:` addresses; a frame that cannot be reached is left out.
 
     Frames are sought by their times. Where a file states wrong times, as AVI with B-frames does, the picture may show
@@ -33,6 +35,7 @@ def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray, *, str
         frames: the numbers of the frames.
         frame_seconds: (F,) when each frame of the video is shown, in seconds.
         stream: which of the file's video streams, from 1.
+        height_px: the height of the pictures; footage that is smaller stays as it is.
 
     Returns:
         Frame number -> picture.
@@ -41,7 +44,7 @@ def pictures(path: str, frames: Sequence[int], frame_seconds: np.ndarray, *, str
         VideoError: the file is missing or no video, or none of the frames can be decoded.
     """
     with as_its_failure(path):
-        return _pictures(path, sorted(set(frames)), frame_seconds, stream)
+        return _pictures(path, sorted(set(frames)), frame_seconds, stream, height_px)
 
 
 def told_missing(wanted: Iterable[int], found: Mapping[int, str]) -> str:
@@ -53,13 +56,13 @@ def told_missing(wanted: Iterable[int], found: Mapping[int, str]) -> str:
     return f"{n_missing} of {plural(n_wanted, 'picture')} missing: the file gives no such frames now; is it whole?"
 
 
-def _pictures(path: str, wanted: list[int], frame_seconds: np.ndarray, stream: int) -> dict[int, str]:
+def _pictures(path: str, wanted: list[int], frame_seconds: np.ndarray, stream: int, height_px: int) -> dict[int, str]:
     check_file(path)
-    found = dict(_pictured(_sought(path, wanted, frame_seconds, stream)))
+    found = dict(_pictured(_sought(path, wanted, frame_seconds, stream), height_px))
     left = [number for number in wanted if number > max(found, default=-1)]
     if left:
         try:
-            found |= _pictured(_counted(path, left, stream))
+            found |= _pictured(_counted(path, left, stream), height_px)
         except VideoDecodeError:
             if not found:  # what was reached is shown
                 raise
@@ -94,20 +97,20 @@ def _counted(path: str, wanted: Sequence[int], stream: int) -> Iterator[tuple[in
             yield number, frame
 
 
-def _pictured(frames: Iterable[tuple[int, PyavFrame]]) -> Iterator[tuple[int, str]]:
+def _pictured(frames: Iterable[tuple[int, PyavFrame]], height_px: int) -> Iterator[tuple[int, str]]:
     for number, frame in frames:
         try:
             pixels = frame.rgb()
         except VideoDecodeError:  # this frame has no picture; the others may
             continue
-        yield number, _jpeg(pixels)
+        yield number, _jpeg(pixels, height_px)
 
 
-def _jpeg(pixels: np.ndarray) -> str:
+def _jpeg(pixels: np.ndarray, height_px: int) -> str:
     """Turn pixels, (H, W, 3) uint8, into a `data:` address of a JPEG picture."""
     image = Image.fromarray(pixels)
-    if image.height > HEIGHT_PX:
-        image = image.resize((max(1, round(image.width * HEIGHT_PX / image.height)), HEIGHT_PX), Image.Resampling.BOX)
+    if image.height > height_px:
+        image = image.resize((max(1, round(image.width * height_px / image.height)), height_px), Image.Resampling.BOX)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -28,9 +29,11 @@ from ..results.folder import Results
 from ..results.run_record import read_record
 from ..results.run_settings import RunSettings, settings_of
 from ..results.verdicts import Verdict, disagreements
+from .event_pictures import Counting
 from .playback import PREVIEWS
-from .summary import failures, summary
+from .summary import failures
 from .video_data import Settings, VideoData
+from .wall import Wall
 
 FOLDER = "report"
 PAGE_NAME = "index.html"
@@ -38,22 +41,37 @@ DATA, OVERVIEW = "data", "overview"
 SCRIPTS = (
     "uplot/uPlot.iife.min.js",
     "format.js",
-    "curve.js",
-    "events.js",
     "palette.js",
-    "verdicts.js",
-    "export.js",
-    "table.js",
-    "chart.js",
-    "seekbar.js",
-    "player.js",
-    "event_list.js",
-    "video.js",
+    "marks/verdicts.js",
+    "marks/queue.js",
+    "marks/export.js",
+    "marks/exchange.js",
+    "wall/catalogue.js",
+    "wall/shots.js",
+    "wall/card.js",
+    "wall/selection.js",
+    "wall/wall.js",
+    "wall/tuning.js",
+    "wall/wall_view.js",
+    "videos/table.js",
+    "videos/videos_view.js",
+    "video/curve.js",
+    "video/events.js",
+    "video/found.js",
+    "video/chart.js",
+    "video/seekbar.js",
+    "video/player.js",
+    "video/event_list.js",
+    "video/strip.js",
+    "video/keep.js",
+    "video/marking.js",
+    "video/video.js",
     "keys.js",
 )
 FIRST, LAST = "load.js", "main.js"  # the scripts that come before the data and after it
-STYLES = ("uplot/uPlot.min.css", "page.css", "video.css")
+STYLES = ("uplot/uPlot.min.css", "page.css", "wall/wall.css", "videos/table.css", "video/video.css")
 LICENCES = ("uplot/LICENSE",)
+MOST_PICTURES = 1000  # events that get pictures when the page is written: minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +90,8 @@ class ReportConfig:
     pictures: bool = True
     previews: bool = False
     """Whether to write previews of footage that browsers do not play."""
+    most_pictures: int | None = None
+    """Of how many events to make pictures at most, None: of 1000; the others get theirs with the next page."""
     clock: Clock | None = None
     """Reads camera and start time from ids; None: the clock that run.json names."""
 
@@ -86,15 +106,28 @@ class Written:
     """Video id -> a sentence on what could not be shown of its footage."""
     failed: int = 0
     """How many videos failed and have no curve."""
+    without_pictures: int = 0
+    """How many events with footage have no pictures yet."""
 
 
-def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[str], None]) -> Written:
+@contextmanager
+def _uncounted(n_events: int) -> Iterator[Callable[[int], None]]:
+    yield lambda n: None
+
+
+def write_report(
+    results: Results, config: ReportConfig, *, on_video: Callable[[str], None], counting: Counting = _uncounted
+) -> Written:
     """Write the review page; files whose content would not change are kept.
+
+    The page is there, and right, before the pictures of its events are made, which can take long; then it is written
+    again with them.
 
     Args:
         results: the results folder; the page goes into its folder report/.
         config: what the page is to show.
         on_video: called with each video id as its turn comes.
+        counting: shows how many events have got their pictures.
 
     Raises:
         ConfigError: the results hold no curves.
@@ -104,7 +137,7 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
     run = settings_of(results)
     settings = _settings(results, run, config)
     written = Written(folder / PAGE_NAME)
-    rows, kept, folders = [], set(), set()
+    wall, kept, folders = Wall(folder, run.categories), set(), set()
     for curve in results:
         on_video(curve.video_id)
         data = VideoData(curve, settings)
@@ -116,33 +149,35 @@ def write_report(results: Results, config: ReportConfig, *, on_video: Callable[[
             write_bytes(path, _head(data.stamp(), problems) + _script(data.key, values))
         if problems:
             written.problems[curve.video_id] = "; ".join(problems)
-        preview = data.footage.preview(folder, data.key)
-        kept |= {path, preview}
-        rows.append(summary(data))
+        kept |= {path, data.footage.preview(folder, data.key)}
+        wall.add(data)
         folders.add(os.path.dirname(curve.source))
-    if not rows:
+    if not wall.rows:
         raise ConfigError(f"{results.path}: holds no curves; `vad-pipeline detect --out {results.path}` makes them")
-    failed = failures(
-        results.path, config.store, {row["id"] for row in rows}, config.folders and config.folders | folders
-    )
-    written.n_videos, written.failed = len(rows), len(failed)
-    overview = {
-        **_of_run(results, run, config.store),
-        "verdicts": [asdict(verdict) for verdict in config.verdicts],
-        "disagreements": [asdict(each) for each in disagreements(config.verdicts)],
-        "videos": sorted(rows, key=lambda row: (-row["peak"], row["id"])) + failed,
-    }
-    data = _script(OVERVIEW, overview)
-    write_bytes(folder / DATA / f"{OVERVIEW}.js", data)
+    scored = {row["id"] for row in wall.rows}
+    failed = failures(results.path, config.store, scored, config.folders and config.folders | folders)
+    written.n_videos, written.failed = len(wall.rows), len(failed)
     _write_assets(folder)
-    write_bytes(written.page, _page(overview, data))
+    _write_overview(folder, _of_run(results, run, config) | wall.shown(failed))
+    if config.pictures:
+        most = MOST_PICTURES if config.most_pictures is None else config.most_pictures
+        written.without_pictures = wall.pictures.make(results, run.recipe_id, most=most, counting=counting)
+        _write_overview(folder, _of_run(results, run, config) | wall.shown(failed))
     _remove_others(folder, kept | {folder / DATA / f"{OVERVIEW}.js"})
+    wall.pictures.remove_others()
     return written
 
 
-def _of_run(results: Results, run: RunSettings, store: Path | None) -> dict:
+def _write_overview(folder: Path, overview: dict) -> None:
+    """Write the data that the page begins with, and the page, which names a nonce made of it."""
+    data = _script(OVERVIEW, overview)
+    write_bytes(folder / DATA / f"{OVERVIEW}.js", data)
+    write_bytes(folder / PAGE_NAME, _page(overview, data))
+
+
+def _of_run(results: Results, run: RunSettings, config: ReportConfig) -> dict:
     """What the overview says of the results as a whole."""
-    folder = shlex.quote(readable(results.path.resolve()))
+    folder, store = shlex.quote(readable(results.path.resolve())), config.store
     of_store = f" --store {shlex.quote(readable(store.resolve()))}" if store else ""
     return {
         "report": _identity(results),
@@ -155,6 +190,9 @@ def _of_run(results: Results, run: RunSettings, store: Path | None) -> dict:
         "mergeGap": run.rule.merge_gap_seconds,
         "calibrated": run.calibrated,
         "categories": run.categories,
+        "zone": clock.timezone if (clock := config.clock or run.rule.clock) else None,
+        "verdicts": [asdict(verdict) for verdict in config.verdicts],
+        "disagreements": [asdict(each) for each in disagreements(config.verdicts)],
     }
 
 

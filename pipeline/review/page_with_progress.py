@@ -19,11 +19,22 @@ def write_page(results: Results, config: ReportConfig, *, quiet: bool) -> None:
         StoreError: a folder cannot be read or written.
     """
     with counting("report", quiet=quiet, total=len(results)) as on_video:
-        written = write_report(results, config, on_video=on_video)
+        written = write_report(
+            results,
+            config,
+            on_video=on_video,
+            counting=lambda n_events: counting("pictures", quiet=quiet, total=n_events, unit="event"),
+        )
     if written.problems:
         shown = some([f"{video}: {why}" for video, why in written.problems.items()], between="; ")
         click.echo(
             f"note: the footage of {plural(len(written.problems), 'video')} is not shown in full: {shown}", err=True
+        )
+    if written.without_pictures and not quiet:
+        click.echo(
+            f"note: {plural(written.without_pictures, 'event')} without pictures yet: they get theirs when the page is "
+            "written again, or at once with a higher --event-pictures",
+            err=True,
         )
     if not quiet:
         failed = f", {written.failed} failed" if config.store else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,19 @@ from vad_pipeline.extract.names import strip_suffix
 
 from ..outcomes.history import read_story
 from .video_data import VideoData
+from .wall_rows import day_in, event_rows
 
 SPARKS = 60  # how many points the small curve in an overview row has
 SPARK_LEVELS = 99
 
 
-def summary(data: VideoData) -> dict:
-    """The overview row of one video, as JSON values."""
+def summary(data: VideoData, categories: Sequence[str]) -> dict:
+    """The overview row of one video with its events, as JSON values.
+
+    Args:
+        data: the video.
+        categories: names of the categories, by whose positions events name theirs.
+    """
     curve = data.curve
     strongest = max(data.events, key=lambda event: event.peak_score, default=None)
     reading = data.reading
@@ -32,8 +38,10 @@ def summary(data: VideoData) -> dict:
         "events": len(data.events),
         "seconds": round(curve.footage_seconds if curve.gaps else float(curve.frame_seconds[-1] + 1 / curve.fps), 3),
         "status": "ok",
-        "camera": reading.camera if reading else None,
-        "day": reading.start.date().isoformat() if reading else None,
+        "camera": data.settings.rule.camera_of(curve.video_id),
+        "day": reading.start.date().isoformat() if reading else day_in(curve.video_id),
+        "start": reading.start.timestamp() if reading else None,
+        "list": event_rows(data.events, categories),
     }
 
 

@@ -43,6 +43,12 @@ PROXIES = ("never", "auto")
     default=PROXIES[0],
     help="auto: write previews of footage that browsers do not play.",
 )
+@click.option(
+    "--event-pictures",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Make pictures of at most N events that have none, strongest first; the rest the next time [default: 1000].",
+)
 @click.option("--no-pictures", is_flag=True, help="Decode no pictures for the page, which is quicker.")
 @quiet_option
 def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_verdicts: tuple[Path, ...], **values):
@@ -78,6 +84,7 @@ def report(results: Path, store: Path | None, verdicts: tuple[Path, ...], more_v
         pictures=not no_pictures,
         previews=proxy == "auto",
         clock=clock,
+        most_pictures=values.pop("event_pictures"),
     )
     write_page(opened, config, quiet=quiet)
     found = disagreements(together)

@@ -44,19 +44,33 @@ vad.day = (day) =>
 /** A camera's name; one that is a number only is called `camera 3`. */
 vad.camera = (name) => (/^\d+$/.test(name) ? `camera ${name}` : name);
 
+const formats = new Map(); // making one takes long
+
+/** A date or time in a zone. */
+const formatted = (zone, options, seconds) => {
+  const name = JSON.stringify([zone, options]);
+  if (!formats.has(name)) formats.set(name, new Intl.DateTimeFormat("en-GB", { ...options, timeZone: zone }));
+  return formats.get(name).format(new Date(Math.floor(seconds + 1e-6) * 1000));
+};
+
+/** The time of day of a moment in seconds since 1970: `14:30:34`; cut off to the second, as clocks are. */
+vad.wallTime = (zone, seconds) => formatted(zone, { timeStyle: "medium" }, seconds);
+
 /**
- * Wall clock at a second of a video: `2 November, 14:30:34`; cut off to the second, as clocks are.
+ * Wall clock at a second of a video: `2 November, 14:30:34`.
  * @param clock as the video's data file has it: camera, start in seconds since 1970, IANA zone
  */
-vad.wallClock = ({ start, zone }, seconds) => {
-  const moment = new Date(Math.floor(start + seconds + 1e-6) * 1000);
-  const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", timeZone: zone }).format(moment);
-  const time = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: zone }).format(moment);
-  return `${day}, ${time}`;
-};
+vad.wallClock = ({ start, zone }, seconds) =>
+  `${formatted(zone, { day: "numeric", month: "long" }, start + seconds)}, ${vad.wallTime(zone, start + seconds)}`;
 
 /** A score; never rounded up to a threshold that it does not reach. */
 vad.score = (score) => (Math.floor(score * 1000 + 1e-6) / 1000).toFixed(3);
+
+/** How unusual: a score in two digits, cut off likewise. */
+vad.unusual = (score) => (Math.floor(score * 100 + 1e-6) / 100).toFixed(2);
+
+/** A threshold as it is typed: four digits at most. */
+vad.plain = (number) => String(Number(number.toPrecision(4)));
 
 /** Calls `act` once a frame at most, with the last arguments. */
 vad.eachFrame = (act) => {

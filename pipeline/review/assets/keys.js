@@ -4,45 +4,66 @@
 (function () {
   const { $ } = vad;
 
+  const SECTIONS = { video: "One event in its video", events: "The wall of events", videos: "The table of videos" };
+
   /** @param act what can be done: see main.js */
   vad.listenToKeys = (act) => {
-    const video = (run) => ({ where: "video", run });
-    const overview = (run) => ({ where: "overview", run });
+    const at = (where) => (keys, show, what, run) => ({ where, keys: keys.split(" "), show, what, run });
+    const [video, events, videos] = [at("video"), at("events"), at("videos")];
     const table = [
-      { keys: [" ", "k"], show: "Space", what: "Play or pause", ...video((view) => view.player.toggle()) },
-      { keys: ["ArrowLeft"], show: "←", what: "5 seconds back", ...video((view) => act.skip(view, -5)) },
-      { keys: ["ArrowRight"], show: "→", what: "5 seconds on", ...video((view) => act.skip(view, 5)) },
-      { keys: ["Home"], show: "Home", what: "To the beginning", ...video((view) => view.player.seek(0)) },
-      { keys: ["End"], show: "End", what: "To the end", ...video((view) => view.player.seek(Infinity)) },
-      { keys: [","], show: ",", what: "One frame back", ...video((view) => act.stepFrame(view, -1)) },
-      { keys: ["."], show: ".", what: "One frame on", ...video((view) => act.stepFrame(view, 1)) },
-      { keys: ["n"], show: "n", what: "Next event", ...video((view) => view.step(1)) },
-      { keys: ["p"], show: "p", what: "Previous event", ...video((view) => view.step(-1)) },
-      { keys: ["l"], show: "l", what: "Loop this event", ...video((view) => view.loop()) },
-      { keys: ["["], show: "[", what: "Slower", ...video((view) => view.changeSpeed(-1)) },
-      { keys: ["]"], show: "]", what: "Faster", ...video((view) => view.changeSpeed(1)) },
-      { keys: ["r"], show: "r", what: "Mark the event as real", ...video((view) => view.mark("real")) },
-      { keys: ["f"], show: "f", what: "Mark it as a false alarm", ...video((view) => view.mark("false_alarm")) },
-      { keys: ["u"], show: "u", what: "Mark it as unsure", ...video((view) => view.mark("unsure")) },
-      { keys: ["e"], show: "e", what: "Write a note", ...video((view) => view.writeNote()) },
-      { keys: ["ArrowUp"], show: "↑", what: "Threshold up", ...video((view) => view.changeThreshold(0.01)) },
-      { keys: ["ArrowDown"], show: "↓", what: "Threshold down", ...video((view) => view.changeThreshold(-0.01)) },
-      { keys: ["m"], show: "m", what: "Near misses", ...video(() => $("near").click()) },
-      { keys: ["+", "="], show: "+", what: "Zoom in", ...video((view) => view.chart.zoom(2)) },
-      { keys: ["-"], show: "−", what: "Zoom out", ...video((view) => view.chart.zoom(0.5)) },
-      { keys: ["0"], show: "0", what: "The whole video", ...video((view) => view.chart.fit()) },
-      { keys: ["N"], show: "Shift n", what: "Next video", ...video(() => act.turn(1)) },
-      { keys: ["P"], show: "Shift p", what: "Previous video", ...video(() => act.turn(-1)) },
-      { keys: ["Escape"], show: "Esc", what: "Back to all videos", ...video(() => act.leave()) },
-      { keys: ["/"], show: "/", what: "Search (all videos)", ...overview(() => $("search").focus()) },
-      { keys: ["ArrowDown", "j"], show: "↓", what: "Next row (all videos)", ...overview(() => act.moveRow(1)) },
-      { keys: ["ArrowUp"], show: "↑", what: "Previous row (all videos)", ...overview(() => act.moveRow(-1)) },
-      { keys: ["?"], show: "?", what: "These keys", where: null, run: () => act.showKeys() },
+      video("r", "r", "Real, and on to the next event", (view) => view.marking.mark("real")),
+      video("f", "f", "False alarm, and on", (view) => view.marking.mark("false_alarm")),
+      video("u", "u", "Unsure, and on", (view) => view.marking.mark("unsure")),
+      video("z", "z", "Undo the last mark", (view) => view.marking.undo()),
+      video("n", "n", "Next event", (view) => view.step(1)),
+      video("p", "p", "Previous event", (view) => view.step(-1)),
+      video("l", "l", "Loop this event, from 2 s before", (view) => view.loop()),
+      video("i", "i", "The event starts at the cursor", (view) => view.marking.setEdge("start")),
+      video("o", "o", "The event ends with the cursor", (view) => view.marking.setEdge("end")),
+      video("d", "d", "Draw an event that was missed", (view) => view.marking.draw()),
+      video("a", "a", "All else in this video is normal", (view) => view.marking.turnNormal()),
+      video("e", "e", "Write a note", (view) => view.writeNote()),
+      { where: "video", keys: [" ", "k"], show: "Space", what: "Play or pause", run: (view) => view.player.toggle() },
+      video("ArrowLeft", "←", "5 seconds back", (view) => act.skip(view, -5)),
+      video("ArrowRight", "→", "5 seconds on", (view) => act.skip(view, 5)),
+      video(",", ",", "One frame back", (view) => act.stepFrame(view, -1)),
+      video(".", ".", "One frame on", (view) => act.stepFrame(view, 1)),
+      video("Home", "Home", "To the beginning", (view) => view.seek(0)),
+      video("End", "End", "To the end", (view) => view.seek(Infinity)),
+      video("[", "[", "Slower", (view) => view.changeSpeed(-1)),
+      video("]", "]", "Faster", (view) => view.changeSpeed(1)),
+      video("ArrowUp", "↑", "Threshold up", (view) => view.changeThreshold(0.01)),
+      video("ArrowDown", "↓", "Threshold down", (view) => view.changeThreshold(-0.01)),
+      video("m", "m", "Near misses", () => $("near").click()),
+      video("+ =", "+", "Zoom in", (view) => view.chart.zoom(2)),
+      video("-", "−", "Zoom out", (view) => view.chart.zoom(0.5)),
+      video("0", "0", "The whole video", (view) => view.chart.fit()),
+      video("N", "Shift n", "Next video", () => act.turn(1)),
+      video("P", "Shift p", "Previous video", () => act.turn(-1)),
+      video("Escape", "Esc", "Back to where you came from", () => act.leave()),
+      events("r", "r", "Real, and on to the next event", (view) => view.mark("real")),
+      events("f", "f", "False alarm, and on", (view) => view.mark("false_alarm")),
+      events("u", "u", "Unsure, and on", (view) => view.mark("unsure")),
+      events("z", "z", "Undo the last mark", (view) => view.undo()),
+      events("x", "x", "Select this event, or no longer", (view) => view.turnCurrent()),
+      events("A", "Shift a", "Select all that are shown", (view) => view.selectAll()),
+      events("Escape", "Esc", "Select nothing", (view) => view.selection.clear()),
+      events("ArrowRight j", "→", "Next event", (view) => view.wall.move(1)),
+      events("ArrowLeft", "←", "Previous event", (view) => view.wall.move(-1)),
+      events("ArrowDown", "↓", "A line down", (view) => view.wall.move(0, 1)),
+      events("ArrowUp", "↑", "A line up", (view) => view.wall.move(0, -1)),
+      events("/", "/", "Find by name", () => $("find").focus()),
+      videos("/", "/", "Search", () => $("search").focus()),
+      videos("ArrowDown j", "↓", "Next row", (view) => view.table.move(1)),
+      videos("ArrowUp", "↑", "Previous row", (view) => view.table.move(-1)),
+      { where: null, keys: ["?"], show: "?", what: "These keys", run: () => act.showKeys() },
     ];
 
-    for (const { show, what } of table) {
-      const key = vad.make("dt", {}, vad.make("kbd", { text: show }));
-      document.querySelector("#keys .keys").append(vad.make("div", {}, key, vad.make("dd", { text: what })));
+    for (const [where, title] of Object.entries(SECTIONS)) {
+      const rows = table.filter((each) => each.where === where || (where === "video" && !each.where));
+      const keys = rows.map(({ show, what }) =>
+        vad.make("div", {}, vad.make("dt", {}, vad.make("kbd", { text: show })), vad.make("dd", { text: what })));
+      $("keys-list").append(vad.make("h3", { text: title }), vad.make("dl", { className: "keys" }, ...keys));
     }
 
     // What was clicked keeps no key to itself: Space plays, and does not click the same button again.

@@ -12,22 +12,23 @@ window.vad = {};
   /** What a data file that is part of the page said; undefined where there was none. */
   vad.received = (name) => received.get(name);
 
-  /** Load data/NAME.js; a promise of its values. Nothing is kept: the browser may read the file again. */
-  vad.load = (name) =>
+  /** Load FOLDER/NAME.js; a promise of its values. Nothing is kept: the browser may read the file again. */
+  vad.load = (name, folder = "data") =>
     new Promise((resolve, reject) => {
       const script = document.createElement("script");
+      const path = `${folder}/${name.split("/").map(encodeURIComponent).join("/")}.js`;
       script.nonce = nonce;
-      script.src = `data/${encodeURIComponent(name)}.js`;
+      script.src = path;
       script.onload = () => {
         script.remove();
         const values = received.get(name);
         received.delete(name);
         if (values) resolve(values);
-        else reject(new Error(`data/${name}.js holds no data; write the page again`));
+        else reject(new Error(`${path} holds no data; write the page again`));
       };
       script.onerror = () => {
         script.remove();
-        reject(new Error(`data/${name}.js is not there; copy the whole report folder, or write the page again`));
+        reject(new Error(`${path} is not there; copy the whole report folder, or write the page again`));
       };
       document.head.append(script);
     });

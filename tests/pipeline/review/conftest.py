@@ -123,15 +123,21 @@ class Opened:
         page.on("dialog", lambda dialog: (self.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
 
     def show(self, key: str | None = None, *, frame: int | None = 0) -> Opened:
-        """Show a video at a frame (None: where it opens by itself), or the overview."""
+        """Show a video at a frame (None: where it opens by itself), or the table of videos."""
         self.page.goto("about:blank")
-        self.page.goto(
-            self.address + (f"#video={key}" if key else "") + (f"&frame={frame}" if key and frame is not None else "")
-        )
+        place = f"#video={key}" if key else "#videos"
+        self.page.goto(self.address + place + (f"&frame={frame}" if key and frame is not None else ""))
         if key:
             self.until("vad.view.shown && document.getElementById('at-frame').textContent")
         else:
             self.page.wait_for_selector(".rows .row")
+        return self
+
+    def wall(self) -> Opened:
+        """Show the wall of events."""
+        self.page.goto("about:blank")
+        self.page.goto(self.address)
+        self.page.wait_for_selector(".card, #wall-empty:not([hidden])")
         return self
 
     def ready(self) -> Opened:

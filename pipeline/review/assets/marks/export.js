@@ -26,8 +26,13 @@
     const record = Object.fromEntries(COLUMNS.map((name) => [name, String(row?.[name] ?? "")]));
     record.start_frame = Number(record.start_frame);
     record.end_frame = Number(record.end_frame);
-    const known = Object.hasOwn(vad.verdicts.names, record.verdict);
-    return known && record.event_id === `${record.video}@${record.start_frame}-${record.end_frame}` ? record : null;
+    const { names, normal } = vad.verdicts;
+    const own = `${record.video}@`; // an event's id is that of the range it was found with, wherever its ends are now
+    const range = record.event_id.startsWith(own) ? record.event_id.slice(own.length) : "";
+    const fits = range === normal ? [normal, ""] : /^\d+-\d+$/.test(range) ? [...Object.keys(names), ""] : [];
+    const inside = record.start_frame >= 0 && record.end_frame > record.start_frame;
+    const said = record.verdict || record.time; // a row with neither only tells that an event was left open
+    return record.video && inside && said && fits.includes(record.verdict) ? record : null;
   }
 
   /** Offer a file for saving. */

@@ -8,9 +8,10 @@
     /**
      * @param list the <ol>
      * @param onOpen told which event was chosen
+     * @param onMark told an event, and what was said of it
      */
-    constructor(list, { onOpen }) {
-      Object.assign(this, { list, onOpen, events: [], current: -1, first: 0 });
+    constructor(list, { onOpen, onMark }) {
+      Object.assign(this, { list, onOpen, mark: onMark, events: [], current: -1, first: 0 });
       vad.verdicts.onChange(() => this.refresh());
     }
 
@@ -51,9 +52,9 @@
     /** Mark the event that is being looked at. */
     setCurrent(index) {
       if (index === this.current) return;
-      this.cards.get(this.current)?.element.removeAttribute("aria-current");
+      this.cards?.get(this.current)?.element.removeAttribute("aria-current");
       this.current = index;
-      if (index < 0) return;
+      if (index < 0 || !this.events[index]) return;
       if (index < this.first || index >= this.first + MOST) {
         this.first = Math.max(0, Math.min(index - MOST / 2, this.events.length - MOST));
         this.draw();
@@ -74,11 +75,6 @@
       this.cards.get(index)?.note.focus();
     }
 
-    mark(event, fields) {
-      const all = this.events.filter((each) => !each.near);
-      vad.verdicts.set(event, fields, all);
-    }
-
     card(event, index) {
       const open = vad.make("button", { type: "button", className: "open" }, ...this.headline(event));
       open.addEventListener("click", () => this.onOpen(index));
@@ -86,7 +82,7 @@
       const buttons = Object.entries(vad.verdicts.names).map(([verdict, text]) => {
         const button = vad.make("button", { type: "button", text, "data-verdict": verdict });
         button.addEventListener("click", () => {
-          const same = vad.verdicts.get(event.id)?.verdict === verdict;
+          const same = vad.verdicts.mark(event.id)?.verdict === verdict;
           this.mark(event, { verdict: same ? "" : verdict });
         });
         return button;
@@ -100,7 +96,7 @@
       const others = vad.make("ul", { className: "others" });
       const element = vad.make("li", { className: event.near ? "event near" : "event" }, open, marks, note, others);
       const refresh = () => {
-        const kept = vad.verdicts.get(event.id);
+        const kept = vad.verdicts.mark(event.id) || vad.verdicts.get(event.id);
         for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.verdict === kept?.verdict));
         what.value = kept?.category || event.category;
         what.hidden = kept?.verdict !== "real";
@@ -116,8 +112,10 @@
       const picture = this.pictureIn(event);
       const times = `${vad.clock(event.startSeconds, 1)} to ${vad.clock(event.endSeconds, 1)}`;
       const when = vad.make("span", { className: "when" }, vad.make("b", { text: times }), ` ${vad.length(event.endSeconds - event.startSeconds)}`);
-      const what = vad.make("span", { className: "what" }, vad.swatch(event.column), ` ${event.category} ${event.percent}%`);
-      const peak = vad.make("span", { className: "quiet", text: `${event.near ? "near miss, " : ""}peak ${vad.score(event.peakScore)}` });
+      const share = event.drawn ? "" : ` ${event.percent}%`;
+      const what = vad.make("span", { className: "what" }, vad.swatch(event.column), event.drawn ? ` ${event.category}` : ` most like ${event.category}`, vad.make("span", { className: "quiet", text: share }));
+      const kind = event.drawn ? "drawn by hand, " : event.near ? "near miss, " : "";
+      const peak = vad.make("span", { className: "quiet", title: `peak ${vad.score(event.peakScore)}`, text: `${kind}how unusual ${vad.unusual(event.peakScore)}` });
       const words = vad.make("span", { className: "words" }, when, what, peak);
       if (this.clock) {
         words.prepend(vad.make("span", { className: "quiet", text: vad.wallClock(this.clock, event.startSeconds) }));
@@ -140,7 +138,7 @@
         vad.overlap({ start: each.start_frame, end: each.end_frame }, event),
       );
       return about.map((each) => {
-        const verdict = vad.verdicts.names[each.verdict].toLowerCase();
+        const verdict = vad.verdicts.word(each.verdict);
         const same = each.event_id === event.id ? "" : ` (frames ${each.start_frame} to ${each.end_frame})`;
         const note = each.note ? `, "${each.note}"` : "";
         return vad.make("li", { text: `${each.reviewer || "unnamed"}: ${verdict}${same}${note}` });

@@ -7,15 +7,18 @@
   const FEWEST_FRAMES = 8; // that the view can show
   const ZOOM = 1.25; // a step of the wheel
   const TRUTH_PX = 8;
-  const BAND_ALPHA = 0.3;
+  const BAND_ALPHA = 0.16;
+  const GRIP_PX = 7; // how near to an event's end a pointer takes hold of it
 
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   class Chart {
-    /** @param onSeek told a time, in seconds, that was clicked or dragged to */
-    constructor(container, onSeek) {
-      this.container = container;
-      this.onSeek = onSeek;
+    /**
+     * @param onSeek told a time, in seconds, that was clicked or dragged to
+     * @param onDrag told which end of the event is dragged, to what time, and whether it was let go
+     */
+    constructor(container, { onSeek, onDrag }) {
+      Object.assign(this, { container, onSeek, onDrag, range: null, held: null });
       this.draw = vad.eachFrame(() => this.plot?.redraw(false, false));
       new ResizeObserver(() => this.resize()).observe(container);
       window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.curve && this.build());
@@ -26,6 +29,7 @@
       this.curve = curve;
       this.truth = truth || [];
       this.events = this.near = [];
+      this.range = null;
       this.cursor = 0;
       this.view = [0, curve.end];
       this.build();
@@ -77,6 +81,21 @@
       this.draw();
     }
 
+    /** The event whose ends can be dragged, in seconds from `start` to `end`; null for none. */
+    setRange(range) {
+      this.range = range;
+      this.draw();
+    }
+
+    /** Which end of that event lies at a place in px: "start", "end" or null. */
+    endAt(x) {
+      if (!this.range) return null;
+      const near = (seconds) => Math.abs(this.plot.valToPos(seconds, "x") - x);
+      const [start, end] = [near(this.range.start), near(this.range.end)];
+      if (Math.min(start, end) > GRIP_PX) return null;
+      return start < end ? "start" : "end";
+    }
+
     /** Move the cursor; where it leaves the view, the view follows. */
     setCursor(seconds) {
       this.cursor = seconds;
@@ -121,10 +140,17 @@
       over.addEventListener("pointerdown", (event) => {
         if (event.button) return;
         over.setPointerCapture(event.pointerId);
+        const end = this.endAt(event.clientX - over.getBoundingClientRect().left);
+        if (end && !touching.size) {
+          this.held = end;
+          return;
+        }
         touching.set(event.pointerId, event.clientX);
         if (touching.size === 1) this.onSeek(secondsAt(event));
       });
       over.addEventListener("pointermove", (event) => {
+        if (this.held) return this.onDrag(this.held, secondsAt(event), false);
+        over.style.cursor = this.endAt(event.clientX - over.getBoundingClientRect().left) ? "ew-resize" : "";
         if (!touching.has(event.pointerId)) return;
         const before = spread(touching);
         touching.set(event.pointerId, event.clientX);
@@ -132,7 +158,12 @@
         else if (before) this.zoom(spread(touching) / before, secondsAt(event));
       });
       for (const kind of ["pointerup", "pointercancel"]) {
-        over.addEventListener(kind, (event) => touching.delete(event.pointerId));
+        over.addEventListener(kind, (event) => {
+          touching.delete(event.pointerId);
+          const { held } = this;
+          this.held = null;
+          if (held) this.onDrag(held, secondsAt(event), true);
+        });
       }
       over.addEventListener(
         "wheel",
@@ -168,8 +199,6 @@
           ctx.fillStyle = vad.fill(ctx, event.column);
           ctx.fillRect(left, bbox.top, width, bbox.height);
           ctx.globalAlpha = 1;
-          ctx.fillStyle = vad.colour(event.column);
-          ctx.fillRect(left, bbox.top, width, 3 * devicePixelRatio);
         }
         ctx.fillStyle = style("--line");
         for (const gap of this.curve.gaps) {
@@ -198,10 +227,25 @@
         ctx.lineTo(bbox.left + bbox.width, y);
         ctx.stroke();
         ctx.setLineDash([]);
+        this.drawEnds(ctx, bbox);
         const x = this.plot.valToPos(this.cursor, "x", true);
         ctx.fillStyle = style("--cursor");
         ctx.fillRect(x - devicePixelRatio, bbox.top, 2 * devicePixelRatio, bbox.height);
       });
+    }
+
+    /** The ends of the event that can be dragged: a line with a grip each. */
+    drawEnds(ctx, bbox) {
+      if (!this.range) return;
+      const scale = devicePixelRatio;
+      ctx.fillStyle = style("--ink");
+      for (const seconds of [this.range.start, this.range.end]) {
+        const x = this.plot.valToPos(seconds, "x", true);
+        ctx.fillRect(x - scale / 2, bbox.top, scale, bbox.height);
+        ctx.beginPath();
+        ctx.roundRect(x - 4 * scale, bbox.top + bbox.height / 2 - 12 * scale, 8 * scale, 24 * scale, 3 * scale);
+        ctx.fill();
+      }
     }
 
     /** Left edge and width of a stretch, px; never too narrow to be seen. */

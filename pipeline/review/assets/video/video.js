@@ -3,12 +3,14 @@
 
 (function () {
   const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4, 8];
+  const LEAD_SECONDS = 2; // a loop begins that long before its event
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   const NO_EVENTS = "There is no event at this threshold: lower it with the slider or ↓.";
   const { $ } = vad;
 
   class VideoView {
     /** @param overview what the overview's data file says: threshold, categories, colleagues' verdicts */
-    constructor(overview) {
+    constructor(overview, catalogue, queue) {
       this.overview = overview;
       this.player = new vad.Player({
         video: $("video"),
@@ -16,11 +18,17 @@
         onFrame: (frame) => this.follow(frame),
         onState: () => this.showState(),
       });
-      const seek = (seconds) => this.player.seek(this.curve.frameAt(seconds));
-      this.chart = new vad.Chart($("chart"), seek);
+      const seek = (seconds) => this.seek(this.curve.frameAt(seconds));
+      const onDrag = (which, seconds, isDone) => this.marking.drag(which, seconds, isDone);
+      this.chart = new vad.Chart($("chart"), { onSeek: seek, onDrag });
       this.seekbar = new vad.SeekBar($("seekbar"), seek);
       this.chart.onView = (view) => this.seekbar.setView(view);
-      this.list = new vad.EventList($("events"), { onOpen: (index) => this.goTo(index) });
+      this.list = new vad.EventList($("events"), {
+        onOpen: (index) => this.goTo(index),
+        onMark: (event, fields) => (this.marking.put(event, fields), event.drawn && this.refind(event.id)),
+      });
+      this.marking = new vad.Marking(this, queue, catalogue);
+      this.keep = new vad.Keep(overview);
       this.looping = false;
       this.listen();
     }
@@ -35,8 +43,7 @@
       click("zoom-out", () => this.chart.zoom(0.5));
       click("zoom-fit", () => this.chart.fit());
       click("threshold-reset", () => this.setThreshold(this.data.threshold));
-      click("threshold-keep", () => this.showKeep($("keep").hidden));
-      $("keep-command").addEventListener("focus", () => $("keep-command").select());
+      click("threshold-keep", () => this.keep.turn($("keep").hidden));
       const find = vad.eachFrame(() => this.findEvents());
       $("threshold").addEventListener("input", () => this.setThreshold($("threshold").valueAsNumber, find));
       $("threshold-number").addEventListener("change", () => {
@@ -50,9 +57,12 @@
       $("video").addEventListener("click", () => this.player.toggle());
     }
 
-    /** Show the video whose data file this is, at a frame or at its strongest event; the promise ends once it stands. */
-    async open(key, frame = null) {
-      this.key = key;
+    /**
+     * Show the video whose data file this is; the promise ends once it stands.
+     * @param place an event's start and end, or a frame; null for the frame: its strongest event
+     */
+    async open(key, place) {
+      this.leaveFor(key);
       const data = await vad.load(key);
       const curve = await vad.openCurve(data.curve);
       if (this.key !== key) return; // another one was asked for meanwhile
@@ -71,12 +81,51 @@
       this.chart.open(curve, data.truth);
       this.seekbar.open(curve, data.truth);
       this.setLoop(false);
-      this.showKeep(false);
+      this.keep.turn(false);
       this.player.open(curve, data.media, data.pictures);
-      this.showStrip();
+      vad.showStrip($("strip"), data, curve, (frame) => this.seek(frame));
       this.setThreshold(this.threshold);
-      if (frame === null) this.goTo(this.strongest());
-      if (frame !== null || !this.events.length) this.player.seek(frame ?? 0);
+      this.goToPlace(place);
+    }
+
+    /** Another video is asked for: until it is there, no key is about an event. */
+    leaveFor(key) {
+      this.key = key;
+      this.data = this.shown = this.chosen = null;
+      this.list.setCurrent(-1);
+    }
+
+    /** Go to an event, a frame, or, where that is null, the strongest event. */
+    goToPlace({ start, end, frame = null, id = `${this.data.id}@${start}-${end}` }) {
+      const index = this.shown.findIndex((event) => event.id === id);
+      if (index >= 0) return this.enter(this.shown[index]);
+      if (start === undefined && frame === null) this.goTo(this.strongest());
+      if (start !== undefined || frame !== null || !this.events.length) this.seek(start ?? frame ?? 0);
+    }
+
+    /** Go to an event to judge it: it plays again and again. */
+    enter(event) {
+      const index = this.shown.findIndex((each) => each.id === event.id);
+      this.setLoop(false);
+      this.goTo(index);
+      this.looped = index;
+      this.lastEvent = event.id;
+      if (still.matches) return;
+      this.setLoop(true);
+      this.player.seek(this.leadOf(event));
+      this.player.play();
+    }
+
+    /** Where the loop of an event begins. */
+    leadOf(event) {
+      return this.curve.frameAt(Math.max(0, event.startSeconds - LEAD_SECONDS));
+    }
+
+    /** Go to a frame that was asked for by hand: out of a loop, if it lies outside. */
+    seek(frame) {
+      const event = this.shown?.[this.looped];
+      if (this.looping && event && (frame < this.leadOf(event) || frame >= event.end)) this.setLoop(false);
+      this.player.seek(frame);
     }
 
     /** Number of the event with the highest peak, the first of equals; -1 where there is none. */
@@ -86,22 +135,8 @@
     }
 
     close() {
-      this.key = null;
+      this.leaveFor(null);
       this.player.close();
-    }
-
-    showStrip() {
-      const frames = this.data.strip.filter((frame) => frame in this.pictures);
-      $("strip").hidden = !frames.length;
-      $("strip").replaceChildren(
-        ...frames.map((frame) => {
-          const label = `Go to ${vad.clock(this.curve.startOf(frame))}`;
-          const button = vad.make("button", { type: "button", "aria-label": label, title: label, tabindex: -1 });
-          button.append(vad.make("img", { src: this.pictures[frame], alt: "" }));
-          button.addEventListener("click", () => this.player.seek(frame));
-          return button;
-        }),
-      );
     }
 
     /** Another threshold: the slider, its number and the events follow. */
@@ -110,37 +145,37 @@
       this.tell("");
       $("threshold").value = threshold;
       $("threshold-number").value = threshold;
-      if (!$("keep").hidden) this.showKeep(true);
+      this.keep.show(threshold, this.data.camera);
       find();
-    }
-
-    /** The command that makes this threshold the results' own, to be copied: a page on disk can write nothing. */
-    showKeep(shown) {
-      $("keep").hidden = !shown;
-      $("threshold-keep").setAttribute("aria-expanded", String(shown));
-      if (!shown) return;
-      const { keep, show } = this.overview;
-      const { camera } = this.data;
-      const one = camera === null ? [] : [`# or for ${camera} alone`, `${keep} ${vad.quote(`${camera}=${this.threshold}`)}`];
-      $("keep-command").value = [`${keep} ${this.threshold}`, ...one, "# then the page again", show].join("\n");
     }
 
     findEvents() {
       const { mergeGap } = this.overview;
-      const name = (event) => ({ ...event, category: this.data.categories[event.column] });
-      this.events = vad.findEvents(this.curve, this.data.id, this.threshold, mergeGap).map(name);
-      this.near = $("near").checked
-        ? vad.nearMisses(this.curve, this.data.id, this.threshold, mergeGap).map(name)
-        : [];
-      this.shown = [...this.events, ...this.near].sort((a, b) => a.start - b.start);
+      const found = new vad.Found(this.curve, this.data, mergeGap);
+      this.events = found.events(this.threshold);
+      this.near = $("near").checked ? found.near(this.threshold) : [];
+      this.drawn = found.drawn([...this.events, ...this.near]);
+      this.shown = [...this.events, ...this.near, ...this.drawn].sort((a, b) => a.start - b.start);
       const near = $("near").checked ? `, ${this.near.length} near` : "";
+      const drawn = this.drawn.length ? `, ${this.drawn.length} drawn` : "";
       const none = this.events.length ? "" : `, highest score ${vad.score(this.curve.highest)}`;
-      $("event-count").textContent = vad.count(this.events.length, "event") + near + none;
+      $("event-count").textContent = vad.count(this.events.length, "event") + near + drawn + none;
+      this.chosen = null;
       this.list.setEvents(this.shown);
-      this.chart.setEvents(this.events, this.near, this.threshold);
-      this.seekbar.setEvents(this.events, this.near);
+      this.chart.setEvents([...this.events, ...this.drawn], this.near, this.threshold);
+      this.seekbar.setEvents([...this.events, ...this.drawn], this.near);
       this.showLegend();
-      this.list.setCurrent(this.eventAt(this.player.frame));
+      this.setCurrent(this.player.frame);
+    }
+
+    /** Find events anew, as ranges have changed, and stay at one of them. */
+    refind(id = this.marking.event?.id) {
+      const looped = this.shown[this.looped]?.id;
+      this.findEvents();
+      this.looped = this.shown.findIndex((event) => event.id === looped);
+      if (this.looped < 0) this.setLoop(false);
+      const event = this.shown.find((each) => each.id === id);
+      if (event) this.choose(event);
     }
 
     showLegend() {
@@ -160,10 +195,11 @@
 
     /** The cursor is at a frame now. */
     follow(frame) {
+      if (!this.data) return;
       this.tell("");
-      const event = this.shown?.[this.looped];
-      if (this.looping && event && this.player.playing && (frame >= event.end || frame < event.start)) {
-        return this.player.seek(event.start);
+      const event = this.shown[this.looped];
+      if (this.looping && event && this.player.playing && (frame >= event.end || frame < this.leadOf(event))) {
+        return this.player.seek(this.leadOf(event));
       }
       const seconds = this.curve.startOf(frame);
       this.chart.setCursor(seconds);
@@ -178,7 +214,24 @@
       $("at-frame").textContent = `${frame.toLocaleString("en")} of ${this.curve.frames.toLocaleString("en")}`;
       $("at-score").textContent = vad.score(this.curve.scoreAt(frame));
       $("at-category").textContent = `${this.data.categories[column]} ${percent}%`;
-      this.list.setCurrent(this.eventAt(frame));
+      this.setCurrent(frame);
+    }
+
+    /** Which event marks are about at a frame: the looped one; else that at the frame; else the one just ahead. */
+    setCurrent(frame) {
+      const at = this.eventAt(frame);
+      const chosen = this.shown.indexOf(this.chosen);
+      const ahead = chosen >= 0 && frame >= this.leadOf(this.chosen) && frame < this.chosen.start;
+      this.list.setCurrent(this.looping && this.shown[this.looped] ? this.looped : at >= 0 ? at : ahead ? chosen : -1);
+      if (this.list.current >= 0) this.chosen = this.shown[this.list.current];
+      this.marking.show();
+    }
+
+    /** Marks and ends are about this event from now on. */
+    choose(event) {
+      this.chosen = this.shown.find((each) => each.id === event.id) ?? null;
+      this.list.setCurrent(this.shown.indexOf(this.chosen));
+      this.marking.show();
     }
 
     /** Number of the event that a frame lies in, -1 for none. */
@@ -190,8 +243,9 @@
       const event = this.shown[index];
       if (!event) return;
       if (this.looping) this.looped = index;
+      this.chosen = event;
       this.player.seek(event.start);
-      this.list.setCurrent(index);
+      this.choose(event);
     }
 
     /** To the next event, or the one before. */
@@ -229,21 +283,13 @@
       if (index < 0) return this.tell(this.shown.length ? "There is no event from here on to loop." : NO_EVENTS);
       this.looped = index;
       this.setLoop(true);
-      this.player.seek(this.shown[index].start);
+      this.player.seek(this.leadOf(this.shown[index]));
       this.player.play();
     }
 
     setLoop(on) {
       this.looping = on;
       $("loop").setAttribute("aria-pressed", String(on));
-    }
-
-    /** Mark the event at the cursor; the same verdict again takes it back. */
-    mark(verdict) {
-      const event = this.shown[this.list.current];
-      if (!event) return this.tell(this.noEventHere());
-      const same = vad.verdicts.get(event.id)?.verdict === verdict;
-      this.list.mark(event, { verdict: same ? "" : verdict });
     }
 
     changeSpeed(by) {
@@ -258,7 +304,10 @@
     }
 
     showState() {
-      $("play").textContent = this.player.playing ? "Pause" : "Play";
+      if (!this.data) return;
+      $("play-word").textContent = this.player.playing ? "Pause" : "Play";
+      const { videoWidth, videoHeight } = this.player.video;
+      if (videoWidth) $("stage").style.setProperty("--aspect", videoWidth / videoHeight);
       const note = $("stage-note");
       note.hidden = this.player.usesVideo && !this.player.isAnother;
       $("stage").hidden = false;

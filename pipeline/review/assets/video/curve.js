@@ -135,6 +135,14 @@
       return this.scores[this.cellAt(frame)];
     }
 
+    /** The first frame with the highest score from `start` to before `end`, and that score. */
+    highestIn(start, end) {
+      const last = this.cellAt(end - 1);
+      let best = this.cellAt(start);
+      for (let cell = best + 1; cell <= last; cell++) if (this.scores[cell] > this.scores[best]) best = cell;
+      return { frame: Math.max(start, this.cellStart(best)), score: this.scores[best] };
+    }
+
     /** The likeliest anomaly category of a frame: its column and percent. */
     leadingAt(frame) {
       const snippet = Math.min(Math.floor(frame / this.snippetFrames), this.snippetColumn.length - 1);

@@ -61,20 +61,21 @@
       context.fillRect(0, 6, width, 16);
       context.fillStyle = style("--line");
       for (const gap of this.curve.gaps) bar(gap.start, gap.end, 6, 16);
-      for (const event of this.near) {
+      const [from, to] = this.view;
+      const zoomed = to - from < this.curve.end; // else the curve above shows the same events, once is enough
+      for (const event of zoomed ? this.near : []) {
         context.strokeStyle = vad.colour(event.column);
         context.setLineDash([3, 2]);
         context.strokeRect(x(event.startSeconds), 7, Math.max(2, x(event.endSeconds) - x(event.startSeconds)), 14);
       }
       context.setLineDash([]);
-      for (const event of this.events) {
+      for (const event of zoomed ? this.events : []) {
         context.fillStyle = vad.fill(context, event.column);
         bar(event.startSeconds, event.endSeconds, 6, 16);
       }
       context.fillStyle = style("--truth");
       for (const [start, end] of this.truth) bar(this.curve.startOf(start), this.curve.endBefore(end), 24, 4);
-      const [from, to] = this.view;
-      if (to - from < this.curve.end) {
+      if (zoomed) {
         context.strokeStyle = style("--ink");
         context.strokeRect(x(from) + 0.5, 3.5, Math.max(3, x(to) - x(from) - 1), 21);
       }

@@ -1,0 +1,53 @@
+"use strict";
+// The events of a video as they are shown: those that the curve gives, with the ends and additions of reviewers.
+
+(function () {
+  class Found {
+    /** @param data what the video's data file says */
+    constructor(curve, data, mergeGap) {
+      Object.assign(this, { curve, data, mergeGap });
+    }
+
+    events(threshold) {
+      return vad.findEvents(this.curve, this.data.id, threshold, this.mergeGap).map((event) => this.asLeft(event));
+    }
+
+    near(threshold) {
+      return vad.nearMisses(this.curve, this.data.id, threshold, this.mergeGap).map((event) => this.asLeft(event));
+    }
+
+    /** An event with its category, and the ends that a reviewer left it with. */
+    asLeft(event) {
+      const named = { ...event, category: this.data.categories[event.column] };
+      const mark = vad.verdicts.mark(event.id);
+      if (!mark || (mark.start_frame === event.start && mark.end_frame === event.end)) return named;
+      return { ...named, ...this.range(mark.start_frame, mark.end_frame) };
+    }
+
+    /** A stretch of this video, as an event has it; never beyond the video's ends. */
+    range(from, to) {
+      const start = Math.min(Math.max(from, 0), this.curve.frames - 1);
+      const end = Math.min(Math.max(to, start + 1), this.curve.frames);
+      return { start, end, startSeconds: this.curve.startOf(start), endSeconds: this.curve.endBefore(end) };
+    }
+
+    /** What reviewers call real where nothing is found. */
+    drawn(found) {
+      const ids = new Set(found.map((event) => event.id));
+      const isAlone = ({ mark, range }) => mark.drawn || !found.some((event) => vad.overlap(range, event));
+      return vad.verdicts
+        .standing(this.data.id)
+        .filter((mark) => mark.verdict === "real" && !ids.has(mark.event_id))
+        .map((mark) => ({ mark, range: this.range(mark.start_frame, mark.end_frame) }))
+        .filter(isAlone)
+        .map(({ mark, range }) => {
+          const { frame: peakFrame, score: peakScore } = this.curve.highestIn(range.start, range.end);
+          const column = Math.max(1, this.data.categories.indexOf(mark.category));
+          const category = this.data.categories[column];
+          return { id: mark.event_id, video: this.data.id, ...range, column, category, peakFrame, peakScore, drawn: true };
+        });
+    }
+  }
+
+  vad.Found = Found;
+})();

@@ -1,0 +1,113 @@
+"use strict";
+// One threshold for all: what it would cost each camera, what the marks suggest, and the command that sets it.
+
+(function () {
+  const STEPS = 100; // thresholds for which alarms are counted
+  const DAY = 86400;
+  const FEWEST = 3; // marks of either kind that a suggestion needs
+  const { $ } = vad;
+
+  /** How many alarms so many are a day: words. */
+  vad.alarmsADay = (count, seconds) => {
+    const rate = (count * DAY) / seconds;
+    const number = rate >= 10 || rate === 0 ? Math.round(rate).toLocaleString("en") : rate.toPrecision(2);
+    return `${number} ${number === "1" || number === "1.0" ? "alarm" : "alarms"} a day`;
+  };
+
+  /** The threshold that parts real events from false alarms best, with what it keeps and drops; null where marks say none. */
+  function suggested(events) {
+    const peaks = { real: [], false_alarm: [] };
+    for (const event of events) peaks[vad.verdicts.mark(event.id)?.verdict]?.push(event.peakScore);
+    const { real, false_alarm: wrong } = peaks;
+    if (real.length < FEWEST || wrong.length < FEWEST) return null;
+    let best = null;
+    for (const threshold of new Set([...real, ...wrong].map((peak) => Math.floor(peak * 1000) / 1000))) {
+      const kept = real.filter((peak) => peak >= threshold).length;
+      const dropped = wrong.filter((peak) => peak < threshold).length;
+      const gain = kept / real.length + dropped / wrong.length;
+      if (!best || gain > best.gain || (gain === best.gain && threshold < best.threshold)) {
+        best = { threshold, kept, dropped, gain, real: real.length, wrong: wrong.length };
+      }
+    }
+    return best.gain > 1 ? best : null;
+  }
+
+  class Tuning {
+    /** @param onChange told the threshold below which events are hidden, null for that of the results */
+    constructor(overview, catalogue, onChange) {
+      Object.assign(this, { overview, catalogue, onChange, threshold: null });
+      const { cameras } = overview;
+      $("tuning-for").append(
+        vad.make("option", { value: "", text: "all cameras" }),
+        ...cameras.filter(({ name }) => name !== null).map(({ name }, i) => vad.make("option", { value: i + 1, text: vad.camera(name) })),
+      );
+      this.named = cameras.filter(({ name }) => name !== null);
+      const set = vad.eachFrame(() => this.set(Number($("tuning-threshold").value)));
+      $("tuning-threshold").addEventListener("input", set);
+      $("tuning-for").addEventListener("change", () => this.show());
+      $("tuning-reset").addEventListener("click", () => this.set(null));
+      $("tuning-use").addEventListener("click", () => this.set(this.suggestion.threshold));
+      $("tuning-copy").addEventListener("click", () => this.copy());
+      $("tuning").addEventListener("toggle", () => this.show());
+      vad.verdicts.onChange(() => this.show());
+      this.show();
+    }
+
+    set(threshold) {
+      this.threshold = threshold;
+      this.show();
+      this.onChange(threshold);
+    }
+
+    get camera() {
+      return this.named[$("tuning-for").value - 1]?.name ?? null;
+    }
+
+    show() {
+      const threshold = this.threshold ?? this.overview.threshold;
+      $("tuning-words").textContent = this.threshold === null ? vad.plain(threshold) : `${vad.plain(threshold)}, not kept yet`;
+      if (!$("tuning").open) return;
+      $("tuning-threshold").value = threshold;
+      $("tuning-number").textContent = vad.plain(threshold);
+      this.showCosts(threshold);
+      this.suggestion = suggested(this.catalogue.inTime);
+      $("tuning-use").hidden = !this.suggestion;
+      $("tuning-suggestion").textContent = this.suggestion ? words(this.suggestion) : `After ${FEWEST} events marked real and ${FEWEST} false alarms, a threshold is suggested here.`;
+      const { keep, show } = this.overview;
+      const value = this.camera === null ? vad.plain(threshold) : vad.quote(`${this.camera}=${vad.plain(threshold)}`);
+      $("tuning-command").value = `${keep} ${value}\n${show}`;
+    }
+
+    /** What this threshold would give of each camera. */
+    showCosts(threshold) {
+      const rows = this.overview.cameras.map(({ name, seconds, threshold: now, counts }) => {
+        const value = this.threshold === null || (this.camera !== null && this.camera !== name) ? now : threshold;
+        const count = counts[Math.round(value * STEPS)];
+        const cells = [
+          name === null ? "no camera" : vad.camera(name),
+          `at ${vad.plain(Math.round(value * STEPS) / STEPS)}: ${vad.count(count, "alarm")} in ${vad.length(seconds)}`,
+          vad.alarmsADay(count, seconds),
+        ];
+        return vad.make("li", {}, ...cells.map((text) => vad.make("span", { text })));
+      });
+      $("tuning-costs").replaceChildren(...rows);
+    }
+
+    /** Copy the command; where the browser does not allow it, it stands selected. */
+    async copy() {
+      $("tuning-command").select();
+      try {
+        await navigator.clipboard.writeText($("tuning-command").value);
+        $("tuning-copy").textContent = "Copied";
+      } catch {
+        $("tuning-copy").textContent = document.execCommand("copy") ? "Copied" : "Selected: copy it";
+      }
+      setTimeout(() => ($("tuning-copy").textContent = "Copy the command"), 2000);
+    }
+  }
+
+  const words = ({ threshold, kept, dropped, real, wrong }) =>
+    `Your marks suggest ${vad.plain(threshold)}: it keeps ${kept} of ${real} real events and drops ${dropped} of ${vad.count(wrong, "false alarm")}.`;
+
+  vad.Tuning = Tuning;
+})();

@@ -1,0 +1,181 @@
+"use strict";
+// The wall: cards in lines below headings. Only the lines in sight are in the document, so that twenty thousand events
+// cost no more than fifty.
+
+(function () {
+  const LEAST_WIDTH = 172; // px of a card; it grows to fill the line
+  const GAP = 12;
+  const WORDS_HEIGHT = 80; // below the picture
+  const HEADING_HEIGHT = 48;
+  const SPARE = 400; // px drawn above and below what is in sight
+
+  class Wall {
+    /** @param selection which events are selected */
+    constructor(container, { zone, groupOf, selection }) {
+      Object.assign(this, { container, zone, groupOf, selection, events: [], lines: [], drawn: new Map() });
+      const draw = vad.eachFrame(() => this.draw());
+      window.addEventListener("scroll", draw, { passive: true });
+      new ResizeObserver(() => this.measure()).observe(container);
+      vad.verdicts.onChange(() => this.each((card) => card.refresh()));
+      selection.onChange(() => {
+        this.each((card) => card.setPicked(selection.has(card.event)));
+        for (const line of this.drawn.values()) line.refresh?.();
+      });
+    }
+
+    each(act) {
+      for (const { cards } of this.drawn.values()) cards.forEach(act);
+    }
+
+    /** Show these events, below headings or not. */
+    show(events, grouped) {
+      Object.assign(this, { events, grouped });
+      this.arrange();
+    }
+
+    measure() {
+      const width = this.container.clientWidth;
+      if (!width || width === this.width) return;
+      this.width = width;
+      this.arrange();
+    }
+
+    /** Lines of cards and headings, each with its place. */
+    arrange() {
+      const width = this.container.clientWidth;
+      if (!width) return;
+      this.width = width;
+      const columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
+      const card = (width - GAP * (columns - 1)) / columns;
+      const height = Math.round((card * 9) / 16) + WORDS_HEIGHT;
+      this.columns = columns;
+      this.lines = [];
+      let top = 0;
+      for (const [from, to, heading] of this.stretches()) {
+        if (heading) {
+          this.lines.push({ top, height: HEADING_HEIGHT, heading, from, to });
+          top += HEADING_HEIGHT;
+        }
+        for (let first = from; first < to; first += columns) {
+          this.lines.push({ top, height: height + GAP, from: first, to: Math.min(first + columns, to) });
+          top += height + GAP;
+        }
+      }
+      this.container.style.height = `${top}px`;
+      this.container.style.setProperty("--columns", columns);
+      this.container.style.setProperty("--card-height", `${height}px`);
+      const focused = document.activeElement?.closest?.(".card")?.dataset.id;
+      for (const line of this.drawn.values()) line.element.remove();
+      this.drawn.clear();
+      this.draw();
+      if (focused) this.cardOf(focused)?.link.focus({ preventScroll: true });
+    }
+
+    /** Stretches of events with one heading: [from, to, heading]. */
+    stretches() {
+      if (!this.events.length) return [];
+      if (!this.grouped) return [[0, this.events.length, null]];
+      const found = [];
+      let from = 0;
+      for (let i = 1; i <= this.events.length; i++) {
+        const row = this.events[from].row;
+        const other = this.events[i]?.row;
+        if (other && (other === row || (other.day === row.day && other.camera === row.camera))) continue;
+        found.push([from, i, this.groupOf(this.events[from])]);
+        from = i;
+      }
+      return found;
+    }
+
+    /** Put the lines in sight into the document, and take the others out. */
+    draw() {
+      if (!this.container.offsetParent) return;
+      const above = -this.container.getBoundingClientRect().top;
+      const first = this.lineAt(above - SPARE);
+      const last = this.lineAt(above + window.innerHeight + SPARE);
+      for (const [index, line] of this.drawn) {
+        if (index >= first && index <= last) continue;
+        if (line.element.contains(document.activeElement)) continue; // it keeps the focus
+        line.element.remove();
+        this.drawn.delete(index);
+      }
+      for (let index = first; index <= last; index++) {
+        if (this.lines[index] && !this.drawn.has(index)) this.drawn.set(index, this.line(index));
+      }
+    }
+
+    /** The line at a height. */
+    lineAt(y) {
+      let low = 0;
+      let high = this.lines.length;
+      while (high - low > 1) {
+        const middle = (low + high) >> 1;
+        if (this.lines[middle].top <= y) low = middle;
+        else high = middle;
+      }
+      return low;
+    }
+
+    line(index) {
+      const line = this.lines[index];
+      const events = this.events.slice(line.from, line.to);
+      const element = vad.make("div", { className: line.heading ? "wall-heading" : "wall-line" });
+      element.style.top = `${line.top}px`;
+      const drawn = { element, cards: [] };
+      if (line.heading) {
+        const pick = vad.make("input", { type: "checkbox", "aria-label": `Select all of ${line.heading}` });
+        drawn.refresh = () => (pick.checked = this.selection.hasAll(events));
+        drawn.refresh();
+        pick.addEventListener("change", () => this.selection.set(events, pick.checked));
+        element.append(pick, vad.make("h2", { text: line.heading }), vad.make("span", { className: "quiet", text: vad.count(events.length, "event") }));
+      } else {
+        const onPick = (event, picked, range) => this.selection.pick(event, picked, range ? this.events : null);
+        drawn.cards = events.map((event) => new vad.Card(event, { zone: this.zone, picked: this.selection.has(event), onPick }));
+        element.append(...drawn.cards.map((card) => card.element));
+      }
+      // lines stand in the document as they are read, also where one comes back above
+      const next = [...this.drawn.keys()].filter((other) => other > index);
+      this.container.insertBefore(element, next.length ? this.drawn.get(Math.min(...next)).element : null);
+      return drawn;
+    }
+
+    cardOf(id) {
+      for (const { cards } of this.drawn.values()) {
+        const card = cards.find((each) => each.event.id === id);
+        if (card) return card;
+      }
+      return null;
+    }
+
+    /** The event whose card has the focus, -1 for none. */
+    get current() {
+      const id = document.activeElement?.closest?.(".card")?.dataset.id;
+      return id === undefined ? -1 : this.events.findIndex((event) => event.id === id);
+    }
+
+    /** Give an event's card the focus, and bring it into sight. */
+    focus(index) {
+      const event = this.events[index];
+      if (!event) return;
+      const line = this.lines.find((each) => !each.heading && each.from <= index && index < each.to);
+      const top = this.container.getBoundingClientRect().top + line.top;
+      const room = window.innerHeight - line.height - 80;
+      if (top < 60 || top > room) window.scrollBy(0, top - (top < 60 ? 60 : Math.max(60, room)));
+      this.draw();
+      this.cardOf(event.id)?.link.focus({ preventScroll: true });
+    }
+
+    /** Move the focus by so many cards, or lines. */
+    move(by, lines = 0) {
+      const { current } = this;
+      if (current < 0) return this.focus(0);
+      if (!lines) return this.focus(Math.min(Math.max(current + by, 0), this.events.length - 1));
+      const cards = this.lines.filter((line) => !line.heading);
+      const at = cards.findIndex((line) => current < line.to);
+      const other = cards[at + lines];
+      if (other) this.focus(Math.min(other.from + current - cards[at].from, other.to - 1));
+    }
+  }
+
+  vad.Wall = Wall;
+})();
