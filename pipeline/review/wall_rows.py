@@ -15,9 +15,7 @@ from vad_pipeline.model.curve import TIME_TOLERANCE_SECONDS, AnomalyCurve, Event
 from .event_tree import cells_of
 
 STEPS = 100  # alarms are counted at thresholds 0, 0.01 ... 1
-DAY = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)([-_./]?)(\d\d)\2(\d\d)(?!\d|[-_./]\d{3})|(?<!\d)((?:19|20)\d{6})(?=\d{6}(?!\d))"
-)
+DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_./]?)(\d\d)\2(\d\d)(?!\d)|(?<!\d)((?:19|20)\d{6})(?=\d{6}(?!\d))")
 
 
 def event_rows(events: Sequence[Event], categories: Sequence[str]) -> list[list]:

@@ -3,15 +3,16 @@
 
 (function () {
   const STEPS = 100; // thresholds for which alarms are counted
-  const DAY = 86400;
+  const [HOUR, DAY] = [3600, 86400]; // seconds
   const FEWEST = 3; // marks of either kind that a suggestion needs
   const { $ } = vad;
 
-  /** How many alarms so many are a day: words. */
+  /** How many alarms a day so many are, in words; of less than an hour nobody can say. */
   vad.alarmsADay = (count, seconds) => {
+    if (seconds < HOUR) return "less than an hour seen";
     const rate = (count * DAY) / seconds;
-    const number = rate >= 10 || rate === 0 ? Math.round(rate).toLocaleString("en") : rate.toPrecision(2);
-    return `${number} ${number === "1" || number === "1.0" ? "alarm" : "alarms"} a day`;
+    const number = rate >= 10 ? Math.round(rate).toLocaleString("en") : String(Number(rate.toPrecision(2)));
+    return `${number} ${number === "1" ? "alarm" : "alarms"} a day`;
   };
 
   /** The threshold that parts real events from false alarms best, with what it keeps and drops; null where marks say none. */

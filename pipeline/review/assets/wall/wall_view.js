@@ -48,6 +48,9 @@
       $("like").addEventListener("change", () => this.want({ category: $("like").value }));
       $("order").addEventListener("change", () => this.want({ order: $("order").value }));
       $("find").addEventListener("input", vad.eachFrame(() => this.want({ words: $("find").value })));
+      const isWide = window.matchMedia("(min-width: 821px)");
+      $("filter").open = isWide.matches; // wide, there is room for it and no way to close it
+      isWide.addEventListener("change", () => ($("filter").open = isWide.matches));
       $("selection-clear").addEventListener("click", () => this.selection.clear());
       $("selection-all").addEventListener("click", () => this.selectAll());
       $("wall-undo").addEventListener("click", () => this.undo());
