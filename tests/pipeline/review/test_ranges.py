@@ -1,4 +1,4 @@
-"""Ranges of marks on a video's page: ends dragged to the frame, missed events drawn, the rest called normal; out and in."""
+"""Ranges of marks on a video's page: ends dragged to the frame, missed events drawn, the rest called normal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wall of events in a browser: cards and their pictures, one queue of marks across videos, several marked at once."""
+"""The wall of events in a browser: cards, pictures, one queue of marks across videos, several marked at once."""
 
 from __future__ import annotations
 
@@ -203,7 +203,8 @@ def test_twenty_thousand_events_cost_no_more_cards_than_are_in_sight(open_page):
     page = opened.page
     page.evaluate(f"""() => {{
         const known = vad.catalogue.inTime;
-        const many = Array.from({{ length: {MANY} }}, (_, i) => ({{ ...known[i % known.length], id: `v@${{i}}-${{i + 1}}` }}));
+        const numbered = (_, i) => ({{ ...known[i % known.length], id: `v@${{i}}-${{i + 1}}` }});
+        const many = Array.from({{ length: {MANY} }}, numbered);
         vad.wallView.wall.show(many, false);
     }}""")
     for share in (0, 0.4, 1):
