@@ -105,7 +105,7 @@ class TruthFile:
             path: --annotations.
             form: --format.
             normals: --normals.
-            counted: `ends` and `first_frame`, where the command has these options.
+            counted: `ends` and `first_frame`.
 
         Returns:
             None where the options name no ground truth.

@@ -45,7 +45,7 @@ class Timings:
     """Ways to do a stage of the work, timed on this machine."""
 
     stage: str
-    """`extract`, `detect` or `train`."""
+    """`extract`, `detect` or `train`, the latter with the name of a head that is not the default one."""
     machine: str
     """The processor or GPU and the number of threads, in words."""
     versions: dict[str, str]

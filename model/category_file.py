@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.errors import ConfigError, quoted, shown
-from vad_pipeline.extract.lists import MAX_CELL, read_rows
+from vad_pipeline.extract.lists import MAX_CELL, NAME_COLUMNS, read_rows
 from vad_pipeline.extract.names import is_torn
 
 from .categories import Category, normal_form
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 YAML_SUFFIXES = (".yaml", ".yml")
 YAML_TEXT, YAML_NOTHING = (f"tag:yaml.org,2002:{name}" for name in ("str", "null"))
 CSV_HEADS = ("name", "category")
+LIST_COLUMNS = {"label", "split", "frames", "start_frame", "start_seconds"}  # of files that are given by mistake
 EXAMPLE = "a YAML list such as `- {name: Fall, descriptions: [a person falling]}`, or CSV rows `name,description,...`"
 KIND = YamlKind("categories", "names and descriptions", EXAMPLE)
 
@@ -58,6 +59,11 @@ def read_categories(path: Path) -> tuple[Category, ...]:
 def _csv_rows(path: Path) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
     lines = [row.cells for row in read_rows(path)]
+    head = [cell.lower() for cell in lines[0]]
+    if head[0] in NAME_COLUMNS and LIST_COLUMNS.intersection(head):
+        raise ConfigError(
+            f"{path}: is a list of videos ({shown(','.join(lines[0]))}), no categories; expected {EXAMPLE}"
+        )
     for name, *descriptions in lines[1:] if lines[0][0].lower() in CSV_HEADS else lines:
         rows.setdefault(name, []).extend(text for text in descriptions if text)
     return rows

@@ -1,7 +1,7 @@
 """The precision in which networks are scored and trained: as asked, or what was timed to be fastest on this machine.
 
-Timed are DSANet on one full window, and a training step of two; random weights, as weights do not change how long
-a product takes.
+Timed are DSANet on one full window, and a training step of two of the head that is trained; random weights, as weights
+do not change how long a product takes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from vad_pipeline.extract.timings import Round, Timings, timed_once
 
 from .categories import CATEGORIES
 from .heads.dsanet import PRESETS, DSANet
-from .learning.losses import LOSSES, TrainingBatch
-from .learning.train_config import TRAINING_PRESETS, Schedule
-from .learning.trainable import TrainableDSANet
+from .heads.head_names import DEFAULT_HEAD, OWN
+from .heads.known import HEADS
+from .learning.losses import TrainingBatch
+from .learning.train_config import Schedule
+from .learning.trainable import TRAINED
 from .training import Training
 
 PRESET = "ucf-crime"
@@ -35,9 +37,14 @@ def scoring_way(precision: str, device: torch.device) -> Way:
     return _way_of(precision, time_scoring, device)
 
 
-def training_way(precision: str, device: torch.device) -> Way:
-    """The way to train: the precision asked for; `auto`: the one timed to be fastest on this device."""
-    return _way_of(precision, time_training, device)
+def training_way(precision: str, device: torch.device, head: str = DEFAULT_HEAD) -> Way:
+    """The way to train a head: the precision asked for; `auto`: the one timed to be fastest on this device.
+
+    For a head of the user's own `auto` is fp32: whether its code and losses stand anything else is not known.
+    """
+    if head == OWN and precision == "auto":
+        return Way(TORCH, "fp32")
+    return _way_of(precision, partial(time_training, head=head), device)
 
 
 def time_scoring(device: torch.device, *, again: bool = False) -> Timings:
@@ -45,9 +52,10 @@ def time_scoring(device: torch.device, *, again: bool = False) -> Timings:
     return _timed("detect", _scoring_round, device, again)
 
 
-def time_training(device: torch.device, *, again: bool = False) -> Timings:
-    """The timings of a training step of two full windows in each precision."""
-    return _timed("train", _training_round, device, again)
+def time_training(device: torch.device, *, head: str = DEFAULT_HEAD, again: bool = False) -> Timings:
+    """The timings of a training step of two full windows in each precision, of a head by its name in `TRAINED`."""
+    stage = "train" if head == DEFAULT_HEAD else f"train {head}"
+    return _timed(stage, partial(_training_round, head), device, again)
 
 
 def _way_of(precision: str, time_it: Callable[[torch.device], Timings], device: torch.device) -> Way:
@@ -95,17 +103,18 @@ def _scoring_round(precision: str, device: torch.device) -> Round:
     return score
 
 
-def _training_round(precision: str, device: torch.device) -> Round:
+def _training_round(head: str, precision: str, device: torch.device) -> Round:
     categories = CATEGORIES[PRESET][:N_WINDOWS]  # the text tower costs the same for each
-    config = replace(PRESETS[PRESET], categories=tuple(category.name for category in categories))
+    trained = TRAINED[head]
+    config = replace(HEADS[head].presets[PRESET], categories=tuple(category.name for category in categories))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = TrainableDSANet(config, categories).to(device)
+        network = trained.network(config, categories).to(device)
         features = torch.randn(N_WINDOWS, config.window_len, config.width, device=device)
     labels = functional.one_hot(torch.arange(N_WINDOWS), N_WINDOWS).float().to(device)
     batch = TrainingBatch(features, torch.full((N_WINDOWS,), config.window_len, device=device), labels)
-    steps = replace(TRAINING_PRESETS[PRESET], precision=precision, batch_size=N_WINDOWS)
-    training = Training(network, steps, Schedule(10, 100, 1000, 1000, 100), LOSSES)
+    steps = replace(trained.presets[PRESET], precision=precision, batch_size=N_WINDOWS)
+    training = Training(network, steps, Schedule(10, 100, 1000, 1000, 100), trained.losses)
 
     def step() -> None:
         with torch.random.fork_rng(devices=[]):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
+from torch.nn import functional
 
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights
-from vad_pipeline.extract.embed.model_config import TEXT_LAYERS, refuse_other_text
+from vad_pipeline.extract.embed.model_config import TEXT_LAYERS, has_quick_gelu, refuse_other_text
 from vad_pipeline.extract.embed.state_dict import read_state
 from vad_pipeline.extract.embed.tower import build_clip
 from vad_pipeline.extract.embed.weights import EXPECTED
@@ -18,6 +20,7 @@ from .checkpoint import FORMAT_KEY, TRAINING_PREFIX, config_of_ours
 from .heads.dsanet import DSANetConfig
 from .heads.known import HEADS, HeadConfig, head_of
 from .heads.vadclip import VadCLIPConfig
+from .layers import quick_gelu
 from .learning.trainable import Trainable, TrainableDSANet, TrainableVadCLIP, load_trained_state, trained_state
 from .published import CLIP_COPIES, clip_text_names, is_published, model_names, normality_names, text_names
 from .published_vadclip import OUR_PROMPTS, PROMPTS, is_vadclip, prompt_tower_names, vadclip_names
@@ -32,8 +35,18 @@ SHAPE = ("layers", "attention_block", "window_len", "text_adapter_layers", "text
 BLOCKS = "temporal.resblocks."  # published names of what differs between the presets
 
 
-def clip_text_tower(pretrained: str, model: str) -> dict[str, Tensor]:
-    """The text half of CLIP, in OpenAI's names.
+@dataclass(frozen=True, slots=True)
+class ClipText:
+    """The text half of CLIP."""
+
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    """Its weights, in OpenAI's names."""
+    quick_gelu: bool = True
+    """Whether its activation is QuickGELU, as OpenAI's is; else GELU."""
+
+
+def clip_text_tower(pretrained: str, model: str) -> ClipText:
+    """The text half of CLIP.
 
     Args:
         pretrained: open_clip tag, weights file, `random:SEED`, or a published checkpoint, which carries CLIP.
@@ -46,22 +59,23 @@ def clip_text_tower(pretrained: str, model: str) -> dict[str, Tensor]:
         tensors, _ = read_state(Path(pretrained), expected=EXPECTED, torchscript=True)
         if is_published(tensors) or is_vadclip(tensors):
             prefix = CLIP_COPIES[0]
-            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            return ClipText({n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)})
     refuse_other_text(model, causal=True, why=TEXT_TOWERS)
     weights = load_weights(pretrained, model)
     tensors = weights.tensors
     if tensors is None:
         clip = build_clip(EncoderConfig(model=model, pretrained=pretrained, device="cpu"), weights)
         tensors = clip.state_dict()
-    return {name.removeprefix("text."): value for name, value in tensors.items() if not name.startswith("visual.")}
+    of_text = {name.removeprefix("text."): value for name, value in tensors.items() if not name.startswith("visual.")}
+    return ClipText(of_text, has_quick_gelu(model))
 
 
-def load_text_tower(network: TrainableDSANet | TrainableVadCLIP, clip: Mapping[str, Tensor], *, source: str) -> None:
+def load_text_tower(network: TrainableDSANet | TrainableVadCLIP, clip: ClipText, *, source: str) -> None:
     """Give a network CLIP's frozen text tower.
 
     Args:
         network: gets the weights; what is trained of its text tower stays as it is.
-        clip: the text tower's weights in OpenAI's names.
+        clip: the text tower.
         source: where they come from, for messages.
 
     Raises:
@@ -72,19 +86,22 @@ def load_text_tower(network: TrainableDSANet | TrainableVadCLIP, clip: Mapping[s
     own = network.text.state_dict()
     wrong = []
     for ours, theirs in names(config.width).items():
-        if theirs not in clip or clip[theirs].shape != own[ours].shape:
-            found = tuple(clip[theirs].shape) if theirs in clip else "nothing"
+        given = clip.tensors.get(theirs)
+        if given is None or given.shape != own[ours].shape:
+            found = "nothing" if given is None else tuple(given.shape)
             wrong.append(f"{theirs}: {found} instead of {tuple(own[ours].shape)}")
         else:
-            own[ours] = clip[theirs].float()
+            own[ours] = given.float()
     deeper = f"transformer.resblocks.{TEXT_LAYERS}."
-    wrong += [f"{name} beyond {TEXT_LAYERS} layers" for name in clip if name.startswith(deeper)]
+    wrong += [f"{name} beyond {TEXT_LAYERS} layers" for name in clip.tensors if name.startswith(deeper)]
     if wrong:
         raise ConfigError(
             f"{source}: holds no text tower as CLIP's that is {config.width} wide, as the features are ({wrong[0]}"
             f"{f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''}); {TEXT_TOWERS}"
         )
     network.text.load_state_dict(own)
+    for block in network.text.blocks:
+        block.mlp.activation = quick_gelu if clip.quick_gelu else functional.gelu
 
 
 def load_initial(network: Trainable, path: Path) -> list[str]:

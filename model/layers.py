@@ -42,16 +42,17 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 class Mlp(nn.Module):
-    """Two linear layers with QuickGELU between them: D -> 4D -> D."""
+    """Two linear layers with an activation between them, QuickGELU unless told otherwise: D -> 4D -> D."""
 
     def __init__(self, width: int):
         super().__init__()
+        self.activation: Callable[[Tensor], Tensor] = quick_gelu
         self.expand = nn.Linear(width, MLP_RATIO * width)
         self.project = nn.Linear(MLP_RATIO * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers to each vector: (..., D) -> (..., D)."""
-        return self.project(quick_gelu(self.expand(x)))
+        return self.project(self.activation(self.expand(x)))
 
 
 class SelfAttention(nn.Module):

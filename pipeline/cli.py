@@ -18,6 +18,7 @@ import click
 
 from vad_pipeline.extract.errors import ConfigError, RunStopped, VadError, readable, shortened, shown
 
+from .commands.sections import SuggestingGroup
 from .stopping import never_dropped
 
 EXIT_USAGE, EXIT_STOPPED, EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 3, 70, 130, 143
@@ -51,7 +52,7 @@ class Terminated(BaseException):
     """Raised when SIGTERM arrives, so that `with` and `finally` blocks leave everything in order."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(SuggestingGroup):
     """A group of commands that imports a command's module only when that command is used, so that `--help` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

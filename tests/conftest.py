@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[CACHE_VARIABLE] = folder
     scored = [f"torch {precision}" for precision in WIDE_PRECISIONS]
     stages = {"extract": [" ".join(way) for way in candidates(torch.device("cpu"))], "detect": scored, "train": scored}
-    stages["int8"] = ["openvino int8"]
+    stages |= {"train vadclip": scored, "train mil": scored, "int8": ["openvino int8"]}
     for threads, (stage, ways) in itertools.product(range(1, os.cpu_count() + 1), stages.items()):
         seconds = {way: 1.0 if way.endswith("fp32") else 9.0 for way in ways}
         remember(Timings(stage, "tests", {}, "2026-01-01", seconds), timings_path(stage, ways, threads=threads))

@@ -114,6 +114,18 @@ def refuse_other_text(model: str, *, causal: bool, why: str) -> None:
         raise ConfigError(f"--model {model}: reads text in another way than CLIP ({', '.join(other)}); {why}")
 
 
+def has_quick_gelu(model: str) -> bool:
+    """Whether the activation of a model's towers is QuickGELU, as OpenAI trained CLIP with; else it is GELU.
+
+    Args:
+        model: open_clip model name, or `local-dir:FOLDER`.
+
+    Raises:
+        ConfigError: there is no such model, or its configuration cannot be read.
+    """
+    return model in NAMED_MODELS or bool(_config_of(model)["model_cfg"].get("quick_gelu"))
+
+
 def imported_recipe(named: Recipe, encoder: str | None, pretrained: str | None) -> Recipe:
     """The recipe of features that were made elsewhere.
 

@@ -8,16 +8,11 @@ import torch
 
 from ..errors import ConfigError
 from ..names import plural
+from .download import NO_WEIGHTS, refuse_unreachable
 from .encoder_config import RANDOM, EncoderConfig, refuse_unknown
 from .model_config import CLIP_STATISTICS, CLIP_TOWER, ImageTower, image_tower
 from .quiet import unlogged
 from .weights import Weights
-
-NO_WEIGHTS = (
-    "CLIP weights '{tag}' for {model} could not be downloaded ({why}). Without internet: give a file with "
-    "--pretrained FILE; a published DSANet checkpoint carries them: "
-    "vad-pipeline convert PUBLISHED.pth OUT.safetensors --clip FILE"
-)
 
 
 def build_tower(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
@@ -43,6 +38,8 @@ def build_clip(config: EncoderConfig, weights: Weights) -> torch.nn.Module:
     refuse_unknown(config.model)
     seed = int(config.pretrained.removeprefix(RANDOM)) if config.pretrained.startswith(RANDOM) else 0
     tag = config.pretrained if weights.tensors is None and not config.pretrained.startswith(RANDOM) else None
+    if tag is not None:
+        refuse_unreachable(config.model, tag)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), unlogged():
         warnings.simplefilter("ignore")  # its mismatch warnings are settled below, in one sentence
         torch.manual_seed(seed)

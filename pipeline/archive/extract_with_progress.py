@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vad_pipeline.extract.embed.download import download_note, refuse_unreachable
 from vad_pipeline.extract.embed.encoder_config import INT8
 from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.extractor import Extractor
@@ -19,6 +20,7 @@ from .running import Running
 from .selection import Selection
 
 WORTH_SAYING = 1.2  # times as fast
+SHOWN_SOURCES = 20  # of a dry run
 FLOAT16_BYTES = 2  # as features are stored
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ def run_extraction(selection: Selection, extractor: Extractor, running: Running)
         click.echo(f"note: {line}", err=True)
     if running.dry_run and not (running.store_path / "store.json").exists():
         return _dry_run(selection, selection.sources, extractor)
+    if not running.dry_run:
+        _try_weights(selection, extractor, running)
     with running.store(create=not running.dry_run) as opened:
         warn_of(opened.problems)
         if running.dry_run:
@@ -62,6 +66,20 @@ def run_extraction(selection: Selection, extractor: Extractor, running: Running)
     if not running.quiet:
         click.echo(f"{summary}; recipe {extractor.recipe.recipe_id} in {running.store_path}")
     return summary
+
+
+def _try_weights(selection: Selection, extractor: Extractor, running: Running) -> None:
+    """Before a store is made: see that there are weights for what is to be embedded.
+
+    Raises:
+        ConfigError: there are none, or they are of another model.
+    """
+    if not selection.sources or (running.store_path / "store.json").exists():
+        return
+    if running.executor.in_process and extractor.config.precision != INT8:
+        _ = extractor.encoder
+    else:  # it is workers that load it, or it is calibrated first
+        refuse_unreachable(extractor.encoder_config.model, extractor.encoder_config.pretrained)
 
 
 def _prepare_int8(selection: Selection, extractor: Extractor, store: EmbeddingStore) -> None:
@@ -81,8 +99,10 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
 
     work = workload(missing, extractor.recipe, len(extractor.crops))
     n_cached = len(selection.sources) - len(missing)
-    for source in missing:
+    for source in missing[:SHOWN_SOURCES]:
         click.echo(f"{source.video_id}\t{readable(source.path)}")
+    if len(missing) > SHOWN_SOURCES:
+        click.echo(f"and {len(missing) - SHOWN_SOURCES} more")
     for video_id, error in selection.failures:
         click.echo(f"failed [{error.code}] {video_id}: {error}", err=True)
     click.echo(
@@ -91,6 +111,8 @@ def _dry_run(selection: Selection, missing: list[Source], extractor: Extractor) 
         f"recipe {extractor.recipe.recipe_id}"
     )
     report_missing(selection.missing)
+    for note in download_note(extractor.encoder_config.model, extractor.encoder_config.pretrained) if missing else ():
+        click.echo(f"note: {note}", err=True)
     if work.n_videos and work.n_unknown == work.n_videos:
         click.echo("estimate: unknown, no header says how long its video is; `check --deep` counts")
     elif missing:

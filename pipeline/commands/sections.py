@@ -1,6 +1,8 @@
-"""The sections of `--help`: decides under which title each option of any command is shown."""
+"""What commands have in common: under which title `--help` shows each option, and what a mistyped one may mean."""
 
 from __future__ import annotations
+
+import difflib
 
 import click
 
@@ -27,6 +29,21 @@ SECTIONS = {  # in the order shown, options too; what a command must be given al
     "When something fails or is interrupted": "--fail-fast --max-failed --video-timeout --retry-failed --force "
     "--allow-missing --any-threads --save-every",
 }
+
+
+class SuggestingGroup(click.Group):
+    """A group that knows which command a mistyped one may have meant."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+        """Find the command that is typed.
+
+        Raises:
+            click.UsageError: there is none; the message names one that is written much like it.
+        """
+        near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+        if near and near[0] != args[0]:
+            ctx.fail(f"No such command {args[0]!r}; did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
 
 class SectionedCommand(click.Command):

@@ -44,6 +44,10 @@ FLAGS = {  # options that several commands have: their names, and the click sett
             "help": "How often to resample the videos for 95% intervals; 0: no intervals.",
         },
     ),
+    "--catalogue": (
+        ("--catalogue",),
+        {"type": Place(), "help": "File for the store's index (default: in the store)."},
+    ),
     "--categories": (("--categories",), {"type": Place(), "metavar": "FILE"}),
     "--crop": (("--crop",), {}),
     "--crops": (("--crops",), {"type": IntList(), "metavar": "0,5"}),
@@ -132,23 +136,19 @@ def compose(*decorators: Callable) -> Callable:
     return decorate
 
 
-def truth_options(shown: str, *, required: bool = False, ranges: bool = True) -> Callable:
+def truth_options(shown: str, *, required: bool = False) -> Callable:
     """The options that name a file of ground truth and its format; `truth_of` reads their values.
 
     Args:
         shown: help text of --annotations: what the command uses it for.
         required: whether the command needs ground truth.
-        ranges: whether to add the options that say how the file counts frames.
     """
-    counted = (
-        option("--ends", help="Whether the annotations' ranges include their last frame."),
-        option("--first-frame", help="Number that the annotations give a video's first frame."),
-    )
     return compose(
         option("--annotations", required=required, help=shown),
         option("--format", required=required),
-        option("--normals", help="Normal videos that the annotations leave out: a path,label list, or names."),
-        *(counted if ranges else ()),
+        option("--normals", help="Normal videos that FILE leaves out: a path,label list, or names."),
+        option("--ends", help="Whether ranges include their last frame."),
+        option("--first-frame", help="Number of a video's first frame."),
     )
 
 
@@ -159,7 +159,7 @@ def truth_of(values: dict) -> TruthFile | None:
         click.UsageError: --annotations is given without --format, or the other way round.
     """
     path, form, normals = (values.pop(name) for name in ("annotations", "format", "normals"))
-    counted = {name: values.pop(name) for name in ("ends", "first_frame") if name in values}
+    counted = {name: values.pop(name) for name in ("ends", "first_frame")}
     try:
         return TruthFile.of(path, form, normals, **counted)
     except ConfigError as error:
@@ -208,9 +208,9 @@ def clock_of(pattern: str | None, timezone: str | None) -> Clock | None:
 
 store_option = compose(
     option("--store", default=DEFAULT_STORE, help="Feature store."),
-    click.option("--catalogue", type=Place(), help="File for the store's index (default: in the store)."),
+    option("--catalogue"),
 )
-quiet_option = click.option("--quiet", is_flag=True, help="Show no progress, only failures.")
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress, only failures and notes.")
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Only say what would be done (extract: and how long it takes)."
 )

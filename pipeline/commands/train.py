@@ -71,7 +71,7 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
 @click.option("--init", type=Place(), metavar="CHECKPOINT", help="Fine-tune this checkpoint, with its settings.")
 @option("--pretrained", help="Weights of CLIP's text tower (default: those of the features).")
 @option("--model", help="open_clip model of the text tower.")
-@option("--recipe", help="Train on features of this recipe; needed where the store holds several.")
+@option("--recipe", help="Train on features of this recipe, where the store holds several.")
 @option("--crops", help="Train on these crops (default: all in the store).")
 @option("--crop", type=int, help="Crop that the checkpoint scores (default: the paper's).")
 @click.option(
@@ -81,7 +81,7 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
     help="Choose the best weights on held-out videos, or on a test set.",
 )
 @click.option("--val-share", type=float, default=0.1, help="Share of each label's videos to hold out.")
-@truth_options("With --select test: its ground truth.", ranges=False)
+@truth_options("With --select test: its ground truth.")
 @click.option(
     "--false-alarms",
     "false_alarms_per_hour",
@@ -100,7 +100,7 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
     "--precision",
     type=click.Choice(("auto", *WIDE_PRECISIONS)),
     default="auto",
-    help="Precision of the training step; auto: the one timed to be fastest here.",
+    help="Precision of the training step; auto: the one timed to be fastest here, of your own head fp32.",
 )
 @option("--device")
 @click.option("--threads", type=click.IntRange(1, os.cpu_count()), help="CPU threads to use (default: all).")
@@ -128,9 +128,6 @@ def train(ctx: click.Context, **values) -> int:
     """
     import torch
 
-    from vad_pipeline.extract.device import resolve_device
-    from vad_pipeline.model.fastest import training_way
-
     from ..train.options import TrainOptions
     from ..train.run_folder import TrainRun
 
@@ -143,6 +140,8 @@ def train(ctx: click.Context, **values) -> int:
             raise click.UsageError("--resume RUN goes on in RUN: leave --out away")
         given = {name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
         options = TrainOptions.resumed(recorded["options"], {name: values[name] for name in given})
+        if recorded["options"].get("tensorboard") and not options.tensorboard:
+            click.echo("note: without the package tensorboard, its events are not written any more", err=True)
     else:
         if values["labels"] is None:
             raise click.UsageError("give LABELS, the file that says which video shows what")
@@ -154,8 +153,6 @@ def train(ctx: click.Context, **values) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     _check_threads(options, recorded, torch.get_num_threads())
-    way = training_way(options.precision, resolve_device(options.device))  # a run that goes on has its precision
-    options = replace(options, precision=way.precision)
     return _train(options, recorded)
 
 

@@ -30,7 +30,7 @@ def build_network(setup: TrainSetup, say: Callable[[str], None]) -> Trainable:
     parts = {"normality": normality_config(setup), "own": setup.own}
     of_it = {name: part for name, part in parts.items() if part is not None}
     network = TRAINED[setup.head].network(setup.network, setup.categories, **of_it)
-    if setup.tower is not None:
+    if setup.clip is not None:
         load_text_tower(network, setup.clip, source=setup.tower.pretrained)
     if setup.options.init:
         anew = load_initial(network, setup.options.init)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from vad_pipeline.eval.annotations import TruthFile
+from vad_pipeline.eval.annotations import ENDS, TruthFile
 from vad_pipeline.extract.errors import ConfigError, how_to_add
 from vad_pipeline.extract.recipe import CROPS
 from vad_pipeline.model.heads.head_names import DEFAULT_HEAD
@@ -59,6 +59,8 @@ class TrainOptions:
     annotations: Path | None = None
     format: str | None = None
     normals: Path | None = None
+    ends: str = ENDS[0]
+    first_frame: int = 0
     false_alarms_per_hour: float = 1.0
     epochs: int | None = None
     steps: int | None = None
@@ -88,7 +90,7 @@ class TrainOptions:
             raise ConfigError(f"--false-alarms must not be negative, got {self.false_alarms_per_hour}")
         if not self.save_every_seconds >= 0:
             raise ConfigError(f"--save-every must not be negative, got {self.save_every_seconds}")
-        if self.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        if self.tensorboard and not has_tensorboard():
             raise ConfigError(f"--tensorboard needs a package: {how_to_add('tensorboard')}")
         for crop in (*(self.crops or ()), *(() if self.crop is None else (self.crop,))):
             if crop not in CROPS:
@@ -113,7 +115,7 @@ class TrainOptions:
         Raises:
             ConfigError: --annotations is given without --format, or the other way round.
         """
-        return TruthFile.of(self.annotations, self.format, self.normals)
+        return TruthFile.of(self.annotations, self.format, self.normals, ends=self.ends, first_frame=self.first_frame)
 
     def to_json(self) -> dict[str, Any]:
         """The options as config.json keeps them: by name, with absolute paths so that --resume works in any folder."""
@@ -140,8 +142,15 @@ class TrainOptions:
             raise ConfigError(f"{given['resume']}: was begun with other options: {'; '.join(differ)}; leave them out")
         kept = {name: _typed(name, value) for name, value in recorded.items() if name in by_name}
         changed = {name: value for name, value in given.items() if by_name[name].metadata}
+        if not has_tensorboard():  # which changes no weight; asked for anew, it is refused
+            kept["tensorboard"] = False
         only_for_once = {"resume": None, "any_threads": False}
         return cls(**kept | only_for_once | changed | {"out": given["resume"]})
+
+
+def has_tensorboard() -> bool:
+    """Whether the package that writes TensorBoard events is installed."""
+    return importlib.util.find_spec("tensorboard") is not None
 
 
 def _plain(name: str, value: Any) -> Any:

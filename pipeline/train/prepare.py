@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,7 @@ from .setup import TextTower, TrainSetup, file_sha256
 from .split import choose, drop_unusable, hold_some_out
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from vad_pipeline.model.initial import ClipText
     from vad_pipeline.model.learning.train_config import TrainConfig
 
     from .start import Start
@@ -82,7 +81,7 @@ def prepare(
     config, note = _fitting_batch(_train_config(options, start.head, weights), chosen.train, options.crops)
     notes += note
     setup = TrainSetup(
-        options=options,
+        options=replace(options, precision=config.precision),
         categories=label_words(start),
         train=tuple(chosen.train),
         held_out=tuple(chosen.held_out),
@@ -103,7 +102,9 @@ def prepare(
 
 
 def _train_config(options: TrainOptions, head: str, loss_weights: dict[str, float]) -> TrainConfig:
-    """The preset's hyper-parameters, with those that options change."""
+    """The preset's hyper-parameters, with those that options change; timing the precision may take seconds."""
+    from vad_pipeline.extract.device import resolve_device
+    from vad_pipeline.model.fastest import training_way
     from vad_pipeline.model.learning.trainable import TRAINED
 
     preset = TRAINED[head].presets[options.preset]
@@ -114,7 +115,7 @@ def _train_config(options: TrainOptions, head: str, loss_weights: dict[str, floa
         learning_rate=preset.learning_rate if options.lr is None else options.lr,
         batch_size=options.batch_size or preset.batch_size,
         loss_weights={**preset.loss_weights, **loss_weights},
-        precision=options.precision,
+        precision=training_way(options.precision, resolve_device(options.device), head).precision,
     )
 
 
@@ -194,11 +195,11 @@ def _text_tower(options: TrainOptions, recipe: Recipe) -> TextTower:
     return TextTower(weights, model)
 
 
-def _clip_of(tower: TextTower | None) -> Mapping[str, Tensor]:
-    """The text tower's weights, in OpenAI's names; none where there is no tower."""
+def _clip_of(tower: TextTower | None) -> ClipText | None:
+    """The text tower itself; None where there is none."""
     from vad_pipeline.model.initial import clip_text_tower
 
-    return {} if tower is None else clip_text_tower(tower.pretrained, tower.model)
+    return None if tower is None else clip_text_tower(tower.pretrained, tower.model)
 
 
 def _inputs(options: TrainOptions, tower: TextTower | None) -> dict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +15,9 @@ from vad_pipeline.model.categories import Category
 from .data import TrainingVideo
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from vad_pipeline.model.heads.known import HeadConfig
     from vad_pipeline.model.heads.own import OwnHead
+    from vad_pipeline.model.initial import ClipText
     from vad_pipeline.model.learning.losses import Loss
     from vad_pipeline.model.learning.train_config import TrainConfig
 
@@ -57,8 +55,8 @@ class TrainSetup:
     """The network: the preset's or that of --init, with the run's own categories and window."""
     tower: TextTower | None
     """What reads the categories; None where the head reads no text."""
-    clip: Mapping[str, Tensor] = field(repr=False)
-    """Its weights, in OpenAI's names."""
+    clip: ClipText | None = field(repr=False)
+    """Its weights."""
     losses: dict[str, Loss] = field(default_factory=dict)
     """Name -> loss for the user's own losses."""
     annotations: tuple[VideoAnnotation, ...] | None = field(default=None, repr=False)

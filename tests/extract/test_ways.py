@@ -13,6 +13,7 @@ from vad_pipeline.extract.embed import openvino_tower, ways
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 from vad_pipeline.extract.timings import CACHE_VARIABLE, Timings, timed_once
 from vad_pipeline.model.fastest import scoring_way, training_way
+from vad_pipeline.model.heads.head_names import OWN
 
 CPU = torch.device("cpu")
 EMPTY = b'{"schema": 1, "stage": "extract", "machine": "", "versions": {}, "measured": "", "seconds": {}}'
@@ -134,3 +135,8 @@ def test_scoring_and_training_are_timed_too(monkeypatch):
         assert str(way_of("auto", CPU)) == "torch fp32"  # as tests/conftest.py has it remembered
         assert way_of("auto", CPU).timings.stage == stage
         assert str(way_of("bf16", CPU)) == "torch bf16"
+
+
+def test_each_head_is_timed_by_its_own_step(cache):
+    assert training_way("auto", CPU, "mil").timings.stage == "train mil" and len(list(cache.iterdir())) == 1
+    assert training_way("auto", CPU, OWN) == ways.Way("torch", "fp32")  # of which nobody knows what it stands

@@ -1,5 +1,6 @@
 """Files of own categories, and what labels name."""
 
+import re
 import unicodedata
 
 import pytest
@@ -49,11 +50,12 @@ def test_every_way_to_write_them(tmp_path, name):
         ("a.csv", "Normal\nRoad Accident,x\nroad_accident,y\n", "Road Accident and road_accident are one name"),
         ("a.csv", "Normal\nFire|Smoke\n", "without `|`"),
         ("a.csv", "", "holds no rows"),
+        ("labels.csv", "video,label,split\na,Normal,train\nb,Fall,test\n", "is a list of videos (video,label,split)"),
     ],
 )
 def test_bad_files(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
-    with pytest.raises(ConfigError, match=message.replace("|", r"\|")):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         read_categories(tmp_path / name)
 
 

@@ -1,14 +1,20 @@
 """Layers and the network, against slow and plain ways to compute the same."""
 
+import json
 import math
 from dataclasses import replace
 
 import pytest
 import torch
 
+from vad_pipeline.extract.embed.encoder_config import EncoderConfig, load_weights
+from vad_pipeline.extract.embed.tower import build_clip
 from vad_pipeline.model.categories import CATEGORIES
 from vad_pipeline.model.heads.dsanet import PRESETS, DSANet, DSANetConfig, dsanet_scores
+from vad_pipeline.model.heads.vadclip import VADCLIP_PRESETS
+from vad_pipeline.model.initial import clip_text_tower, load_text_tower
 from vad_pipeline.model.layers import TransformerBlock, distance_adjacency, similarity_adjacency
+from vad_pipeline.model.learning.trainable import TrainableVadCLIP
 
 
 def test_local_blocks_equal_a_block_diagonal_mask():
@@ -28,6 +34,23 @@ def test_causal_positions_see_no_later_ones():
     changed[:, 4:] += 1
     before, after = block(x, causal=True), block(changed, causal=True)
     assert torch.allclose(before[:, :4], after[:, :4], atol=1e-6) and not torch.allclose(before[:, 4:], after[:, 4:])
+
+
+@pytest.mark.parametrize("quick_gelu", [True, False])
+def test_the_text_tower_has_the_activation_of_its_configuration(tmp_path, quick_gelu):
+    text = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 12}
+    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 32, "patch_size": 32}
+    about = {"embed_dim": 64, "quick_gelu": quick_gelu, "vision_cfg": vision, "text_cfg": text}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": about}))
+    model, weights = f"local-dir:{tmp_path}", "random:0"
+    network = TrainableVadCLIP(replace(VADCLIP_PRESETS["ucf-crime"], width=64), CATEGORIES["ucf-crime"])
+    load_text_tower(network, clip_text_tower(weights, model), source=weights)
+    clip = build_clip(EncoderConfig(model=model, pretrained=weights, device="cpu"), load_weights(weights, model)).eval()
+    x = given = 30 * torch.randn(1, 9, 64)
+    with torch.inference_mode():
+        for block in network.text.blocks:
+            x = block(x, causal=True)
+        assert torch.allclose(x, clip.transformer(given, attn_mask=clip.attn_mask[:9, :9]), atol=1e-4)
 
 
 def test_similarity_adjacency_against_loops():

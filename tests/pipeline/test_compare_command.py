@@ -121,6 +121,23 @@ def test_two_rows_and_two_seeds(run_cli, place, monkeypatch):
     assert figures(Path("out")) == before and "broken" not in out and "wild" not in out
 
 
+def test_a_row_that_picks_its_weights_on_the_test_set(run_cli, place):
+    """By the annotations of the comparison, as they count frames."""
+    labels = Path("study/labels.csv").read_text().splitlines()
+    of_test = [row for row in labels[1:] if row[:2] in ("n0", "n1", "n2", "a0", "a1", "a2")]
+    Path("study/labels.csv").write_text("\n".join(row for row in labels if row not in of_test) + "\n")
+    rows = "".join(f"- {{name: {each}, select: {each}}}\n" for each in ("val", "test"))
+    Path("study/rows.yaml").write_text(
+        ROWS.partition("rows:")[0] + "protocol: official\nends: inclusive\nrows:\n" + rows
+    )
+    code, out, err = run_cli(*place)
+    assert code == 0 and "| test | " in out and "WARNING: --select test picks the weights on the test set" in err
+    kept = json.loads(Path("out/rows/test/seed-0/config.json").read_text())
+    assert kept["options"]["ends"] == "inclusive"
+    measured = list(csv.DictReader(Path("out/rows/test/seed-0/metrics.csv").read_text().splitlines()))[-1]
+    assert float(measured["test_auc"]) == figures(Path("out"))[1]["figures"]["auc"]["values"][0]
+
+
 @pytest.mark.long
 def test_killed_again_and_again_it_comes_to_the_same_figures(place, text_tower):
     """With every head, in processes of their own."""

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
+from vad_pipeline.extract.embed import download
 from vad_pipeline.extract.store import upkeep
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
@@ -265,6 +267,35 @@ def test_dry_run_does_nothing_but_estimate(tmp_path, make_video, extract):
     )
     extract(tmp_path / "raw")
     assert "0 videos" in extract(tmp_path / "raw", "--dry-run")[1]
+
+
+def test_a_dry_run_of_many_files_is_short_and_says_that_weights_are_missing(tmp_path, make_video, extract, monkeypatch):
+    video = make_video(tmp_path / "raw" / "v0.mp4")
+    for index in range(1, 23):
+        os.link(video, video.with_name(f"v{index}.mp4"))
+    monkeypatch.setattr(download, "is_to_be_downloaded", lambda model, pretrained: True)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr("socket.create_connection", no_internet)
+    _, out, err = extract(tmp_path / "raw", "--dry-run")
+    assert out.count("\n") == 20 + 3 and "and 3 more" in out
+    assert "could not be downloaded (huggingface.co: Name or service not known). Without internet: give a" in err
+
+
+def test_without_weights_and_internet_nothing_is_waited_for_nor_made(tmp_path, make_video, run_cli, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, name: None)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr("socket.create_connection", no_internet)
+    monkeypatch.setattr("open_clip.create_model", pytest.fail)  # which tries again for minutes
+    make_video(tmp_path / "raw" / "a.mp4")
+    code, _, err = run_cli("extract", tmp_path / "raw", "--store", tmp_path / "S", "--device", "cpu")
+    assert code == 2 and "CLIP weights 'openai' for ViT-B-16-quickgelu could not be downloaded" in err
+    assert not (tmp_path / "S").exists()
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, name: "/a/file")
+    assert download.download_note("ViT-B-16-quickgelu", "openai") == ()
+
+
+def no_internet(address, seconds):
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
 def test_quiet_shows_failures_only(tmp_path, make_video, extract):

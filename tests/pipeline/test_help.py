@@ -57,6 +57,14 @@ def test_every_option_is_in_one_section(name):
     assert len(set(titles)) == len(titles)
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [(["detct"], "'detct'; did you mean 'detect'?"), (["store", "improt"], "mean 'import'?")]
+)
+def test_a_mistyped_command_is_told_the_right_one(run_cli, typed, meant):
+    code, _, err = run_cli(*typed, "x")
+    assert code == 2 and meant in err
+
+
 def test_sections_name_every_option_once_and_no_other():
     listed = Counter(" ".join(SECTIONS.values()).split())
     assert [flag for flag, count in listed.items() if count > 1] == []

@@ -233,6 +233,7 @@ REFUSED = [
     (["nowhere", "--frames", "frames.csv"], "nowhere: no such file"),
     (["scores"], "give --store STORE or --frames LIST"),
     (["scores", "--frames", "frames.csv", "--store", "s"], "give --store STORE or --frames LIST"),
+    (["scores", "--frames", "frames.csv", "--catalogue", "c"], "--catalogue is the index of --store STORE: give both"),
     (["scores", "--frames", "truth.txt"], "truth.txt, line 1: expected rows `video,frames`"),
     (["scores", "--frames", "minus.csv"], "minus.csv, line 1: '-3' is no whole number"),
     (["scores", "--frames", "twice.csv"], "twice.csv, line 2: a is there twice"),
@@ -285,8 +286,9 @@ def test_a_store_knows_frames_times_and_files(run_cli, place, labelled):
         stored = opened.get(entry)
     Path("scores").mkdir()
     np.save(f"scores/{entry.video}.npy", np.linspace(0, 1, entry.n_snippets))
-    code, out, err = run_cli("import-scores", "scores", "--store", store, "--out", "results")
-    assert code == 0 and "19 without scores" in out, err
+    given = ["import-scores", "scores", "--store", store, "--catalogue", "index.sqlite", "--out", "results"]
+    code, out, err = run_cli(*given)
+    assert code == 0 and "19 without scores" in out and Path("index.sqlite").exists(), err
     (curve,) = Results("results")
     assert (curve.frame_seconds == stored.frame_seconds).all() and curve.fps == stored.fps
     assert curve.source == entry.source and curve.scores[16] == curve.scores[31] > curve.scores[15]

@@ -31,7 +31,8 @@ def test_the_same_bytes_twice(results, run_cli, tmp_path, suffix, monkeypatch):
     assert one == other and len(one) > 5000
 
 
-def test_files_are_called_after_videos(results, run_cli):
+def test_files_are_called_after_videos(results, run_cli, tmp_path):
+    assert run_cli("plot", results, "cam/b", "--out", tmp_path)[0] == 0 and len([*tmp_path.glob("cam_b~*.png")]) == 1
     assert run_cli("plot", results, "cam/a")[0] == run_cli("plot", results, "a.mp4", "b", "cam/a")[0] == 0
     assert sorted(path.name for path in (results / "plots").iterdir()) == ["cam_a~8f1db0f3+1.png", "cam_a~8f1db0f3.png"]
     one, two = (Image.open(results / "plots" / name).size for name in ("cam_a~8f1db0f3.png", "cam_a~8f1db0f3+1.png"))

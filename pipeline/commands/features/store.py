@@ -18,7 +18,7 @@ from vad_pipeline.extract.store.arrays import AXES
 from vad_pipeline.extract.store.entry import Entry
 
 from ...progress import counting
-from ..sections import SectionedCommand
+from ..sections import SectionedCommand, SuggestingGroup
 from ..shared_options import (
     Place,
     dry_run_option,
@@ -32,7 +32,7 @@ from ..shared_options import (
 SHOWN_PROBLEMS = 20
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def store() -> None:
     """The feature store: a folder of HDF5 shards, one group a video and recipe."""
 

@@ -32,7 +32,11 @@ MAX_ROWS = 20  # the most videos that fit a page
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @truth_options("Ground truth, shaded.")
 @option("--marked")
-@option("--out", metavar="FILE", help="Figure to write: .png, .svg or .pdf (default: RESULTS/plots/VIDEO.png).")
+@option(
+    "--out",
+    metavar="FILE|DIR",
+    help="Figure to write, .png, .svg or .pdf, or a folder for VIDEO.png (default: RESULTS/plots).",
+)
 @click.option("--axis", type=click.Choice(AXES), default=AXES[0], help="Unit of the horizontal axis.")
 @click.option(
     "--width",
@@ -59,7 +63,7 @@ def plot(
     from ...results.folder import Results
 
     given = truth_of(values)
-    if out and out.suffix.lower() not in SUFFIXES:
+    if out and not out.is_dir() and out.suffix.lower() not in SUFFIXES:
         raise click.UsageError(f"--out {out}: must end in {', '.join(SUFFIXES)}")
     opened = Results.open(results)
     settings = settings_of(opened)
@@ -73,7 +77,7 @@ def plot(
         for each in events:
             held_against(curve, each)
         rows.append(PlotRow(curve, tuple(each.event for each in events), truth.get(curve.video_id)))
-    target = out or _default(results, ids)
+    target = out if out and not out.is_dir() else _named_after(ids, out or results / DEFAULT_FOLDER)
     for row in rows:
         if not row.events:
             video_id = row.curve.video_id
@@ -115,6 +119,6 @@ def _ranges(truth: TruthFile, curves: Sequence[AnomalyCurve]) -> dict[str, tuple
     return {video_id: tuple((start, end) for start, end, _ in each.ranges) for video_id, each in laid.items()}
 
 
-def _default(results: Path, ids: Sequence[str]) -> Path:
+def _named_after(ids: Sequence[str], folder: Path) -> Path:
     more = f"+{len(ids) - 1}" if len(ids) > 1 else ""
-    return results / DEFAULT_FOLDER / f"{safe_stem(ids[0])}{more}.png"
+    return folder / f"{safe_stem(ids[0])}{more}.png"

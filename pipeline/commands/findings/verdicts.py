@@ -12,7 +12,7 @@ import click
 from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.names import plural
 
-from ..sections import SectionedCommand
+from ..sections import SectionedCommand, SuggestingGroup
 from ..shared_options import Place, option
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".json")
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def verdicts() -> None:
     """What reviewers said of events: kept in RESULTS/verdicts.jsonl, and as `mark` in events.jsonl."""
 

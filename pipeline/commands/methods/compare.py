@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 FOR_ALL = ("labels", "store", "seeds", "annotations", "format", "normals", "ends", "first_frame", "protocol",
            "n_resamples", "columns", "allow_missing")  # fmt: skip
-OF_TRUTH = {"annotations": "path", "format": "format", "normals": "normals"}  # option of train -> field of TruthFile
+OF_TRUTH = {  # option of train -> field of TruthFile
+    "annotations": "path",
+    "format": "format",
+    "normals": "normals",
+    "ends": "ends",
+    "first-frame": "first_frame",
+}
 NOT_OF_A_ROW = ("out", "resume", "quiet", "seeds", *OF_TRUTH)
 DEFAULT_COLUMNS = "auc,auc-difference,ap,ap-difference,map,train-time,parameters,speed"
 

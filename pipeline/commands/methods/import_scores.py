@@ -26,6 +26,7 @@ UNITS = ("frame", "snippet")
 @click.command(cls=SectionedCommand)
 @click.argument("scores", type=Place(), metavar="FILE|DIR")
 @option("--store", help="Feature store that knows the videos' frames, times and files.")
+@option("--catalogue")
 @click.option(
     "--frames", type=Place(), metavar="LIST", help="Instead of --store: rows `video,frames` or `video,frames,fps`."
 )
@@ -43,7 +44,13 @@ UNITS = ("frame", "snippet")
 @option("--out", required=True, help="Results folder.")
 @quiet_option
 def import_scores(
-    scores: Path, store: Path | None, frames: Path | None, fps: Fraction, categories: Path | None, **values
+    scores: Path,
+    store: Path | None,
+    catalogue: Path | None,
+    frames: Path | None,
+    fps: Fraction,
+    categories: Path | None,
+    **values,
 ) -> int:
     """Make a results folder of scores that something else has made, for evaluate, report, plot, events and clips.
 
@@ -61,11 +68,13 @@ def import_scores(
     out, quiet = values.pop("out"), values.pop("quiet")
     if (store is None) == (frames is None):
         raise click.UsageError("give --store STORE or --frames LIST: either says how many frames the videos have")
+    if catalogue and store is None:
+        raise click.UsageError("--catalogue is the index of --store STORE: give both")
     named = read_categories(categories) if categories else ()
     config = ScoresConfig(scores, tuple(category.name for category in named), **values)
     if store is None:
         return _import(config, footage_of_list(frames, fps), None, out, quiet=quiet)
-    with EmbeddingStore(store) as opened:
+    with EmbeddingStore(store, catalogue=catalogue) as opened:
         warn_of(opened.problems)
         return _import(config, footage_of_store(opened), opened.shards, out, quiet=quiet)
 

@@ -9,6 +9,7 @@ import torch
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
+from vad_pipeline.model.initial import ClipText
 from vad_pipeline.model.windows import pool
 from vad_pipeline.pipeline.train.data import Rows, TrainingVideo, data_fingerprint, hold_out, join_labels
 from vad_pipeline.pipeline.train.options import TrainOptions
@@ -207,7 +208,7 @@ def test_training_on_the_test_set_is_refused(store, options, tmp_path):
 
 
 def test_weights_known_by_their_hash_alone_are_asked_for(store, options, monkeypatch):
-    monkeypatch.setattr("vad_pipeline.model.initial.clip_text_tower", lambda pretrained, model: {})
+    monkeypatch.setattr("vad_pipeline.model.initial.clip_text_tower", lambda pretrained, model: ClipText({}))
     setup = prepare(replace(options, pretrained=None), store).setup
     assert setup.tower == TextTower("openai", "ViT-B-16-quickgelu")
 
@@ -216,3 +217,11 @@ def test_tensorboard_says_what_to_install(options, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install '\.\[tensorboard\]' in the folder of vad-pipeline"):
         replace(options, tensorboard=True)
+
+
+def test_a_run_with_tensorboard_goes_on_without_its_package(options, monkeypatch, tmp_path):
+    recorded = options.to_json() | {"tensorboard": True}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not TrainOptions.resumed(recorded, {"resume": tmp_path}).tensorboard
+    with pytest.raises(ConfigError, match="--tensorboard needs a package"):
+        TrainOptions.resumed(recorded, {"resume": tmp_path, "tensorboard": True})
