@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import DamagedShard, StoreError
-from .catalogue_file import CannotWrite, CatalogueFile, DamagedRow, entry_in, row_of
+from .catalogue_file import CannotWrite, CatalogueFile, DamagedRow, entry_in, row_of, state_of
 from .entry import Entry, entries_in
 from .own_process import read_apart
 from .shards import each_shard, names_in
@@ -73,16 +73,16 @@ class Catalogue:
             return self._file.run(self._synced, fill=lambda: None)
 
     def _synced(self, db: sqlite3.Connection) -> list[StoreError]:
-        known = {name: (size, mtime) for name, size, mtime in db.execute("SELECT * FROM shards")}
+        known = {name: tuple(state) for name, *state in db.execute("SELECT * FROM shards")}
         problems: list[StoreError] = []
         present: set[str] = set()
         rows: list[Entry] = []
-        read: dict[str, tuple[int, int]] = {}  # entered into `shards`; those with damaged groups are read every time
+        read: dict[str, tuple[int, ...]] = {}  # entered into `shards`; those with damaged groups are read every time
         for path in each_shard(self.folder):
             try:
-                stat = path.stat()
+                state = state_of(path)
                 present.add(path.name)
-                if known.get(path.name) == (stat.st_size, stat.st_mtime_ns):
+                if known.get(path.name) == state:
                     continue
                 found, damaged = read_apart([path], entries_in, path)
             except FileNotFoundError:  # merged away by another run meanwhile
@@ -97,12 +97,12 @@ class Catalogue:
             if damaged:
                 present.discard(path.name)
             else:
-                read[path.name] = (stat.st_size, stat.st_mtime_ns)
+                read[path.name] = state
         gone = [(name,) for name in known if name not in present]
         if rows or read or gone or problems:
             touched = [replace(row, mtime_ns=_known_mtime(db, row)) for row in rows]
             db.executemany("DELETE FROM shards WHERE name = ?", gone + [(name,) for name in read])
-            db.executemany("INSERT INTO shards VALUES (?, ?, ?)", [(name, *state) for name, state in read.items()])
+            db.executemany("INSERT INTO shards VALUES (?, ?, ?, ?)", [(name, *state) for name, state in read.items()])
             db.execute("DELETE FROM videos WHERE shard NOT IN (SELECT name FROM shards)")
             db.executemany("DELETE FROM videos WHERE shard = ?", [(name,) for name in read])
             _insert(db, touched)
@@ -113,12 +113,11 @@ class Catalogue:
         written = []
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):  # merged away by another run already: `sync` finds it
-                stat = (self.folder / entry.shard).stat()
-                written.append((entry, (entry.shard, stat.st_size, stat.st_mtime_ns)))
+                written.append((entry, (entry.shard, *state_of(self.folder / entry.shard))))
 
         def add(db: sqlite3.Connection) -> None:
             _insert(db, [entry for entry, _ in written])
-            db.executemany("INSERT OR REPLACE INTO shards VALUES (?, ?, ?)", [shard for _, shard in written])
+            db.executemany("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", [shard for _, shard in written])
             for entry, mtime_ns in touched:
                 _insert(db, [replace(same, mtime_ns=mtime_ns) for same in _of_version(db, entry)])
 

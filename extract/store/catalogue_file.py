@@ -23,10 +23,11 @@ LOCK_SECONDS = 60  # how long to wait for another process's write
 TRIES = 3  # of what is done on a catalogue: other runs may make it anew at the same time
 TABLES = ("shards", "videos", "store")
 ROW = (*COLUMNS, "crc")
+SHARD_STATE = ("size", "mtime_ns", "ctime_ns")
 SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
 CREATE TABLE store (id TEXT);
-CREATE TABLE shards (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER);
+CREATE TABLE shards (name TEXT PRIMARY KEY, {", ".join(SHARD_STATE)});
 CREATE TABLE videos ({", ".join(ROW)}, PRIMARY KEY (name, shard));
 CREATE INDEX videos_by_shard ON videos (shard);
 CREATE INDEX videos_by_video ON videos (video);
@@ -142,8 +143,9 @@ class CatalogueFile:
 
     def _is_ours(self) -> bool:
         """Whether the file has the tables of this version, and is the catalogue of this store."""
-        if tuple(row[1] for row in self._db.execute("PRAGMA table_info(videos)")) != ROW:
-            return False
+        for table, columns in (("videos", ROW), ("shards", ("name", *SHARD_STATE))):
+            if tuple(row[1] for row in self._db.execute(f"PRAGMA table_info({table})")) != columns:
+                return False
         try:
             of = [store for (store,) in self._db.execute("SELECT id FROM store")]
         except sqlite3.OperationalError:  # an index of before
@@ -192,6 +194,17 @@ class CatalogueFile:
         """Close the database."""
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
+
+
+def state_of(shard: Path) -> tuple[int, int, int]:
+    """What a shard is known by: its size, its modification time and its change time. Nobody can set the last one, so
+    that a catalogue which a store of others has brought along knows none of its shards.
+
+    Raises:
+        OSError: it is not there, or cannot be looked at.
+    """
+    stat = shard.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def _code(error: Exception) -> int | None:

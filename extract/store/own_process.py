@@ -31,7 +31,12 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 MORE_BYTES, BYTES_PER_BYTE = 250 << 20, 8  # memory that reading may take: so much, and so much for each byte read
 ANSWER_BYTES = 64 << 20  # and what is found in a shard, likewise
 SECONDS, BYTES_PER_SECOND = 3, 1 << 20  # of the processor: so many, and one more for so many bytes
+BYTES_PER_SECOND_AT_ONCE = 16 << 20  # the same, from one group to the next: small groups take long, large ones do not
 KILLED = (signal.SIGKILL, signal.SIGTERM)  # by somebody, not by what it read
+
+
+_allowed: tuple[int, int] | None = None
+"""In the process that reads: the second of its processor by which all must be read, and how many it has for a group."""
 
 
 class OwnProcess:
@@ -175,10 +180,20 @@ def serve() -> None:
         _write(answered, answer)
 
 
+def next_group() -> None:
+    """Say that another group is read next: in the process that reads, each has some seconds of its own."""
+    if _allowed is not None:
+        end, at_once = _allowed
+        seconds = min(end, int(time.process_time()) + at_once)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
 def _bound(size: int) -> None:
     """Bound memory and time for what is read next, of so many bytes."""
-    seconds = int(time.process_time()) + SECONDS + size // BYTES_PER_SECOND
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    global _allowed
+    end = int(time.process_time()) + SECONDS + size // BYTES_PER_SECOND
+    _allowed = end, SECONDS + size // BYTES_PER_SECOND_AT_ONCE
+    next_group()
     with contextlib.suppress(OSError, ValueError):  # a system that does not tell what is held
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limit = held + MORE_BYTES + BYTES_PER_BYTE * size

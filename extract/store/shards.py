@@ -27,7 +27,7 @@ import numpy as np
 from ..errors import DamagedShard, StoreError
 from ..files import write_bytes
 from ..names import flat
-from .own_process import read_apart
+from .own_process import next_group, read_apart
 from .versions import Version, kept
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 ROOT_GROUP = "videos"
 SHARD_BYTES = 128 << 20  # merged shards grow to about this
 SMALL_BYTES = SHARD_BYTES // 2  # and are left alone from this size on
+OF_HDF5 = (OSError, RuntimeError, KeyError)  # raised by h5py where the library cannot read
 ASKED_WRONGLY = (errno.EINVAL, errno.EFAULT, errno.EOVERFLOW, errno.EFBIG)  # addresses and sizes that cannot be
 LISTINGS = 50  # how often a folder is listed again while other runs merge shards in it
 COMPRESSED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
@@ -127,7 +128,13 @@ def opened(path: Path, *, in_memory: bool = False) -> Iterator[h5py.Group]:
         refuse_unreadable(path, error)
         raise DamagedShard(f"{path}: no readable HDF5 file; run `vad-pipeline store verify`") from error
     with file:
-        yield _root_of(file, path)
+        root = _root_of(file, path)
+        try:
+            yield root
+        except OF_HDF5 as error:
+            if getattr(error, "errno", None) is None:  # another one is of what is done with the shard
+                refuse_unreadable(path, error)
+            raise
 
 
 def _root_of(file: h5py.File, path: Path) -> h5py.Group:
@@ -136,7 +143,7 @@ def _root_of(file: h5py.File, path: Path) -> h5py.Group:
         if isinstance(root, h5py.Group):
             return root
         why = None
-    except (OSError, RuntimeError, KeyError) as error:
+    except OF_HDF5 as error:
         refuse_unreadable(path, error)
         why = error
     raise DamagedShard(f"{path}: not written by vad-pipeline (no `{ROOT_GROUP}` group); move it elsewhere") from why
@@ -145,7 +152,11 @@ def _root_of(file: h5py.File, path: Path) -> h5py.Group:
 def names_in(path: Path) -> set[str]:
     """Names of all groups of a shard; raises what `opened` raises."""
     with opened(path) as root:
-        return set(names_below(root))
+        try:
+            return set(names_below(root))
+        except OF_HDF5 as error:
+            refuse_unreadable(path, error)
+            raise DamagedShard(f"{path}: damaged ({error}); run `vad-pipeline store verify`") from error
 
 
 def names_below(root: h5py.Group) -> Iterator[str]:
@@ -162,6 +173,7 @@ def group_in(root: h5py.Group, name: str) -> h5py.Group:
         DamagedShard: the group has a link elsewhere, data outside the file, a filter that we do not use, or shapes
             larger than the file can hold.
     """
+    next_group()
     problem = _why_not(root, name, h5py.Group)
     if problem is None:
         node = root[name]
@@ -276,7 +288,7 @@ def merge_shards(
             data = read_apart([folder / shard for shard in batch], build_copy, sources)
         except FileNotFoundError:  # another run is merging the same ones: leave them to it
             continue
-        except (StoreError, OSError, RuntimeError, KeyError) as error:
+        except (StoreError, *OF_HDF5) as error:
             logger.warning("%s: not merged, something in it cannot be read (%s)", ", ".join(batch), error)
             continue
         if sources:

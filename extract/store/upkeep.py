@@ -14,6 +14,7 @@ from .entry import Entry, entry_of
 from .merge_lock import merging
 from .own_process import read_apart
 from .shards import (
+    OF_HDF5,
     Group,
     build,
     build_copy,
@@ -111,8 +112,8 @@ def _written_anew(path: Path, names: list[str]) -> bytes:
     """The bytes of a shard with these groups of a damaged one: of what was read of them, as HDF5's own copy would trip
     over what is wrong in between."""
     with opened(path) as root:
-        nodes = {name: group_in(root, name) for name in names}
-        return build(Group(name, copied(node), {key: node[key][()] for key in node}) for name, node in nodes.items())
+        nodes = ((name, group_in(root, name)) for name in names)
+        return build(Group(name, copied(node), {key: node[key][()] for key in node}) for name, node in nodes)
 
 
 def _move(path: Path, folder: Path) -> None:
@@ -186,7 +187,7 @@ def _without(path: Path, names: Collection[str]) -> bytes | None:
     try:
         left = sorted(names_in(path) - set(names))
         return build_copy([(path, left)]) if left else None
-    except (OSError, RuntimeError, KeyError) as error:
+    except OF_HDF5 as error:
         raise StoreError(f"{path}: cannot be read ({error}); run `vad-pipeline store verify --repair` first") from error
 
 

@@ -1,6 +1,7 @@
 """The catalogue may be deleted, and any bit of it may flip, at any moment: it is rebuilt from the shards."""
 
 import random
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from vad_pipeline.extract.recipe import Recipe
-from vad_pipeline.extract.store import upkeep
+from vad_pipeline.extract.store import catalogue, upkeep
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.exchange import ImportConfig, import_list
 
@@ -49,6 +50,22 @@ def test_deleted_while_it_is_in_use(store, caplog):
     assert "rebuilt from the shards" in caplog.text
     with EmbeddingStore(store) as again:
         assert used(again) == expected and again.problems == []
+
+
+def test_a_catalogue_that_a_store_of_others_brings_along_knows_none_of_its_shards(store, tmp_path, monkeypatch):
+    read = []
+
+    def read_apart(paths, function, *given):
+        read.extend(paths)
+        return function(*given)
+
+    monkeypatch.setattr(catalogue, "read_apart", read_apart)
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))  # its shards have the times of the first ones
+    for each in (store, copy):
+        assert EmbeddingStore(each).problems == []
+    assert sorted(read) == sorted(copy.glob("shards/*.h5"))
+    EmbeddingStore(copy).close()
+    assert len(read) == N_VIDEOS
 
 
 def flip(path: Path, rng: random.Random) -> None:

@@ -58,6 +58,21 @@ def test_what_reading_may_come_to_is_damage(own, shard, monkeypatch, harm, words
     assert own.read([shard], eval, "2") == 2  # by another one
 
 
+OF_GROUPS = """[
+    load := __import__('importlib').import_module, own := load('vad_pipeline.extract.store.own_process'),
+    now := lambda: int(load('time').process_time()), soft := lambda: load('resource').getrlimit(0)[0],
+    first := now(), [0 for _ in iter(now, first + 1)],
+    left := soft() - now(), own.next_group(), (left, soft() - now(), own._allowed[0] - now()),
+][-1]"""
+
+
+def test_a_group_of_a_large_shard_may_not_take_as_long_as_all_of_them(own, shard):
+    with shard.open("wb") as file:
+        file.truncate(64 << 20)
+    left, again, of_all = own.read([shard], eval, OF_GROUPS.replace("\n", ""), {})
+    assert (left, again, of_all) == (6, 7, 66)  # seconds of the processor
+
+
 def test_a_process_that_somebody_kills_is_no_damage(own, shard):
     with pytest.raises(StoreError, match="was killed; run the same command again") as caught:
         own.read([shard], eval, "__import__('os').kill(__import__('os').getpid(), 9)")

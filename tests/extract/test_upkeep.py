@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
+from vad_pipeline.extract.errors import DamagedShard, StoreError
 from vad_pipeline.extract.recipe import Recipe
-from vad_pipeline.extract.store import upkeep
+from vad_pipeline.extract.store import shards, upkeep
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.exchange import ImportConfig, import_list
 
@@ -66,6 +67,27 @@ def test_a_read_that_fails_moves_nothing(store, run_cli, monkeypatch, shards_rea
     code, _, err = run_cli("store", *command.split(), "--store", store)
     assert code == 3 and os.strerror(number) in err and str(shard) in err
     assert shard.exists() and not (store / "damaged").exists()
+
+
+def test_a_listing_that_fails_before_joining_is_told(store, monkeypatch):
+    def fail(root):
+        raise RuntimeError(f"group info{told}")
+
+    monkeypatch.setattr(h5py.Group, "__iter__", fail)
+    with EmbeddingStore(store) as opened:
+        told = str(told_by_hdf5(errno.EIO))
+        with pytest.raises(StoreError, match=os.strerror(errno.EIO)) as caught:
+            opened.catalogue.versions_in(one_shard(store).name)
+        assert not isinstance(caught.value, DamagedShard)
+        told = ""
+        with pytest.raises(DamagedShard, match="group info"):
+            shards.names_in(one_shard(store))
+        assert len(opened.catalogue.versions_in(one_shard(store).name)) == N_VIDEOS  # whoever copies it is told
+
+
+def test_a_read_that_fails_anywhere_in_a_shard_is_no_damage(store):
+    with pytest.raises(StoreError, match=os.strerror(errno.EIO)), shards.opened(one_shard(store)):
+        raise KeyError(str(told_by_hdf5(errno.EIO)))
 
 
 def test_what_is_wrong_only_once_is_no_damage(store, run_cli, monkeypatch, shards_read_here):
