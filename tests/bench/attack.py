@@ -3,12 +3,13 @@
 Sweeps, each a seeded sample that ends with its share of the time:
 
 - calls: the n-th open, read, write, fsync, rename, unlink or link fails with EIO, ENOSPC, EDQUOT, ESTALE or EINTR
-  (failing_calls.c), under every command that writes. Afterwards: a documented exit code, a sentence, nothing lost,
-  every file whole and the old one or the new one; the same command again ends as if nothing had happened.
+  (failing_calls.c), under every command that writes (attack_calls.py). Afterwards: a documented exit code, a sentence,
+  nothing lost, every file whole and the old one or the new one; the same command again ends as if nothing had happened.
+- interrupts: the same commands, killed, interrupted or terminated at a random moment; the same afterwards.
 - kills: commands over one store at the same time, killed at a random moment; nothing lost, nothing twice.
 - texts: mutated text files through every reader (attack_texts.py): a sentence or understood, within seconds.
 - checkpoints: files that ask for much (attack_checkpoints.py): refused at the cost of little more than a good one.
-- shards: mutated shards, by mutated_shards.py.
+- shards: mutated shards beside healthy ones (mutated_shards.py): no crash, nothing healthy lost, little memory.
 
 Prints a Markdown table and which (call, number) were reached; exits 1 where something went wrong, and says what.
 """
@@ -16,7 +17,6 @@ Prints a Markdown table and which (call, number) were reached; exits 1 where som
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import random
 import shutil
@@ -25,14 +25,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EINTR)
-SHARES = {"calls": 0.5, "kills": 0.15, "texts": 0.15, "checkpoints": 0.1, "shards": 0.1}
+SHARES = {"calls": 0.5, "interrupts": 0.1, "kills": 0.1, "texts": 0.05, "checkpoints": 0.1, "shards": 0.15}
+SHARDS_AT_ONCE, SHARD_SECONDS, MORE_MB = 12, 60, 300
 SHIM = "VAD_ATTACK_SHIM"
 
 
@@ -49,10 +48,15 @@ def with_shim() -> None:
 if __name__ == "__main__":
     with_shim()
     shutil.rmtree(Path(os.environ[SHIM]).parent, ignore_errors=True)  # loaded already
+    del os.environ["LD_PRELOAD"]  # what this process begins anew finds none
 
+from attack_calls import ATTACKED, calls, fresh, interrupts, references  # noqa: E402
 from attack_checkpoints import checkpoints  # noqa: E402
-from attack_scene import CALLS, Scene, State, begin, ended, make_scene, run, state_of  # noqa: E402
+from attack_processes import begin, ended, forked, run  # noqa: E402
+from attack_scene import Scene, make_scene  # noqa: E402
+from attack_state import state_of  # noqa: E402
 from attack_texts import texts  # noqa: E402
+from mutated_shards import make_results, make_store, trial  # noqa: E402
 
 
 @dataclass(slots=True)
@@ -63,141 +67,8 @@ class Tally:
     fired: Counter = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A command under attack."""
-
-    start: str
-    """Which folder of the scene it starts from."""
-    command: Callable[[Scene, Path], list]
-    again: Callable[[Scene, Path], list] | None = None
-    """The command that goes on after a failure; None: the same."""
-
-
-def _resumed(scene: Scene, case: Path) -> list:
-    if not (case / "run" / "config.json").exists():
-        return scene.train(case)
-    return ["train", "--resume", case / "run"]
-
-
-CASES = {
-    "extract": Case("empty", lambda scene, case: scene.extract(case)),
-    "detect": Case("stored", lambda scene, case: scene.detect(case)),
-    "detect --report": Case("full", lambda scene, case: scene.detect(case, "--report", "--threshold", "0.2")),
-    "events": Case("shown", lambda scene, case: ["events", case / "out", "--threshold", "0.3"]),
-    "clips": Case("full", lambda scene, case: ["clips", case / "out", "--sheet"]),
-    "report": Case("full", lambda scene, case: ["report", case / "out"]),
-    "train": Case("empty", lambda scene, case: scene.train(case), _resumed),
-    "store compact": Case("split", lambda scene, case: ["store", "compact", "--store", case / "S"]),
-    "store verify": Case("full", lambda scene, case: ["store", "verify", "--store", case / "S"]),
-    "store verify --repair": Case(
-        "damaged", lambda scene, case: ["store", "verify", "--repair", "--store", case / "S"]
-    ),
-    "store verify --restore": Case(
-        "aside", lambda scene, case: ["store", "verify", "--restore", "--store", case / "S"]
-    ),
-    "store rm": Case("split", lambda scene, case: ["store", "rm", "--match", "v001", "--store", case / "S"]),
-    "store export": Case("full", lambda scene, case: ["store", "export", case / "x", "--store", case / "S"]),
-    "store import": Case(
-        "empty",
-        lambda scene, case: (
-            ["store", "import", scene.path / "features" / "list.csv", "--store", case / "S"] + ["--like", "vadclip"]
-        ),
-    ),
-    "plot": Case("stored", lambda scene, case: ["plot", scene.path / "shown" / "out", "v000", "--out", case / "p.png"]),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """How a case ends when nobody attacks it."""
-
-    before: State
-    after: State
-    comparable: frozenset[str]
-    """Files that are the same bytes each time."""
-    counts: tuple[int, ...]
-
-
-def reference(scene: Scene, case: Case, folder: Path) -> Reference:
-    """Run a case twice without a fault."""
-    ends = []
-    for _ in range(2):
-        fresh(scene, case, folder)
-        done = run(case.command(scene, folder), (folder, CALLS[0], 0, 0))
-        if done.code not in (0, 1):
-            raise SystemExit(f"{case}: exit {done.code}: {done.errors}")
-        ends.append(state_of(folder))
-    one, other = ends
-    same = {name for name in one.files if one.files[name] == other.files.get(name)}
-    # a clip that cannot be copied is encoded: another file, and as good
-    comparable = frozenset(name for name in same if "clips/" not in name)
-    return Reference(state_of(scene.path / case.start), one, comparable, done.counts)
-
-
-def fresh(scene: Scene, case: Case, folder: Path) -> None:
-    """Copy a case's start."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(scene.path / case.start, folder)
-
-
-def lost(found: State, known: Reference) -> list[str]:
-    """What is wrong with a state between the old one and the new one."""
-    before, after = known.before, known.after
-    wrong = [problem for problem in found.problems if problem not in before.problems]
-    for what in ("features", "curves", "files"):
-        old, new, now = (getattr(state, what) for state in (before, after, found))
-        checked = known.comparable if what == "files" else old.keys() | new.keys()
-        for name in checked:
-            if name in now and now[name] not in (old.get(name), new.get(name)):
-                wrong.append(f"{what} of {name}: neither the old nor the new")
-            if name not in now and name in old and name in new:
-                wrong.append(f"{what} of {name}: lost")
-    return wrong
-
-
-def unfinished(found: State, known: Reference) -> list[str]:
-    """What is not as an undisturbed run leaves it."""
-    wrong = [problem for problem in found.problems if problem not in known.after.problems]
-    for what in ("features", "curves"):
-        if getattr(found, what) != getattr(known.after, what):
-            wrong.append(f"{what}: {sorted(getattr(found, what))} in the end")
-    differ = [name for name in known.comparable if found.files.get(name) != known.after.files[name]]
-    return wrong + [f"{name} differs in the end" for name in sorted(differ)]
-
-
-def calls(scene: Scene, rng: random.Random, until: float, tally: Tally) -> None:
-    """Failing calls under all commands."""
-    reached, every = defaultdict(set), {}
-    folder = scene.path / "attacked"
-    for name, case in CASES.items():
-        every[name] = reference(scene, case, folder)
-    while time.monotonic() < until:
-        name = rng.choice(list(CASES))
-        case, known = CASES[name], every[name]
-        kind = rng.choice([kind for kind, count in enumerate(known.counts) if count])
-        number, error = rng.randint(1, known.counts[kind]), rng.choice(ERRORS)
-        fresh(scene, case, folder)
-        done = run(case.command(scene, folder), (folder, CALLS[kind], number, error))
-        where = f"{name}: {CALLS[kind]} {number} of {known.counts[kind]} fails with {errno.errorcode[error]}"
-        tally.tried[name] += 1
-        tally.fired[name] += done.fired
-        if done.fired:
-            reached[CALLS[kind]].add((name, number))
-        wrong = [done.complaint()] if done.complaint() else []
-        wrong += lost(state_of(folder), known)
-        again = run((case.again or case.command)(scene, folder))
-        if again.code != 0 and case.start != "damaged" or again.complaint():
-            wrong.append(f"again: exit {again.code}: {again.errors[-300:]}")
-        wrong += unfinished(state_of(folder), known)
-        for each in wrong:
-            tally.wrong.append(f"{where} (exit {done.code}): {each}")
-            print("WRONG", tally.wrong[-1], done.errors[-200:], file=sys.stderr, flush=True)
-    for kind, call in enumerate(CALLS):
-        possible = sum(known.counts[kind] for known in every.values())
-        tally.notes.append(f"{call}: {len(reached[call])} of {possible} (command, number)")
+    bounded: Counter = field(default_factory=Counter)
+    """What ended the process that reads what may be hostile."""
 
 
 def over_one_store(scene: Scene, folder: Path) -> dict[str, list]:
@@ -216,10 +87,10 @@ def over_one_store(scene: Scene, folder: Path) -> dict[str, list]:
 
 def kills(scene: Scene, rng: random.Random, until: float, tally: Tally) -> None:
     """Kills over concurrent commands."""
-    folder, case = scene.path / "attacked", Case("split", lambda scene, case: [])
+    folder = scene.path / ATTACKED
     before = state_of(scene.path / "split")
     while time.monotonic() < until:
-        fresh(scene, case, folder)
+        fresh(scene.path / "split", folder)
         commands = over_one_store(scene, folder)
         names = rng.sample(list(commands), 3)
         tally.tried[" + ".join(sorted(names))] += 1
@@ -253,23 +124,47 @@ def kills(scene: Scene, rng: random.Random, until: float, tally: Tally) -> None:
             print("WRONG", tally.wrong[-1], file=sys.stderr, flush=True)
 
 
+def _some_shards(folder: Path, seed: int) -> list[dict]:
+    found = []
+    for number in range(SHARDS_AT_ONCE):
+        signal.alarm(SHARD_SECONDS)
+        found += [{**each, "number": number} for each in trial(folder, number, seed)]
+    return found
+
+
 def shards(scene: Scene, rng: random.Random, until: float, tally: Tally) -> None:
-    """Mutated shards, by the script that does only that."""
-    script = HERE / "mutated_shards.py"
-    if not script.exists():
-        tally.notes.append("no mutated_shards.py here")
-        return
-    minutes = max(0.1, (until - time.monotonic()) / 60)
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    command = [sys.executable, script, "--minutes", f"{minutes:.2f}", "--seed", str(rng.randrange(1 << 30))]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    tally.tried["mutated_shards.py"] += 1
-    tally.notes.append(done.stdout.strip())
-    if done.returncode:
-        tally.wrong.append(f"mutated_shards.py: exit {done.returncode}: {done.stderr[-2000:]}")
+    """Mutated shards through the commands that read them."""
+    folder, peaks = scene.path / "of-shards", []
+    folder.mkdir()
+    for letter in "vw":
+        forked(lambda letter=letter: [make_store(folder / letter, letter), make_results(folder / letter, letter)][2:])
+    while time.monotonic() < until:
+        seed = rng.randrange(1 << 30)
+        found = forked(lambda seed=seed: _some_shards(folder, seed))
+        tally.tried["mutated shards"] += SHARDS_AT_ONCE
+        if isinstance(found, str):  # it died
+            found = [{"wrong": found, "number": "any"}]
+        for each in found:
+            where = f"number {each['number']} of seed {seed}"
+            if "wrong" in each:
+                tally.wrong.append(f"{where}: {each['wrong']}")
+                continue
+            tally.fired["mutated shards"] += each["code"] != 0 or bool(each["told"].count("damaged"))
+            peaks.append(each["peak"] >> 20)
+            what = [name for name in ("crashed", "endless", "memory") if each[name]]
+            tally.bounded.update(what)
+            if each["code"] not in (0, 1) or "Traceback" in each["told"]:
+                tally.wrong.append(f"{where}: {each['command']}: exit {each['code']}: {each['told']}")
+        more = max(peaks, default=0) - sorted(peaks)[len(peaks) // 2]
+        tally.notes[:] = [f"at most {more} MB more than the median; of the process that reads: {dict(tally.bounded)}"]
+    if peaks and more > MORE_MB:
+        tally.wrong.append(f"{more} MB more than the median")
 
 
-SWEEPS = {"calls": calls, "kills": kills, "texts": texts, "checkpoints": checkpoints, "shards": shards}
+SWEEPS = {
+    "calls": calls, "interrupts": interrupts, "kills": kills, "texts": texts, "checkpoints": checkpoints,
+    "shards": shards,
+}  # fmt: skip
 
 
 def main() -> int:
@@ -282,6 +177,8 @@ def main() -> int:
     names, tallies = options.only.split(","), {}
     with tempfile.TemporaryDirectory() as folder:
         scene = make_scene(Path(folder))
+        if {"calls", "interrupts"} & set(names):
+            references(scene)  # before the time counts
         for name in names:
             share = SHARES[name] / sum(SHARES[each] for each in names)
             until = time.monotonic() + 60 * options.minutes * share

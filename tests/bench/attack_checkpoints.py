@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import shutil
 import time
 import zipfile
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from attack_scene import Ended, Scene, run
+from attack_processes import Ended, run
+from attack_scene import Scene
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -135,7 +137,7 @@ WAYS = {
 def checkpoints(scene: Scene, rng: random.Random, until: float, tally: object) -> None:
     """Attack until the time is over; each file once through each command."""
     out = scene.path / "of-checkpoints"
-    out.mkdir()
+    shutil.copytree(scene.path / "learning", out)
     good: dict[str, Ended] = {}
     worst = (0.0, 0.0)
     for name in rng.sample(list(HOSTILE), len(HOSTILE)):

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from attack_scene import Scene, forked
+from attack_processes import forked
+from attack_scene import Scene
 
 from vad_pipeline.eval.annotations import read_annotations
 from vad_pipeline.extract.errors import MESSAGE_WIDTH, VadError

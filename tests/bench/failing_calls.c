@@ -1,5 +1,6 @@
 /* Makes the n-th call of one kind fail, for files below one folder: `cc -shared -fPIC -o failing.so failing_calls.c -ldl`,
    then LD_PRELOAD. Nothing fails before `failing_arm`; how often each kind was called since is told by `failing_count`.
+   Forks of the process that armed it count with it: the n-th call fails, whichever of them makes it.
    A read or write is asked of the system where a descriptor leads, so that only the files attacked are counted. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -9,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -19,20 +21,21 @@ enum { OPEN, READ, WRITE, FSYNC, RENAME, UNLINK, LINK, KINDS };
 static char root[PATH_MAX];
 static size_t root_length;
 static int armed, kind_failing, error_given;
-static long number_failing, counts[KINDS], fired;
+static long number_failing;
+static struct { long counts[KINDS], fired; } *shared;
 
 void failing_arm(const char *folder, int kind, long number, int error) {
     strncpy(root, folder, sizeof root - 1);
     root_length = strlen(root);
-    memset(counts, 0, sizeof counts);
-    kind_failing = kind, number_failing = number, error_given = error, fired = 0, armed = 1;
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    kind_failing = kind, number_failing = number, error_given = error, armed = shared != MAP_FAILED;
 }
 
 void failing_disarm(void) { armed = 0; }
 
-long failing_count(int kind) { return counts[kind]; }
+long failing_count(int kind) { return shared->counts[kind]; }
 
-long failing_fired(void) { return fired; }
+long failing_fired(void) { return shared->fired; }
 
 static int is_inside(const char *path) { return armed && path && !strncmp(path, root, root_length); }
 
@@ -49,8 +52,8 @@ static int leads_inside(int descriptor) {
 }
 
 static int fails(int kind) {
-    if (__sync_add_and_fetch(&counts[kind], 1) != number_failing || kind != kind_failing) return 0;
-    fired = 1;
+    if (__sync_add_and_fetch(&shared->counts[kind], 1) != number_failing || kind != kind_failing) return 0;
+    shared->fired = 1;
     errno = error_given;
     return 1;
 }
