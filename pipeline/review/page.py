@@ -43,6 +43,7 @@ SCRIPTS = (
     "format.js",
     "palette.js",
     "marks/verdicts.js",
+    "marks/standing.js",
     "marks/queue.js",
     "marks/export.js",
     "marks/exchange.js",

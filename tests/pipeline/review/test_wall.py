@@ -261,3 +261,22 @@ def test_the_wall_and_the_keys_have_no_barrier_and_nothing_is_cut_off(open_page,
         found = axe_script.Axe().run(page).response["violations"]
         serious = [each for each in found if each["impact"] in SERIOUS]
         assert not serious, json.dumps([(e["id"], [n["html"] for n in e["nodes"]][:3]) for e in serious], indent=1)
+
+
+def test_an_event_whose_ends_are_others_has_the_mark_that_python_gives_it(open_still, many, make_report, tmp_path):
+    from vad_pipeline.pipeline.results.marks import Marks
+    from vad_pipeline.pipeline.results.verdicts import Verdict
+
+    rng, seen = np.random.default_rng(0), set()
+    for video in IDS[:2]:
+        rest = Verdict(video, 0, 400, f"{video}@normal", "normal", time="2026-01-01T00:00:00Z")
+        said = [rest] if video == IDS[0] else []
+        for start, length in zip(rng.integers(0, 380, 14).tolist(), rng.integers(1, 20, 14).tolist(), strict=True):
+            verdict = ["real", "false_alarm", "unsure", "unsure"][start % 4]
+            said.append(Verdict(video, start, start + length, f"{video}@{start}-{start + length}", verdict))
+        page_path = make_report(tmp_path / video[:4], {video: many[video]}, verdicts=said, pictures=False)
+        page = open_still(path=page_path).page
+        marks = page.evaluate("vad.catalogue.inTime.map((event) => vad.markOf(event)?.verdict ?? '')")
+        assert marks == [Marks.of(said).of_event(video, event) for event in find_events(many[video], threshold=0.5)]
+        seen |= {*marks}
+    assert seen >= {"real", "false_alarm", "unsure"}

@@ -10,7 +10,7 @@
     }
 
     isOpen(event) {
-      return !vad.verdicts.mark(event.id);
+      return !vad.markOf(event);
     }
 
     /** The next event without a mark after this one, from the beginning again after the last; null where all are marked. */

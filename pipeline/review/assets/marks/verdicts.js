@@ -14,6 +14,7 @@
   const row = (event) => ({ video: event.video, start_frame: event.start, end_frame: event.end, event_id: event.id });
 
   function tell() {
+    vad.verdicts.version += 1;
     listeners.forEach((listener) => listener());
   }
 
@@ -53,6 +54,9 @@
   vad.verdicts = {
     names: VERDICTS,
     normal: NORMAL,
+    version: 0, // another one after each change
+    latest,
+    eventsOf: (video) => eventsOf(video),
 
     /** The word for a verdict, that on a whole video too. */
     word: (verdict) => (verdict === NORMAL ? "all else is normal" : (VERDICTS[verdict] || "open").toLowerCase()),
@@ -89,7 +93,7 @@
       save();
     },
 
-    /** The row that counts on an event; undefined where it is not marked. */
+    /** The row that counts on an event itself; undefined where it is not marked. Of its frames: markOf of standing.js. */
     mark(id) {
       const found = latest(id);
       return found?.verdict ? found : undefined;

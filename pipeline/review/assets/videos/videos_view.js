@@ -58,7 +58,7 @@
 
     countMarks() {
       for (const row of this.overview.videos) {
-        row.marks = (row.list || []).filter(([start, end]) => vad.verdicts.mark(`${row.id}@${start}-${end}`)).length;
+        row.marks = row.key ? vad.verdicts.eventsOf(row.id).filter((event) => vad.markOf(event)).length : 0;
       }
       this.show();
     }

@@ -107,7 +107,7 @@
 
     /** What the marks say now. */
     refresh() {
-      const verdict = vad.verdicts.mark(this.event.id)?.verdict;
+      const verdict = vad.markOf(this.event)?.verdict;
       this.mark.replaceChildren(...(verdict ? [vad.markIcon(verdict)] : []));
       this.element.classList.toggle("marked", Boolean(verdict));
     }

@@ -18,7 +18,7 @@
   /** The threshold that parts real events from false alarms best, with what it keeps and drops; null where marks say none. */
   function suggested(events) {
     const peaks = { real: [], false_alarm: [] };
-    for (const event of events) peaks[vad.verdicts.mark(event.id)?.verdict]?.push(event.peakScore);
+    for (const event of events) peaks[vad.markOf(event)?.verdict]?.push(event.peakScore);
     const { real, false_alarm: wrong } = peaks;
     if (real.length < FEWEST || wrong.length < FEWEST) return null;
     let best = null;

@@ -82,7 +82,7 @@
       if ($("events-tab").hidden) return;
       const asked = this.catalogue.asked(this.wanted);
       this.queue.list = asked;
-      const stateOf = (event) => vad.verdicts.mark(event.id)?.verdict || "open";
+      const stateOf = (event) => vad.markOf(event)?.verdict || "open";
       const counts = { "": asked.length };
       for (const event of asked) counts[stateOf(event)] = (counts[stateOf(event)] || 0) + 1;
       for (const chip of this.chips) {
