@@ -24,7 +24,7 @@ from .video_data import VideoData
 
 FOLDER = "events"
 FRAMES = 6  # spread over an event, besides its peak
-HEIGHT_PX = 120
+HEIGHT_PX = 108
 LAYOUT = 1  # number of the files' layout; when it changes, all are made anew
 STATE_DIGITS = 8
 

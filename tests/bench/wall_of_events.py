@@ -25,7 +25,7 @@ from vad_pipeline.pipeline.results.event_rule import Chosen
 from vad_pipeline.pipeline.review.page import ReportConfig, write_report
 
 EVENT_SNIPPETS = 3  # snippets from one event to the next: far enough apart to be two
-RATE, WIDTH, HEIGHT, BLOCK, GOP = 30, 640, 360, 40, 60
+RATE, WIDTH, HEIGHT, BLOCK, GOP = 30, 320, 180, 20, 60
 SCROLL = """async ([step, frames]) => {
     const long = [];
     const watch = new PerformanceObserver((list) => long.push(...list.getEntries().map((entry) => entry.duration)));
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=40)
     parser.add_argument("--events", type=int, default=500, help="of each video")
-    parser.add_argument("--pictures", type=int, default=300, help="of how many events")
+    parser.add_argument("--pictures", type=int, default=200, help="of how many events")
     parser.add_argument("--chromium", default=shutil.which("chromium"))
     options = parser.parse_args()
     rows = []

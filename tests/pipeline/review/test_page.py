@@ -379,6 +379,7 @@ def test_names_that_are_markup_or_no_text_are_shown_as_text_and_their_links_work
     assert opened.page.locator("#video-name").text_content() == video
     assert opened.page.locator("#source").text_content().endswith("/" + Path(curves[video].source).name)
     assert opened.page.locator("img[src=x], script:not([src])").count() == 0
+    assert opened.wall().page.locator("img[src=x], script:not([src])").count() == 0
     assert opened.said == []
 
 
