@@ -34,6 +34,7 @@ COMMANDS = {  # command -> its module in commands/; its line in `--help`, which 
     "evaluate": ("methods.evaluate", "Figures of results against annotations."),
     "compare": ("methods.compare", "Methods over seeds: train, score, one table."),
     "report": ("findings.report", "A page to go through footage with."),
+    "summary": ("findings.summary", "What happened, by camera and day."),
     "verdicts": ("findings.verdicts", "What reviewers said: taken in, listed, written out."),
     "clips": ("findings.clips", "Each event as a file of its own."),
     "plot": ("findings.plot", "Curves as a figure for print."),

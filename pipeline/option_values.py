@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from pathlib import Path
 
 import click
@@ -22,6 +24,26 @@ class IntList(click.ParamType):
             return tuple(int(part) for part in value.split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 0,5", param, ctx)
+
+
+class CommandWords(click.ParamType):
+    """An option's value that is a command: `notify --to me` becomes ("notify", "--to", "me"); no shell reads it."""
+
+    name = "command"
+
+    def convert(self, value, param, ctx):
+        """Split as a shell would, or fail where it cannot be run."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            words = tuple(shlex.split(value))
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+        if not words:
+            self.fail("is empty (an unset variable?)", param, ctx)
+        if shutil.which(words[0]) is None:
+            self.fail(f"{words[0]!r} is no program here; pipes and && need a shell: sh -c '...'", param, ctx)
+        return words
 
 
 class Place(click.Path):

@@ -26,8 +26,8 @@ ROOMS = {  # each from left to right: a file or closet imports only from what st
     "training fastest",
     "eval": "annotation annotation_table ucf_lines annotations truth bootstrap detection metrics thresholds notes "
     "evaluation comparison tables comparison_tables figure comparison_figure",
-    "pipeline": "stopping progress results media workers outcomes archive scores train compare clips review doctor "
-    "demo option_values commands cli",
+    "pipeline": "stopping progress results media workers outcomes archive scores train compare clips review news "
+    "doctor demo option_values commands cli",
 }
 PLACES = {room: names.split() for room, names in ROOMS.items()}
 MAX_LINES, MAX_FILES, MAX_COMMAND_LINES = 350, 20, 40

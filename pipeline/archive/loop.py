@@ -35,6 +35,8 @@ class RunSummary:
     """Status (`ok`, `cached`, `failed`) -> number of videos."""
     done: set[str] = field(default_factory=set)
     """Ids of the videos with status `ok` or `cached`."""
+    fresh: set[str] = field(default_factory=set)
+    """Those of them with status `ok`, which this run has done."""
     failed_before: int = 0
     """How many of those that failed were not tried again, as they failed before and their files have not changed."""
     stopped_early: bool = False
@@ -77,6 +79,8 @@ class Recorder:
         self.summary.counts[outcome.status] += 1
         if outcome.status != "failed":
             self.summary.done.add(outcome.video)
+            if outcome.status == "ok":
+                self.summary.fresh.add(outcome.video)
         elif outcome.failed_before:
             self.summary.failed_before += 1
         elif self.fail_fast:

@@ -42,6 +42,8 @@ class DetectConfig:
     csv: bool = False
     report: bool = False
     """Whether to write the review page after scoring."""
+    on_event: tuple[str, ...] | None = None
+    """Program and arguments to run for each new event; None: none."""
     device: str = "auto"
     precision: str = "fp32"
     """Precision of the computation: `fp32`, `bf16`, or `auto`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -22,6 +23,7 @@ from ..archive.loop import RunSummary
 from ..archive.running import Running
 from ..archive.scoring_plan import DetectConfig, ScoringPlan
 from ..archive.selection import Selection, SelectionConfig, find_sources, select_some
+from ..option_values import CommandWords
 from ..progress import report_left_out, report_missing, warn_of, warn_of_random
 from .sections import SectionedCommand
 from .shared_options import (
@@ -37,6 +39,9 @@ from .shared_options import (
     store_option,
     threshold_option,
 )
+
+if TYPE_CHECKING:
+    from ..results.folder import Results
 
 SCORES = ("anomaly", "category")  # a head's `curves`, which are loaded with torch only
 UNCALIBRATED = "note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained"
@@ -65,8 +70,14 @@ FOOTAGE_OPTIONS = ("model", "decoder", "precision", "accept_deviation", "runtime
     "--any-recipe", is_flag=True, help="Score features even of a recipe that the checkpoint was not made for."
 )
 @clock_options
-@click.option("--csv", is_flag=True, help="Also write each curve as curves/ID.csv.")
+@option("--csv", is_flag=True, help="Also write each curve as curves/ID.csv.")
 @click.option("--report", is_flag=True, help="Also write the review page, as `report` does.")
+@click.option(
+    "--on-event",
+    type=CommandWords(),
+    metavar="COMMAND",
+    help="Run this once for each new event, which it gets as JSON on standard input.",
+)
 @option("--pretrained", help=f"With SRC or --zero-shot (default: the checkpoint's): {PRETRAINED_HELP}")
 @archive_options
 def detect(
@@ -200,6 +211,7 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
         wanted: options that choose among the store's videos, or the ids to score.
         running: the store, the workers and what is shown.
     """
+    from ..news.on_event import begin_telling
     from ..results.folder import Results
     from ..results.run_record import read_record, rule_of
 
@@ -223,6 +235,8 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
                 f"{plural(to_score, 'video')} would be scored into {out}; {len(entries) - to_score} are there already"
             )
             return summary
+        if plan.config.on_event:
+            begin_telling(out, plan.config.chosen)
         with running.progress(len(entries), "detect") as report:
             written = detect_archive(
                 entries, plan, opened, results, executor=running.executor, report=report, summary=summary
@@ -230,7 +244,32 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
     if not running.quiet:
         rule = rule_of(out, read_record(out))
         click.echo(f"{summary}; {written} in {out / 'events.jsonl'} at {rule}, curves in {results.curves}")
+        _show_strongest(out, {entry.video for entry in entries}, summary)
+    if plan.config.on_event:
+        summary.counts["failed"] += _tell(results, plan.config.on_event, quiet=running.quiet)
     return summary
+
+
+def _show_strongest(out: Path, videos: set[str], summary: RunSummary) -> None:
+    """Print the strongest events of the videos that were asked for."""
+    from ..news.digest_text import strongest_lines
+    from ..results.event_rows import shown_events
+
+    events = [held for held in shown_events(out, hide_false=True) if held.video in videos]
+    for line in strongest_lines(events, {held.event_id for held in events if held.video in summary.fresh}):
+        click.echo(line)
+
+
+def _tell(results: Results, command: tuple[str, ...], *, quiet: bool) -> int:
+    """Run --on-event for each new event; return for how many it failed."""
+    from ..news.on_event import LOG_NAME, tell_new
+
+    telling = tell_new(results, command)
+    for failure in telling.failures:
+        click.echo(f"failed: --on-event, {failure}; the next run tries again ({results.path / LOG_NAME})", err=True)
+    if not quiet:
+        click.echo(telling)
+    return len(telling.failures)
 
 
 def _write_page(out: Path, running: Running, folders: frozenset[str] | None = None) -> None:

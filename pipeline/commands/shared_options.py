@@ -51,6 +51,7 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     "--categories": (("--categories",), {"type": Place(), "metavar": "FILE"}),
     "--crop": (("--crop",), {}),
     "--crops": (("--crops",), {"type": IntList(), "metavar": "0,5"}),
+    "--csv": (("--csv",), {}),
     "--decoder": (("--decoder",), {"type": click.Choice(DECODERS), "default": "auto"}),
     "--device": (
         ("--device",),
@@ -62,6 +63,7 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     "--format": (("--format",), {"type": click.Choice(FORMATS), "help": "Format of the --annotations."}),
     "--fps": (("--fps",), {"type": Rate(), "default": "30"}),
     "--head": (("--head",), {}),
+    "--html": (("--html",), {"type": Place(), "metavar": "FILE"}),
     "--id-root": (
         ("--id-root",),
         {"metavar": "DIR", "help": "Folder below which a path becomes an id (default: each SRC)."},

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
@@ -40,6 +41,12 @@ DIRECTIVES = {
 
 TOKEN = re.compile(
     r"%(?P<directive>.?)|(?P<braces>\{[^{}]*\})|(?P<star>\*+)|(?P<brace>[{}])|(?P<text>[^%{}*]+)", re.DOTALL
+)
+
+
+DAY = re.compile(
+    r"(?<!\d)(?P<year>(?:19|20)\d\d)(?P<between>[-_.]?)(?P<month>[01]\d)(?P=between)(?P<day>[0-3]\d)"
+    r"(?=(?:\d{4}|\d{6})?(?!\d))"  # hours and minutes may follow at once
 )
 
 
@@ -166,11 +173,30 @@ class Clock:
             )
 
 
-def camera_of(video_id: str, clock: Clock | None) -> str | None:
-    """The camera that a video id names: the clock pattern's `{camera}`, else the id's first folder, else None."""
-    reading = clock.of(video_id) if clock else None
+def camera_of(video_id: str, reading: ClockReading | None) -> str | None:
+    """The camera that a video id names: the clock pattern's `{camera}`, else the id's first folder, else None.
+
+    Args:
+        video_id: the id.
+        reading: what a clock reads off it; None without a clock, or where the id does not match.
+    """
     folder, slash, _ = video_id.partition("/")
     return (reading and reading.camera) or (composed(folder) if slash else None)
+
+
+def day_of(video_id: str, reading: ClockReading | None) -> date | None:
+    """The day that a video id names: the clock's, else the first one written as `2026-11-02` or `20261102` in it.
+
+    Args:
+        video_id: the id.
+        reading: what a clock reads off it; None without a clock, or where the id does not match.
+    """
+    if reading:
+        return reading.start.date()
+    for found in DAY.finditer(video_id):
+        with contextlib.suppress(ValueError):  # the 31st of February is none
+            return date(int(found["year"]), int(found["month"]), int(found["day"]))
+    return None
 
 
 def _settled(time: datetime, zone: ZoneInfo) -> datetime:

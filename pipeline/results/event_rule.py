@@ -52,7 +52,7 @@ class EventRule:
 
     def camera_of(self, video_id: str) -> str | None:
         """The camera that a video id names: the clock pattern's `{camera}`, else the id's first folder, else None."""
-        return camera_of(video_id, self.clock)
+        return camera_of(video_id, self.clock.of(video_id) if self.clock else None)
 
     def threshold_of(self, video_id: str) -> float:
         """The threshold that holds for one video: that of its camera, else `threshold`."""

@@ -23,6 +23,7 @@ from vad_pipeline.model.curve import AnomalyCurve
 
 from .curve_group import HeldCurve, held_curves, read_curve
 from .curve_table import csv_path
+from .held_cache import HeldCache
 from .run_record import RECORD_NAME, read_record
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Results:
         """Curves of the index that turned out to be damaged when they were read."""
         self._told: dict[str, None] = {}
         """Warnings that were given, in their order."""
+        self._cache = HeldCache(self.curves)
         self._categories: tuple[str, ...] | None = None
         """Those of run.json, once they were needed."""
         self._scan()
@@ -190,7 +192,18 @@ class Results:
         for known in (self._index, self._names, self._versions, self._damaged):
             known.clear()
         for shard in each_shard(self.curves):
-            self._take_in(shard, lambda path: read_apart([path], held_curves, path))
+            self._take_in(shard, self._held_in)
+        self._cache.keep(set(self._names))
+
+    def _held_in(self, shard: Path) -> tuple[dict[str, HeldCurve], dict[str, str]]:
+        """What `held_curves` says of a shard, from the cache where that knows it."""
+        known = self._cache.get(shard)
+        if known is not None:
+            return known, {}
+        found, damaged = read_apart([shard], held_curves, shard)
+        if not damaged:
+            self._cache.put(shard, found)
+        return found, damaged
 
     def _take_in(self, shard: Path, read: Callable[[Path], tuple[dict[str, HeldCurve], dict[str, str]]]) -> None:
         try:

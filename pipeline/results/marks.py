@@ -58,6 +58,12 @@ class Marks:
             return FALSE_ALARM
         return OPEN
 
+    def drawn(self, event_ids: Iterable[str]) -> list[Verdict]:
+        """The verdicts `real` on ranges that are no event of `event_ids`: missed ones that a reviewer has drawn, and
+        events that another threshold gave."""
+        known = set(event_ids)
+        return [each for each in self._by_event.values() if each.verdict == REAL and each.event_id not in known]
+
 
 def _mostly(event: Event, ranges: Sequence[Verdict]) -> bool:
     """Whether at least half of an event's frames lie in ranges, which may overlap."""

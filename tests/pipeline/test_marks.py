@@ -21,6 +21,8 @@ from vad_pipeline.pipeline.results.marks import Marks
 from vad_pipeline.pipeline.results.verdict_log import import_verdicts, kept_verdicts
 from vad_pipeline.pipeline.results.verdicts import Verdict, brought_together
 
+pytestmark = pytest.mark.usefixtures("shards_read_here")
+
 
 def said(start, end, verdict, *, video="cam/a", reviewer="Ann", time="2026-01-01T00:00:00Z", of=None) -> Verdict:
     event = f"{video}@normal" if verdict == "normal" else f"{video}@{start}-{end}"
@@ -149,9 +151,15 @@ def test_an_import_that_was_killed_is_made_up_for_by_the_next(results):
     assert kept_verdicts(results) == [said(0, 10, "real"), said(20, 30, "real")]
 
 
-def test_the_camera_that_an_id_names():
-    from vad_pipeline.pipeline.results.clock import Clock, camera_of
+def test_the_camera_and_the_day_that_an_id_names():
+    from vad_pipeline.pipeline.results.clock import Clock, day_of
+    from vad_pipeline.pipeline.results.event_rule import EventRule
 
     clock = Clock.parse("{camera}_%Y%m%d", "UTC")
-    assert camera_of("gate_20261102", clock) == "gate" and camera_of("yard/odd", clock) == "yard"
-    assert camera_of("odd", clock) is None and camera_of("x/gate_20261102", None) == "x"
+    rule = EventRule(0.5, clock=clock)
+    assert rule.camera_of("gate_20261102") == "gate" and rule.camera_of("yard/odd") == "yard"
+    assert rule.camera_of("odd") is None and EventRule(0.5).camera_of("x/gate_20261102") == "x"
+    for name in ("gate_20261102", "a/2026-11-02/x", "a/20261102081500", "x20261102_08", "2026_11_02T081500"):
+        assert str(day_of(name, None)) == str(day_of(name, clock.of(name))) == "2026-11-02", name
+    for name in ("a/20261302", "a/2026-11", "a/120261102", "a/2026-11_02", "a/20260231"):
+        assert day_of(name, None) is None, name

@@ -45,7 +45,7 @@ QUERIES_AT_ONCE = 16  # bounds memory: the scores of one query over a million sn
 @option("--model", help="open_clip model of the text tower (default: that of the features).")
 @option("--top", default=20, help="How many moments to show.")
 @click.option("--per-video", default=3, type=click.IntRange(min=1), help="At most so many moments of one video.")
-@click.option("--html", type=Place(), metavar="FILE", help="Also write a page of pictures.")
+@option("--html", help="Also write a page of pictures.")
 @click.option(
     "--results",
     type=Place(),

@@ -21,12 +21,15 @@ def events(results: Path, **values) -> int:
     All of it is kept in run.json: later runs of detect and events keep to it. CAMERA is the clock's {camera}, else
     the first folder of an id.
     """
+    from ...news.told import by_another_rule
     from ...results.event_rows import tell_unread, write_events
     from ...results.folder import Results
     from ...results.run_record import read_record, rule_of
 
     chosen = chosen_of(values)
-    written = write_events(Results.open(results), chosen)
+    opened = Results.open(results)
+    with by_another_rule(results):
+        written = write_events(opened, chosen)
     tell_unread(written)
     click.echo(f"{written} in {results / 'events.jsonl'} at {rule_of(results, read_record(results))}")
     return int(bool(written.unread))

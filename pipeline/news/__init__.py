@@ -1,0 +1,1 @@
+"""What somebody is told without opening anything: new events; what happened by day and camera."""
