@@ -211,7 +211,6 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
         wanted: options that choose among the store's videos, or the ids to score.
         running: the store, the workers and what is shown.
     """
-    from ..news.on_event import begin_telling
     from ..results.folder import Results
     from ..results.run_record import read_record, rule_of
 
@@ -236,6 +235,8 @@ def _score(plan: ScoringPlan, out: Path, wanted: SelectionConfig | set[str], run
             )
             return summary
         if plan.config.on_event:
+            from ..news.on_event import begin_telling
+
             begin_telling(out, plan.config.chosen)
         with running.progress(len(entries), "detect") as report:
             written = detect_archive(

@@ -114,7 +114,7 @@ def test_events_follow_the_threshold(archive, detect, tmp_path, run_cli):
     assert [line["video"] for line in lines] == sorted(FRAMES)
     expected = (
         "event_id video start_frame end_frame start_seconds end_seconds start_time end_time category "
-        "category_probability peak_score peak_frame"
+        "category_probability peak_score peak_frame mark"
     )
     assert all(list(line) == expected.split() for line in lines)
     assert [(line["start_frame"], line["end_frame"]) for line in lines] == [(0, FRAMES[v]) for v in sorted(FRAMES)]
