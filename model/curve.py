@@ -208,6 +208,12 @@ def find_events(curve: AnomalyCurve, *, threshold: float, merge_gap_seconds: flo
     Raises:
         ValueError: the threshold is not finite, or the merge gap is negative or not a number.
     """
+    ranges = event_ranges(curve, threshold=threshold, merge_gap_seconds=merge_gap_seconds)
+    return [event_between(curve, start, end) for start, end in ranges]
+
+
+def event_ranges(curve: AnomalyCurve, *, threshold: float, merge_gap_seconds: float) -> list[tuple[int, int]]:
+    """The half-open frames of the events that `find_events` finds; see there."""
     if not np.isfinite(threshold) or not merge_gap_seconds >= 0:
         raise ValueError(f"expected a threshold and a gap >= 0 s, got {threshold} and {merge_gap_seconds}")
     above = curve.scores >= np.float32(threshold)
@@ -220,7 +226,7 @@ def find_events(curve: AnomalyCurve, *, threshold: float, merge_gap_seconds: flo
     distances = curve.frame_seconds[starts[1:]] - curve.frame_ends()[ends[:-1] - 1]
     apart = distances >= merge_gap_seconds - TIME_TOLERANCE_SECONDS
     starts, ends = starts[np.r_[True, apart]], ends[np.r_[apart, True]]
-    return [event_between(curve, int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 def event_between(curve: AnomalyCurve, start: int, end: int) -> Event:

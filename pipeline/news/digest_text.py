@@ -54,7 +54,11 @@ def headline(digest: Digest) -> str:
     """The digest in one line."""
     days = [day for day in digest.days if day]
     span = "" if not days else f"{days[0]}: " if len(days) == 1 else f"{days[0]} to {days[-1]}: "
-    new = f", {digest.n_new} new since the last run ({digest.last_run[:16].replace('T', ' ')} UTC)" if digest.last_run else ""
+    new = (
+        f", {digest.n_new} new since the last run ({digest.last_run[:16].replace('T', ' ')} UTC)"
+        if digest.last_run
+        else ""
+    )
     false = f", {digest.n_false} marked as false alarms" if digest.n_false else ""
     return (
         f"{span}{plural(len(digest.events), 'event')}{new}{false}; {plural(digest.n_videos, 'video')} of "

@@ -48,8 +48,11 @@ class Marks:
         own = self._by_event.get(event.event_id)
         if own:
             return own.verdict
-        said = self._by_video.get(video_id, ())
-        about = [each for each in said if each.start_frame < event.end_frame and event.start_frame < each.end_frame]
+        about = [
+            each
+            for each in self.of_video(video_id)
+            if each.start_frame < event.end_frame and event.start_frame < each.end_frame
+        ]
         if any(each.verdict == REAL for each in about):
             return REAL
         if _mostly(event, [each for each in about if each.verdict == UNSURE]):
@@ -58,11 +61,9 @@ class Marks:
             return FALSE_ALARM
         return OPEN
 
-    def drawn(self, event_ids: Iterable[str]) -> list[Verdict]:
-        """The verdicts `real` on ranges that are no event of `event_ids`: missed ones that a reviewer has drawn, and
-        events that another threshold gave."""
-        known = set(event_ids)
-        return [each for each in self._by_event.values() if each.verdict == REAL and each.event_id not in known]
+    def of_video(self, video_id: str) -> Sequence[Verdict]:
+        """What counts of all that was said of one video: a verdict for each event, the latest of all reviewers."""
+        return self._by_video.get(video_id, ())
 
 
 def _mostly(event: Event, ranges: Sequence[Verdict]) -> bool:

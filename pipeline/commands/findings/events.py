@@ -15,19 +15,28 @@ from ..shared_options import Place, chosen_of, clock_options, merge_gap_option, 
 @threshold_option
 @merge_gap_option
 @clock_options
-def events(results: Path, **values) -> int:
+@click.option("--explain", is_flag=True, help="Only say how many alarms a day thresholds give; nothing is changed.")
+def events(results: Path, explain: bool, **values) -> int:
     """Write RESULTS/events.jsonl anew with another threshold, or with wall-clock times.
 
     All of it is kept in run.json: later runs of detect and events keep to it. CAMERA is the clock's {camera}, else
     the first folder of an id.
+
+    --explain tells, for each camera, how many alarms a day each of several thresholds would have given, and which
+    threshold parts best what reviewers marked real from false alarms.
     """
+    from ...news.price_text import price_lines
     from ...news.told import by_another_rule
     from ...results.event_rows import tell_unread, write_events
     from ...results.folder import Results
+    from ...results.prices import prices
     from ...results.run_record import read_record, rule_of
 
     chosen = chosen_of(values)
     opened = Results.open(results)
+    if explain:
+        click.echo("\n".join(price_lines(prices(opened, chosen), results)))
+        return int(bool(opened.unread().videos))
     with by_another_rule(results):
         written = write_events(opened, chosen)
     tell_unread(written)
