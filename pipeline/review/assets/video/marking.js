@@ -76,7 +76,7 @@
       if (!events) return this.view.tell("There is nothing to undo.");
       const known = this.catalogue.byId.get(events[0].id);
       this.view.refind();
-      if (events[0].video === this.view.data.id) this.view.goToPlace(events[0]);
+      if (this.view.shown.some((event) => event.id === events[0].id)) this.view.goToPlace(events[0]);
       else if (known) this.goTo(known);
       this.view.tell("Undone.");
     }

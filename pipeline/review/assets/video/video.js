@@ -107,6 +107,7 @@
     enter(event) {
       const index = this.shown.findIndex((each) => each.id === event.id);
       this.setLoop(false);
+      if (index < 0) return; // of another threshold
       this.goTo(index);
       this.looped = index;
       this.lastEvent = event.id;

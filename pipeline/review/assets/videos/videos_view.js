@@ -9,8 +9,7 @@
       this.overview = overview;
       this.table = new vad.Table($("table"), columnOf);
       this.fillTools();
-      vad.verdicts.onChange(() => this.countMarks());
-      this.countMarks();
+      vad.verdicts.onChange(() => this.show());
     }
 
     fillTools() {
@@ -39,6 +38,7 @@
 
     show() {
       if ($("videos-tab").hidden) return;
+      this.countMarks();
       const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
       const category = $("category").value;
       const rows = this.overview.videos.filter(
@@ -60,7 +60,6 @@
       for (const row of this.overview.videos) {
         row.marks = row.key ? vad.verdicts.eventsOf(row.id).filter((event) => vad.markOf(event)).length : 0;
       }
-      this.show();
     }
   }
 
