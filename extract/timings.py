@@ -17,7 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -53,6 +53,8 @@ class Timings:
     """The day, as YYYY-MM-DD."""
     seconds: dict[str, float]
     """Way -> median seconds a round, in order of preference."""
+    kept_in: Path | None = field(default=None, compare=False)
+    """The file in which they are remembered."""
 
     def best(self, among: Collection[str]) -> str | None:
         """The fastest of some ways, but a preferred one where the gain is small; None where none of them was timed."""
@@ -84,7 +86,7 @@ def timed_once(
     """
     path = timings_path(stage, ways, threads=threads, device=device)
     with in_turn(path.parent):  # workers that start together would disturb each other, and might not agree
-        remembered = None if again else _remembered(path)
+        remembered = None if again else remembered_in(path)
         if remembered is None:
             logger.info("timing %s on this machine once: %s", stage, ", ".join(ways))
             remembered = Timings(
@@ -95,7 +97,7 @@ def timed_once(
                 _timed(ways),
             )
             remember(remembered, path)
-    return remembered
+    return replace(remembered, kept_in=path)
 
 
 def _timed(ways: dict[str, Callable[[], Round | None]]) -> dict[str, float]:
@@ -143,12 +145,15 @@ def remember(timings: Timings, path: Path) -> None:
     """Keep timings; where that fails, a warning is logged and they are taken again next time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, json.dumps({"schema": TIMINGS_SCHEMA} | asdict(timings), indent=2).encode())
+        values = asdict(timings)
+        del values["kept_in"]
+        write_bytes(path, json.dumps({"schema": TIMINGS_SCHEMA} | values, indent=2).encode())
     except (OSError, StoreError) as error:
         logger.warning("what is fastest here could not be kept and is timed again next time: %s", error)
 
 
-def _remembered(path: Path) -> Timings | None:
+def remembered_in(path: Path) -> Timings | None:
+    """The timings that a file keeps; None where it is not there, or damaged, which is logged."""
     if not path.exists():
         return None
     try:
@@ -157,7 +162,7 @@ def _remembered(path: Path) -> Timings | None:
         seconds = values["seconds"]
         if not seconds or not all(isinstance(taken, float) and taken > 0 for taken in seconds.values()):
             raise ConfigError("no times, or one that is no positive number")
-        return Timings(**values)
+        return Timings(**values, kept_in=path)
     except (StoreError, ConfigError, TypeError, KeyError, AttributeError) as error:
         logger.warning("%s: damaged, timed anew (%s)", path, error)
         return None

@@ -23,6 +23,7 @@ WRITTEN_BYTES, BLOCK_BYTES = 64 << 20, 1 << 20  # what is written to the store's
 HUB_REPOSITORY = "timm/vit_base_patch16_clip_224.openai"  # as open_clip's table of weights, slow to import, has it
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 DOWNLOADED_NAME = "ViT-B-16.pt"
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 CLIP_CACHE = "~/.cache/clip"  # where open_clip keeps what it downloads from elsewhere than the hub
 
 
@@ -71,6 +72,8 @@ def memory_gb() -> tuple[float, float]:
 
 def gpus() -> list[dict[str, str | float]]:
     """The GPUs that torch can use: name, memory in GB, and compute capability."""
+    if not has_gpu_driver():
+        return []
     import torch
 
     found = []
@@ -84,6 +87,11 @@ def gpus() -> list[dict[str, str | float]]:
             }
         )
     return found
+
+
+def has_gpu_driver() -> bool:
+    """Whether a driver is loaded by which torch may have a GPU: NVIDIA's, AMD's, or that of Windows below Linux."""
+    return has_nvidia_driver() or any(Path(path).exists() for path in GPU_DRIVERS)
 
 
 def has_nvidia_driver() -> bool:

@@ -8,8 +8,14 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .known_stages import keep_known, known_stages
+
+if TYPE_CHECKING:
+    from vad_pipeline.extract.timings import Timings
 
 SIZE = (640, 360)
 FPS = 25
@@ -42,17 +48,26 @@ def stages(device: str, *, again: bool) -> dict[str, Stage]:
     Raises:
         ConfigError: this machine has no such device.
     """
+    tables = None if again else known_stages(device)
+    if tables is None:
+        tables = _timed_stages(device, again)
+        keep_known(device, tables)
+    return {
+        stage: Stage(table.best(table.seconds), table.machine, table.measured, table.seconds)
+        for stage, table in tables.items()
+    }
+
+
+def _timed_stages(device: str, again: bool) -> dict[str, Timings]:
     from vad_pipeline.extract.device import resolve_device
     from vad_pipeline.extract.embed.ways import time_ways
     from vad_pipeline.model.fastest import time_scoring, time_training
 
     resolved = resolve_device(device)
-    found = {}
-    for stage, time_it in (("extract", time_ways), ("detect", time_scoring), ("train", time_training)):
-        timings = time_it(resolved, again=again)
-        way = timings.best(timings.seconds)
-        found[stage] = Stage(way, timings.machine, timings.measured, timings.seconds)
-    return found
+    return {
+        stage: time_it(resolved, again=again)
+        for stage, time_it in (("extract", time_ways), ("detect", time_scoring), ("train", time_training))
+    }
 
 
 def decode_rate(*, again: bool) -> float:

@@ -2,10 +2,11 @@
 
 import json
 import os
+import sys
 
 import pytest
 
-from vad_pipeline.pipeline.doctor import examine, machine, rates
+from vad_pipeline.pipeline.doctor import examine, known_stages, machine, rates
 
 KEYS = (
     "schema problems versions system processor cores memory_gb gpus nvdec extras weights disk stages timings_in "
@@ -20,6 +21,12 @@ HEALTHY = {
     "disk": machine.Disk("features", "ext4", 100.0, 300.0),
     "nvdec": {},
 }
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    for module in (machine, known_stages):
+        monkeypatch.setattr(module, "has_gpu_driver", lambda: False)
 
 
 @pytest.fixture
@@ -48,6 +55,27 @@ def test_the_page_says_problems_first_and_why_each_way_is_taken(doctor, monkeypa
     lines = out.splitlines()
     assert code == 0 and "problem" in lines[0] and "--pretrained FILE" in out.partition("\nmachine\n")[0]
     assert any(line.strip().startswith("detect") and "torch bf16 takes 9.00 times as long" in line for line in lines)
+
+
+def test_a_second_look_needs_no_torch(doctor, no_gpu, monkeypatch):
+    first = json.loads(doctor("--json")[1])
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails from now on
+    code, out, errors = doctor("--json")
+    assert code == 0, errors
+    assert (json.loads(out)["stages"], json.loads(out)["gpus"]) == (first["stages"], first["gpus"])
+
+
+def test_a_second_look_asks_torch_where_that_alone_can_tell(doctor, no_gpu, monkeypatch):
+    assert doctor()[0] == 0 and known_stages.known_stages("cpu").keys() == {"extract", "detect", "train"}
+    assert known_stages.known_stages("cuda") is None
+    with monkeypatch.context() as patch:
+        patch.setattr(known_stages, "has_gpu_driver", lambda: True)
+        assert known_stages.known_stages("cpu") is None
+    kept = known_stages._path("cpu")
+    for damage in ("{", '{"schema": 1, "files": {"extract": 5}}', '{"schema": 1, "files": {"extract": "gone.json"}}'):
+        kept.write_text(damage)
+        assert known_stages.known_stages("cpu") is None
+    assert doctor()[0] == 0 and known_stages.known_stages("cpu")
 
 
 def test_a_sound_machine_has_no_problems(monkeypatch):
