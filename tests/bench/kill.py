@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from fractions import Fraction
@@ -24,13 +21,12 @@ from pathlib import Path
 import av
 import h5py
 import numpy as np
+from preloaded import Command
 from toy_tower import write_toy_tower
 
 from vad_pipeline.extract.store import upkeep
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.pipeline.results.folder import Results
-
-MAIN = [sys.executable, "-c", "from vad_pipeline.pipeline.cli import main; main()"]
 
 
 def render(folder: Path, n_videos: int, n_frames: int) -> None:
@@ -46,11 +42,6 @@ def render(folder: Path, n_videos: int, n_frames: int) -> None:
                 frame = av.VideoFrame.from_ndarray(np.roll(base, number, axis=1), format="rgb24")
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-
-
-def start(command: list[str]) -> subprocess.Popen:
-    """In a process group of its own, so that workers die with it."""
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def reported(outcomes: Path) -> set[str]:
@@ -106,8 +97,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def main() -> None:
-    """Run, kill, compare."""
+def main(given: list[str] | None = None) -> None:
+    """Run, kill, compare, as the words on the command line say."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--command", choices=("extract", "detect"), default="extract")
     parser.add_argument("--kills", type=int, default=50)
@@ -117,31 +108,32 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=4, help="a run is killed before it reports this many videos more")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint", help="for detect")
-    options = parser.parse_args()
+    options = parser.parse_args(given)
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         model = write_toy_tower(folder / "toy")
         render(folder / "raw", options.videos, options.frames)
-        extract = [*MAIN, "extract", str(folder / "raw"), "--pretrained", "random:0"]
+        extract = ["extract", str(folder / "raw"), "--pretrained", "random:0"]
         extract += ["--model", model, "--device", "cpu", "--workers", str(options.workers)]
         whole, killed = folder / "whole", folder / "killed"
         if options.command == "extract":
             whole_run, killed_run = [*extract, "--store", str(whole)], [*extract, "--store", str(killed)]
             check, shards = check_store, "shards"
         else:
-            subprocess.run([*extract, "--store", str(folder / "store"), "--quiet"], check=True)
-            detect = [*MAIN, "detect", "--store", str(folder / "store"), "--checkpoint", options.checkpoint]
+            if Command([*extract, "--store", str(folder / "store"), "--quiet"]).wait() != 0:
+                raise SystemExit("the features could not be made")
+            detect = ["detect", "--store", str(folder / "store"), "--checkpoint", options.checkpoint]
             detect += ["--any-recipe", "--crop", "0", "--csv", "--workers", str(options.workers)]
             whole_run, killed_run = [*detect, "--out", str(whole)], [*detect, "--out", str(killed)]
             check, shards = check_results, "curves"
         started = time.monotonic()
-        if start(whole_run).wait() != 0:
+        if Command(whole_run).wait() != 0:
             raise SystemExit("the uninterrupted run failed")
         uninterrupted = time.monotonic() - started
         expected, completed, kills = contents(whole / shards), 0, 0
         while True:
-            process = start(killed_run)
+            process = Command(killed_run)
             if kills < options.kills and killed_at_random(process, killed / "outcomes", rng, options.stride):
                 kills += 1
                 problem = check(killed)
@@ -151,7 +143,7 @@ def main() -> None:
             _, errors = process.communicate()
             problem = check(killed) or differences(contents(killed / shards), expected)
             if process.returncode != 0 or problem:
-                raise SystemExit(f"at the end: exit {process.returncode}, {problem}\n{errors.decode()}")
+                raise SystemExit(f"at the end: exit {process.returncode}, {problem}\n{errors}")
             completed += 1
             if kills == options.kills:
                 break
@@ -163,7 +155,7 @@ def main() -> None:
         )
 
 
-def killed_at_random(process: subprocess.Popen, outcomes: Path, rng: random.Random, stride: int) -> bool:
+def killed_at_random(process: Command, outcomes: Path, rng: random.Random, stride: int) -> bool:
     """Kill the whole group once a few more videos are reported and some more time has passed; False if it ended."""
     enough = len(reported(outcomes)) + rng.randrange(stride)
     while len(reported(outcomes)) < enough and process.poll() is None:
@@ -172,7 +164,7 @@ def killed_at_random(process: subprocess.Popen, outcomes: Path, rng: random.Rand
         process.wait(timeout=rng.uniform(0, 0.1 * stride))
         return False
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
         return True
 

@@ -2,9 +2,7 @@
 random weights for twelve blocks of text tower and eight of normality branch. Their true sizes stand in tests/parity.
 """
 
-import subprocess
-import sys
-from pathlib import Path
+from preloaded import Command
 
 from vad_pipeline.model import text
 from vad_pipeline.model.heads import prompts
@@ -12,16 +10,10 @@ from vad_pipeline.model.heads.head_names import DEFAULT_HEAD
 from vad_pipeline.model.heads.normality import NormalityConfig
 from vad_pipeline.pipeline.train import network, run_config
 
-MAIN = (
-    f"import sys; sys.path.append({str(Path(__file__).parent)!r}); from small_network import shrink; shrink(); "
-    "from vad_pipeline.pipeline.cli import main; main()"
-)
 
-
-def start(arguments: list) -> subprocess.Popen:
+def start(arguments: list) -> Command:
     """The command line in a process of its own, with such a network."""
-    command = [sys.executable, "-c", MAIN, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Command(arguments, prepare=shrink)
 
 
 def shrink(set_attribute=setattr) -> None:

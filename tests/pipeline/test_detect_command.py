@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from preloaded import Command
 from seeded import seeded_checkpoint
 
 from vad_pipeline.extract.command_line import command_for
@@ -386,8 +385,7 @@ def test_an_interrupted_detect_keeps_what_it_reported_and_goes_on(tmp_path, run_
         "--out",
         tmp_path / "out",
     ]
-    code = "from vad_pipeline.pipeline.cli import main; main()"
-    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+    process = Command(arguments)
     deadline = time.monotonic() + 120
     outcomes = tmp_path / "out" / "outcomes"
     while not any(p.read_text().count("\n") >= 2 for p in outcomes.glob("*")) and time.monotonic() < deadline:

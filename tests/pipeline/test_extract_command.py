@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import av
 import h5py
 import numpy as np
 import pytest
+from preloaded import Command
 
 from vad_pipeline.extract.embed import download
 from vad_pipeline.extract.store import upkeep
@@ -368,13 +367,11 @@ def long_archive(tmp_path, make_video):
     return tmp_path / "raw"
 
 
-def start(tmp_path, archive, toy_model) -> subprocess.Popen:
-    command = [
-        sys.executable, "-c", "from vad_pipeline.pipeline.cli import main; main()",
-        "extract", str(archive), "--store", str(tmp_path / "S"), "--pretrained", "random:0", "--model", toy_model,
-        "--device", "cpu", "--precision", "fp32",
-    ]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+def start(tmp_path, archive, toy_model) -> Command:
+    return Command(
+        ["extract", archive, "--store", tmp_path / "S", "--pretrained", "random:0", "--model", toy_model]
+        + ["--device", "cpu", "--precision", "fp32"]
+    )
 
 
 def reported_ok(store) -> set[str]:

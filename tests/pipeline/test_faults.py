@@ -5,11 +5,11 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 
 import h5py
 import numpy as np
 import pytest
+from preloaded import Command
 
 from vad_pipeline.extract.errors import StoreError
 from vad_pipeline.extract.store import catalogue, catalogue_file, catalogue_place, shards, upkeep
@@ -41,11 +41,9 @@ def extract(run_cli, tmp_path, archive, options):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, archive, options):
     """A store of all of it in one shard, not to be written to."""
-    from vad_pipeline.pipeline import cli
-
     folder = tmp_path_factory.mktemp("made") / "S"
-    command = [sys.executable, "-c", f"from {cli.__name__} import main; main()", "extract", archive, *options]
-    subprocess.run([*map(str, command), "--store", str(folder), "--quiet"], check=True, capture_output=True)
+    _, errors = (process := Command(["extract", archive, *options, "--store", folder, "--quiet"])).communicate()
+    assert process.returncode == 0, errors
     return folder
 
 
@@ -366,9 +364,7 @@ def test_verify_finds_a_flipped_byte_and_repair_keeps_the_rest(made, tmp_path, r
 
 
 def test_two_runs_at_once_on_one_store(tmp_path, archive, options, made):
-    command = [sys.executable, "-c", "from vad_pipeline.pipeline.cli import main; main()", "extract", archive, *options]
-    command = [*map(str, command), "--store", str(tmp_path / "S")]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    runs = [Command(["extract", archive, *options, "--store", tmp_path / "S"]) for _ in range(2)]
     for run in runs:
         out, err = run.communicate()
         assert run.returncode == 0 and f"{N_VIDEOS} failed" not in out, err

@@ -1,34 +1,32 @@
 """Runs killed at random moments, whole process group: the short version of tests/bench/kill.py."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
+import kill
 import pytest
 from seeded import seeded_checkpoint
 
 from vad_pipeline.extract.recipe import Recipe
 
-BENCH = Path(__file__).parent.parent / "bench" / "kill.py"
 
-
-def bench(*arguments) -> str:
+@pytest.fixture
+def bench(monkeypatch, capsys):
+    """bench(*options) -> what it printed."""
     # as users have it: where OpenVINO is installed, each start but the first finds its compiled tower
-    environment = os.environ | {"VAD_PIPELINE_RUNTIME": "auto"}
-    command = [sys.executable, BENCH, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    monkeypatch.setenv("VAD_PIPELINE_RUNTIME", "auto")
+
+    def run(*options) -> str:
+        kill.main([*map(str, options)])
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.long)])
-def test_extract_killed(kills):
+def test_extract_killed(bench, kills):
     assert f"{kills} runs killed" in bench("--kills", kills, "--videos", 2 + 2 * kills, "--frames", 48, "--stride", 2)
 
 
 @pytest.mark.long
-def test_detect_killed_five_times(tmp_path):
+def test_detect_killed_five_times(bench, tmp_path):
     seeded_checkpoint(tmp_path / "c.safetensors", preset="ucf-crime", recipe=Recipe(), crop=0, seed=0)
     arguments = ("--command", "detect", "--checkpoint", tmp_path / "c.safetensors")
     assert "5 runs killed" in bench(*arguments, "--kills", 5, "--videos", 12, "--frames", 48, "--stride", 2)
