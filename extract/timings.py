@@ -33,6 +33,7 @@ CACHE_VARIABLE = "XDG_CACHE_HOME"
 TIMINGS_SCHEMA = 1
 ROUNDS = 3  # of each way, one way after the other, so that a busy moment strikes all of them
 LONGEST_SECONDS = 8.0  # after these no further round begins
+NO_CHOICE_SECONDS = 1.0  # a round of the only way that can serve is not repeated where it takes longer
 HOPELESS = 3.0  # a way that takes this many times as long as the fastest is not timed again
 MARGIN = 1.1  # a way that stands further back in the order of preference must be this many times as fast
 TIMED_WITH = ("torch", "openvino")  # other versions of them are timed anew
@@ -101,11 +102,15 @@ def timed_once(
 
 
 def _timed(ways: dict[str, Callable[[], Round | None]]) -> dict[str, float]:
-    """Median seconds a round of each way; of those that turn out hopeless, that of the first round."""
+    """Median seconds a round of each way; of those that turn out hopeless, that of the first round.
+
+    Where a single way can serve there is nothing to choose: of a long round the first tells about how long it takes.
+    """
     rounds = {way: one for way, prepare in ways.items() if (one := prepare())}
     started = time.perf_counter()
-    for one in rounds.values():
-        one()  # warms up
+    warming_up = {way: _seconds(one) for way, one in rounds.items()}
+    if len(rounds) == 1 and min(warming_up.values()) > NO_CHOICE_SECONDS:
+        return warming_up
     first = {way: _seconds(one) for way, one in rounds.items()}
     alive = [way for way in rounds if first[way] <= HOPELESS * min(first.values())]
     taken = {way: [first[way]] for way in rounds}

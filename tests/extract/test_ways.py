@@ -11,7 +11,7 @@ import torch
 from vad_pipeline.extract import timings
 from vad_pipeline.extract.embed import openvino_tower, ways
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig
-from vad_pipeline.extract.timings import CACHE_VARIABLE, Timings, timed_once
+from vad_pipeline.extract.timings import CACHE_VARIABLE, NO_CHOICE_SECONDS, ROUNDS, Timings, timed_once
 from vad_pipeline.model.fastest import scoring_way, training_way
 from vad_pipeline.model.heads.head_names import OWN
 
@@ -85,6 +85,14 @@ def test_a_machine_is_timed_once(cache, clock):
     assert timed_once("extract", prepared, threads=2) == first and clock.rounds == rounds
     assert timed_once("extract", prepared, threads=1).seconds and clock.rounds > rounds, "other threads, other times"
     assert len(list(cache.glob("timings-*.json"))) == 2
+
+
+def test_the_only_way_is_timed_once_where_that_takes_long(cache, clock):
+    long, short = NO_CHOICE_SECONDS * 2, NO_CHOICE_SECONDS / 2
+    assert timed_once("train", {"torch fp32": clock.of(long)}, threads=2).seconds == {"torch fp32": long}
+    assert clock.rounds == 1
+    assert timed_once("decode", {"pyav": clock.of(short)}, threads=2).seconds == {"pyav": short}
+    assert clock.rounds == 1 + 1 + ROUNDS
 
 
 def test_a_hopeless_way_is_not_timed_again(cache, clock):
