@@ -168,11 +168,27 @@ def read_versioned(path: Path, newest: int, *, what: str, advice: str) -> dict:
         record = json.loads(path.read_text())
         schema = int(record["schema"])
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        refuse_failed_read(path, error)
         why = f"lacks `{error.args[0]}`" if isinstance(error, KeyError) else error
         raise StoreError(f"{path}: cannot be read ({why}); {advice}") from error
     if schema > newest:
         raise StoreError(f"{path.parent}: {what} of schema {schema}, this version knows {newest}; upgrade")
     return record
+
+
+def refuse_failed_read(path: Path, error: Exception) -> None:
+    """Raise where a file of ours could not be read because of the disk or the rights: that is no damage, and nobody is
+    told to make it anew.
+
+    Args:
+        path: the file.
+        error: what reading it raised.
+
+    Raises:
+        StoreError: the system gave a reason.
+    """
+    if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); mend that, then go on") from error
 
 
 def write_if_absent(path: Path, data: bytes) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from ..errors import ConfigError, StoreError
-from ..files import TEMPORARY_PREFIX, read_versioned
+from ..files import TEMPORARY_PREFIX, read_versioned, refuse_failed_read
 from ..names import plural
 from ..recipe import CLIP_PX
 from ..timings import timed_once
@@ -108,6 +108,7 @@ def checked_embeddings(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         with np.load(folder / CHECKED) as file:
             return file["fp32"], file["int8"]
     except (OSError, ValueError, KeyError) as error:
+        refuse_failed_read(folder / CHECKED, error)
         raise StoreError(f"{folder / CHECKED}: cannot be read ({error}); {ADVICE}") from error
 
 
@@ -128,6 +129,7 @@ def load(folder: Path) -> CompiledTower:
             raise StoreError(f"{folder / DATA}: damaged; {ADVICE}")
         model = core().read_model(folder / MODEL)
     except (OSError, RuntimeError) as error:
+        refuse_failed_read(folder / DATA, error)
         raise StoreError(f"{folder}: the int8 tower cannot be read ({error}); {ADVICE}") from error
     return CompiledTower(compile_for_here(model, "fp32"))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, StoreError, shown
-from vad_pipeline.extract.files import fingerprint, write_bytes
+from vad_pipeline.extract.files import fingerprint, refuse_failed_read, write_bytes
 from vad_pipeline.extract.recipe import SNIPPET_LEN
 from vad_pipeline.extract.stopwatch import Stopwatch
 
@@ -201,4 +201,5 @@ def _read_json(path: Path) -> dict:
             raise ValueError("no object")
         return content
     except (OSError, ValueError, RecursionError) as error:
+        refuse_failed_read(path, error)
         raise StoreError(f"{path}: cannot be read ({shown(str(error))}); delete it, then run the same again") from error

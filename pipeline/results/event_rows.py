@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, StoreError, shown
-from vad_pipeline.extract.files import write_bytes
+from vad_pipeline.extract.files import refuse_failed_read, write_bytes
 from vad_pipeline.extract.names import is_plain_id, plural, some
 from vad_pipeline.extract.only_process import in_turn
 from vad_pipeline.model.curve import Event, find_events
@@ -148,7 +148,8 @@ def _kept_rows(results: Results) -> list[dict]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror}); mend that, then go on") from error
+        refuse_failed_read(path, error)
+        raise
     for line in lines:
         try:
             row = json.loads(line)
@@ -218,6 +219,7 @@ def _each_row(path: Path) -> Iterator[tuple[dict, HeldEvent]]:
                     raise StoreError(f"{path}: {told}; {_anew(path.parent)}") from error
                 yield row, held
     except (OSError, UnicodeDecodeError) as error:
+        refuse_failed_read(path, error)
         raise StoreError(f"{path}: cannot be read ({error}); {_anew(path.parent)}") from error
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vad_pipeline.extract.errors import StoreError
+from vad_pipeline.extract.files import refuse_failed_read
 
 
 def append_lines(path: Path, rows: Iterable[dict]) -> None:
@@ -42,7 +43,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict | None]]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror}); mend that, then go on") from error
+        refuse_failed_read(path, error)
+        raise
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vad_pipeline.extract.embed.claims import MAX_STRUCTURE, check_claims
 from vad_pipeline.extract.errors import ConfigError, StoreError, shown
-from vad_pipeline.extract.files import TEMPORARY_PREFIX, read_versioned, remove_partial, write_bytes
+from vad_pipeline.extract.files import TEMPORARY_PREFIX, read_versioned, refuse_failed_read, remove_partial, write_bytes
 from vad_pipeline.extract.only_process import only_process
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ class TrainRun:
         except StoreError:
             raise
         except Exception as error:  # torch answers damage with anything from EOFError to KeyError
+            refuse_failed_read(self.last, error)
             raise StoreError(f"{self.last}: cannot be read ({shown(str(error), 200)}); start the run anew") from error
         if "columns" in state:
             self._write_table(state["columns"])
@@ -159,6 +160,7 @@ class TrainRun:
             with (self.path / METRICS_NAME).open(newline="") as file:
                 return _checked([row for row in csv.DictReader(file) if int(row["step"]) <= step], step)
         except (OSError, ValueError, KeyError, TypeError) as error:
+            refuse_failed_read(self.path / METRICS_NAME, error)
             raise StoreError(f"{self.path / METRICS_NAME}: cannot be read ({error}); start the run anew") from error
 
 

@@ -23,6 +23,8 @@ CONNECT_SECONDS = 20
 LOOK_SECONDS = 2  # how often to count the workers while no item ends
 ALL_WORKERS = 0  # as `room`: as many items at once as there are workers at the time
 GONE = (TaskCancelled, FutureCancelled, OSError)  # what Dask raises where its scheduler has ended
+# Dask logs under the name of whichever module an error went through, and gives some of these a level of their own
+LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "asyncio")
 WORKERLESS_SECONDS = 60  # how long a cluster may be without workers, for example while they restart
 
 
@@ -37,7 +39,8 @@ def run_on_dask(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> It
         from distributed import Client
     except ImportError as error:
         raise ConfigError(f"--backend dask: not installed; {how_to_add('dask')}") from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said by our own errors
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said by our own errors
     try:
         client = Client(config.address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:  # a timeout is an OSError

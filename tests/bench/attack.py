@@ -50,7 +50,7 @@ if __name__ == "__main__":
     shutil.rmtree(Path(os.environ[SHIM]).parent, ignore_errors=True)  # loaded already
     del os.environ["LD_PRELOAD"]  # what this process begins anew finds none
 
-from attack_calls import ATTACKED, calls, fresh, interrupts, references  # noqa: E402
+from attack_calls import ATTACKED, calls, fresh, interrupts  # noqa: E402
 from attack_checkpoints import checkpoints  # noqa: E402
 from attack_processes import begin, ended, forked, run  # noqa: E402
 from attack_scene import Scene, make_scene  # noqa: E402
@@ -177,8 +177,6 @@ def main() -> int:
     names, tallies = options.only.split(","), {}
     with tempfile.TemporaryDirectory() as folder:
         scene = make_scene(Path(folder))
-        if {"calls", "interrupts"} & set(names):
-            references(scene)  # before the time counts
         for name in names:
             share = SHARES[name] / sum(SHARES[each] for each in names)
             until = time.monotonic() + 60 * options.minutes * share

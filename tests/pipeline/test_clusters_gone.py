@@ -1,6 +1,7 @@
 """A cluster that goes while a run is at work: exit code 3, one sentence; a worker that is cut off costs nothing."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -44,6 +45,12 @@ def test_a_dask_scheduler_that_ends_stops_the_run(monkeypatch):
         cluster.close()
         with pytest.raises(ExecutorUnavailable, match="the Dask cluster is gone; run the same command again"):
             list(results)
+    loud = [
+        name
+        for name in ("distributed.client", "tornado.tcpclient", "asyncio")
+        if logging.getLogger(name).isEnabledFor(logging.ERROR)
+    ]
+    assert not loud  # a connection that fails is logged, with its traceback, by one of them
 
 
 def test_a_ray_head_that_does_not_answer_is_given_up(monkeypatch):

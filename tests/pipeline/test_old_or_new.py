@@ -1,14 +1,24 @@
 """Calls that fail under what writes results: each file is then the old one or the new one, and the command goes on."""
 
+import builtins
 import errno
+import io
 import os
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from attack_state import read_whole
+
+from vad_pipeline.extract.errors import StoreError
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.pipeline.compare import row_run
+from vad_pipeline.pipeline.results.event_rows import read_events
+from vad_pipeline.pipeline.results.run_record import read_record
+from vad_pipeline.pipeline.train.run_folder import TrainRun
 
 CALLS = ("fsync", "replace", "link", "unlink")  # of module os, by which everything of ours is put in its place
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE)
@@ -102,3 +112,31 @@ def test_a_call_that_fails_leaves_the_old_or_the_new(place, name, run_cli, monke
         code, _, err = run_cli(*again)
         assert code == 0 and files() >= complete, (number, err)
     shutil.rmtree("../before")
+
+
+def _of_run(folder: Path) -> None:
+    TrainRun(folder).load(SimpleNamespace(schedule=SimpleNamespace(n_steps=1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("store.json", EmbeddingStore),
+        ("run.json", read_record),
+        ("events.jsonl", lambda folder: list(read_events(folder))),
+        ("last.ckpt", _of_run),
+        ("row.json", lambda folder: row_run._read_json(folder / "row.json")),
+    ],
+)
+def test_a_read_that_fails_is_no_reason_to_make_anything_anew(tmp_path, monkeypatch, name, read):
+    def fail(path, *given, **named):
+        if Path(path).name == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return open_file(path, *given, **named)
+
+    (tmp_path / name).touch()
+    open_file = io.open
+    for module in (io, builtins):
+        monkeypatch.setattr(module, "open", fail)
+    with pytest.raises(StoreError, match=f"{name}: cannot be read .Input/output error.; mend that, then go on"):
+        read(tmp_path)
