@@ -37,6 +37,8 @@ def extract_options(wanted: Mapping[str, str | int | float | None], crop: int) -
     bound = wanted.get("still_bound")
     if bound is not None:
         words += ["--skip-still", *(["--still-bound", str(bound)] if bound != DEFAULT_STILL_BOUND else [])]
+    if wanted.get("zones"):
+        words += ["--ignore", "FILE"]
     words += ["--crops", str(crop)]
     if wanted["model"] != named.model:
         words += ["--model", str(wanted["model"])]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .embed.encoder_config import INT8, LOCAL_DIR
 from .errors import ConfigError
 from .files import Source
-from .recipe import CROPS, DECODERS, GEOMETRIES, NAMED_RECIPES, Recipe
+from .recipe import CROPS, DECODERS, GEOMETRIES, NAMED_RECIPES, Recipe, Zones
 from .store.embedding_store import COMPILED, INT8_TOWERS
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class ExtractConfig:
     frames_per_snippet: int | None = None
     tail: str | None = None
     still_bound: float | None = None
+    zones: Zones | None = None
+    """Zones of cameras' pictures that are hidden before frames are embedded; None: none are."""
     crops: tuple[int, ...] | None = None
     model: str | None = None
     pretrained: str = "openai"
@@ -81,7 +83,8 @@ class ExtractConfig:
         """
         from .embed.model_config import recipe_of
 
-        options = {name: getattr(self, name) for name in ("geometry", "frames_per_snippet", "tail", "still_bound")}
+        changed = ("geometry", "frames_per_snippet", "tail", "still_bound", "zones")
+        options = {name: getattr(self, name) for name in changed}
         return replace(
             recipe_of(NAMED_RECIPES[self.like].recipe, self.model_name, weights, self.pretrained),
             decoder=DECODERS[self.decoder],

@@ -43,6 +43,13 @@ def split_stream(video_id: str) -> tuple[str, str]:
     return (video_id[: found.start()], found[0]) if found else (video_id, "")
 
 
+def first_folder(video_id: str) -> str | None:
+    """The first folder of an id, in composed form, which is the camera's name unless a clock says another; None where
+    the id has no folder."""
+    folder, slash, _ = video_id.partition("/")
+    return composed(folder) if slash else None
+
+
 def slashed(name: str) -> str:
     r"""A path from a list, with `/` in place of the `\` that lists made on Windows have."""
     return name if "/" in name else name.replace("\\", "/")

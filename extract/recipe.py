@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 
 from .errors import ConfigError, shown
+from .names import first_folder
 
 RECIPE_SCHEMA = 1
 SNIPPET_LEN = 16  # frames; DSANet's published features fix it
@@ -23,8 +25,13 @@ FILE_WEIGHTS = "sha256:"  # begins a recipe's `weights` where they came from a f
 IMPORTED_WEIGHTS = "imported"  # a recipe's `weights` where something made the features that is not known here
 DEFAULT_STILL_BOUND = 12.0  # grey levels, see embed/still.py; measured by tests/bench/still.py
 MAX_STILL_BOUND = 255  # no two pictures differ by more
-LATER_FIELDS = ("still_bound", "width", "image_px", "mean", "std")
+ALL_CAMERAS = "*"  # in place of a camera's name in zones
+MAX_CORNERS = 500  # of all zones: the recipe is kept with every video
+LATER_FIELDS = ("still_bound", "width", "image_px", "mean", "std", "zones")
 """Fields that a recipe's JSON has only where they are not as they were before them: older recipes keep their ids."""
+
+Polygon = tuple[tuple[float, float], ...]  # corners (x, y), as shares of a picture's width and height
+Zones = tuple[tuple[str, tuple[Polygon, ...]], ...]  # camera, and its polygons; by the camera's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,8 @@ class Recipe:
     """What is subtracted from red, green and blue (0 to 1) before the tower sees them; None: CLIP's own."""
     std: tuple[float, float, float] | None = None
     """What they are divided by then; None: CLIP's own."""
+    zones: Zones | None = None
+    """Zones of cameras' pictures that are hidden before a frame is embedded, see embed/zones.py. None: none are."""
 
     def __post_init__(self):
         if not 1 <= self.frames_per_snippet <= self.snippet_len:
@@ -83,6 +92,13 @@ class Recipe:
                 raise ConfigError(f"{name} must be a whole number of 1 to {most}, got {shown(value)}")
         for name, least in (("mean", -math.inf), ("std", 0)):
             object.__setattr__(self, name, _of_channels(name, getattr(self, name), least))
+        if self.zones is not None:
+            object.__setattr__(self, "zones", checked_zones(self.zones))
+
+    def zones_of(self, video_id: str) -> tuple[Polygon, ...]:
+        """The zones that are hidden in a video: those of its camera, which is its id's first folder, and of all."""
+        camera = first_folder(video_id)
+        return tuple(each for name, found in self.zones or () if name in (camera, ALL_CAMERAS) for each in found)
 
     @property
     def recipe_id(self) -> str:
@@ -120,6 +136,36 @@ class Recipe:
         """The fields in which two recipes differ, for messages: `geometry vadclip != clip, ...`."""
         mine, theirs = asdict(self), asdict(other)
         return ", ".join(f"{name} {mine[name]} != {theirs[name]}" for name in mine if mine[name] != theirs[name])
+
+
+def checked_zones(given: Iterable) -> Zones:
+    """Zones in the form that a recipe has.
+
+    Args:
+        given: pairs of a camera's name and its polygons, as lists of lists or tuples.
+
+    Raises:
+        ConfigError: a polygon has fewer than three corners, a corner lies outside the picture, or there are too many.
+    """
+    try:
+        zones = tuple(sorted((str(camera), tuple(map(_polygon, polygons))) for camera, polygons in given))
+    except (TypeError, ValueError) as error:
+        why = shown(str(error))
+        told = (
+            "zones are polygons of three corners or more, [x, y] as shares (0 to 1) of the picture's width and height"
+        )
+        raise ConfigError(f"{told} ({why})") from error
+    n_corners = sum(len(polygon) for _, polygons in zones for polygon in polygons)
+    if n_corners > MAX_CORNERS:
+        raise ConfigError(f"zones have {n_corners} corners; {MAX_CORNERS} are the most")
+    return zones
+
+
+def _polygon(corners: Iterable) -> Polygon:
+    found = tuple((float(x), float(y)) for x, y in corners)
+    if len(found) < 3 or not all(0 <= share <= 1 for corner in found for share in corner):
+        raise ValueError(f"got {shown(str(list(found)))}")
+    return found
 
 
 def _of_channels(name: str, values: object, least: float) -> tuple[float, float, float] | None:

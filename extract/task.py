@@ -65,6 +65,8 @@ def task_for(source: Source, file: SourceFile, extractor: Extractor, store: Embe
     same_size = () if force else store.of_size(file.size, recipe_id)
     twins = (each for each in same_size if each.stream == stream and each.video != source.video_id)
     twins = (each for each in twins if extractor.answers(each.precision))
+    zones_of = extractor.recipe.zones_of
+    twins = (each for each in twins if zones_of(each.video) == zones_of(source.video_id))
     twins = tuple(each for each in twins if each.has_crops(extractor.crops))
     later_than = entry.written_ns if entry else 0
     return ExtractTask(replace(source, path=absolute(source.path)), file, own, twins, later_than)

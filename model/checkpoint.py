@@ -123,9 +123,13 @@ class Checkpoint:
         return replace(self, config=replace(self.config, curve=curve))
 
     def accepts(self, recipe: Recipe) -> bool:
-        """Whether features of a recipe can be scored: the recipe trained on, or that with the checkpoint's own CLIP."""
-        own = self.clip_sha256 and replace(self.recipe, weights=self.clip_sha256)
-        return recipe in (self.recipe, own)
+        """Whether features of a recipe can be scored: the recipe trained on, or that with the checkpoint's own CLIP.
+
+        Zones that are hidden make no difference: they say where nothing is looked for.
+        """
+        trained_on = replace(self.recipe, zones=None)
+        own = self.clip_sha256 and replace(trained_on, weights=self.clip_sha256)
+        return replace(recipe, zones=None) in (trained_on, own)
 
     def save(
         self, path: str | Path, *, source_sha256: str | None = None, training: Mapping[str, Tensor] | None = None

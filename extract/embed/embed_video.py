@@ -18,12 +18,13 @@ from ..decode.device_frame import DeviceFrame
 from ..decode.reader import Reader
 from ..device import stopping_where_the_device_fails
 from ..errors import VideoDecodeError
-from ..recipe import CLIP_PX, Recipe
+from ..recipe import CLIP_PX, Polygon, Recipe
 from ..records import VideoEmbeddings
 from .encoder import ClipEncoder
 from .geometry import crop_frames, crop_on_device, resized_size
 from .sampling import sample_stream, snippet_seconds
 from .still import StillScenes
+from .zones import hidden
 
 Item = TypeVar("Item")
 Snippet = tuple[torch.Tensor, tuple[int, ...]]  # crops of its frames to embed, and the numbers of StillScenes.split
@@ -57,7 +58,7 @@ def embed_video(
     """
     timer = _Timer()
     scenes = StillScenes(recipe.still_bound)
-    snippets = timer.timed(_snippet_crops(reader, recipe, crops, scenes))
+    snippets = timer.timed(_snippet_crops(reader, recipe, crops, scenes, recipe.zones_of(video_id)))
     ready = Prefetched(snippets, depth=max(1, QUEUE_IMAGES // (recipe.frames_per_snippet * len(crops))))
     try:
         ready.begin()
@@ -82,11 +83,13 @@ def embed_video(
     )
 
 
-def _snippet_crops(reader: Reader, recipe: Recipe, crops: Sequence[int], scenes: StillScenes) -> Iterator[Snippet]:
+def _snippet_crops(
+    reader: Reader, recipe: Recipe, crops: Sequence[int], scenes: StillScenes, zones: Sequence[Polygon]
+) -> Iterator[Snippet]:
     """For each snippet crops of its k frames to embed, (k, crops, 3, px, px) uint8, and the numbers of `split`."""
     for frames in sample_stream(reader, recipe):
         on_device = isinstance(frames[0], DeviceFrame)
-        pixels = [frame.on_device() if on_device else frame.rgb() for frame in frames]
+        pixels = [hidden(frame.on_device() if on_device else frame.rgb(), zones) for frame in frames]
         for height, width, _ in {tuple(picture.shape) for picture in pixels}:
             if math.prod(resized_size(recipe.geometry, height, width, px=recipe.image_px)) > MAX_FRAME_PX:
                 reason = f"frames of {width}x{height} px are too long and thin to resize; use --geometry vadclip"

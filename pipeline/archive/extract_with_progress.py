@@ -12,7 +12,8 @@ from vad_pipeline.extract.embed.encoder_config import INT8
 from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.extractor import Extractor
 from vad_pipeline.extract.files import Source
-from vad_pipeline.extract.names import plural
+from vad_pipeline.extract.names import first_folder, plural, some
+from vad_pipeline.extract.recipe import ALL_CAMERAS
 
 from ..progress import report_missing, warn_of
 from .loop import RunSummary
@@ -44,7 +45,7 @@ def run_extraction(selection: Selection, extractor: Extractor, running: Running)
     from .extract_job import missing_sources
     from .extract_run import extract_archive
 
-    for line in (*selection.notes, *extractor.warnings):
+    for line in (*selection.notes, *extractor.warnings, *_hidden(selection, extractor.recipe)):
         click.echo(f"note: {line}", err=True)
     if running.dry_run and not (running.store_path / "store.json").exists():
         return _dry_run(selection, selection.sources, extractor)
@@ -66,6 +67,19 @@ def run_extraction(selection: Selection, extractor: Extractor, running: Running)
     if not running.quiet:
         click.echo(f"{summary}; recipe {extractor.recipe.recipe_id} in {running.store_path}")
     return summary
+
+
+def _hidden(selection: Selection, recipe: Recipe) -> list[str]:
+    """What must be said of the zones that are hidden: in which videos, and of which cameras there are none here."""
+    if not recipe.zones or not selection.sources:
+        return []
+    named = {camera for camera, _ in recipe.zones} - {ALL_CAMERAS}
+    unknown = sorted(named - {first_folder(source.video_id) for source in selection.sources})
+    n_hidden = sum(bool(recipe.zones_of(source.video_id)) for source in selection.sources)
+    told = [f"zones are hidden in {n_hidden} of {plural(len(selection.sources), 'video')}: nothing in them counts"]
+    if unknown:
+        told.append(f"no video is of {some(unknown)}, whose zones --ignore names: a camera is an id's first folder")
+    return told
 
 
 def _try_weights(selection: Selection, extractor: Extractor, running: Running) -> None:

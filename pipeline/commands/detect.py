@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 SCORES = ("anomaly", "category")  # a head's `curves`, which are loaded with torch only
 UNCALIBRATED = "note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained"
 # options of extraction alone; those of both stages are not among them
-FOOTAGE_OPTIONS = ("model", "decoder", "precision", "accept_deviation", "runtime", "force", "retry_failed")
+FOOTAGE_OPTIONS = ("ignore", "model", "decoder", "precision", "accept_deviation", "runtime", "force", "retry_failed")
 
 
 @click.command(cls=SectionedCommand)
@@ -108,6 +108,7 @@ def detect(
         raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
     by_text = ByText.read(categories, config.crop, **text_tower) if zero_shot else None
     if src:
+        footage["zones"] = footage.pop("ignore")
         options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
         if by_text:
             plan, extractor = _both_by_text(by_text, config, options, running)

@@ -43,6 +43,7 @@ def extract(src: tuple[str, ...], settle: float | None, **values) -> int:
     named = {name: values.pop(name) for name in ("id_root", "any_suffix", "streams")}
     selection = find_sources(_footage(src, selecting), selecting, settle_seconds=settle, **named)
     values["still_bound"] = still_bound_of(values.pop("skip_still"), values["still_bound"])
+    values["zones"] = values.pop("ignore")
     extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast), store=running.store_path)
     with running.measured():
         summary = run_extraction(selection, extractor, running)

@@ -23,7 +23,7 @@ SECTIONS = {  # in the order shown, options too; what a command must be given al
     "Training": "--labels --init --epochs --steps --batch-size --lr --window-len --loss --seeds --tensorboard",
     "The best weights and the threshold": "--select --val-share --false-alarms",
     "Features, weights, categories": "--model --recipe --any-recipe --crop --score --crops --geometry "
-    "--frames-per-snippet --tail --skip-still --still-bound --decoder --axes --fps --categories --zero-shot",
+    "--frames-per-snippet --tail --skip-still --still-bound --ignore --decoder --axes --fps --categories --zero-shot",
     "Where things lie": "--catalogue --id-root --any-suffix --media-root --results --keep-folder --metrics",
     "How fast": "--device --precision --accept-deviation --runtime --workers --backend --address --threads",
     "When something fails or is interrupted": "--fail-fast --max-failed --video-timeout --retry-failed --force "

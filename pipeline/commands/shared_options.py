@@ -14,6 +14,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import DECODERS, DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
+from ..archive.ignore_file import read_zones
 from ..archive.selection import STREAMS, SelectionConfig
 from ..option_values import IntList, Place, Rate
 from ..results.clock import Clock
@@ -269,6 +270,13 @@ footage_options = compose(
         default="auto",
         envvar=RUNTIME_VARIABLE,
         help=f"auto: the one timed to be faster here; {RUNTIME_VARIABLE} sets it too.",
+    ),
+    click.option(
+        "--ignore",
+        type=Place(),
+        metavar="FILE",
+        callback=lambda ctx, parameter, path: path and read_zones(path),
+        help="Zones of cameras' pictures, in YAML, that are hidden from embedding.",
     ),
     option("--force", help="Extract videos again that the store holds."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed before and have not changed."),

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vad_pipeline.extract.errors import ConfigError, StoreError
-from vad_pipeline.extract.names import composed, some, split_stream, strip_suffix
+from vad_pipeline.extract.names import composed, first_folder, some, split_stream, strip_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -180,8 +180,7 @@ def camera_of(video_id: str, reading: ClockReading | None) -> str | None:
         video_id: the id.
         reading: what a clock reads off it; None without a clock, or where the id does not match.
     """
-    folder, slash, _ = video_id.partition("/")
-    return (reading and reading.camera) or (composed(folder) if slash else None)
+    return (reading and reading.camera) or first_folder(video_id)
 
 
 def day_of(video_id: str, reading: ClockReading | None) -> date | None:

@@ -1,11 +1,11 @@
 """Still scenes: what counts as still, what is embedded, and that nothing changes where nobody asks for it."""
 
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from memory_footage import SIZE, Footage, scene, with_square
 
 from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.embed import embed_video as embed
@@ -15,52 +15,9 @@ from vad_pipeline.extract.embed.sampling import sample_positions, snippet_bounds
 from vad_pipeline.extract.embed.still import StillScenes, cell_sums, difference
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import DEFAULT_STILL_BOUND, NAMED_RECIPES, Recipe
-from vad_pipeline.extract.records import VideoInfo
 
 FLOAT16_STEP = 2.0**-10  # relative
-SIZE = (240, 320)
 QUICK = NAMED_RECIPES["quick"].recipe
-
-
-class Footage:
-    """Frames from memory, as a reader gives them."""
-
-    path = "footage"
-
-    def __init__(self, frames):
-        self.frames = frames
-
-    def __iter__(self):
-        for frame in self.frames:
-            yield _Given(frame)
-
-    def info(self):
-        n = len(self.frames)
-        height, width = self.frames[0].shape[:2]
-        seconds = np.arange(n) / 25
-        return VideoInfo("footage", n, n, Fraction(25), width, height, seconds, 0, 0, (), "memory")
-
-    def close(self):
-        pass
-
-
-class _Given:
-    def __init__(self, pixels):
-        self._pixels = pixels
-
-    def rgb(self):
-        return self._pixels
-
-
-def scene(seed: int = 0, size=SIZE) -> np.ndarray:
-    """A picture with detail everywhere, far from black and white."""
-    return np.random.default_rng(seed).integers(60, 190, (*size, 3)).astype(np.uint8)
-
-
-def with_square(picture: np.ndarray, left: int, side: int = 16) -> np.ndarray:
-    picture = picture.copy()
-    picture[100 : 100 + side, left : left + side] = 255
-    return picture
 
 
 def embedded(frames, encoder, *, bound=DEFAULT_STILL_BOUND, recipe=QUICK, crops=(0,)):
