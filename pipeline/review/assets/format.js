@@ -37,9 +37,9 @@ vad.length = (seconds) => {
 /** `1 event`, `3 events`. */
 vad.count = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
 
-/** A day as people write it, `2 November 2026`; `day` is 2026-11-02. */
-vad.day = (day) =>
-  new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" }).format(new Date(`${day}T00:00:00Z`));
+/** A day as people write it, `2 November 2026`, or `2 Nov 2026` as "medium"; `day` is 2026-11-02. */
+vad.day = (day, dateStyle = "long") =>
+  new Intl.DateTimeFormat("en-GB", { dateStyle, timeZone: "UTC" }).format(new Date(`${day}T00:00:00Z`));
 
 /** A camera's name; one that is a number only is called `camera 3`. */
 vad.camera = (name) => (/^\d+$/.test(name) ? `camera ${name}` : name);

@@ -40,6 +40,7 @@
       if (this.video.hasAttribute("src")) {
         this.usesVideo = false; // what it says while it is emptied is of no interest
         this.video.removeAttribute("src");
+        this.video.removeAttribute("poster");
         this.video.load();
       }
     }
@@ -61,11 +62,16 @@
     /** The picture nearest to the frame. */
     showStill() {
       if (!this.numbers.length) return this.still.removeAttribute("src");
-      const nearest = this.numbers.reduce((best, n) => (Math.abs(n - this.frame) < Math.abs(best - this.frame) ? n : best));
+      const { nearest } = this;
       if (nearest === this.shown) return;
       this.shown = nearest;
       this.still.src = this.pictures[nearest];
       this.still.alt = `Frame ${nearest}`;
+    }
+
+    /** The frame nearest to this one that has a picture. */
+    get nearest() {
+      return this.numbers.reduce((best, n) => (Math.abs(n - this.frame) < Math.abs(best - this.frame) ? n : best));
     }
 
     /** Whether the file is clearly longer or shorter than what was scored. */
@@ -78,8 +84,10 @@
     seek(frame) {
       this.frame = Math.min(Math.max(Math.round(frame) || 0, 0), this.curve.frames - 1);
       this.seconds = this.curve.startOf(this.frame);
-      if (this.usesVideo) this.showFrame();
-      else this.showStill();
+      if (this.usesVideo) {
+        if (this.video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA && this.numbers.length) this.video.poster = this.pictures[this.nearest];
+        this.showFrame();
+      } else this.showStill();
       this.onFrame(this.frame);
     }
 

@@ -82,7 +82,7 @@
     /** The heading that an event stands below. */
     groupOf({ row }) {
       const camera = row.camera === null ? null : vad.camera(row.camera);
-      return [camera, row.day && vad.day(row.day)].filter(Boolean).join(" · ") || "No camera or day known";
+      return [camera, row.day && vad.day(row.day, "medium")].filter(Boolean).join(" · ") || "No camera or day known";
     }
   }
 

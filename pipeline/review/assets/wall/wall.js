@@ -51,9 +51,9 @@
       this.columns = columns;
       this.lines = [];
       let top = 0;
-      for (const [from, to, heading] of this.stretches()) {
-        if (heading) {
-          this.lines.push({ top, height: HEADING_HEIGHT, heading, from, to });
+      for (const { from, to, headings } of packed(this.stretches(), columns)) {
+        if (headings.length) {
+          this.lines.push({ top, height: HEADING_HEIGHT, headings, from, to });
           top += HEADING_HEIGHT;
         }
         for (let first = from; first < to; first += columns) {
@@ -71,17 +71,17 @@
       if (focused) this.cardOf(focused)?.link.focus({ preventScroll: true });
     }
 
-    /** Stretches of events with one heading: [from, to, heading]. */
+    /** Stretches of events with one heading. */
     stretches() {
       if (!this.events.length) return [];
-      if (!this.grouped) return [[0, this.events.length, null]];
+      if (!this.grouped) return [{ from: 0, to: this.events.length, text: null }];
       const found = [];
       let from = 0;
       for (let i = 1; i <= this.events.length; i++) {
         const row = this.events[from].row;
         const other = this.events[i]?.row;
         if (other && (other === row || (other.day === row.day && other.camera === row.camera))) continue;
-        found.push([from, i, this.groupOf(this.events[from])]);
+        found.push({ from, to: i, text: this.groupOf(this.events[from]) });
         from = i;
       }
       return found;
@@ -118,18 +118,16 @@
 
     line(index) {
       const line = this.lines[index];
-      const events = this.events.slice(line.from, line.to);
-      const element = vad.make("div", { className: line.heading ? "wall-heading" : "wall-line" });
+      const element = vad.make("div", { className: line.headings ? "wall-heading" : "wall-line" });
       element.style.top = `${line.top}px`;
       const drawn = { element, cards: [] };
-      if (line.heading) {
-        const pick = vad.make("input", { type: "checkbox", "aria-label": `Select all of ${line.heading}` });
-        drawn.refresh = () => (pick.checked = this.selection.hasAll(events));
-        drawn.refresh();
-        pick.addEventListener("change", () => this.selection.set(events, pick.checked));
-        element.append(pick, vad.make("h2", { text: line.heading }), vad.make("span", { className: "quiet", text: vad.count(events.length, "event") }));
+      if (line.headings) {
+        const headings = line.headings.map((heading) => this.heading(heading, line));
+        drawn.refresh = () => headings.forEach((heading) => heading.refresh());
+        element.append(...headings.map((heading) => heading.element));
       } else {
         const onPick = (event, picked, range) => this.selection.pick(event, picked, range ? this.events : null);
+        const events = this.events.slice(line.from, line.to);
         drawn.cards = events.map((event) => new vad.Card(event, { zone: this.zone, picked: this.selection.has(event), onPick }));
         element.append(...drawn.cards.map((card) => card.element));
       }
@@ -137,6 +135,20 @@
       const next = [...this.drawn.keys()].filter((other) => other > index);
       this.container.insertBefore(element, next.length ? this.drawn.get(Math.min(...next)).element : null);
       return drawn;
+    }
+
+    /** A heading above its cards, with a box that selects all of them. */
+    heading({ text, from, to }, line) {
+      const events = this.events.slice(from, to);
+      const pick = vad.make("input", { type: "checkbox", "aria-label": `Select all of ${text}` });
+      const refresh = () => (pick.checked = this.selection.hasAll(events));
+      refresh();
+      pick.addEventListener("change", () => this.selection.set(events, pick.checked));
+      const isNarrow = line.headings.length > 1 && events.length === 1;
+      const count = isNarrow ? [] : [vad.make("span", { className: "quiet", text: vad.count(events.length, "event") })];
+      const element = vad.make("div", { className: isNarrow ? "group-heading narrow" : "group-heading" }, pick, vad.make("h2", { text, title: text }), ...count);
+      element.style.gridColumn = line.headings.length > 1 ? `span ${events.length}` : "1 / -1";
+      return { element, refresh };
     }
 
     cardOf(id) {
@@ -157,7 +169,7 @@
     focus(index) {
       const event = this.events[index];
       if (!event) return;
-      const line = this.lines.find((each) => !each.heading && each.from <= index && index < each.to);
+      const line = this.lines.find((each) => !each.headings && each.from <= index && index < each.to);
       const top = this.container.getBoundingClientRect().top + line.top;
       const room = window.innerHeight - line.height - 80;
       if (top < 60 || top > room) window.scrollBy(0, top - (top < 60 ? 60 : Math.max(60, room)));
@@ -170,11 +182,24 @@
       const { current } = this;
       if (current < 0) return this.focus(0);
       if (!lines) return this.focus(Math.min(Math.max(current + by, 0), this.events.length - 1));
-      const cards = this.lines.filter((line) => !line.heading);
+      const cards = this.lines.filter((line) => !line.headings);
       const at = cards.findIndex((line) => current < line.to);
       const other = cards[at + lines];
       if (other) this.focus(Math.min(other.from + current - cards[at].from, other.to - 1));
     }
+  }
+
+  /** Stretches that follow one another and fit into one line share it: a day of few events takes no line of its own. */
+  function packed(stretches, columns) {
+    const packs = [];
+    for (const stretch of stretches) {
+      const last = packs.at(-1);
+      if (last && stretch.to - last.from <= columns) {
+        last.to = stretch.to;
+        last.headings.push(stretch);
+      } else packs.push({ from: stretch.from, to: stretch.to, headings: stretch.text === null ? [] : [stretch] });
+    }
+    return packs;
   }
 
   vad.Wall = Wall;
