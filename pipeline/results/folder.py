@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vad_pipeline.extract.errors import ConfigError, DamagedShard
+from vad_pipeline.extract.errors import ConfigError, DamagedShard, StoreError
 from vad_pipeline.extract.files import remove_partial
 from vad_pipeline.extract.store.merge_lock import merging
 from vad_pipeline.extract.store.own_process import read_apart
@@ -123,6 +123,8 @@ class Results:
             if held.peak_score >= np.float32(threshold_of(held.video))  # as find_events
         ]
         for name in sorted(names, key=lambda name: self._index[name].video):
+            if name not in self._index:  # it was looked for again meanwhile, see `_read_again`
+                raise self._gone(name)
             try:
                 yield self._read_again(name)
             except DamagedShard as error:
@@ -237,9 +239,15 @@ class Results:
         """Read a curve; where another run has just merged its shard into another one, look it up again and retry."""
         try:
             return self._read(name)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
             self._scan()
+            if name not in self._index:
+                raise self._gone(name) from error
             return self._read(name)
+
+    def _gone(self, name: str) -> StoreError:
+        why = f"the curve of {video_of(name)} went while it was in use"
+        return StoreError(f"{self.curves}: {why}; run the same command again")
 
     def _read(self, name: str) -> AnomalyCurve:
         shard = self.curves / self._index[name].version.shard

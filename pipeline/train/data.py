@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vad_pipeline.extract.errors import ConfigError, StoreError
+from vad_pipeline.extract.errors import ConfigError, DamagedShard, GoneFromStore
 from vad_pipeline.extract.names import NameIndex
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
@@ -203,13 +203,16 @@ def check_features(
 
     Returns:
         The usable videos, and a sentence for each other one.
+
+    Raises:
+        StoreError: the disk cannot be read.
     """
     checked = Labelled()
     for video in videos:
         on_video(video.entry.video)
         try:
             problem = _problem(video.entry, store, crops, scored)
-        except StoreError as error:
+        except (DamagedShard, GoneFromStore) as error:
             problem = str(error)
         if problem:
             checked.unusable.append(f"{video.entry.video}: {problem}")
@@ -222,6 +225,8 @@ def _problem(entry: Entry, store: EmbeddingStore, crops: Sequence[int] | None, s
     wanted = entry.crop_numbers if crops is None else [crop for crop in crops if crop in entry.crop_numbers]
     if not wanted:
         return f"holds crops {list(entry.crop_numbers)}, none of those asked for"
+    if scored not in entry.crop_numbers:
+        return f"lacks crop {scored} (held: {entry.crop_numbers}); extract it"
     for crop in sorted({*wanted, scored}):
         features = store.crop(entry, crop)
         if not np.isfinite(features).all():

@@ -40,10 +40,13 @@ class Case:
     """The command that goes on after a failure; None: the same."""
 
 
-def _resumed(scene: Scene, case: Path) -> list:
-    if not (case / "run" / "config.json").exists():
-        return scene.train(case)
-    return ["train", "--resume", case / "run"]
+def _trained(*more: str) -> Case:
+    def resumed(scene: Scene, case: Path) -> list:
+        if not (case / "run" / "config.json").exists():
+            return scene.train(case, *more)
+        return ["train", "--resume", case / "run"]
+
+    return Case("learning", lambda scene, case: scene.train(case, *more), resumed)
 
 
 def _of_store(start: str, *words: str) -> Case:
@@ -69,8 +72,8 @@ CASES = {
     "events": Case("shown", lambda scene, case: ["events", case / "out", "--threshold", "0.3"]),
     "clips": Case("full", lambda scene, case: ["clips", case / "out", "--sheet"]),
     "report": Case("full", lambda scene, case: ["report", case / "out"]),
-    "train": Case("learning", lambda scene, case: scene.train(case), _resumed),
-    "train --head mil": Case("learning", lambda scene, case: scene.train(case, "--head", "mil"), _resumed),
+    "train": _trained(),
+    "train --head mil": _trained("--head", "mil"),
     "evaluate": Case("judged", lambda scene, case: ["evaluate", case / "out", *scene.truth, "--threshold", "0.9"]),
     "compare": Case("learning", lambda scene, case: scene.compare(case)),
     "import-scores": Case("empty", _scores),

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from vad_pipeline.extract.errors import StoreError
 from vad_pipeline.pipeline.results.folder import Results
 
 N_CURVES = 5
@@ -23,6 +24,21 @@ def results(draw_curve, draw_results) -> Path:
 def one_shard(results: Path) -> Path:
     (shard,) = (results / "curves").glob("*.h5")
     return shard
+
+
+def test_curves_that_go_while_they_are_read_are_told(results, draw_curve, run_cli):
+    found = Results(results)
+    one_shard(results).rename(results / "away")
+    with pytest.raises(StoreError, match="the curve of v0 went while it was in use; run the same command again"):
+        found.get("v0", "recipe")
+    (results / "away").rename(results / "curves" / "x.h5")
+    found = Results(results)
+    each = iter(found)
+    next(each)
+    (results / "curves" / "x.h5").unlink()
+    found.refresh()  # as reading another one may do
+    with pytest.raises(StoreError, match="the curve of v1 went"):
+        next(each)
 
 
 def harm(results: Path, how) -> None:

@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from vad_pipeline.extract.errors import ConfigError
+from vad_pipeline.extract.errors import ConfigError, DamagedShard, StoreError
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.model.initial import ClipText
 from vad_pipeline.model.windows import pool
-from vad_pipeline.pipeline.train.data import Rows, TrainingVideo, data_fingerprint, hold_out, join_labels
+from vad_pipeline.pipeline.train.data import (
+    Rows,
+    TrainingVideo,
+    check_features,
+    data_fingerprint,
+    hold_out,
+    join_labels,
+)
 from vad_pipeline.pipeline.train.options import TrainOptions
 from vad_pipeline.pipeline.train.prepare import prepare
 from vad_pipeline.pipeline.train.run_config import rows_of
@@ -199,6 +206,22 @@ def test_a_video_without_the_crops_asked_for_is_missing(store, options, monkeypa
     prepared = prepare(replace(options, crops=(0,), crop=5), store)
     assert [line.partition(":")[0] for line in prepared.missing.unusable] == ["n0", "a0"]
     assert not {"n0", "a0"} & {v.entry.video for v in (*prepared.setup.train, *prepared.setup.held_out)}
+
+
+def test_a_disk_that_cannot_be_read_costs_no_video(store, monkeypatch):
+    """What is damaged is left out and told; a read that fails ends the command, as the next try may succeed."""
+    errors = [DamagedShard("x.h5: damaged"), StoreError("x.h5: cannot be read (Input/output error)")]
+
+    def fail(self, entry, crop):
+        raise errors[0]
+
+    videos = videos_of(store, {"n0": (0,), "a0": (1,)})
+    assert check_features(videos, store, None, 1).unusable[0].endswith("lacks crop 1 (held: (0, 5)); extract it")
+    monkeypatch.setattr(EmbeddingStore, "crop", fail)
+    assert len(check_features(videos, store, None, 0).unusable) == 2
+    del errors[0]
+    with pytest.raises(StoreError, match="Input/output error"):
+        check_features(videos, store, None, 0)
 
 
 def test_training_on_the_test_set_is_refused(store, options, tmp_path):
