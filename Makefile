@@ -61,6 +61,7 @@ bench: $(VENV)/installed
 	$(BIN)/python tests/bench/search.py
 	$(BIN)/python tests/bench/identify.py
 	$(BIN)/python tests/bench/report.py
+	$(BIN)/python tests/bench/summary.py
 	$(BIN)/python tests/bench/wall_of_events.py
 
 $(VENV)/installed: setup.cfg pyproject.toml

@@ -97,8 +97,7 @@ class Recipe:
 
     def zones_of(self, video_id: str) -> tuple[Polygon, ...]:
         """The zones that are hidden in a video: those of its camera, which is its id's first folder, and of all."""
-        camera = first_folder(video_id)
-        return tuple(each for name, found in self.zones or () if name in (camera, ALL_CAMERAS) for each in found)
+        return zones_of_camera(self.zones or (), first_folder(video_id))
 
     @property
     def recipe_id(self) -> str:
@@ -136,6 +135,11 @@ class Recipe:
         """The fields in which two recipes differ, for messages: `geometry vadclip != clip, ...`."""
         mine, theirs = asdict(self), asdict(other)
         return ", ".join(f"{name} {mine[name]} != {theirs[name]}" for name in mine if mine[name] != theirs[name])
+
+
+def zones_of_camera(zones: Zones, camera: str | None) -> tuple[Polygon, ...]:
+    """The zones of one camera, and those of all."""
+    return tuple(each for name, found in zones if name in (camera, ALL_CAMERAS) for each in found)
 
 
 def checked_zones(given: Iterable) -> Zones:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, VideoError, readable
 from vad_pipeline.extract.files import remove_partial
+from vad_pipeline.extract.recipe import Polygon, Zones, zones_of_camera
 from vad_pipeline.model.categories import normal_form
 from vad_pipeline.model.curve import AnomalyCurve
 
@@ -18,6 +20,7 @@ from ..media.failures import as_its_failure
 from ..media.footage import Footage, find_footage, open_footage
 from ..media.roots import MediaRoots
 from ..results.event_rows import HeldEvent
+from ..results.event_rule import EventRule
 from ..results.folder import Results
 from ..results.run_settings import RunSettings, curve_behind, held_against, settings_of
 from .clip_file import COPIED, Clip, copy_clip, encode_clip
@@ -26,6 +29,7 @@ from .cutting import Roll, copy_cut, wanted_frames
 from .manifest import Manifest, clip_name, clip_part, event_part, rolls_part, source_part
 
 KEPT, FAILED = "kept", "failed"
+AND = ", "  # in what the manifest says of how a clip was made
 SLACK = 2  # a copied clip may begin this many pre-rolls before its event
 
 
@@ -45,6 +49,12 @@ class ClipsConfig:
     sheet: bool = False
     force: bool = False
     """Make clips again that are there already."""
+    blurred: Zones = ()
+    """Zones of cameras' pictures that cannot be made out in clips, sheets and recap."""
+
+    def blurred_in(self, video_id: str, rule: EventRule) -> tuple[Polygon, ...]:
+        """The zones that are blurred in one video: those of its camera, and of all."""
+        return zones_of_camera(self.blurred, rule.camera_of(video_id))
 
     def __post_init__(self):
         for option, seconds in (("--pre", self.pre_seconds), ("--post", self.post_seconds)):
@@ -144,7 +154,8 @@ class _Cutting:
             asked = source_part(file) | rolls
             events = [held for held in events if not self._keeps(held, asked)]
             with as_its_failure(file.path):
-                footage = open_footage(curve, file) if events else None
+                blurred = self.config.blurred_in(video_id, self.settings.rule)
+                footage = open_footage(curve, file, blurred) if events else None
             if footage:
                 self._note_other_content(footage, video_id)
         except VideoError as error:
@@ -169,6 +180,8 @@ class _Cutting:
             return False
         if self.config.reencode and row["made"] == COPIED:
             return False
+        if row["made"].partition(AND)[2] != _blurring(self.config.blurred_in(held.video, self.settings.rule)):
+            return False
         self.manifest.rows[name] = row | event_part(held, self.settings)
         self.made.counts[KEPT] += 1
         return True
@@ -182,6 +195,7 @@ class _Cutting:
             write_sheet(self.out / _sheet_name(name), footage, curve, held, self.settings)
         event = event_part(held, self.settings)
         part = clip_part(clip, curve, sha256=sha256)
+        part["made"] = AND.join(filter(None, (part["made"], _blurring(footage.blurred))))
         self.manifest.put({"clip": name, **event, **asked, **part})
         self.made.counts[clip.how] += 1
 
@@ -201,6 +215,11 @@ class _Cutting:
         self.made.failures.append(f"{', '.join(readable(held.event_id) for held in events)}: {error}")
 
 
+def _blurring(polygons: Sequence[Polygon]) -> str:
+    """What the manifest says of blurred zones, which is another text for other zones; empty where there are none."""
+    return f"blurred {hashlib.sha256(repr(polygons).encode()).hexdigest()[:8]}" if polygons else ""
+
+
 def _sheet_name(clip: str) -> str:
     return str(Path(clip).with_suffix(SHEET_SUFFIX))
 
@@ -208,7 +227,7 @@ def _sheet_name(clip: str) -> str:
 def _cut(footage: Footage, curve: AnomalyCurve, held: HeldEvent, config: ClipsConfig, target: Path) -> Clip:
     seconds = curve.frame_seconds
     first, end = wanted_frames(seconds, held.event, config.roll)
-    if footage.index and not config.reencode:
+    if footage.index and not config.reencode and not footage.blurred:
         earliest, _ = wanted_frames(seconds, held.event, Roll(SLACK * config.pre_seconds, 0))
         start = held.event.start_frame
         cut = copy_cut(

@@ -10,9 +10,9 @@ MAX_UNDIVIDED = 9  # a command with at most this many options, --help included, 
 MAX_NAMES_WIDTH = 30  # an option whose names are longer has its help text on the next line
 
 SECTIONS = {  # in the order shown, options too; what a command must be given always stands in the first
-    "Everyday": "--checkpoint --out --store --root --threshold --report --csv --pretrained --like --encoder --head "
-    "--preset --resume --top --sheet --recap --reencode --html --proxy --event-pictures --no-pictures --verdicts "
-    "--deep --recipes --axis --width --json --dry-run --quiet --help",
+    "Everyday": "--checkpoint --out --store --root --threshold --report --csv --pretrained --like --encoder "
+    "--head --preset --resume --top --sheet --recap --blur --reencode --html --proxy --event-pictures "
+    "--no-pictures --verdicts --deep --recipes --axis --width --json --dry-run --quiet --help",
     "Scores": "--frames --names --per",
     "Ground truth": "--annotations --format --normals --ends --first-frame",
     "What is looked for": "--queries --example --not",

@@ -16,8 +16,10 @@ from vad_pipeline.extract.errors import VideoDecodeError, VideoError, VideoOpenE
 from vad_pipeline.extract.files import SourceFile, content_of
 from vad_pipeline.extract.lists import FEATURE_SUFFIXES
 from vad_pipeline.extract.names import plural
+from vad_pipeline.extract.recipe import Polygon
 from vad_pipeline.model.curve import AnomalyCurve
 
+from .blurring import BlurredFrame
 from .roots import MediaRoots
 from .seeking import counted, frames_from
 
@@ -58,6 +60,8 @@ class Footage:
     """None where a frame can only be found by decoding from the start."""
     stream: int = 1
     """Which of the file's video streams, from 1."""
+    blurred: tuple[Polygon, ...] = ()
+    """Zones in which its frames cannot be made out."""
 
     def sha256(self) -> str:
         """SHA-256 of the file's content; the file is read once a run.
@@ -79,7 +83,7 @@ class Footage:
         given = 0
         for route in (self._sought(first, end), counted(self.path, first, end, stream=self.stream)):
             for frame in route:
-                yield frame
+                yield BlurredFrame(frame, self.blurred) if self.blurred else frame
                 given += 1
             if given:  # none: there is no index, or the seek went astray
                 break
@@ -149,8 +153,13 @@ def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:
     return SourceFile.of(path)
 
 
-def open_footage(curve: AnomalyCurve, file: SourceFile) -> Footage:
+def open_footage(curve: AnomalyCurve, file: SourceFile, blurred: tuple[Polygon, ...] = ()) -> Footage:
     """Open the footage of a curve and check that its frames are those that were scored.
+
+    Args:
+        curve: of the video.
+        file: where it lies now.
+        blurred: zones in which its frames are not to be made out.
 
     Raises:
         VideoError: the file cannot be read, or has other frames than the curve.
@@ -158,7 +167,7 @@ def open_footage(curve: AnomalyCurve, file: SourceFile) -> Footage:
     index = frame_index(file.path, curve.frame_seconds, stream=curve.stream)
     if index is None:
         _refuse_another(file.path, curve)
-    return Footage(file.path, file, index, curve.stream)
+    return Footage(file.path, file, index, curve.stream, blurred)
 
 
 def frame_index(path: str, frame_seconds: np.ndarray, *, stream: int = 1) -> FrameIndex | None:

@@ -17,6 +17,7 @@ from vad_pipeline.extract.lists import unguarded
 from vad_pipeline.pipeline.clips import make, manifest
 from vad_pipeline.pipeline.clips.contact_sheet import time_at
 from vad_pipeline.pipeline.clips.manifest import COLUMNS
+from vad_pipeline.pipeline.media.blurring import tiled
 from vad_pipeline.pipeline.media.footage import frame_index
 from vad_pipeline.pipeline.media.roots import MediaRoots
 from vad_pipeline.pipeline.results.clock import Clock
@@ -354,6 +355,36 @@ def test_sound(tmp_path, make_numbered, score, check_rows, read_numbers, run_cli
         heard = sum(frame.samples for frame in clip.decode(audio=0)) / 8000
         length = (int(row["clip_end_frame"]) - int(row["clip_start_frame"])) / 25
         assert heard == pytest.approx(length, abs=0.3)
+
+
+def test_what_is_blurred_cannot_be_made_out(tmp_path, make_video, score, run_cli):
+    results = score({make_video(tmp_path / "a.mp4", n_frames=30, width=160, height=96): [(8, 16)]}, prefix="gate/")
+    (tmp_path / "zones.yaml").write_text("gate: {zones: [[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]]}\n")
+
+    def first_frame() -> np.ndarray:
+        (clip,) = (results / "clips").glob("*.mp4")
+        reader = PyavReader(clip)
+        frame = next(iter(reader)).rgb().astype(int)
+        reader.close()
+        return frame
+
+    assert run_cli("clips", results)[0] == 0
+    plain = first_frame()
+    blur = ("clips", results, "--blur", tmp_path / "zones.yaml", "--sheet", "--recap", tmp_path / "r.mp4")
+    code, out, err = run_cli(*blur)
+    assert code == 0 and "1 re-encoded" in out, err
+    (row,) = rows_of(results / "clips")
+    assert row["made"].startswith("re-encoded, blurred ")
+    assert row["clip_start_frame"] == "0"
+    tiles = tiled(plain.astype(np.uint8), (((0, 0), (0.5, 0), (0.5, 1), (0, 1)),)).astype(int)
+    assert (np.diff(tiles[:, 12:19], axis=1) == 0).all() and (tiles[:, 82:] == plain[:, 82:]).all()
+    blurred, zone = first_frame(), np.s_[:, :78]
+    assert np.abs(blurred[zone] - tiles[zone]).mean() < 0.8 * np.abs(blurred[zone] - plain[zone]).mean()
+    assert "1 kept" in run_cli(*blur)[1]
+    (tmp_path / "zones.yaml").write_text("'*': {zones: [[[0, 0], [0.5, 0], [0.5, 0.9], [0, 1]]]}\n")
+    assert "1 re-encoded" in run_cli(*blur)[1]  # other zones
+    code, out, _ = run_cli("clips", results)  # and none: as it was
+    assert "1 copied" in out and np.array_equal(first_frame(), plain)
 
 
 def test_a_contact_sheet_marks_the_peak(tmp_path, make_numbered, score, run_cli, number_of):

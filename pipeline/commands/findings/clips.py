@@ -10,6 +10,7 @@ import click
 from vad_pipeline.extract.errors import VideoError
 from vad_pipeline.extract.names import plural
 
+from ...archive.ignore_file import read_zones
 from ...archive.selection import select_held
 from ...progress import counting, report_missing
 from ..sections import SectionedCommand
@@ -37,6 +38,14 @@ DEFAULT_FOLDER = "clips"
 @click.option("--sheet", is_flag=True, help="Also write a contact sheet (PNG) beside each clip.")
 @click.option(
     "--recap", type=Place(), metavar="FILE.mp4", help="Also write one video of all events, with time and score."
+)
+@click.option(
+    "--blur",
+    "blurred",
+    type=Place(),
+    metavar="FILE",
+    callback=lambda ctx, parameter, path: read_zones(path) if path else (),
+    help="Zones of cameras' pictures, in YAML, not to be made out.",
 )
 @option("--force", help="Make clips again that exist.")
 @selection_options
