@@ -19,7 +19,7 @@ from vad_pipeline.pipeline import cli
 
 ROOT = Path(__file__).parent.parent
 ROOMS = {  # each from left to right: a file or closet imports only from what stands before it
-    "extract": "errors names recipe polygons command_line gaps records stand_ins lists files only_process stopwatch "
+    "extract": "errors names recipe command_line gaps records stand_ins lists files only_process stopwatch "
     "lane timings device decode embed store extractor int8 task retiming extraction verify",
     "model": "windows layers categories yaml_file category_file text tensorfile heads calibration published "
     "published_vadclip learning checkpoint initial scoring curve text_search zero_shot "

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..polygons import inside
 from ..recipe import Polygon
+from .polygons import inside
 
 GREY = 117  # in the middle of what CLIP takes for an average picture: no edge is stronger than it must be
 

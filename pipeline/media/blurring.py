@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vad_pipeline.extract.decode.reader import PyavFrame
-from vad_pipeline.extract.polygons import inside
+from vad_pipeline.extract.embed.polygons import inside
 from vad_pipeline.extract.recipe import Polygon
 
 TILES = 16  # across a picture: a face as wide as a quarter of it is four

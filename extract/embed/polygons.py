@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .recipe import Polygon
+from ..recipe import Polygon
 
 
 @lru_cache(maxsize=16)
