@@ -13,9 +13,10 @@
     if (version !== vad.verdicts.version) strays.clear();
     version = vad.verdicts.version;
     if (!strays.has(video)) {
-      const known = new Set(vad.verdicts.eventsOf(video).map((event) => event.id));
+      const marks = vad.verdicts.standing(video);
+      const known = new Set(marks.length ? vad.verdicts.eventsOf(video).map((event) => event.id) : []);
       const isPlain = (mark) => known.has(mark.event_id) && mark.event_id === `${video}@${mark.start_frame}-${mark.end_frame}`;
-      strays.set(video, vad.verdicts.standing(video).filter((mark) => !isPlain(mark)));
+      strays.set(video, marks.filter((mark) => !isPlain(mark)));
     }
     return strays.get(video);
   }

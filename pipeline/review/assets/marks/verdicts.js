@@ -13,7 +13,10 @@
 
   const row = (event) => ({ video: event.video, start_frame: event.start, end_frame: event.end, event_id: event.id });
 
+  let standing = null; // video -> the rows that count, once they were asked for
+
   function tell() {
+    standing = null;
     vad.verdicts.version += 1;
     listeners.forEach((listener) => listener());
   }
@@ -74,6 +77,7 @@
         if (!given.has(each.event_id) || given.get(each.event_id).time <= each.time) given.set(each.event_id, each);
       }
       refresh();
+      standing = null;
       window.addEventListener("storage", (event) => {
         if (event.key !== place) return;
         refresh();
@@ -107,9 +111,16 @@
 
     /** The rows that count in a video, on whatever range. */
     standing(video) {
-      const ids = new Set(Object.keys(kept.verdicts));
-      for (const id of given.keys()) ids.add(id);
-      return [...ids].map(latest).filter((record) => record.verdict && record.video === video);
+      if (!standing) {
+        standing = new Map();
+        for (const id of new Set([...Object.keys(kept.verdicts), ...given.keys()])) {
+          const record = latest(id);
+          if (!record.verdict) continue;
+          if (!standing.has(record.video)) standing.set(record.video, []);
+          standing.get(record.video).push(record);
+        }
+      }
+      return standing.get(video) || [];
     },
 
     /**

@@ -8,13 +8,14 @@
   const WORDS_HEIGHT = 80; // below the picture
   const HEADING_HEIGHT = 48;
   const SPARE = 400; // px drawn above and below what is in sight
+  const AT_ONCE = 12; // cards made in one frame while scrolling, so that no frame takes long
 
   class Wall {
     /** @param selection which events are selected */
     constructor(container, { zone, groupOf, selection }) {
-      Object.assign(this, { container, zone, groupOf, selection, events: [], lines: [], drawn: new Map() });
-      const draw = vad.eachFrame(() => this.draw());
-      window.addEventListener("scroll", draw, { passive: true });
+      Object.assign(this, { container, zone, groupOf, selection, events: [], lines: [], drawn: new Map(), old: new Map() });
+      this.drawMore = vad.eachFrame(() => this.draw(AT_ONCE));
+      window.addEventListener("scroll", this.drawMore, { passive: true });
       new ResizeObserver(() => this.measure()).observe(container);
       vad.verdicts.onChange(() => this.each((card) => card.refresh()));
       selection.onChange(() => {
@@ -65,9 +66,12 @@
       this.container.style.setProperty("--columns", columns);
       this.container.style.setProperty("--card-height", `${height}px`);
       const focused = document.activeElement?.closest?.(".card")?.dataset.id;
+      this.old = new Map();
+      this.each((card) => this.old.set(card.event.id, card));
       for (const line of this.drawn.values()) line.element.remove();
       this.drawn.clear();
       this.draw();
+      this.old.clear();
       if (focused) this.cardOf(focused)?.link.focus({ preventScroll: true });
     }
 
@@ -87,20 +91,25 @@
       return found;
     }
 
-    /** Put the lines in sight into the document, and take the others out. */
-    draw() {
+    /** Put the lines in sight into the document, and take the others out; with so many cards, the rest a frame later. */
+    draw(most = Infinity) {
       if (!this.container.offsetParent) return;
       const above = -this.container.getBoundingClientRect().top;
-      const first = this.lineAt(above - SPARE);
-      const last = this.lineAt(above + window.innerHeight + SPARE);
+      const [first, top, bottom, last] = [-SPARE, 0, window.innerHeight, window.innerHeight + SPARE].map((y) => this.lineAt(above + y));
       for (const [index, line] of this.drawn) {
         if (index >= first && index <= last) continue;
         if (line.element.contains(document.activeElement)) continue; // it keeps the focus
         line.element.remove();
         this.drawn.delete(index);
       }
-      for (let index = first; index <= last; index++) {
-        if (this.lines[index] && !this.drawn.has(index)) this.drawn.set(index, this.line(index));
+      let made = 0;
+      for (const [from, to] of [[top, bottom], [first, top], [bottom, last]]) {
+        for (let index = from; index <= to; index++) {
+          if (!this.lines[index] || this.drawn.has(index)) continue;
+          if (made >= most) return this.drawMore();
+          this.drawn.set(index, this.line(index));
+          made += this.drawn.get(index).cards.length;
+        }
       }
     }
 
@@ -128,7 +137,7 @@
       } else {
         const onPick = (event, picked, range) => this.selection.pick(event, picked, range ? this.events : null);
         const events = this.events.slice(line.from, line.to);
-        drawn.cards = events.map((event) => new vad.Card(event, { zone: this.zone, picked: this.selection.has(event), onPick }));
+        drawn.cards = events.map((event) => this.old.get(event.id) || new vad.Card(event, { zone: this.zone, picked: this.selection.has(event), onPick }));
         element.append(...drawn.cards.map((card) => card.element));
       }
       // lines stand in the document as they are read, also where one comes back above

@@ -82,15 +82,15 @@
       if ($("events-tab").hidden) return;
       const asked = this.catalogue.asked(this.wanted);
       this.queue.list = asked;
-      const stateOf = (event) => vad.markOf(event)?.verdict || "open";
+      const states = asked.map((event) => vad.markOf(event)?.verdict || "open");
       const counts = { "": asked.length };
-      for (const event of asked) counts[stateOf(event)] = (counts[stateOf(event)] || 0) + 1;
+      for (const state of states) counts[state] = (counts[state] || 0) + 1;
       for (const chip of this.chips) {
         const n = counts[chip.dataset.state] || 0;
         chip.textContent = `${STATES[chip.dataset.state]} ${n.toLocaleString("en")}`;
         chip.hidden = chip.dataset.state === "unsure" && !n && this.state !== "unsure";
       }
-      const shown = this.state ? asked.filter((event) => stateOf(event) === this.state) : asked;
+      const shown = this.state ? asked.filter((_, i) => states[i] === this.state) : asked;
       this.wall.show(shown, this.wanted.order === "time");
       this.showProgress(asked.length - (counts.open || 0), asked.length);
       this.showEmpty(shown.length, asked.length);
