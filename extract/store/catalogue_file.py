@@ -128,6 +128,9 @@ class CatalogueFile:
             raise self._told(error) from error
 
     def _connect(self) -> None:
+        if not self.path.exists():
+            with contextlib.suppress(OSError):  # SQLite says what is wrong
+                self.path.touch()  # a file that SQLite makes is never a group's to write
         try:
             self._db = sqlite3.connect(self.path, timeout=LOCK_SECONDS)
             self._inode = _inode(self.path)

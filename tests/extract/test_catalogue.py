@@ -1,5 +1,6 @@
 """The catalogue may be deleted, and any bit of it may flip, at any moment: it is rebuilt from the shards."""
 
+import os
 import random
 import shutil
 import sqlite3
@@ -66,6 +67,17 @@ def test_a_catalogue_that_a_store_of_others_brings_along_knows_none_of_its_shard
     assert sorted(read) == sorted(copy.glob("shards/*.h5"))
     EmbeddingStore(copy).close()
     assert len(read) == N_VIDEOS
+
+
+def test_whoever_may_write_in_the_store_may_write_its_catalogue(store):
+    before = os.umask(0o002)
+    try:
+        with EmbeddingStore(store) as opened:
+            opened.catalogue.path.unlink()
+            used(opened)
+            assert opened.catalogue.path.stat().st_mode & 0o777 == 0o664
+    finally:
+        os.umask(before)
 
 
 def flip(path: Path, rng: random.Random) -> None:
