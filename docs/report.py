@@ -22,7 +22,7 @@ from vad_pipeline.pipeline.results.folder import Results
 from vad_pipeline.pipeline.review.page import ReportConfig, write_report
 
 SIZE = {"width": 1280, "height": 800}
-SHOWN_PX = 724  # above the path of the footage
+SHOWN_PX = 694  # above the buttons
 AT = 0.6  # of the video
 
 demo, out, video = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
