@@ -229,6 +229,9 @@ def written_aside(path: Path) -> Iterator[Path]:
         if not isinstance(error, OSError):
             raise
         if error.errno in NAME_ERRORS:
+            file = next((each for each in path.parents if each.exists() and not each.is_dir()), None)
+            if file:
+                raise ConfigError(f"{file}: is a file, where a folder is to be; give another name") from error
             raise ConfigError(f"{path}: cannot be the name of a file here ({error.strerror})") from error
         raise StoreError(
             f"{path.parent}: cannot be written ({error.strerror}); make space or give rights, then run the same "

@@ -48,8 +48,19 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mappin
     Raises:
         StoreError: the file cannot be written; nothing is left behind.
     """
-    data = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, dict(metadata))
+    data = save(_apart(tensors), dict(metadata))
     write_bytes(path, _with_sorted_metadata(data))
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, each in a memory of its own: the format takes none that share one, as tied weights do."""
+    seen, apart = set(), {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().contiguous()
+        memory = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return apart
 
 
 def check_shapes(

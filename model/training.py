@@ -127,6 +127,9 @@ class Training:
         if low:
             values = {f.name: getattr(output, f.name) for f in fields(output)}
             output = replace(output, **{name: value.float() for name, value in values.items() if value is not None})
+        for what, found in (("anomaly", output.anomaly_logits), ("category", output.category_logits)):
+            if found is not None and not torch.isfinite(found[batch.valid]).all():
+                raise TrainingDiverged(self._diverged(f"the {what} logits are not finite"))
         return {name: loss(output, batch) for name, loss in self.losses.items()}
 
     def _diverged(self, what: str) -> str:

@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..recipe import CROPS, MAX_WIDTH
 from ..stand_ins import HEAD_BYTES, stand_in
 
+MAGIC = (b"\x93NUMPY", b"PK")  # with which .npy and .npz files begin
 AXES = ("crops,snippets", "snippets,crops")
 """The first two axes of an array with crops, as --axes names them."""
 
@@ -31,9 +32,11 @@ def read_array(path: Path, *, expected: str) -> np.ndarray:
     """
     try:
         with path.open("rb") as file:
-            what = stand_in(file.read(HEAD_BYTES))
-        if what:
+            head = file.read(HEAD_BYTES)
+        if what := stand_in(head):
             raise ConfigError(f"{path}: is {what}")
+        if not head.startswith(MAGIC):  # numpy would advise to load it unsafely
+            raise ConfigError(f"{path}: cannot be read as an array: it is no .npy or .npz file")
         values = np.load(path, allow_pickle=False)
         if not isinstance(values, np.ndarray):  # .npz
             with values as archive:

@@ -116,11 +116,15 @@ class OwnHead:
             raise ConfigError(f"{self.path}: the head file has changed meanwhile; begin again")
         kind = from_file(self.path, source, self.name, self.where)
         if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-            raise ConfigError(f"{self.where}: must be a class of torch.nn.Module, is {shown(kind)}")
+            raise ConfigError(
+                f"{self.where}: must be a class of torch.nn.Module, is {shown(' '.join(repr(kind).split()))}"
+            )
         try:
             head = kind(width, categories)
         except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise ConfigError(f"{self.where}: cannot be made by NAME(width, categories): {_words(error)}") from error
+        if any(nn.parameter.is_lazy(each) for each in (*head.parameters(), *head.buffers())):
+            raise ConfigError(f"{self.where}: has lazy layers; give them their widths, which the checkpoint must know")
         if not any(parameter.requires_grad for parameter in head.parameters()):
             raise ConfigError(f"{self.where}: has no parameters to train")
         return head
@@ -156,7 +160,7 @@ class OwnNetwork(nn.Module):
         return None, anomaly, category
 
     def answer(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The head's answer, its type and shapes checked."""
+        """The head's answer in float32, its type and shapes checked."""
         try:
             answer = self.net(features, lengths)
         except (Exception, SystemExit) as error:
@@ -172,7 +176,7 @@ class OwnNetwork(nn.Module):
         self._check("anomaly_logits", "(B, T, 1)", anomaly, (*windows, 1))
         if category is not None:
             self._check("category_logits", "(B, T, C)", category, (*windows, len(self.config.categories)))
-        return anomaly, category
+        return anomaly.float(), None if category is None else category.float()
 
     def losses(self) -> dict[str, Callable] | None:
         """The losses that the head brings, by name, each checked whenever it is computed; None: it brings none.

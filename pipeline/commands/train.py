@@ -256,6 +256,7 @@ def _conclude(options: TrainOptions, results: Sequence[TrainResult]) -> None:
                 click.echo(f"{name}: {figure['mean']:.4f} +- {figure['std']:.4f} over {plural(len(results), 'seed')}")
     if not quiet:
         words = ["vad-pipeline", "detect", "--store", options.store, "--checkpoint", results[0].best]
+        words += [] if options.head in (None, *HEAD_NAMES) else ["--head", options.head]
         results_beside = out.with_name(f"{out.name}_results")  # a new folder: one checkpoint's curves each
         click.echo(f"next: {shlex.join(map(str, [*words, '--out', results_beside]))}")
 
@@ -277,13 +278,23 @@ def _refuse_changes(before: dict, now: dict) -> None:
     """
     left_out = ("schema", "options", "versions", "threads", TRAINED_ON)  # of the last, the data have a fingerprint
     now, before = json.loads(json.dumps(now)), {"head": DEFAULT_HEAD, **before}
-    differ = [name for name in now if name not in left_out and now[name] != before.get(name)]
+    differ = list(_differences({name: now[name] for name in now if name not in left_out}, before))
     if differ:
-        details = "; ".join(f"{name}: {_short(now[name])} instead of {_short(before.get(name))}" for name in differ)
+        details = "; ".join(f"{name}: {_short(value)} instead of {_short(was)}" for name, value, was in differ)
         raise ConfigError(f"what goes into the run has changed since it was begun: {details}; start a new one")
     for name, number in now["versions"].items():
         if before["versions"].get(name) != number:
             click.echo(f"note: {name} is {number}, was {before['versions'].get(name)}: bits may differ", err=True)
+
+
+def _differences(now: dict, before: dict) -> Iterator[tuple[str, object, object]]:
+    """What differs of what is there now, however deep it lies: name, value now, value before."""
+    for name, value in now.items():
+        was = before.get(name)
+        if isinstance(value, dict) and isinstance(was, dict):
+            yield from ((f"{name} {inner}", *values) for inner, *values in _differences(value, was))
+        elif value != was:
+            yield name, value, was
 
 
 def _short(value: object) -> str:

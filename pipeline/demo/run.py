@@ -75,8 +75,10 @@ class DemoConfig:
     """Snippets of a window: as many as a video has."""
     batch_size: int = 3
     """Normal videos of a step, and as many anomalous ones."""
-    epochs: int = 8
-    lr: float = 2e-4
+    epochs: int = 16
+    lr: float = 3e-5
+    """Learning rate, the same in all epochs. Embeddings by random weights are twice as long as CLIP's: at 2e-4 the
+    first step may take all scores to 1, where no gradient is."""
     val_share: float = 0.25
     network: dict = field(default_factory=lambda: dict(NARROW))
     """What differs from VadCLIP's published configuration."""
@@ -202,7 +204,7 @@ def _train(places: Places, config: DemoConfig, recipe: Recipe, store: EmbeddingS
         say(f"note: {note}")
     setup = replace(
         prepared.setup,
-        config=replace(prepared.setup.config, seed=config.archive.seed),
+        config=replace(prepared.setup.config, seed=config.archive.seed, milestones=()),
         network=replace(prepared.setup.network, **config.network),
     )
     say(

@@ -179,7 +179,8 @@ def import_scores(
     with OutcomeLog(results.outcomes) as log:
         recorder = Recorder(log, report, summary)
         for video_id, several in matched.clashes.items():
-            names = ", ".join(readable(each.name) for each in several)
+            of_one_file = len({each.file for each in several}) == 1
+            names = ", ".join(readable(each.name if of_one_file else each.file) for each in several)
             error = VideoError(several[0].file, "id_clash", f"{names} are all named after it; keep one")
             recorder.record(VideoOutcome.failure(video_id, str(several[0].file), error))
         for given, footage in matched.pairs:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vad_pipeline.extract.embed.encoder_config import INT8, LOCAL_DIR, RANDOM
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import plural
-from vad_pipeline.extract.recipe import CROPS, NAMED_RECIPES, Recipe, weights_of
+from vad_pipeline.extract.recipe import CROPS, IMPORTED_WEIGHTS, NAMED_RECIPES, Recipe, weights_of
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.extract.store.entry import Entry
 
@@ -189,7 +189,8 @@ def _scored_crop(options: TrainOptions, start: Start, videos: Sequence[TrainingV
 
 def _text_tower(options: TrainOptions, recipe: Recipe) -> TextTower:
     """The text tower that reads the categories: as given, else the --init checkpoint's, else that of the features."""
-    model = options.model or (TEXT_MODEL if recipe.model.startswith(LOCAL_DIR) else recipe.model)
+    unnamed = recipe.model.startswith(LOCAL_DIR) or recipe.weights == IMPORTED_WEIGHTS  # whose text tower is unknown
+    model = options.model or (TEXT_MODEL if unnamed else recipe.model)
     given = options.pretrained or (str(options.init) if options.init and options.init.suffix == ".pth" else None)
     weights = weights_of(recipe, given, why="its text tower reads the categories", otherwise=NO_TEXT_TOWER)
     return TextTower(weights, model)

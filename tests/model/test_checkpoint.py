@@ -213,5 +213,5 @@ def test_a_failed_write_leaves_what_was_there(seeded, tmp_path, monkeypatch):
         seeded_checkpoint(target, preset="xd-violence", recipe=seeded.recipe, crop=0, seed=0)
     assert target.read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
     blocked = tmp_path / "a.safetensors" / "b.safetensors"
-    with pytest.raises(ConfigError, match="cannot be the name of a file here"):
+    with pytest.raises(ConfigError, match="a.safetensors: is a file, where a folder is to be"):
         seeded_checkpoint(blocked, preset="xd-violence", recipe=seeded.recipe, crop=0, seed=0)

@@ -58,6 +58,14 @@ class Sometimes(Good):
     def forward(self, features, lengths):
         a, c = super().forward(features, lengths)
         return a, None if self.training else c
+class Lazy(nn.Module):
+    def __init__(self, width, categories): super().__init__(); self.both = nn.LazyLinear(1)
+    def forward(self, features, lengths): return self.both(features), None
+class Tied(Good):
+    def __init__(self, width, categories): super().__init__(width, categories); self.again = self.both
+class Half(Good):
+    def forward(self, features, lengths): return super().forward(features, lengths)[0].half(), None
+instance = Good(8, ["a", "b"])
 class Losing(Good):
     losses = ["mil"]
 class Lossy(Good):
@@ -67,6 +75,8 @@ BROKEN = {
     "gone": "cannot be loaded (AttributeError",
     "function": "must be a class of torch.nn.Module, is <function",
     "torch": "must be a class of torch.nn.Module, is <module",
+    "instance": "must be a class of torch.nn.Module, is Good( (both): Linear(",
+    "Lazy": "has lazy layers; give them their widths",
     "Parameterless": "has no parameters to train",
     "NoArguments": "cannot be made by NAME(width, categories): TypeError",
     "Leaves": "cannot be made by NAME(width, categories): SystemExit",
@@ -139,7 +149,8 @@ def checkpoint_of(config: OwnConfig, head: OwnHead, path) -> Checkpoint:
 
 def test_a_checkpoint_scores_with_the_very_file_it_was_made_with(own, tmp_path, seeded_path):
     path, embeddings = tmp_path / "best.safetensors", np.random.default_rng(0).standard_normal((20, 8), np.float32)
-    for name, categories in (("Good", ("Normal", "Fire", "Fall")), ("Alone", ("Normal", "Anomaly"))):
+    every = ("Normal", "Fire", "Fall")
+    for name, categories in (("Good", every), ("Tied", every), ("Alone", ("Normal", "Anomaly"))):
         config, head = own(name)
         made = checkpoint_of(config, head, path)
         made.save(path)
@@ -174,6 +185,10 @@ def test_scores_that_are_not_finite_cost_that_video(own, tmp_path):
         made.model.net.both.bias[0] = float("nan")
     with pytest.raises(EmbeddingsError, match="the network gives scores for them that are not finite"):
         Scorer(made).score(np.zeros((3, 8), np.float32))
+
+
+def test_answers_are_as_exact_as_losses_need(own):
+    assert tried(*own("Half")).answer(torch.zeros(1, 16, 8), torch.tensor([16]))[0].dtype == torch.float32
 
 
 def test_categories_are_given_always_or_never(own):

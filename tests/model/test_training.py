@@ -205,6 +205,14 @@ def test_a_gradient_that_is_not_finite_stops_too(network_of):
         run(training)
 
 
+def test_logits_that_are_not_finite_stop_before_a_loss_trips_over_them(network_of):
+    training = training_of(network_of())
+    with torch.no_grad():
+        next(training.network.scoring.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingDiverged, match="in step 1 .*the anomaly logits are not finite"):
+        run(training)
+
+
 def test_a_loss_of_weight_0_is_not_computed(network_of):
     off = {"consistency": 0.0, "gather": 0.0, "event": 0.0}
     training = training_of(network_of(), replace(CONFIG, loss_weights=off))

@@ -99,6 +99,9 @@ def test_wide_features_from_elsewhere(run_cli, tmp_path):
     assert code == 0 and json.loads(out)["video"] == "v3", err
     code, _, err = run_cli("train", listed, *store, "--out", tmp_path / "run", *ONE_STEP)
     assert code == 2 and "made by i3d, which is no model of open_clip's: this head reads categories" in err
+    tower = ("--pretrained", "random:0")
+    code, _, err = run_cli("train", listed, *store, "--out", tmp_path / "run", *ONE_STEP, *tower)
+    assert code == 2 and "random:0: holds no text tower as CLIP's that is 2048 wide, as the features are" in err
     code, _, err = run_cli("train", listed, *store, "--out", tmp_path / "run", *ONE_STEP, "--head", "mil")
     assert code == 0, err
     checkpoint = ("--checkpoint", tmp_path / "run" / "best.safetensors")

@@ -168,6 +168,10 @@ def test_seeds_side_by_side(run_cli, draw_curve, draw_results, tmp_path):
     one, two = (float(values[str(path)]) for path in paths)
     assert code == 0 and float(values["mean"]) == pytest.approx((one + two) / 2), err
     assert float(values["std"]) == pytest.approx(abs(one - two) / 2**0.5)
+    more = draw_results(draw_curve("a"), draw_curve("b"), name="of_others")
+    truth.write_text(f"{truth.read_text()}b,0,16,Fighting\n")
+    code, out, err = run_cli("evaluate", *paths, more, *given, "--allow-missing")
+    assert code == 0 and "RESULTS cover different videos: no mean and deviation are told" in err and "mean" not in out
 
 
 REFUSED = [

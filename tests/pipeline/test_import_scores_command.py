@@ -217,7 +217,11 @@ def test_names_of_nothing_and_two_of_one_video(run_cli, place):
     Path("scores/b").mkdir()
     np.save("scores/b.mp4.npy", np.zeros(48))
     code, out, err = run_cli("import-scores", "scores", "--frames", "frames.csv", "--out", "results")
-    assert code == 1 and "2 listed names match no video: b.npz, other" in err and "failed [id_clash] b:" in err
+    assert (
+        code == 1
+        and "2 listed names match no video: b.npz, other" in err
+        and "scores/b.mp4.npy, scores/b.npy are all named after it" in err
+    )
     assert Results("results").video_ids() == ["n", "x/a"]
 
 
@@ -248,6 +252,7 @@ REFUSED = [
         "odd.npy: holds 100 scores, the 2 videos of the list",
     ),
     (["odd.npy", "--frames", "frames.csv", "--names", "unknown.csv"], "unknown.csv: z is none of the 3 videos"),
+    (["truth.txt", "--frames", "frames.csv"], "truth.txt: cannot be read as an array: it is no .npy or .npz file"),
     (["columns.csv", "--frames", "frames.csv"], "the column 'colour' is not known here"),
     (["scores", "--frames", "frames.csv", "--out", "store"], "is a feature store"),
 ]

@@ -56,9 +56,11 @@ def evaluate(results: tuple[Path, ...], table: str | None, spread: bool, allow_m
         compared = [evaluate_results(path, annotations, config, on_video=on_video) for path in results]
     compared = [with_training_notes(each) for each in compared]
     pair = len(compared) == 2 and not spread
-    paired = pair and compared[0].result.video_ids == compared[1].result.video_ids
-    if pair and not paired:
-        click.echo("note: the two RESULTS cover different videos: no difference is told", err=True)
+    alike = len({evaluated.result.video_ids for evaluated in compared}) == 1
+    if not alike and (pair or spread):
+        told = "no mean and deviation are told" if spread else "no difference is told"
+        click.echo(f"note: the RESULTS cover different videos: {told}", err=True)
+    paired, spread = pair and alike, spread and alike
     for evaluated in compared:  # first: what is printed may have no reader
         write_evaluation(evaluated, config)
     n_missing = 0

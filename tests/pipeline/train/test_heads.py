@@ -150,8 +150,9 @@ def test_a_head_of_ones_own_from_labels_to_figures(begin, labelled, run_cli, tmp
     path.write_text(OWN)
     head = ("--head", f"{path}:Gated")
     given, whole = begin("whole", *head, "--steps", 4, "--loss", "small=0.5")
-    code, _, errors = run_cli(*given)
+    code, out, errors = run_cli(*given)
     assert code == 0 and columns_of(whole)[2:6] == ["lr", "mil", "small", "total"], errors
+    assert f" --head {path}:Gated --out " in out  # the next line runs as printed
     config = json.loads((whole / "config.json").read_text())
     assert config["head"] == "own" and config["network"]["sha256"] == sha256(path.read_bytes()).hexdigest()
 
@@ -179,7 +180,7 @@ def test_a_head_of_ones_own_from_labels_to_figures(begin, labelled, run_cli, tmp
         code, _, errors = run_cli(*words)
         assert code == 2 and "mine.py: the head file changed since" in errors and "best.safetensors was made" in errors
     code, _, errors = run_cli("train", "--resume", run)
-    assert code == 2 and "what goes into the run has changed since it was begun: network" in errors
+    assert code == 2 and "what goes into the run has changed since it was begun: network sha256: " in errors
 
 
 @pytest.mark.long
