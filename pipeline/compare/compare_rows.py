@@ -72,9 +72,12 @@ def alone_in(out: Path) -> Iterator[None]:
     """Lock the comparison's folder in a `with` block: no other process works in it. Make it where it is missing.
 
     Raises:
-        ConfigError: another process works in it.
+        ConfigError: another process works in it, or it is something else.
         StoreError: it cannot be written.
     """
+    if (out / "store.json").exists() or (out.exists() and not out.is_dir()):
+        what = "a feature store" if out.is_dir() else "a file"
+        raise ConfigError(f"{out}: is {what}; give --out another folder")
     with contextlib.suppress(OSError):  # the lock tells
         out.mkdir(parents=True, exist_ok=True)
     with only_process(out / LOCK_NAME) as alone:

@@ -206,6 +206,16 @@ def test_a_file_that_cannot_be_used_is_one_sentence(run_cli, tmp_path, text, mes
     assert not (tmp_path / "out").exists()
 
 
+def test_a_store_or_a_file_is_no_folder_for_it(run_cli, tmp_path):
+    (tmp_path / "rows.yaml").write_text("rows:\n- {name: a}\n")
+    (tmp_path / "S").mkdir()
+    (tmp_path / "S" / "store.json").touch()
+    given = ["--labels", "l", "--store", "s", "--annotations", "t", "--format", "csv"]
+    for out, what in (("S", "a feature store"), ("rows.yaml", "a file")):
+        code, _, err = run_cli("compare", tmp_path / "rows.yaml", *given, "--out", tmp_path / out)
+        assert code == 2 and f"{out}: is {what}; give --out another folder" in err
+
+
 def test_what_is_missing_is_named(run_cli, tmp_path):
     code, _, err = run_cli("compare", tmp_path / "none.yaml", "--out", tmp_path / "out")
     assert code == 2 and "none.yaml: cannot be read as rows to compare (No such file or directory); expected" in err
