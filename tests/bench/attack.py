@@ -167,6 +167,16 @@ SWEEPS = {
 }  # fmt: skip
 
 
+def show(name: str, tally: Tally) -> None:
+    """Print what a sweep came to, as soon as it has ended."""
+    print("\n| sweep | what | tried | happened |\n|---|---|---|---|")
+    for what, count in sorted(tally.tried.items()):
+        print(f"| {name} | {what} | {count} | {tally.fired.get(what, '')} |")
+    print(*(f"\n{name}: {note}" for note in tally.notes), sep="")
+    print(f"\n{name}: {sum(tally.tried.values())} tried, {len(tally.wrong)} wrong")
+    print(*(f"- {each}" for each in tally.wrong), sep="\n", flush=True)
+
+
 def main() -> int:
     """Attack for as long as asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -182,14 +192,7 @@ def main() -> int:
             until = time.monotonic() + 60 * options.minutes * share
             tallies[name] = Tally()
             SWEEPS[name](scene, random.Random(f"{options.seed} {name}"), until, tallies[name])
-    print("| sweep | what | tried | happened |\n|---|---|---|---|")
-    for name, tally in tallies.items():
-        for what, count in sorted(tally.tried.items()):
-            print(f"| {name} | {what} | {count} | {tally.fired.get(what, '')} |")
-    for name, tally in tallies.items():
-        print(*(f"\n{name}: {note}" for note in tally.notes), sep="")
-        print(f"\n{name}: {sum(tally.tried.values())} tried, {len(tally.wrong)} wrong")
-        print(*(f"- {each}" for each in tally.wrong), sep="\n")
+            show(name, tallies[name])
     return int(any(tally.wrong for tally in tallies.values()))
 
 

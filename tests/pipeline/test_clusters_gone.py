@@ -19,6 +19,7 @@ from vad_pipeline.pipeline.workers.base import ExecutorConfig, ExecutorUnavailab
 from vad_pipeline.pipeline.workers.dispatch import run
 
 N_VIDEOS = 8
+READY_SECONDS = 120  # of a machine that has other things to do
 MAIN = [sys.executable, "-c", "from vad_pipeline.pipeline.cli import main; main()"]
 
 
@@ -75,14 +76,20 @@ class Cluster:
         self.environment = os.environ | {"RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
         self.begun: list[subprocess.Popen] = []
 
-    def begin(self, words: list[str], network: str | None) -> subprocess.Popen:
+    def begin(self, words: list[str], network: str | None, ready: str) -> subprocess.Popen:
+        """Begin a part of the cluster, and wait until it says that it is ready."""
         inside = ["ip", "netns", "exec", network] if network else []
-        with (self.folder / f"{len(self.begun)}.log").open("w") as log:
+        path = self.folder / f"{len(self.begun)}.log"
+        with path.open("w") as log:
             process = subprocess.Popen(
                 [*inside, sys.executable, "-m", *words],
                 stdout=log, stderr=log, start_new_session=True, env=self.environment,
             )  # fmt: skip
         self.begun.append(process)
+        deadline = time.monotonic() + READY_SECONDS
+        while ready not in path.read_text(errors="replace"):
+            assert process.poll() is None and time.monotonic() < deadline, path.read_text(errors="replace")[-2000:]
+            time.sleep(0.1)
         return process
 
     def head(self, network: str | None = None) -> subprocess.Popen:
@@ -92,7 +99,7 @@ class Cluster:
             words = ["ray.scripts.scripts", "start", "--head", f"--port={self.port}", "--num-cpus=0", "--block"]
             words += ["--include-dashboard=false", "--disable-usage-stats", f"--node-ip-address={self.host}"]
             words += [f"--temp-dir={self.folder / 'ray'}"]
-        return self.begin(words, network)
+        return self.begin(words, network, "Scheduler at:" if self.backend == "dask" else "Ray runtime started")
 
     def worker(self, host: str, network: str | None = None) -> subprocess.Popen:
         if self.backend == "dask":
@@ -100,7 +107,7 @@ class Cluster:
         else:
             words = ["ray.scripts.scripts", "start", f"--address={self.address}", "--num-cpus=1", "--block"]
             words += ["--disable-usage-stats", f"--node-ip-address={host}"]
-        return self.begin(words, network)
+        return self.begin(words, network, "Registered to:" if self.backend == "dask" else "Ray runtime started")
 
     def end(self) -> None:
         for process in self.begun:
@@ -150,9 +157,7 @@ def test_the_head_killed_stops_the_run(backend, raw, toy_model, tmp_path, short_
     cluster = Cluster(backend, short_path, "127.0.0.1")
     try:
         head = cluster.head()
-        time.sleep(15 if backend == "ray" else 5)
         cluster.worker("127.0.0.1")
-        time.sleep(15 if backend == "ray" else 5)
         process = cluster.extract(raw, tmp_path / "S", toy_model)
         until_done(tmp_path / "S", 1, process)
         os.killpg(head.pid, signal.SIGKILL)
@@ -200,10 +205,8 @@ def test_a_worker_that_is_cut_off_costs_nothing(backend, networks, raw, toy_mode
     cluster = Cluster(backend, short_path, "10.77.0.1")
     try:
         cluster.head(networks["hub"])
-        time.sleep(15 if backend == "ray" else 5)
         cluster.worker("10.77.0.2", networks["one"])
         cluster.worker("10.77.0.3", networks["two"])
-        time.sleep(20 if backend == "ray" else 8)
         process = cluster.extract(raw, tmp_path / "S", toy_model, networks["hub"])
         until_done(tmp_path / "S", 1, process)
         subprocess.run(["ip", "-n", networks["two"], "link", "set", "cable", "down"], check=True)
