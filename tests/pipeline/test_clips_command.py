@@ -458,7 +458,7 @@ def test_what_makes_no_sense_is_one_sentence(tmp_path, make_numbered, score, dra
         (("--pre", "-1"), "--pre must be seconds"),
         (("--post", "nan"), "--post must be seconds"),
         (("--media-root", "there"), "OLD=NEW"),
-        (("--out", tmp_path / "v.mp4" / "x"), "cannot be"),
+        (("--out", tmp_path / "v.mp4" / "x"), "is a file, where a folder is to be"),
     ):
         code, _, err = run_cli("clips", results, *options)
         assert code in (2, 3) and words in err and "Traceback" not in err, options
