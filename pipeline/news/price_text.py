@@ -6,13 +6,14 @@ import shlex
 from pathlib import Path
 
 from vad_pipeline.extract.errors import readable
-from vad_pipeline.extract.names import plural
+from vad_pipeline.extract.names import plural, some
 
 from ..progress import in_words
 from ..results.prices import Price, Prices
 
 ALL = "all"
 IN_FORCE = "*"
+LEAST_SECONDS = 3600  # of footage, below which it says little about a day
 
 
 def price_lines(found: Prices, results: Path) -> list[str]:
@@ -32,6 +33,10 @@ def price_lines(found: Prices, results: Path) -> list[str]:
     lines.append(
         f"{IN_FORCE}: the threshold that holds; more than about one a day and camera is seldom looked at for long"
     )
+    short = [price for price in found.cameras if price.seconds < LEAST_SECONDS]
+    if short:
+        names = some([readable(price.camera or "no camera") for price in short])
+        lines.append(f"less than an hour of footage says little about a day: {names}; compare columns only")
     return lines + _suggestions(found, results)
 
 

@@ -32,6 +32,7 @@ def test_alarms_a_day(results, run_cli):
     assert lines[1].split() == ["gate", "10", "s", *(f"{n * a_day:.0f}" for n in (4,)), f"{4 * a_day:.0f}*",
                                 *(f"{n * a_day:.0f}" if n else "0.00" for n in (4, 3, 1, 1, 1, 0, 0))]  # fmt: skip
     assert lines[2].startswith("yard") and "18000*" in lines[2] and lines[3].startswith("all ")
+    assert "less than an hour of footage says little about a day: gate, yard; compare columns only" in lines
     assert lines[-1].startswith("no threshold is suggested")
 
 
