@@ -29,7 +29,7 @@ class ComparedFigure:
     interval: tuple[float, float] | None
     """95% interval of the mean, from resampled videos; None without resamples."""
     difference: float | None
-    """The mean less the first method's; None for the first one."""
+    """The mean less the first method's; None for the first one, or where that one has failed."""
     difference_interval: tuple[float, float] | None
     """95% interval of the difference: both means are taken of the same resampled videos each time."""
 
@@ -49,11 +49,22 @@ class ComparedMethod:
     """How fast it scored; None where it is not known."""
 
 
-def compare_methods(methods: Sequence[Sequence[EvalResult]]) -> list[dict[str, ComparedFigure]]:
+@dataclass(frozen=True, slots=True)
+class FailedMethod:
+    """A method without figures: a row of the table all the same."""
+
+    name: str
+    why: str
+
+
+def compare_methods(
+    methods: Sequence[Sequence[EvalResult]], *, with_difference: bool = True
+) -> list[dict[str, ComparedFigure]]:
     """Compare methods with the first one.
 
     Args:
         methods: the results of each one's seeds, all of the same videos, with as many resamples.
+        with_difference: False: tell no differences, as what they would be from has failed.
 
     Returns:
         For each method: figure -> what it comes to.
@@ -61,8 +72,7 @@ def compare_methods(methods: Sequence[Sequence[EvalResult]]) -> list[dict[str, C
     Raises:
         ValueError: there are results of different videos.
     """
-    ids = methods[0][0].video_ids
-    if any(result.video_ids != ids for results in methods for result in results):
+    if len({result.video_ids for results in methods for result in results}) > 1:
         raise ValueError("expected results of the same videos")
     compared = []
     for number, results in enumerate(methods):
@@ -70,7 +80,7 @@ def compare_methods(methods: Sequence[Sequence[EvalResult]]) -> list[dict[str, C
         for name in FIGURES:
             own, first = _resamples(results, name), _resamples(methods[0], name)
             mean, of_first = mean_of(values := _values(results, name)), mean_of(_values(methods[0], name))
-            differs = number > 0 and mean is not None and of_first is not None
+            differs = with_difference and number > 0 and mean is not None and of_first is not None
             found[name] = ComparedFigure(
                 values=tuple(values),
                 mean=mean,

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 from vad_pipeline.extract.lists import guarded
 
-from .comparison import ComparedFigure, ComparedMethod
+from .comparison import ComparedFigure, ComparedMethod, FailedMethod
 from .tables import latex_text
 
-NOTHING, PLUS_MINUS = "-", "±"
+NOTHING, PLUS_MINUS, FAILED = "-", "±", "failed"
 PERCENT = 100
 TITLES = {"auc": "AUC", "ap": "AP", "auc_anomalous": "AUC, anomalous videos", "map": "mAP"}
+
+
+Method = ComparedMethod | FailedMethod
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,48 +74,66 @@ COLUMNS = {
 """What --columns names."""
 
 
-def comparison_markdown(methods: Sequence[ComparedMethod], columns: Sequence[str]) -> str:
-    """Write the table in Markdown."""
+def comparison_markdown(methods: Sequence[Method], columns: Sequence[str]) -> str:
+    """Write the table in Markdown; why methods failed stands under it."""
     head, *body = _cells(methods, columns)
     lines = [head, ["---"] + ["---:"] * len(columns), *body]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    table = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return table + "".join(f"\n{line}\n" for line in _failures(methods))
 
 
-def comparison_latex(methods: Sequence[ComparedMethod], columns: Sequence[str]) -> str:
-    """Write the table as a LaTeX tabular with the rules of booktabs."""
+def comparison_latex(methods: Sequence[Method], columns: Sequence[str]) -> str:
+    """Write the table as a LaTeX tabular with the rules of booktabs; why methods failed stands in comments."""
     head, *body = (
         " & ".join(latex_text(cell).replace(PLUS_MINUS, r"$\pm$") for cell in line) + r" \\"
         for line in _cells(methods, columns)
     )
     layout = "l" + "r" * len(columns)
     lines = [rf"\begin{{tabular}}{{{layout}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(["% needs \\usepackage{booktabs}", *lines]) + "\n"
+    comments = [f"% {line}" for line in _failures(methods)]
+    return "\n".join(["% needs \\usepackage{booktabs}", *comments, *lines]) + "\n"
 
 
-def comparison_csv(methods: Sequence[ComparedMethod]) -> str:
-    """Write CSV with a line for each figure of each method; nothing is rounded, an empty cell means undefined."""
+def comparison_csv(methods: Sequence[Method]) -> str:
+    """Write CSV with a line for each figure of each method; nothing is rounded, an empty cell means undefined.
+
+    A failed method has one line, whose last cell says why.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["method", "figure", "mean", "std", "low", "high", "difference", "difference_low", "difference_high"]
+        ["method", "figure", "mean", "std", "low", "high", "difference", "difference_low", "difference_high", "why"]
     )
     for method in methods:
+        if isinstance(method, FailedMethod):
+            writer.writerow([guarded(method.name), FAILED, *[""] * 7, guarded(method.why)])
+            continue
         for name, figure in method.figures.items():
-            writer.writerow([guarded(method.name), name, *map(_number, _numbers(figure))])
+            writer.writerow([guarded(method.name), name, *map(_number, _numbers(figure)), ""])
         plain = {
             "train_seconds": method.train_seconds,
             "parameters": method.n_parameters,
             "snippets_per_second": method.snippets_per_second,
         }
         for name, value in plain.items():
-            writer.writerow([guarded(method.name), name, _number(value), *[""] * 6])
+            writer.writerow([guarded(method.name), name, _number(value), *[""] * 7])
     return text.getvalue()
 
 
-def _cells(methods: Sequence[ComparedMethod], columns: Sequence[str]) -> list[list[str]]:
+def _cells(methods: Sequence[Method], columns: Sequence[str]) -> list[list[str]]:
     chosen = [COLUMNS[name] for name in columns]
-    head = ["", *(column.title for column in chosen)]
-    return [head, *([method.name, *(column.cell(method) for column in chosen)] for method in methods)]
+    lines = [["", *(column.title for column in chosen)]]
+    for method in methods:
+        if isinstance(method, FailedMethod):
+            lines.append([method.name, FAILED, *[NOTHING] * (len(chosen) - 1)])
+        else:
+            lines.append([method.name, *(column.cell(method) for column in chosen)])
+    return lines
+
+
+def _failures(methods: Sequence[Method]) -> list[str]:
+    """A sentence for each method that failed."""
+    return [f"{FAILED}: {method.name}: {method.why}" for method in methods if isinstance(method, FailedMethod)]
 
 
 def _numbers(figure: ComparedFigure) -> list[float | None]:

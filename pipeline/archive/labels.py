@@ -11,7 +11,7 @@ from vad_pipeline.extract.errors import ConfigError, quoted, shown
 from vad_pipeline.extract.lists import FEATURE_SUFFIXES, as_table, read_rows, split_at_blanks
 from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.store.exchange import split_name
-from vad_pipeline.model.categories import NORMAL, Category, parse_label
+from vad_pipeline.model.categories import CATEGORIES, NORMAL, Category, parse_label
 
 from ..results.verdicts import LINES_SUFFIX, is_export, labels_of, read_verdicts
 
@@ -159,6 +159,19 @@ def columns_of(rows: Sequence[LabelRow], categories: Sequence[Category], path: P
         lacking = plural(len(unknown), "label names", "labels name")
         raise ConfigError(
             f"{path}: {lacking} no category: {', '.join(first)}{more}; categories are "
-            f"{', '.join(category.name for category in categories)} (--categories FILE for your own)"
+            f"{', '.join(category.name for category in categories)} ({_fitting_preset(rows)}--categories FILE for your "
+            "own)"
         )
     return found
+
+
+def _fitting_preset(rows: Sequence[LabelRow]) -> str:
+    """The words by which a message names the preset that knows all labels; empty where none does."""
+    for preset, categories in CATEGORIES.items():
+        try:
+            for label in {row.label for row in rows if not row.normal}:
+                parse_label(label, categories)
+        except ValueError:
+            continue
+        return f"they are those of --preset {preset}; "
+    return ""

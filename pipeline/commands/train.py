@@ -159,15 +159,15 @@ def train(ctx: click.Context, **values) -> int:
 def _train(options: TrainOptions, recorded: dict | None) -> int:
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
-    from ..train.prepare import prepare
+    from ..train.prepare import WHERE_MISSING, prepare
 
     say = (lambda line: None) if options.quiet else (lambda line: click.echo(line, err=True))
     with EmbeddingStore(options.store, catalogue=options.catalogue) as store:
         with counting("look at features", quiet=options.quiet) as on_video:
             prepared = prepare(options, store, on_video=on_video)
-        n_missing = _report_missing(prepared)
-        if n_missing and not options.allow_missing:
-            click.echo(f"{n_missing} are missing: mend the list, or --allow-missing trains on the rest", err=True)
+        _report_missing(prepared)
+        if prepared.lacking and not options.allow_missing:
+            click.echo(f"{len(prepared.lacking)} are missing: {WHERE_MISSING}", err=True)
             return 1
         unlabelled = prepared.missing.without_label
         left_out = f"left out: features of {plural(len(unlabelled), 'video')} without label: {some(unlabelled)}"
@@ -302,15 +302,14 @@ def _short(value: object) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def _report_missing(prepared: Prepared) -> int:
-    """Print which labels lack features and which videos cannot be trained on; return how many these are."""
+def _report_missing(prepared: Prepared) -> None:
+    """Print which labels lack features and which videos cannot be trained on."""
     missing = prepared.missing
     if missing.without_features:
         names = missing.without_features
         click.echo(f"missing: {plural(len(names), 'label')} without features: {some(names)}", err=True)
     for line in missing.unusable[:SHOWN_NAMES]:
         click.echo(f"unusable: {line}", err=True)
-    return len(missing.without_features) + len(missing.unusable)
 
 
 @contextlib.contextmanager

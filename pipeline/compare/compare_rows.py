@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -12,19 +12,18 @@ from pathlib import Path
 from statistics import fmean
 
 from vad_pipeline.eval.annotation import VideoAnnotation
-from vad_pipeline.eval.comparison import ComparedMethod, compare_methods
+from vad_pipeline.eval.comparison import ComparedFigure, ComparedMethod, FailedMethod, compare_methods
 from vad_pipeline.eval.comparison_figure import draw_comparison
 from vad_pipeline.eval.comparison_tables import comparison_csv, comparison_latex, comparison_markdown
-from vad_pipeline.eval.truth import match_annotations
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.files import write_bytes
-from vad_pipeline.extract.names import some
+from vad_pipeline.extract.names import plural, some
 from vad_pipeline.extract.only_process import only_process
-from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 
 from ..results.figures import EvaluateConfig, Evaluated, evaluate_results
 from ..train.trained_videos import with_training_notes
-from .row_run import KEPT, TO_RESUME, TO_TRAIN, Row, SeedRun
+from .row_checks import CheckedRows, check_rows
+from .row_run import KEPT, TO_RESUME, TO_TRAIN, UNTRAINABLE, Row, SeedRun
 
 COMPARISON_SCHEMA = 1
 LOCK_NAME, RECORD_NAME, ROWS_NAME = ".comparing", "comparison.json", "rows.yaml"
@@ -54,17 +53,37 @@ class Commands:
     detect: Callable[[list[str]], int]
 
 
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What is told while it works."""
+
+    next: Callable[[str], None]
+    """Called with what is done next."""
+    failed: Callable[[str], None]
+    """Called with a sentence on a run that cannot be trained or scored."""
+
+
 @dataclass(slots=True)
 class Compared:
     """What came of it."""
 
-    methods: list[ComparedMethod] = field(default_factory=list)
+    methods: list[ComparedMethod | FailedMethod] = field(default_factory=list)
+    """In the order of the rows."""
     failed: dict[str, str] = field(default_factory=dict)
     """Row and seed -> why it could not be trained or scored."""
-    missing: tuple[str, ...] = ()
-    """Annotated names that match no video."""
     notes: tuple[str, ...] = ()
     """What a reader of the figures must know, one sentence each."""
+
+
+def check_folder(out: Path) -> None:
+    """Check that a comparison can be kept in a folder.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if (out / "store.json").exists() or (out.exists() and not out.is_dir()):
+        what = "a feature store" if out.is_dir() else "a file"
+        raise ConfigError(f"{out}: is {what}; give --out another folder")
 
 
 @contextlib.contextmanager
@@ -72,12 +91,9 @@ def alone_in(out: Path) -> Iterator[None]:
     """Lock the comparison's folder in a `with` block: no other process works in it. Make it where it is missing.
 
     Raises:
-        ConfigError: another process works in it, or it is something else.
+        ConfigError: another process works in it.
         StoreError: it cannot be written.
     """
-    if (out / "store.json").exists() or (out.exists() and not out.is_dir()):
-        what = "a feature store" if out.is_dir() else "a file"
-        raise ConfigError(f"{out}: is {what}; give --out another folder")
     with contextlib.suppress(OSError):  # the lock tells
         out.mkdir(parents=True, exist_ok=True)
     with only_process(out / LOCK_NAME) as alone:
@@ -86,118 +102,124 @@ def alone_in(out: Path) -> Iterator[None]:
         yield
 
 
-def runs_of(config: CompareConfig) -> list[SeedRun]:
-    """All runs, seed after seed: every row has its first figure early.
-
-    Raises:
-        ConfigError: a row has changed since it was trained.
-    """
-    for row in config.rows:
-        row.check_unchanged()
-    return [SeedRun(row, seed) for seed in config.seeds for row in config.rows]
+def check(config: CompareConfig, *, on_row: Callable[[str], None]) -> CheckedRows:
+    """See `check_rows`."""
+    return check_rows(config.rows, config.seeds, config.evaluate.truth, on_row=on_row)
 
 
-def compare(config: CompareConfig, commands: Commands, say: Callable[[str], None]) -> Compared:
+def states(config: CompareConfig, checked: CheckedRows) -> Iterator[tuple[SeedRun, str]]:
+    """All runs, and how far each is."""
+    for run in _runs(config):
+        untrainable = run.row.name in checked.problems
+        yield run, UNTRAINABLE if untrainable else run.state(checked.tests[run.row.options.store])
+
+
+def compare(config: CompareConfig, checked: CheckedRows, commands: Commands, telling: Telling) -> Compared:
     """Do what is not done yet, and write the tables.
 
     A run that cannot be trained or scored costs its row; the others go on.
 
     Args:
         config: what is compared.
+        checked: what `check` found: no problems.
         commands: what trains and scores.
-        say: called with what is done next.
+        telling: what is told meanwhile.
 
     Raises:
-        ConfigError: a row has changed, or the rows cannot be compared.
         StoreError: something cannot be read or written.
     """
+    from vad_pipeline.model.tensorfile import CheckpointError
     from vad_pipeline.model.training import TrainingDiverged
 
-    annotations = config.evaluate.truth.read()
-    found = Compared()
-    runs = runs_of(config)
-    tests = _tests(config, annotations, found)
+    found, evaluated = Compared(), {}
+    runs = _runs(config)
     for number, run in enumerate(runs, 1):
-        what = f"{run.row.name}, seed {run.seed}"
+        say = partial(_say, telling.next, f"{number} of {len(runs)}: {run}")
+        tests = checked.tests[run.row.options.store]
         try:
-            _bring_on(
-                run, commands, tests[run.row.options.store], partial(_say, say, f"{number} of {len(runs)}: {what}")
-            )
-        except (ConfigError, TrainingDiverged) as error:
-            found.failed[what] = str(error)
-            say(f"failed: {what}: {error}")
-    complete = [
-        row for row in config.rows if all(f"{row.name}, seed {seed}" not in found.failed for seed in config.seeds)
-    ]
-    if complete:
-        _write(config, complete, annotations, found)
+            _bring_on(run, commands, tests, say)
+            evaluated[run] = _evaluated(run, tests, checked.annotations, config)
+        except (ConfigError, CheckpointError, TrainingDiverged) as error:
+            found.failed[str(run)] = str(error)
+            telling.failed(f"{run}: {error}")
+    _tabulate(config, evaluated, found)
+    _write_files(config, checked, next(iter(evaluated.values()), None), found)
     return found
+
+
+def _runs(config: CompareConfig) -> list[SeedRun]:
+    """All runs, seed after seed: every row has its first figure early."""
+    return [SeedRun(row, seed) for seed in config.seeds for row in config.rows]
 
 
 def _say(say: Callable[[str], None], what: str, doing: str) -> None:
     say(f"{what}: {doing}")
 
 
-def _tests(config: CompareConfig, annotations: Sequence[VideoAnnotation], found: Compared) -> dict[Path, Path]:
-    """For each store that rows use, a list of its annotated videos."""
-    lists = {}
-    for row in config.rows:
-        store, catalogue = row.options.store, row.options.catalogue
-        if store in lists:
-            continue
-        with EmbeddingStore(store, catalogue=catalogue) as opened:
-            ids = sorted({entry.video for entry in opened.entries()})
-        matched = match_annotations(annotations, ids)
-        if not matched.pairs:
-            names = f"{some([each.name for each in annotations])}; the store's: {some(ids)}"
-            raise ConfigError(f"{store}: holds none of the videos of {config.evaluate.truth.path}: {names}")
-        found.missing = tuple(sorted({*found.missing, *matched.without_result}))
-        lists[store] = config.out / f"test-{len(lists)}.txt"
-        write_bytes(lists[store], "".join(f"{video_id}\n" for _, video_id in matched.pairs).encode())
-    return lists
-
-
-def _bring_on(run: SeedRun, commands: Commands, test: Path, say: Callable[[str], None]) -> None:
+def _bring_on(run: SeedRun, commands: Commands, tests: Sequence[str], say: Callable[[str], None]) -> None:
     """Train and score one run, as far as that is not done."""
-    state = run.state()
+    state = run.state(tests)
     if state in (TO_TRAIN, TO_RESUME):
         say("training" if state == TO_TRAIN else "going on with its training")
         run.row.keep_identity()
         run.train(commands.train)
     if state != KEPT:
         say("scoring")
-        run.score(commands.detect, test)
+        run.score(commands.detect, tests)
 
 
-def _write(config: CompareConfig, rows: Sequence[Row], annotations: Sequence[VideoAnnotation], found: Compared) -> None:
-    """Evaluate the complete rows, and write what the folder is for."""
-    evaluated = [[_evaluated(SeedRun(row, seed), annotations, config) for seed in config.seeds] for row in rows]
-    ids = evaluated[0][0].result.video_ids
-    for row, results in zip(rows, evaluated, strict=True):
-        if any(each.result.video_ids != ids for each in results):
-            raise ConfigError(
-                f"row {row.name}: its results are of other videos than those of {rows[0].name}; score anew"
-            )
-    figures = compare_methods([[each.result for each in results] for results in evaluated])
-    for row, of_row in zip(rows, figures, strict=True):
-        runs = [SeedRun(row, seed) for seed in config.seeds]
-        found.methods.append(
-            ComparedMethod(
-                row.name,
-                config.seeds,
-                of_row,
-                train_seconds=_known_mean([run.train_seconds() for run in runs]),
-                n_parameters=runs[0].n_parameters(),
-                snippets_per_second=_known_mean([run.snippets_per_second() for run in runs]),
-            )
+def _evaluated(
+    run: SeedRun, tests: Sequence[str], annotations: Sequence[VideoAnnotation], config: CompareConfig
+) -> Evaluated:
+    """Evaluate one run.
+
+    Raises:
+        ConfigError: curves of it are gone.
+    """
+    evaluated = evaluate_results(run.results, annotations, config.evaluate)
+    if lacking := sorted({*tests} - {*evaluated.result.video_ids}):
+        curves = plural(len(lacking), "curve that was there is", "curves that were there are")
+        raise ConfigError(
+            f"{run.results}: {curves} gone or damaged: {some(lacking)}; delete this folder, and run the same again"
         )
-    notes = (note for results in evaluated for each in results for note in each.result.notes)
-    found.notes = tuple(dict.fromkeys(notes))
-    _write_files(config, evaluated[0][0], found)
+    return with_training_notes(evaluated)
 
 
-def _evaluated(run: SeedRun, annotations: Sequence[VideoAnnotation], config: CompareConfig) -> Evaluated:
-    return with_training_notes(evaluate_results(run.results, annotations, config.evaluate))
+def _tabulate(config: CompareConfig, evaluated: Mapping[SeedRun, Evaluated], found: Compared) -> None:
+    """Compare the rows of which all seeds are there, and put all rows and the notes into `found`."""
+    why = {row.name: _why(config, row, found.failed) for row in config.rows}
+    complete = [row for row in config.rows if not why[row.name]]
+    figures = compare_methods(
+        [[evaluated[SeedRun(row, seed)].result for seed in config.seeds] for row in complete],
+        with_difference=not why[config.rows[0].name],
+    )
+    of_rows = {row.name: of_row for row, of_row in zip(complete, figures, strict=True)}
+    for row in config.rows:
+        failed = why[row.name]
+        found.methods.append(FailedMethod(row.name, failed) if failed else _method(config, row, of_rows[row.name]))
+    found.notes = tuple(dict.fromkeys(note for each in evaluated.values() for note in each.result.notes))
+
+
+def _why(config: CompareConfig, row: Row, failed: dict[str, str]) -> str:
+    """Why a row has no figures, each reason once with its seeds; empty where it has them."""
+    seeds: dict[str, list[str]] = {}
+    for seed in config.seeds:
+        if reason := failed.get(str(SeedRun(row, seed))):
+            seeds.setdefault(reason, []).append(str(seed))
+    return "; ".join(f"seed{'s' * (len(of) > 1)} {', '.join(of)}: {reason}" for reason, of in seeds.items())
+
+
+def _method(config: CompareConfig, row: Row, figures: dict[str, ComparedFigure]) -> ComparedMethod:
+    """A row of which all seeds are there."""
+    runs = [SeedRun(row, seed) for seed in config.seeds]
+    return ComparedMethod(
+        row.name,
+        config.seeds,
+        figures,
+        train_seconds=_known_mean([run.train_seconds() for run in runs]),
+        n_parameters=runs[0].n_parameters(),
+        snippets_per_second=_known_mean([run.snippets_per_second() for run in runs]),
+    )
 
 
 def _known_mean(values: Sequence[float | None]) -> float | None:
@@ -205,22 +227,30 @@ def _known_mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _write_files(config: CompareConfig, first: Evaluated, found: Compared) -> None:
+def _write_files(config: CompareConfig, checked: CheckedRows, first: Evaluated | None, found: Compared) -> None:
+    """Write record, tables and figure.
+
+    Args:
+        config: what is compared.
+        checked: the annotated names without a video.
+        first: one run, evaluated on the videos that all are; None where there is none.
+        found: what came of the rows.
+    """
     out, truth = config.out, config.evaluate.truth
     record = {
         "schema": COMPARISON_SCHEMA,
         "version": version("vad-pipeline"),
-        "protocol": first.result.protocol,
+        "protocol": config.evaluate.protocol,
         "annotations": str(truth.path),
         "format": truth.format,
-        "n_videos": first.result.n_videos,
-        "n_frames": first.result.n_frames,
-        "n_anomalous_frames": first.result.n_anomalous_frames,
+        "n_videos": first and first.result.n_videos,
+        "n_frames": first and first.result.n_frames,
+        "n_anomalous_frames": first and first.result.n_anomalous_frames,
         "n_resamples": config.evaluate.n_resamples,
-        "missing": list(found.missing),
+        "missing": list(checked.missing),
         "failed": found.failed,
         "notes": list(found.notes),
-        "rows": [asdict(method) for method in found.methods],
+        "rows": [asdict(method) for method in found.methods if isinstance(method, ComparedMethod)],
     }
     write_bytes(out / ROWS_NAME, config.written)
     write_bytes(out / RECORD_NAME, json.dumps(record, indent=2, allow_nan=False).encode())

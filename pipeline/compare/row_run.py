@@ -3,12 +3,14 @@
 OUT/rows/NAME/row.json           what the row was trained with: options, and files by their hash
 OUT/rows/NAME/seed-0/            RUN, as `train` writes it and `train --resume` goes on with it
 OUT/rows/NAME/seed-0_results/    results, as `detect` writes them
-OUT/rows/NAME/seed-0.json        is there once the run is trained: how long it took
+OUT/rows/NAME/seed-0.json        is there once the run is trained: how long it took, and which videos are scored
+OUT/rows/NAME/tests.txt          the ids of the videos that are scored
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +24,14 @@ from vad_pipeline.extract.stopwatch import Stopwatch
 
 from ..outcomes.history import read_story
 from ..results.file_names import safe_stem
+from ..results.run_record import RECORD_NAME
 from ..train.options import TrainOptions
 from ..train.run_folder import METRICS_NAME, TrainRun
 from .row_file import OWN_CODE
 
-ROW_NAME = "row.json"
+ROW_NAME, TESTS_NAME = "row.json", "tests.txt"
 KEPT, TO_SCORE, TO_RESUME, TO_TRAIN = "kept", "trained, to be scored", "begun, to go on with", "to be trained"
+UNTRAINABLE = "cannot be trained or scored"
 SHOWN_CHANGES = 3
 
 
@@ -74,8 +78,8 @@ class Row:
         ]
         if changed:
             raise ConfigError(
-                f"row {shown(self.name)} has changed since it was trained ({'; '.join(changed[:SHOWN_CHANGES])}): "
-                f"give it another name, give another --out, or delete {self.folder}"
+                f"has changed since it was trained ({'; '.join(changed[:SHOWN_CHANGES])}): give it another name, give "
+                f"another --out, or delete {self.folder}"
             )
 
     def keep_identity(self) -> None:
@@ -90,6 +94,9 @@ class SeedRun:
 
     row: Row
     seed: int
+
+    def __str__(self) -> str:
+        return f"{self.row.name}, seed {self.seed}"
 
     @property
     def path(self) -> Path:
@@ -106,10 +113,20 @@ class SeedRun:
         """What is known of the training, once it is done."""
         return self.row.folder / f"seed-{self.seed}.json"
 
-    def state(self) -> str:
-        """How far it is: KEPT, TO_SCORE, TO_RESUME or TO_TRAIN."""
-        if self.record.exists() and TrainRun(self.path).best.exists():
-            return KEPT if _read_json(self.record).get("scored") else TO_SCORE
+    @property
+    def is_trained(self) -> bool:
+        """Whether its training is done."""
+        return self.record.exists() and TrainRun(self.path).best.exists()
+
+    def state(self, tests: Sequence[str]) -> str:
+        """How far it is: KEPT, TO_SCORE, TO_RESUME or TO_TRAIN.
+
+        Args:
+            tests: the ids of the videos that are scored.
+        """
+        if self.is_trained:
+            scored = _read_json(self.record).get("scored") == _digest(tests) and (self.results / RECORD_NAME).exists()
+            return KEPT if scored else TO_SCORE
         return TO_RESUME if TrainRun(self.path).begun else TO_TRAIN
 
     def train(self, train: Callable[[list[str]], int]) -> None:
@@ -132,24 +149,26 @@ class SeedRun:
         seconds = watch.seconds * n_steps / (n_steps - before) if n_steps > before else None
         write_bytes(self.record, json.dumps({"steps": n_steps, "train_seconds": seconds}, indent=2).encode())
 
-    def score(self, detect: Callable[[list[str]], int], test: Path) -> None:
+    def score(self, detect: Callable[[list[str]], int], tests: Sequence[str]) -> None:
         """Score the test videos; those scored already are kept.
 
         Args:
             detect: runs `detect` with a command line, and gives its exit code.
-            test: the list of their ids.
+            tests: their ids.
 
         Raises:
             ConfigError: some cannot be scored.
         """
         options, best = self.row.options, TrainRun(self.path).best
-        words = ["--checkpoint", str(best), "--out", str(self.results), "--list", str(test), "--precision", "fp32"]
+        listed = self.row.folder / TESTS_NAME
+        write_bytes(listed, "".join(f"{video_id}\n" for video_id in tests).encode())
+        words = ["--checkpoint", str(best), "--out", str(self.results), "--list", str(listed), "--precision", "fp32"]
         words += ["--store", str(options.store), "--device", options.device, "--quiet"]
         words += ["--catalogue", str(options.catalogue)] if options.catalogue else []
         words += ["--head", options.head] if options.head and OWN_CODE.fullmatch(options.head) else []
         if code := detect(words):
             raise ConfigError(f"scoring ended with exit code {code}; `vad-pipeline status {self.results}` says why")
-        write_bytes(self.record, json.dumps({**_read_json(self.record), "scored": True}, indent=2).encode())
+        write_bytes(self.record, json.dumps({**_read_json(self.record), "scored": _digest(tests)}, indent=2).encode())
 
     def train_seconds(self) -> float | None:
         """How long training took; None where that is not known."""
@@ -172,6 +191,11 @@ class SeedRun:
             scoring = [name for name in names if not name.startswith(TRAINING_PREFIX) and name != TEXT_FEATURES]
             shapes = [file.get_slice(name).get_shape() for name in scoring]
         return sum(map(math.prod, shapes))
+
+
+def _digest(tests: Sequence[str]) -> str:
+    """A text that is the same for the same videos."""
+    return hashlib.sha256("\n".join(sorted(tests)).encode()).hexdigest()
 
 
 def _steps_done(run: Path) -> int:

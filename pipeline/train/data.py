@@ -186,7 +186,7 @@ class Rows:
 
 def check_features(
     videos: Sequence[TrainingVideo],
-    store: EmbeddingStore,
+    store: EmbeddingStore | None,
     crops: Sequence[int] | None,
     scored: int,
     *,
@@ -196,7 +196,7 @@ def check_features(
 
     Args:
         videos: the videos to be trained on or held out.
-        store: the store of their features.
+        store: the store of their features; None: nothing is read, only which crops there are is looked at.
         crops: the crops to train on, of which a video must have one; None: any.
         scored: the crop that held-out videos are scored by.
         on_video: called with each id.
@@ -221,13 +221,13 @@ def check_features(
     return checked
 
 
-def _problem(entry: Entry, store: EmbeddingStore, crops: Sequence[int] | None, scored: int) -> str | None:
+def _problem(entry: Entry, store: EmbeddingStore | None, crops: Sequence[int] | None, scored: int) -> str | None:
     wanted = entry.crop_numbers if crops is None else [crop for crop in crops if crop in entry.crop_numbers]
     if not wanted:
         return f"holds crops {list(entry.crop_numbers)}, none of those asked for"
     if scored not in entry.crop_numbers:
         return f"lacks crop {scored} (held: {entry.crop_numbers}); extract it"
-    for crop in sorted({*wanted, scored}):
+    for crop in sorted({*wanted, scored}) if store else ():
         features = store.crop(entry, crop)
         if not np.isfinite(features).all():
             return f"its features of crop {crop} are not finite; extract it again with --force"

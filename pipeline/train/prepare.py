@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TEXT_MODEL = NAMED_RECIPES["vadclip"].recipe.model
 
+WHERE_MISSING = "mend the list, or --allow-missing trains on the rest"
 NO_TEXT_TOWER = "this head reads categories with the text tower of such a model; train --head mil, which reads none"
 
 
@@ -40,15 +41,25 @@ class Prepared:
     missing: Labelled
     notes: tuple[str, ...]
 
+    @property
+    def lacking(self) -> list[str]:
+        """The names that LABELS or the annotations have and that cannot be used, those without features first."""
+        return [*self.missing.without_features, *self.missing.unusable]
+
 
 def prepare(
-    options: TrainOptions, store: EmbeddingStore, *, on_video: Callable[[str], None] = lambda video: None
+    options: TrainOptions,
+    store: EmbeddingStore,
+    *,
+    reads_features: bool = True,
+    on_video: Callable[[str], None] = lambda video: None,
 ) -> Prepared:
     """Read labels, match them to features, read all these features once, and hold some videos out.
 
     Args:
         options: the options of `train`.
         store: the store of the features.
+        reads_features: False: leave the features themselves unread, which is what takes long.
         on_video: called with each id whose features are checked.
 
     Raises:
@@ -74,7 +85,7 @@ def prepare(
     crop = _scored_crop(options, start, [*chosen.train, *chosen.held_out], chosen.test)
     tower = _text_tower(options, recipe) if HEADS[start.head].reads_text else None
     clip = _clip_of(tower)  # before all features are read: it may not be to be had
-    drop_unusable(chosen, store, options.crops, crop, on_video)
+    drop_unusable(chosen, store if reads_features else None, options.crops, crop, on_video)
     _need_both_kinds(chosen.train, options.labels)
     notes = [*start.notes, *of_others, *chosen.notes, *hold_some_out(chosen, options)]
     notes += [*_in_int8(chosen.train), *_of_categories(start, chosen.train), *_of_other_weights(tower, recipe)]

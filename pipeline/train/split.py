@@ -86,13 +86,17 @@ def _need_both_to_judge(videos: Sequence[TrainingVideo], options: TrainOptions) 
 
 
 def drop_unusable(
-    chosen: Chosen, store: EmbeddingStore, crops: Sequence[int] | None, scored: int, on_video: Callable[[str], None]
+    chosen: Chosen,
+    store: EmbeddingStore | None,
+    crops: Sequence[int] | None,
+    scored: int,
+    on_video: Callable[[str], None],
 ) -> None:
     """Read all features once, and move videos that cannot be used from `chosen` to its missing ones.
 
     Args:
         chosen: which videos are used for what; it is changed.
-        store: the store of the features.
+        store: the store of the features; None: nothing is read, only which crops there are is looked at.
         crops: the crops to train on; None: all that a video has.
         scored: the crop that held-out videos are scored by.
         on_video: called with each id.

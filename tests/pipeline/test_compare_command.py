@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vad_pipeline.extract.store.embedding_store import EmbeddingStore
 from vad_pipeline.pipeline.train.run_folder import TrainRun
 
 ROWS = """\
@@ -103,22 +104,34 @@ def test_two_rows_and_two_seeds(run_cli, place, monkeypatch):
     text = Path("study/rows.yaml").read_text()
     Path("study/rows.yaml").write_text(text.replace("steps: 1", "steps: 3"))
     code, _, err = run_cli(*place)
-    assert code == 2 and "row whole has changed since it was trained (steps 3 instead of 1)" in err
+    assert code == 2 and "row whole: has changed since it was trained (steps 3 instead of 1)" in err
     Path("study/rows.yaml").write_text(text)
     Path("study/mine.py").write_text(OWN + "\n")
     code, _, err = run_cli(*place)
-    assert code == 2 and "row own has changed" in err and "mine.py" in err
+    assert code == 2 and "row own: has changed" in err and "mine.py" in err
 
     # a row that cannot be trained costs itself
     monkeypatch.setattr(TrainRun, "begin", begin)
     Path("study/mine.py").write_text(OWN)
     Path("study/nan.py").write_text("def nan(output, batch):\n    return output.anomaly_logits.mean() * float('nan')\n")
-    broken = "- {name: broken, crop: 7}\n- {name: wild, loss: ['nan.py:nan=1']}\n"
-    Path("study/rows.yaml").write_text(text + broken)
+    wild = "- {name: wild, loss: ['nan.py:nan=1']}\n"
+    Path("study/rows.yaml").write_text(text + wild)
     code, out, err = run_cli(*place)
-    assert code == 1 and "failed: broken, seed 1: --crop 7: not held by every video" in err
-    assert "failed: wild, seed 1: training diverged in step 1" in err
-    assert figures(Path("out")) == before and "broken" not in out and "wild" not in out
+    assert code == 1 and err.count("failed: wild, seed 1: training diverged in step 1") == 1
+    assert figures(Path("out")) == before
+    assert "| wild | failed | - |" in out and "\nfailed: wild: seeds 0, 1: training diverged in step 1" in out
+    assert "\nwild & failed & - " in Path("out/table.tex").read_text()
+    last = Path("out/table.csv").read_text().splitlines()[-1]
+    assert last.startswith("wild,failed,") and "training diverged" in last
+
+    # one that is gone is noticed; without the first row nothing is less the first's
+    for shard in Path("out/rows/own/seed-1_results/curves").glob("*.h5"):
+        shard.unlink()
+    Path("study/rows.yaml").write_text(text.replace("rows:", f"rows:\n{wild.strip()}"))
+    code, out, err = run_cli(*place)
+    assert code == 1 and "failed: own, seed 1: out/rows/own/seed-1_results: holds no curves" in err
+    whole = next(line for line in out.splitlines() if line.startswith("| whole |"))
+    assert whole.split("|")[3].strip() == "-" and "| own | failed |" in out
 
 
 def test_a_row_that_picks_its_weights_on_the_test_set(run_cli, place):
@@ -210,7 +223,7 @@ def test_a_store_or_a_file_is_no_folder_for_it(run_cli, tmp_path):
     (tmp_path / "rows.yaml").write_text("rows:\n- {name: a}\n")
     (tmp_path / "S").mkdir()
     (tmp_path / "S" / "store.json").touch()
-    given = ["--labels", "l", "--store", "s", "--annotations", "t", "--format", "csv"]
+    given = ["--labels", "l", "--store", "s", "--annotations", "t", "--format", "csv", "--dry-run"]
     for out, what in (("S", "a feature store"), ("rows.yaml", "a file")):
         code, _, err = run_cli("compare", tmp_path / "rows.yaml", *given, "--out", tmp_path / out)
         assert code == 2 and f"{out}: is {what}; give --out another folder" in err
@@ -222,10 +235,67 @@ def test_what_is_missing_is_named(run_cli, tmp_path):
     (tmp_path / "rows.yaml").write_text("rows:\n- {name: a, grid: {lr: [1, 2], crops: [[0], [0, 5]]}}\n")
     code, _, err = run_cli("compare", tmp_path / "rows.yaml", "--out", tmp_path / "out")
     assert code == 2 and "give labels, store, in it or as options" in err
-    code, out, err = run_cli(
-        "compare", tmp_path / "rows.yaml", "--labels", "l", "--store", "s", "--annotations", "t", "--format", "csv",
-        "--seeds", "7", "--out", tmp_path / "out", "--dry-run",
-    )  # fmt: skip
-    assert [line.partition(",  seed")[0] for line in out.splitlines()] == [
-        f"a lr={lr} crops={crops}, seed 7: to be trained" for lr in (1, 2) for crops in ("0", "0,5")
-    ], err
+    (tmp_path / "truth.csv").write_text("video,start_frame,end_frame,category\na,1,2,Fire\n")
+    given = ["--labels", "l", "--store", "s", "--annotations", tmp_path / "truth.csv", "--format", "csv", "--seeds", 7]
+    code, out, err = run_cli("compare", tmp_path / "rows.yaml", *given, "--out", tmp_path / "out", "--dry-run")
+    assert code == 2 and [line.partition(",  seed")[0] for line in out.splitlines()] == [
+        f"a lr={lr} crops={crops}, seed 7: cannot be trained or scored" for lr in (1, 2) for crops in ("0", "0,5")
+    ]
+    assert err.count("rows.yaml, row a lr=") == 4 and err.count("s: no feature store (no store.json)") == 4
+
+
+UNTRAINABLE = {
+    "no store": ("store: gone", "gone: no feature store (no store.json); check --store"),
+    "no labels": ("labels: gone.csv", "gone.csv: cannot be read"),
+    "lacking": ("labels: more.csv", "more.csv: 1 label or annotation lacks features in "),
+    "no head": ("head: 'mine.py:Gone'", "mine.py:Gone: cannot be loaded (AttributeError: "),
+    "no file": ("head: 'none.py:Plain'", "none.py:Plain: no such file"),
+    "other preset": ("preset: xd-violence, labels: ucf.csv", "they are those of --preset ucf-crime"),
+    "no crop": ("crop: 7", "--crop 7: not held by every video"),
+    "no tower": ("head: dsanet, pretrained: gone.pt", "gone.pt"),
+    "no init": ("init: gone.safetensors, head: mil", "gone.safetensors: no such file"),
+    "no loss": ("loss: ['gone.py:calm=1']", "gone.py:calm: no such file"),
+}
+
+
+def test_what_cannot_be_trained_is_told_before_anything_is(run_cli, place, monkeypatch):
+    """A sentence for each row, in a dry run and in a real one; features are not read."""
+    monkeypatch.setattr(TrainRun, "begin", pytest.fail)
+    monkeypatch.setattr(EmbeddingStore, "crop", pytest.fail)
+    labels = Path("study/labels.csv").read_text()
+    Path("study/more.csv").write_text(f"{labels}nobody,Normal\n")
+    Path("study/ucf.csv").write_text(labels.replace("Fighting", "Stealing"))
+    rows = "".join(f"- {{name: {name}, {options}}}\n" for name, (options, _) in UNTRAINABLE.items())
+    Path("study/rows.yaml").write_text(ROWS + rows)
+    code, out, err = run_cli(*place, "--dry-run")
+    assert code == 2 and out.count("to be trained\n") == 4, err
+    assert out.count("cannot be trained or scored") == 2 * len(UNTRAINABLE)
+    told = err.splitlines()
+    for name, (_, message) in UNTRAINABLE.items():
+        (line,) = [line for line in told if line.startswith(f"study/rows.yaml, row {name}: ")]
+        assert message in line, line
+    code, out, again = run_cli(*place)
+    assert code == 2 and again == err and not out and not Path("out").exists()
+    code, _, err = run_cli(*[each if each != "truth.csv" else "none.csv" for each in place], "--dry-run")
+    assert code == 2 and "none.csv" in err
+
+
+def test_rows_are_scored_on_the_same_videos(run_cli, place, labelled):
+    """Which the store of each must hold, in the features that are scored."""
+    from vad_pipeline.extract.store import upkeep
+
+    shutil.copytree(labelled[0], "study/fewer")
+    with EmbeddingStore("study/fewer") as fewer:
+        upkeep.remove(fewer, [entry for entry in fewer.entries() if entry.video == "a0"])
+    text = ROWS + "- {name: fewer, store: fewer, allow-missing: true}\n"
+    Path("study/rows.yaml").write_text(text)
+    code, _, err = run_cli(*place, "--dry-run")
+    assert code == 2 and "row fewer: study/fewer: of truth.csv it holds other videos than " in err and ": a0" in err
+    Path("study/rows.yaml").write_text(ROWS.replace("\n- {name: own", "\n# {name: own"))
+    place[place.index("0,1")] = "0"
+    assert run_cli(*place)[0] == 0
+    truth = Path("truth.csv").read_text()
+    Path("truth.csv").write_text(f"{truth}n3,,,Normal\n")
+    code, out, _ = run_cli(*place, "--dry-run")
+    assert code == 0 and out.count("trained, to be scored") == 1
+    assert run_cli(*place)[0] == 0 and json.loads(Path("out/comparison.json").read_text())["n_videos"] == 7

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from vad_pipeline.extract.errors import ConfigError, shown
 from vad_pipeline.extract.names import plural, some
 
+from ...progress import counting
 from ..detect import detect
 from ..sections import SectionedCommand
 from ..shared_options import Place, dry_run_option, option, quiet_option, truth_of, truth_options
@@ -66,29 +67,33 @@ def compare(ctx: click.Context, rows: Path, out: Path, dry_run: bool, quiet: boo
     - {name: DSANet}
     - {name: without gather, loss: gather=0}
     """
-    from ...compare.compare_rows import Commands, alone_in, compare, runs_of
+    from ...compare.compare_rows import Commands, Telling, alone_in, check, check_folder, compare, states
     from ...compare.row_file import read_row_file
 
     config = _config(ctx, read_row_file(rows), out, values)
+    check_folder(out)
+    with counting("check", quiet=quiet, total=len(config.rows), unit="row") as on_row:
+        checked = check(config, on_row=on_row)
     if dry_run:
-        for run in runs_of(config):
-            click.echo(f"{run.row.name}, seed {run.seed}: {run.state()}")
-        return 0
+        for run, state in states(config, checked):
+            click.echo(f"{run}: {state}")
+    for name, why in checked.problems.items():
+        click.echo(f"{rows}, row {name}: {why}", err=True)
+    if dry_run or checked.problems:
+        return 2 if checked.problems else 0
     say = (lambda line: None) if quiet else (lambda line: click.echo(line, err=True))
+    telling = Telling(say, lambda line: click.echo(f"failed: {line}", err=True))
     shown = ["--quiet"] if quiet else []
     commands = Commands(lambda words: _invoke(train, [*words, *shown]), lambda words: _invoke(detect, words))
     with alone_in(out):
-        found = compare(config, commands, say)
+        found = compare(config, checked, commands, telling)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
-    for what, why in found.failed.items():
-        click.echo(f"failed: {what}: {why}", err=True)
-    if found.missing:
-        what = plural(len(found.missing), "annotated name matches no video", "annotated names match no video")
-        click.echo(f"missing: {what}: {some(found.missing)}", err=True)
-    if found.methods:
-        click.echo((out / "table.md").read_text() + f"tables and figure: {out / 'table'}.md, .tex, .csv, .png")
-    return int(bool(found.failed or (found.missing and not values["allow_missing"])))
+    if checked.missing:
+        what = plural(len(checked.missing), "annotated name matches no video", "annotated names match no video")
+        click.echo(f"missing: {what}: {some(checked.missing)}", err=True)
+    click.echo((out / "table.md").read_text() + f"tables and figure: {out / 'table'}.md, .tex, .csv, .png")
+    return int(bool(found.failed or (checked.missing and not values["allow_missing"])))
 
 
 def _config(ctx: click.Context, file: RowFile, out: Path, values: dict) -> CompareConfig:
