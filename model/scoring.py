@@ -90,6 +90,16 @@ def checked_embeddings(embeddings: np.ndarray, width: int) -> np.ndarray:
     return embeddings
 
 
+def refuse_not_finite(anomaly: np.ndarray, category: np.ndarray) -> None:
+    """Refuse scores that are not numbers.
+
+    Raises:
+        EmbeddingsError: some are not finite.
+    """
+    if not (np.isfinite(anomaly).all() and np.isfinite(category).all()):
+        raise EmbeddingsError("the network gives scores for them that are not finite")
+
+
 class Scorer:
     """Scores videos with a checkpoint's network.
 
@@ -148,12 +158,23 @@ class Scorer:
         step = self.batch_windows * self.config.window_len
         parts = [self._score_batch(embeddings[start : start + step]) for start in range(0, len(embeddings), step)]
         anomaly, category = (np.concatenate(values) for values in zip(*parts, strict=True))
-        if not (np.isfinite(anomaly).all() and np.isfinite(category).all()):
-            raise EmbeddingsError("the network gives scores for them that are not finite")
+        refuse_not_finite(anomaly, category)
         return SnippetScores(anomaly, category, self.categories, SNIPPET_LEN)
 
     def _score_batch(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         windows, lengths = to_windows(embeddings.astype(np.float32, copy=False), window_len=self.config.window_len)
+        return tuple(from_windows(values, lengths) for values in self.score_windows(windows, lengths))
+
+    def score_windows(self, windows: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Score windows all at once.
+
+        Args:
+            windows: (B, T, D) float32, zeros where a window is padded.
+            lengths: (B,) int64, how many snippets of each window are no padding.
+
+        Returns:
+            Anomaly scores (B, T) and category probabilities (B, T, C), float32; at padding they mean nothing.
+        """
         # a GPU's convolutions round to TF32 by default, far outside the tolerance scores are held to
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             _, anomaly, category = self._model.logits(
@@ -163,4 +184,4 @@ class Scorer:
             )
             category = None if category is None else category.float()
             anomaly, category = self._head.scores(anomaly.float(), category, self.config)
-        return tuple(from_windows(values.cpu().numpy(), lengths) for values in (anomaly, category))
+        return anomaly.cpu().numpy(), category.cpu().numpy()

@@ -43,6 +43,25 @@ def to_windows(snippets: np.ndarray, *, window_len: int) -> tuple[np.ndarray, np
     return windows, lengths
 
 
+def trailing_windows(snippets: np.ndarray, ends: np.ndarray, *, window_len: int) -> tuple[np.ndarray, np.ndarray]:
+    """Make the windows that end with given snippets, as a stream has them: the last T snippets, or all where there are
+    fewer, padded with zeros as those of a short video are.
+
+    Args:
+        snippets: (n, D) float.
+        ends: (B,) int: the last snippet of each window.
+        window_len: T.
+
+    Returns:
+        Windows (B, T, D) float32, and how many snippets of each window are no padding, (B,) int64, all at least 1.
+    """
+    lengths = np.minimum(ends + 1, window_len).astype(np.int64)
+    windows = np.zeros((len(ends), window_len, snippets.shape[1]), np.float32)
+    for window, end, length in zip(windows, ends, lengths, strict=True):
+        window[:length] = snippets[end + 1 - length : end + 1]
+    return windows, lengths
+
+
 def from_windows(windows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Put the windows of a video one after the other again, without their padding.
 

@@ -22,12 +22,12 @@ ROOMS = {  # each from left to right: a file or closet imports only from what st
     "extract": "errors names recipe command_line gaps records stand_ins lists files only_process stopwatch "
     "lane timings device decode embed store extractor int8 task retiming extraction verify",
     "model": "windows layers categories yaml_file category_file text tensorfile heads calibration published "
-    "published_vadclip learning checkpoint initial scoring curve text_search zero_shot "
+    "published_vadclip learning checkpoint initial scoring curve live text_search zero_shot "
     "training fastest",
     "eval": "annotation annotation_table ucf_lines annotations truth bootstrap detection metrics thresholds notes "
-    "evaluation comparison tables comparison_tables figure comparison_figure",
+    "evaluation delay_cost comparison tables comparison_tables figure delay_figure comparison_figure",
     "pipeline": "stopping progress results media workers outcomes archive scores train compare clips review news "
-    "doctor demo option_values commands cli",
+    "live doctor demo option_values commands cli",
 }
 PLACES = {room: names.split() for room, names in ROOMS.items()}
 MAX_LINES, MAX_FILES, MAX_COMMAND_LINES = 350, 20, 40

@@ -24,6 +24,7 @@ from ..workers.base import Work
 if TYPE_CHECKING:
     from vad_pipeline.model.checkpoint import Checkpoint
     from vad_pipeline.model.heads.own import OwnHead
+    from vad_pipeline.model.live import DelayedScorer
     from vad_pipeline.model.scoring import Scorer, SnippetScores
     from vad_pipeline.model.zero_shot import ZeroShot
 
@@ -59,6 +60,8 @@ class DetectWork:
     zero_shot: ZeroShot | None
     """With --zero-shot what scores, by texts, in place of the checkpoint; else None."""
     crop: int
+    delay: int | None
+    """How many later snippets each score may have seen, as live; None: whole videos are scored."""
     threshold: float
     """The checkpoint's threshold; once the results folder is begun, the threshold that holds there."""
     csv: bool
@@ -70,13 +73,13 @@ class DetectWork:
     curves: Path
     """The folder that curves are written to, the same for every worker."""
 
-    def begin(self) -> Scorer | ZeroShot:
+    def begin(self) -> Scorer | DelayedScorer | ZeroShot:
         """Load the checkpoint in this process; every further call returns the same scorer.
 
         Raises:
             ConfigError: the checkpoint file on this machine has another content.
         """
-        return self.zero_shot or _scorer(self)
+        return self.zero_shot or self._delayed(_scorer(self))
 
     def do(self, task: DetectTask) -> Detected:
         """Score one video in a worker, as `detect_video` does."""
@@ -88,13 +91,20 @@ class DetectWork:
         from vad_pipeline.model.scoring import Scorer
 
         with stopping_where_the_device_fails():
-            scorer = self.zero_shot or Scorer(checkpoint, device=self.device, precision=self.precision)
+            scorer = self.zero_shot or self._delayed(Scorer(checkpoint, device=self.device, precision=self.precision))
         return Work(lambda: None, partial(detect_video, work=self, scorer=scorer))
 
+    def _delayed(self, scorer: Scorer) -> Scorer | DelayedScorer:
+        """What scores as a stream would have been scored, where a delay is given; else the scorer itself."""
+        from vad_pipeline.model.live import DelayedScorer
+
+        return scorer if self.delay is None else DelayedScorer(scorer, self.delay)
+
     def made_from(self, entry: Entry) -> str:
-        """A text that names features, crop, checkpoint, score and precision: curves with the same text are the same."""
+        """A text that names all that a curve is made from: curves with the same text are the same."""
         exact = f"{entry.checksum}/{self.crop}/{self.checkpoint_sha256}"
         changes = [self.score and f"score {self.score}", self.precision if self.precision != "fp32" else None]
+        changes.append(None if self.delay is None else f"delay {self.delay}")
         return "/".join([exact, *filter(None, changes)])
 
     def origin(self, entry: Entry) -> CurveOrigin:
@@ -127,7 +137,7 @@ def _scorer(work: DetectWork) -> Scorer:
         return Scorer(checkpoint.with_curve(work.score), device=work.device, precision=work.precision)
 
 
-def detect_video(task: DetectTask, work: DetectWork, scorer: Scorer | ZeroShot) -> Detected:
+def detect_video(task: DetectTask, work: DetectWork, scorer: Scorer | DelayedScorer | ZeroShot) -> Detected:
     """Score one video and write its curve.
 
     The CSV file is written before the curve: once a curve is there, all that belongs to it is.
@@ -189,7 +199,7 @@ def _write_csv(entry: Entry, work: DetectWork, curve: AnomalyCurve) -> None:
         raise VideoError(entry.source, "unreadable", f"its table: {error}") from error
 
 
-def _score(entry: Entry, embeddings: np.ndarray, scorer: Scorer | ZeroShot) -> SnippetScores:
+def _score(entry: Entry, embeddings: np.ndarray, scorer: Scorer | DelayedScorer | ZeroShot) -> SnippetScores:
     from vad_pipeline.extract.device import stopping_where_the_device_fails
     from vad_pipeline.model.scoring import EmbeddingsError
 

@@ -37,6 +37,8 @@ class DetectConfig:
     """Which of the network's scores the curve is, `anomaly` or `category`; None: the checkpoint's."""
     head: str | None = None
     """`FILE.py:NAME`: the code of the checkpoint's head, where it is one of the user's own."""
+    delay: int | None = None
+    """How many later snippets each score may have seen, as live; None: whole videos are scored."""
     recipe_id: str | None = None
     any_recipe: bool = False
     csv: bool = False
@@ -76,10 +78,27 @@ class ScoringPlan:
         """Make the plan; what the options leave open is taken from the checkpoint.
 
         Raises:
-            ConfigError: the checkpoint has no such score as asked for.
+            ConfigError: the checkpoint has no such score as asked for, or its windows are too short for the delay.
         """
+        from vad_pipeline.model.live import check_delays
+
+        if config.delay is not None:
+            check_delays([config.delay], window_len=judge.config.window_len)
         crop = judge.crop if config.crop is None else config.crop
         return cls(judge.with_curve(config.score), config, crop)
+
+    @classmethod
+    def by_checkpoint(cls, path: Path, config: DetectConfig) -> ScoringPlan:
+        """Make the plan of a checkpoint file, whose head's code the options give where it is one of the user's own.
+
+        Raises:
+            ConfigError: the file is no checkpoint, or see `of`.
+        """
+        from vad_pipeline.model.checkpoint import load_checkpoint
+        from vad_pipeline.model.heads.own import OwnHead
+
+        own = OwnHead.of(config.head) if config.head else None
+        return cls.of(load_checkpoint(path, own=own), config)
 
     def settled(self, results: Path) -> ScoringPlan:
         """This plan with `auto` resolved to a precision: that of the folder's curves, else the fastest one here.
@@ -118,6 +137,7 @@ class ScoringPlan:
             precision=self.config.precision,
             timed=self.timed,
             score=judge.curve,
+            delay=self.config.delay,
         )
 
     def work(self, store: EmbeddingStore, results: Results) -> DetectWork:
@@ -130,6 +150,7 @@ class ScoringPlan:
             score=config.score,
             zero_shot=None if judge.calibrated else judge,
             crop=self.crop,
+            delay=config.delay,
             threshold=judge.threshold,
             csv=config.csv,
             device=config.device,

@@ -28,7 +28,6 @@ from ..progress import report_left_out, report_missing, warn_of, warn_of_random
 from .sections import SectionedCommand
 from .shared_options import (
     PRETRAINED_HELP,
-    Place,
     archive_options,
     chosen_of,
     clock_options,
@@ -52,7 +51,7 @@ FOOTAGE_OPTIONS = ("ignore", "model", "decoder", "precision", "accept_deviation"
 @click.command(cls=SectionedCommand)
 @click.argument("src", nargs=-1, metavar="[SRC...]")
 @store_option
-@click.option("--checkpoint", type=Place(), help="What scores: a published .pth or our .safetensors.")
+@option("--checkpoint", help="What scores: a published .pth or our .safetensors.")
 @option("--head", metavar="FILE.py:NAME", help="Of a checkpoint of your own head: its code.")
 @click.option(
     "--zero-shot", is_flag=True, help="Score by the texts of --categories, without a checkpoint; uncalibrated."
@@ -64,6 +63,9 @@ FOOTAGE_OPTIONS = ("ignore", "model", "decoder", "precision", "accept_deviation"
 @option("--crop", type=int, help="Crop to score (default: the checkpoint's).")
 @click.option(
     "--score", type=click.Choice(SCORES), help="Which of a network's scores the curve is (default: the checkpoint's)."
+)
+@option(
+    "--delay", type=int, metavar="D", help="Score as live: each snippet once D later ones are there (default: all)."
 )
 @option("--recipe", help="Score features of this recipe (default: the checkpoint's).")
 @click.option(
@@ -94,6 +96,8 @@ def detect(
         raise click.UsageError("give --checkpoint FILE, or --zero-shot with --categories FILE")
     if zero_shot and values["head"]:
         raise click.UsageError("--head is the code of a checkpoint's head: leave it out with --zero-shot")
+    if zero_shot and values["delay"] is not None:
+        raise click.UsageError("--zero-shot scores each snippet by itself, at once: leave --delay out")
     selecting, running = selection_config(values), Running.taken_from(values, executor_config(values))
     footage = {name: values.pop(name) for name in FOOTAGE_OPTIONS}
     sources = {name: values.pop(name) for name in ("id_root", "any_suffix", "streams", "settle")}
@@ -113,26 +117,17 @@ def detect(
         if by_text:
             plan, extractor = _both_by_text(by_text, config, options, running)
         else:
-            plan = _by_checkpoint(checkpoint, config)
+            plan = ScoringPlan.by_checkpoint(checkpoint, config)
             extractor = Extractor(plan.extraction(options, pretrained), store=running.store_path)
         _refuse_other(plan, extractor, out)
         selection = find_sources(src, selecting, settle_seconds=sources.pop("settle"), **sources)
         return _extract_and_score(selection, extractor, plan, out, running)
-    plan = _by_text(by_text, config, running) if by_text else _by_checkpoint(checkpoint, config)
+    plan = _by_text(by_text, config, running) if by_text else ScoringPlan.by_checkpoint(checkpoint, config)
     with running.measured():
         summary = _score(plan, out, selecting, running)
     if config.report and not running.dry_run:
         _write_page(out, running)
     return summary.exit_code
-
-
-def _by_checkpoint(checkpoint: Path, config: DetectConfig) -> ScoringPlan:
-    """Make the scoring plan of --checkpoint, whose head's code --head gives where it is one of the user's own."""
-    from vad_pipeline.model.checkpoint import load_checkpoint
-    from vad_pipeline.model.heads.own import OwnHead
-
-    own = OwnHead.of(config.head) if config.head else None
-    return ScoringPlan.of(load_checkpoint(checkpoint, own=own), config)
 
 
 def _by_text(by_text: ByText, config: DetectConfig, running: Running) -> ScoringPlan:

@@ -19,7 +19,7 @@ SECTIONS = {  # in the order shown, options too; what a command must be given al
     "Which videos": "--list --match --exclude --only --split --part --streams --settle --video --per-video --category "
     "--marked --all --min-score --limit",
     "Figures": "--protocol --bootstrap --spread --table --columns",
-    "Events and times": "--on-event --merge-gap --clock --timezone --pre --post",
+    "Events and times": "--on-event --merge-gap --clock --timezone --pre --post --delay",
     "Training": "--labels --init --epochs --steps --batch-size --lr --window-len --loss --seeds --tensorboard",
     "The best weights and the threshold": "--select --val-share --false-alarms",
     "Features, weights, categories": "--model --recipe --any-recipe --crop --score --crops --geometry "

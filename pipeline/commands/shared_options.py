@@ -50,10 +50,12 @@ FLAGS = {  # options that several commands have: their names, and the click sett
         {"type": Place(), "help": "File for the store's index (default: in the store)."},
     ),
     "--categories": (("--categories",), {"type": Place(), "metavar": "FILE"}),
+    "--checkpoint": (("--checkpoint",), {"type": Place()}),
     "--crop": (("--crop",), {}),
     "--crops": (("--crops",), {"type": IntList(), "metavar": "0,5"}),
     "--csv": (("--csv",), {}),
     "--decoder": (("--decoder",), {"type": click.Choice(DECODERS), "default": "auto"}),
+    "--delay": (("--delay",), {}),
     "--device": (
         ("--device",),
         {"default": "auto", "metavar": "auto|cpu|cuda[:N]", "help": "auto: a GPU where there is one, else the CPU."},

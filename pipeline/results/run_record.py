@@ -47,6 +47,8 @@ class RunRecord:
     """What that precision was chosen by: timings of the machine, in words; empty where it was asked for."""
     score: str = ANOMALY
     """Which of the network's scores the curves are: `anomaly`, or `category` (1 less the normal one's probability)."""
+    delay: int | None = None
+    """How many later snippets each score may have seen, as live; None: whole videos were scored."""
     int8_share: float = 0.0
     """Share of the videos, of those that the last `detect` looked at, whose features were made in int8."""
     schema: int = RESULTS_SCHEMA
@@ -65,8 +67,10 @@ class RunRecord:
             return f"imported scores ({other[IMPORTED_FROM]})"
         other = {"score": ANOMALY} | other  # there was no other at first
         differing = ("checkpoint_sha256", "checkpoint"), ("recipe_id", "recipe"), ("crop", "crop"), ("score", "score")
-        for name, what in differing:
+        for name, what in (*differing, ("delay", "delay")):
             if other.get(name) != getattr(self, name):
+                if other.get(name) is None and name == "delay":
+                    return "videos scored whole, without --delay"
                 return f"another {what} ({other.get('checkpoint' if what == 'checkpoint' else name)})"
         return None
 

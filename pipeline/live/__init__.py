@@ -1,0 +1,1 @@
+"""Cameras as they go: what watching costs, replayed from stored features."""
