@@ -14,6 +14,7 @@ import numpy as np
 
 from .archive_plan import STAMP, ArchiveConfig, RenderedVideo
 from .cameras import CAMERAS, Camera, backdrop
+from .nuisance import Lorry, Sweep
 from .picture import MIDDLE, WIDE, Picture, Plume, dots_of
 
 NEVER = 10**9, 10**9  # first and last frame of the anomaly in a normal video, so that it never happens
@@ -158,6 +159,7 @@ class Shot:
         """(3, 2): when each of two changes of light comes, how long it lasts, how strong it is (a cloud, a switch)."""
         self.colours = rng.uniform(0.2, 0.7, (2, 1)) * rng.uniform(0.85, 1.15, (2, 3))
         self.anomaly = self._anomaly(video)
+        self.nuisance = self._nuisance(video)
 
     def _light(self) -> np.ndarray:
         """The light that falls on each pixel, (H, W, 3) float32: lamps at night, darker towards the corners."""
@@ -177,19 +179,30 @@ class Shot:
         first, end = video.segments[0] if video.segments else NEVER
         return _Anomaly(video.category, x, y, first, end, (end - first) / self.fps)
 
+    def _nuisance(self, video: RenderedVideo) -> Lorry | Sweep | None:
+        """Make what is harmless: a lorry by day where cars drive, else headlights; None where nothing of it happens."""
+        if video.nuisance is None:
+            return None
+        begin, end = (frame / self.fps for frame in video.nuisance)
+        by_day = self.camera.lanes and not self.night
+        return Lorry(begin, end, self.camera) if by_day else Sweep(begin, end)
+
     def frames(self) -> Iterator[np.ndarray]:
         """Yield the video's frames, (H, W, 3) uint8 RGB."""
-        for i in range(self.config.n_frames):
-            t, s, happens = i / self.fps, (i - self.anomaly.first) / self.fps, self.anomaly.runs(i)
-            behind = self._act(t, s, happens)
-            frame = self._lit(t, s, happens)
-            if happens:
-                frame = self._burning(frame, behind, s)
-            frame += self.grain[int(self.rng.integers(len(self.grain)))]
-            frame *= 255
-            pixels = np.clip(frame, 0, 255, out=frame).astype(np.uint8)
-            self._stamp(pixels, t)
-            yield pixels
+        return map(self.frame, range(self.config.n_frames))
+
+    def frame(self, i: int) -> np.ndarray:
+        """Draw one frame, (H, W, 3) uint8 RGB; only its noise depends on which others were drawn before."""
+        t, s, happens = i / self.fps, (i - self.anomaly.first) / self.fps, self.anomaly.runs(i)
+        behind = self._act(t, s, happens)
+        frame = self._lit(t, s, happens)
+        if happens:
+            frame = self._burning(frame, behind, s)
+        frame += self.grain[int(self.rng.integers(len(self.grain)))]
+        frame *= 255
+        pixels = np.clip(frame, 0, 255, out=frame).astype(np.uint8)
+        self._stamp(pixels, t)
+        return pixels
 
     def _act(self, t: float, s: float, happens: bool) -> np.ndarray:
         """Draw everybody who moves, the farthest first.
@@ -203,6 +216,8 @@ class Shot:
         actors += self.traffic(t, (it.first / self.fps, it.end / self.fps))
         if happens and it.is_crash:
             actors += _collision(p, it, s, self.camera.metre(it.y), self.colours, self.night)
+        if self.nuisance:
+            actors += self.nuisance.actors(p, t)
         behind = p.albedo
         for depth, draw, arguments in sorted(actors, key=lambda actor: actor[0]):
             if behind is p.albedo and happens and depth > it.y:
@@ -218,6 +233,8 @@ class Shot:
         if happens and not it.is_crash:
             glow = np.multiply((1.1, 0.55, 0.18), 1 + 0.25 * np.sin(17 * t) * np.sin(5.3 * t))
             p.spot(lit, glow, it.x, it.y - 0.1, 1, 0.8)
+        if self.nuisance:
+            self.nuisance.shine_on(p, lit, t)
         frame = np.multiply(p.albedo, lit, out=lit)
         frame += p.shine
         return frame

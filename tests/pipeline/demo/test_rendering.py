@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -126,3 +127,25 @@ def test_a_stopped_render_leaves_no_half_video_and_no_tables(tmp_path, monkeypat
 def test_configurations_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError):
         ArchiveConfig(**wrong)
+
+
+def test_a_nuisance_keeps_clear_of_the_anomaly_and_changes_nothing_else(tmp_path):
+    config = ArchiveConfig(n_videos=16, seconds=8, width=96, height=72, seed=3, hours=(6, 23))
+    plain = plan_archive(config, tmp_path)
+    plan = plan_archive(replace(config, nuisance_share=0.5), tmp_path)
+    assert [replace(video, nuisance=None) for video in plan] == plain
+    given = [video for video in plan if video.nuisance]
+    assert 4 <= len(given) <= 8  # fewer where an anomaly leaves no room
+    noise, clouds = np.zeros((1, 72, 96, 3), np.float32), (np.zeros((256, 256)), np.zeros((256, 256), np.int32))
+    for video in given:
+        start, end = video.nuisance
+        assert 0 <= start < end <= video.n_frames
+        assert all(end < first or start > last for first, last in video.segments)
+        shots = [
+            Shot(config, each, noise, clouds, np.random.default_rng(0))
+            for each in (video, replace(video, nuisance=None))
+        ]
+        lit = start + (end - start) // 3
+        for frame, changes in ((lit, True), (end, False)):
+            with_it, without = (shot.frame(min(frame, video.n_frames - 1)).astype(int) for shot in shots)
+            assert (np.abs(with_it - without).max() > 50) == changes or frame == video.n_frames
