@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from pathlib import Path
@@ -16,6 +17,7 @@ MAX_FRAME_PX = 8192 * 4320  # all frames of a snippet are in memory at once: 16 
 MAX_DECODED_PX = 4 * MAX_FRAME_PX  # FFmpeg refuses larger frames, so that a false header cannot take all memory
 DECODER_LIMITS = {"max_pixels": str(MAX_DECODED_PX)}
 WEBP_ANIMATED = 2  # flag in the header of an extended WebP file
+ENDS_BYTES = 2**20  # of a file's beginning and end, where what a container says of itself stands
 THREADS_VARIABLE = "OMP_NUM_THREADS"  # this process's share of the cores, as torch reads it too
 
 
@@ -61,6 +63,31 @@ def open_container(
     return av.open(os.path.abspath(path), metadata_errors="ignore", hwaccel=hwaccel, options=DECODER_LIMITS)
 
 
+def open_again(
+    path: str | os.PathLike, *, hwaccel: av.codec.hwaccel.HWAccel | None = None
+) -> av.container.InputContainer:
+    """Open a file that FFmpeg could not open a moment ago: one read may have failed, and damage fails twice.
+
+    Raises:
+        VideoOpenError: `unreadable`: it is the disk that fails.
+        av.error.FFmpegError, ValueError: FFmpeg cannot open the file.
+    """
+    try:
+        return open_container(path, hwaccel=hwaccel)
+    except (av.error.FFmpegError, ValueError):
+        check_file(path, n_bytes=ENDS_BYTES)
+        raise
+
+
+def count_packets(path: str | os.PathLike, number: int) -> int:
+    """How many packets the `number`-th video stream has, from 1, as far as the file can be read; nothing is decoded."""
+    n_packets = 0
+    with contextlib.suppress(av.error.FFmpegError, ValueError), open_container(path) as container:
+        for packet in container.demux(video_stream(container, number)):
+            n_packets += bool(packet.size)
+    return n_packets
+
+
 def decoding_threads() -> int:
     """How many threads a decoder gets: this process's share of the cores; 0 stands for one thread a core."""
     share = os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()  # OpenMP takes a list, one a nesting level
@@ -85,17 +112,23 @@ def counted_by_header(container: av.container.InputContainer, stream: av.VideoSt
     return min(stream.frames, in_index or stream.frames)
 
 
-def check_file(path: str | os.PathLike) -> None:
+def check_file(path: str | os.PathLike, n_bytes: int = 1) -> None:
     """Refuse a file that cannot be read or is empty, before any decoder opens it.
+
+    Args:
+        path: the file.
+        n_bytes: how many bytes of its beginning and of its end are read.
 
     Raises:
         VideoOpenError: `unreadable` or `zero_bytes`.
     """
     try:
-        SourceFile.of(path)
+        size = SourceFile.of(path).size
         with Path(path).open("rb") as file:
-            if not file.read(1):
+            if not file.read(n_bytes):
                 raise VideoOpenError(path, "zero_bytes", "the file is empty (0 bytes); copy it again")
+            file.seek(max(0, size - n_bytes))
+            file.read(n_bytes)
     except OSError as error:
         raise VideoOpenError(path, "unreadable", f"cannot be read ({error.strerror}); check path and rights") from error
 

@@ -23,7 +23,9 @@ from ..records import VideoInfo
 from .container import (
     MAX_FRAME_PX,
     check_file,
+    count_packets,
     counted_by_header,
+    open_again,
     open_container,
     prepare_decoder,
     reason_of,
@@ -130,6 +132,8 @@ class PyavReader:
 
     Raises:
         VideoOpenError: `unreadable`, `zero_bytes`, `not_a_video`, `no_video_stream`, `too_large`.
+
+    Iterating raises VideoDecodeError `too_large`, or `unreadable` where a read of the file failed on the way.
     """
 
     def __init__(
@@ -142,16 +146,11 @@ class PyavReader:
         warnings: Sequence[str] = (),
     ):
         check_file(path)
-        self.path = os.fspath(path)
+        self.path, self._number = os.fspath(path), stream or 1
         self._hwaccel, self._wrap = hwaccel, wrap
         self.route = "pyav nvdec" if hwaccel else "pyav cpu"
-        try:
-            self._container = open_container(self.path, hwaccel=hwaccel)
-        except (av.error.FFmpegError, ValueError) as error:
-            unknown = f"not a video FFmpeg can open ({reason_of(error)}); leave it out or export it again"
-            reason = what_else(path) or unknown
-            raise VideoOpenError(path, "not_a_video", reason) from error
-        chosen = video_stream(self._container, stream or 1)
+        self._container = self._opened()
+        chosen = video_stream(self._container, self._number)
         if chosen is None or chosen.codec_context is None:
             self.close()
             lacks = "no video stream (audio only?)" if stream in (None, 1) else f"no video stream {stream} that decodes"
@@ -167,8 +166,10 @@ class PyavReader:
         self._decoded_at = array("d")  # by decoding timestamp
         self._size_px: tuple[int, int] | None = None
         self._in_header = counted_by_header(self._container, chosen)
+        self._n_packets = 0
         self._corrupt_packets = 0
         self._hidden_packets = 0
+        self._stopped_early = False
         self._encrypted = False
         self._warnings = [*warnings, *(stream_warnings(self._container) if stream is None else ())]
 
@@ -188,6 +189,7 @@ class PyavReader:
             if frame.width * frame.height > MAX_FRAME_PX:
                 raise VideoDecodeError(self.path, "too_large", TOO_LARGE.format(frame.width, frame.height))
             yield self._wrap(frame, self.path)
+        self._refuse_failed_reads()
         if self._hwaccel and len(self._shown) < max(1, self._n_frames_header or 0):
             why = f"{plural(len(self._shown), 'frame')} came of the {self._n_frames_header} in its header"
             raise NvdecFailed.because(self.path, why)
@@ -240,14 +242,39 @@ class PyavReader:
         """Close the file."""
         self._container.close()
 
+    def _opened(self) -> av.container.InputContainer:
+        try:
+            try:
+                return open_container(self.path, hwaccel=self._hwaccel)
+            except (av.error.FFmpegError, ValueError):
+                return open_again(self.path, hwaccel=self._hwaccel)
+        except (av.error.FFmpegError, ValueError) as error:
+            unknown = f"not a video FFmpeg can open ({reason_of(error)}); leave it out or export it again"
+            reason = what_else(self.path) or unknown
+            raise VideoOpenError(self.path, "not_a_video", reason) from error
+
+    def _refuse_failed_reads(self) -> None:
+        """What a damaged file has lost it has lost the second time too; where more packets come then, a read had failed
+        that FFmpeg took for the file's end.
+
+        Raises:
+            VideoDecodeError: `unreadable`.
+        """
+        lacks = self._stopped_early or len(self._shown) < max(1, self._n_frames_header or 0)
+        if lacks and count_packets(self.path, self._number) > self._n_packets:
+            reason = "a read of it failed on the way; see that its disk or share is well, then run the same again"
+            raise VideoDecodeError(self.path, "unreadable", reason)
+
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """The frames of all packets that decode; packets that do not are counted and skipped."""
         try:
             for packet in self._container.demux(self._stream):
+                self._n_packets += bool(packet.size)
                 self._encrypted = self._encrypted or packet.has_sidedata("encryption_info")
                 self._hidden_packets += packet.is_discard
                 yield from self._decode(packet)
         except av.error.FFmpegError as error:
+            self._stopped_early = True
             self._warnings.append(f"reading stopped early ({reason_of(error)}): what came before it is kept")
             yield from self._decode(None)  # frames still inside the decoder
 

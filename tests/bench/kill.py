@@ -104,7 +104,7 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--videos", type=int, default=60)
     parser.add_argument("--frames", type=int, default=96)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="0: none, the command itself works")
     parser.add_argument("--stride", type=int, default=4, help="a run is killed before it reports this many videos more")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint", help="for detect")
@@ -115,7 +115,8 @@ def main(given: list[str] | None = None) -> None:
         model = write_toy_tower(folder / "toy")
         render(folder / "raw", options.videos, options.frames)
         extract = ["extract", str(folder / "raw"), "--pretrained", "random:0"]
-        extract += ["--model", model, "--device", "cpu", "--workers", str(options.workers)]
+        workers = ["--workers", str(options.workers)] if options.workers else []
+        extract += ["--model", model, "--device", "cpu", *workers]
         whole, killed = folder / "whole", folder / "killed"
         if options.command == "extract":
             whole_run, killed_run = [*extract, "--store", str(whole)], [*extract, "--store", str(killed)]
@@ -124,7 +125,7 @@ def main(given: list[str] | None = None) -> None:
             if Command([*extract, "--store", str(folder / "store"), "--quiet"]).wait() != 0:
                 raise SystemExit("the features could not be made")
             detect = ["detect", "--store", str(folder / "store"), "--checkpoint", options.checkpoint]
-            detect += ["--any-recipe", "--crop", "0", "--csv", "--workers", str(options.workers)]
+            detect += ["--any-recipe", "--crop", "0", "--csv", *workers]
             whole_run, killed_run = [*detect, "--out", str(whole)], [*detect, "--out", str(killed)]
             check, shards = check_results, "curves"
         started = time.monotonic()

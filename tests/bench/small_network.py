@@ -20,6 +20,11 @@ def shrink(set_attribute=setattr) -> None:
     """One block each; pytest's `monkeypatch.setattr` takes it back after the test."""
     for module in (text, prompts):
         set_attribute(module, "TEXT_LAYERS", 1)
+    shrink_normality(set_attribute)
+
+
+def shrink_normality(set_attribute=setattr) -> None:
+    """Its branch alone, where a text tower of published size is read."""
     for module in (network, run_config):
         set_attribute(module, "normality_config", _one_block)
 

@@ -1,6 +1,9 @@
 """Readers on rendered files, on broken ones, and on every real file of the manifest."""
 
 import csv
+import errno
+import io
+import itertools
 import shutil
 import sys
 from fractions import Fraction
@@ -10,12 +13,14 @@ import av
 import numpy as np
 import pytest
 
-from vad_pipeline.extract.decode.container import decoding_threads
+from vad_pipeline.extract.decode import container
+from vad_pipeline.extract.decode import reader as reader_module
+from vad_pipeline.extract.decode.container import decoding_threads, open_container
 from vad_pipeline.extract.decode.decoders import open_nvdec, reader_for
 from vad_pipeline.extract.decode.decord_reader import DecordReader
-from vad_pipeline.extract.decode.reader import PyavReader, quarter_turns
+from vad_pipeline.extract.decode.reader import PyavReader, drained, quarter_turns
 from vad_pipeline.extract.decode.timeline import timeline
-from vad_pipeline.extract.errors import VideoDecodeError, VideoError
+from vad_pipeline.extract.errors import VideoDecodeError, VideoError, VideoOpenError
 
 DECORD_ACCEPTS = [
     "odd/decord_flipping_a_pancake.mkv",
@@ -150,6 +155,58 @@ def test_truncated_mp4_says_how_much_is_left(shared, tmp_path):
     info, _ = read_all(cut)
     assert 0 < info.n_frames < 355
     assert any(f"decoded {info.n_frames} of the 355 frames" in warning for warning in info.warnings)
+
+
+class BadSector(io.FileIO):
+    """A file of which only the first byte can be read."""
+
+    def read(self, n_bytes: int) -> bytes:
+        if n_bytes > 1:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(n_bytes)
+
+
+class FailingOnce:
+    """A container of which one read fails, as on a share that hiccups: FFmpeg raises, or takes it for the end."""
+
+    def __init__(self, container, raises: bool, after: int = 5):
+        self._container, self._raises, self._after = container, raises, after
+
+    def __getattr__(self, name: str):
+        return getattr(self._container, name)
+
+    def demux(self, stream):
+        yield from itertools.islice(self._container.demux(stream), self._after)
+        if self._raises:
+            raise av.error.OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_read_that_fails_on_the_way_is_no_damage(tmp_path, make_video, monkeypatch, raises):
+    path = make_video(tmp_path / "a.mp4", n_frames=30)
+    monkeypatch.setattr(reader_module, "open_container", lambda *a, **k: FailingOnce(open_container(*a, **k), raises))
+    with pytest.raises(VideoDecodeError, match="a read of it failed on the way; .* run the same again") as caught:
+        drained(PyavReader(path))
+    assert caught.value.code == "unreadable"
+
+
+def test_a_read_that_fails_at_the_beginning_is_tried_again(tmp_path, make_video, monkeypatch):
+    path, tried = make_video(tmp_path / "a.mp4", n_frames=30), []
+
+    def failing(*given, **options):
+        tried.append(given)
+        raise av.error.OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(reader_module, "open_container", failing)
+    assert drained(PyavReader(path)).n_frames == 30 and len(tried) == 1
+    monkeypatch.setattr(container, "open_container", failing)
+    with pytest.raises(VideoOpenError, match="not a video FFmpeg can open") as caught:  # the file itself reads well
+        PyavReader(path)
+    assert caught.value.code == "not_a_video"
+    monkeypatch.setattr(container.Path, "open", lambda path, _: BadSector(path))
+    with pytest.raises(VideoOpenError, match="cannot be read") as caught:
+        PyavReader(path)
+    assert caught.value.code == "unreadable"
 
 
 def test_corrupt_packets_in_the_middle_are_skipped_and_counted(tmp_path, make_video):

@@ -2,7 +2,8 @@
 
 Lines are read off the Markdown, so that a new one is run too. What the pages take for granted (footage, a published
 checkpoint, published features and annotations) lies in the folder where they run; CLIP is `toy_clip`'s. Python blocks
-are run as well. `train` makes one epoch of small batches here instead of ten, and all of them under `make test-long`.
+are run as well. `train` makes one epoch of small batches of a small network here, and the ten of the documented one
+under `make test-long`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_network import shrink_normality
 
 from vad_pipeline.model.learning.train_config import TRAINING_PRESETS
 from vad_pipeline.pipeline.demo.rendering import ArchiveConfig, render_archive
@@ -224,6 +226,8 @@ def xd_results(place, draw_curve, draw_results):
 @pytest.mark.parametrize("changed", [SHORT_TRAINING, pytest.param({}, marks=pytest.mark.long)], ids=("short", "whole"))
 def test_research(run_page, place, published_features, xd_results, footage, monkeypatch, changed):
     monkeypatch.setitem(TRAINING_PRESETS, "ucf-crime", replace(TRAINING_PRESETS["ucf-crime"], **changed))
+    if changed:
+        shrink_normality(monkeypatch.setattr)
     (place / "labels.csv").write_text((footage / "labels.csv").read_text())
     (place / "truth.csv").write_text((footage / "annotations.csv").read_text())
     yamls = [block for language, block in blocks(PAGES["docs/research.md"]) if language == "yaml"]

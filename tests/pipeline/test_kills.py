@@ -10,19 +10,22 @@ from vad_pipeline.extract.recipe import Recipe
 @pytest.fixture
 def bench(monkeypatch, capsys):
     """bench(*options) -> what it printed."""
-    # as users have it: where OpenVINO is installed, each start but the first finds its compiled tower
-    monkeypatch.setenv("VAD_PIPELINE_RUNTIME", "auto")
 
-    def run(*options) -> str:
+    def run(*options, runtime="auto") -> str:
+        # auto, as users have it: where OpenVINO is installed, each start but the first finds its compiled tower
+        monkeypatch.setenv("VAD_PIPELINE_RUNTIME", runtime)
         kill.main([*map(str, options)])
         return capsys.readouterr().out
 
     return run
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.long)])
-def test_extract_killed(bench, kills):
-    assert f"{kills} runs killed" in bench("--kills", kills, "--videos", 2 + 2 * kills, "--frames", 48, "--stride", 2)
+@pytest.mark.parametrize(
+    ("kills", "workers", "runtime"), [(3, 0, "torch"), pytest.param(5, 2, "auto", marks=pytest.mark.long)]
+)
+def test_extract_killed(bench, kills, workers, runtime):
+    given = ("--kills", kills, "--workers", workers, "--videos", 2 + 2 * kills, "--frames", 48, "--stride", 2)
+    assert f"{kills} runs killed" in bench(*given, runtime=runtime)
 
 
 @pytest.mark.long
