@@ -90,6 +90,16 @@ def toy_model(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
+def small_model(tmp_path_factory) -> str:
+    """`--model` of the toy tower for pictures of 96 px: a sixth of the pixels, for tests that resize in many ways."""
+    folder = tmp_path_factory.mktemp("small_model")
+    tower = TOY_CONFIG["model_cfg"]
+    small = {**tower, "vision_cfg": {**tower["vision_cfg"], "image_size": 96}}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": small}))
+    return f"local-dir:{folder}"
+
+
+@pytest.fixture(scope="session")
 def narrow_model(tmp_path_factory) -> str:
     """`--model` of a 128-wide tower that takes pictures of 64 px, normalised its own way, with a text tower as wide."""
     folder = tmp_path_factory.mktemp("narrow_model")

@@ -18,12 +18,12 @@ def archive(tmp_path_factory, make_video):
 
 
 @pytest.fixture
-def exported(archive, run_cli, toy_model):
+def exported(archive, run_cli, small_model):
     """exported(*options) -> the folder `store export` wrote of features extracted by these options."""
 
     def export(*options):
         name = "_".join(map(str, options)).replace("/", "") or "plain"
-        tower = ("--model", toy_model, "--pretrained", "random:0")
+        tower = ("--model", small_model, "--pretrained", "random:0")
         if not (archive / name).exists():
             assert run_cli("extract", archive / "raw", "--store", archive / f"S{name}", *tower, *options)[0] == 0
             assert run_cli("store", "export", archive / name, "--store", archive / f"S{name}")[0] == 0
@@ -33,9 +33,9 @@ def exported(archive, run_cli, toy_model):
 
 
 @pytest.fixture
-def verify(archive, run_cli, toy_model):
+def verify(archive, run_cli, small_model):
     def run(*arguments):
-        return run_cli("verify-features", *arguments, "--model", toy_model, "--pretrained", "random:0")
+        return run_cli("verify-features", *arguments, "--model", small_model, "--pretrained", "random:0")
 
     return run
 
