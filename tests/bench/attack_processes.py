@@ -125,6 +125,14 @@ def begin(arguments: list, report: Path, fault: Fault | None = None) -> int:
     child = os.fork()
     if child:
         return child
+    try:
+        _run_here(arguments, report, fault)
+    finally:  # whenever a signal comes, this child never goes back to what its parent has still to do
+        os._exit(99)
+
+
+def _run_here(arguments: list, report: Path, fault: Fault | None) -> None:
+    """Be the command, and end as it ends."""
     os.setpgid(0, 0)
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{report}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
