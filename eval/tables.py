@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from .comparison import mean_of, spread_of
 from .detection import IOU_THRESHOLDS
 from .evaluation import EvalResult
 
-UNDEFINED = "undefined"
+UNDEFINED, CATEGORY_ACCURACY = "undefined", "category accuracy"
 DIFFERENCE, SPREAD = "difference", ("mean", "std")
 PERCENT, PER_HOUR = "%", "/h"
 FIGURES = {"AUC": "auc", "AP": "ap", "AUC, anomalous videos": "auc_anomalous", "mAP, average": "map"}
@@ -54,7 +54,7 @@ def rows_of(results: Sequence[EvalResult], *, with_difference: bool, with_spread
         *(_row(results, name) for name in FIGURES),
         _plain("recall at 2% false positives", [each.recall_at_2_percent_fpr for each in results]),
         *(_plain(f"mAP@{iou:g}", [each.map and each.map[f"{iou:g}"] for each in results]) for iou in IOU_THRESHOLDS),
-        _plain("category accuracy", [each.category_accuracy for each in results]),
+        _plain(CATEGORY_ACCURACY, [each.category_accuracy for each in results]),
         _plain("false alarms", [each.false_alarms_per_hour for each in results], PER_HOUR),
     ]
     for name in dict.fromkeys(name for each in results for name in each.per_category):
@@ -107,6 +107,16 @@ def as_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
 
 TABLES = {"text": as_text, "md": as_markdown, "latex": as_latex, "csv": as_csv}
 """Name of a table format -> the function that writes it."""
+
+
+def in_short(rows: Sequence[Row]) -> list[Row]:
+    """Rows for people to read: where nothing of the categories is defined, one row says so instead of seven."""
+    of_categories = [row for row in rows if row.name.startswith("mAP") or row.name == CATEGORY_ACCURACY]
+    if any(value is not None for row in of_categories for value in row.values):
+        return list(rows)
+    first = of_categories[0]
+    together = replace(first, name=f"mAP, {CATEGORY_ACCURACY}")
+    return [together if row is first else row for row in rows if row is first or row not in of_categories]
 
 
 def _row(results: Sequence[EvalResult], name: str) -> Row:

@@ -300,8 +300,9 @@ def _check_own(path: Path, config: HeadConfig, own: OwnHead | None) -> None:
     if own.name != config.name:
         raise CheckpointError(f"{own.where}: {path} was made with {was}; give that one")
     if own.sha256 != config.sha256:
+        differs = "has changed since" if own.path.name == config.file else f"is another file than {was}, by which"
         raise CheckpointError(
-            f"{own.path}: the head file changed since {path} was made (SHA-256 {own.sha256[:12]} instead of "
+            f"{own.path}: {differs} {path} was made (SHA-256 {own.sha256[:12]} instead of "
             f"{shown(config.sha256, 12)}); give the file as it was, or train it anew"
         )
 

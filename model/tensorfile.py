@@ -14,6 +14,8 @@ from vad_pipeline.extract.embed.state_dict import read_state
 from vad_pipeline.extract.errors import ConfigError, VadError, shown
 from vad_pipeline.extract.files import write_bytes
 
+from .run_names import BEST_NAME, LAST_NAME
+
 LISTED = 8  # names an error message lists
 EXPECTED = "expected DSANet's or VadCLIP's .pth or a .safetensors file by `vad-pipeline convert`"
 
@@ -34,6 +36,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | None]:
     try:
         return read_state(path, expected=EXPECTED)
     except ConfigError as error:
+        best = path.with_name(BEST_NAME)
+        if path.name == LAST_NAME and best.is_file():
+            raise CheckpointError(
+                f"{path}: is the state by which `train --resume {path.parent}` goes on, no checkpoint; give {best}"
+            ) from error
         raise CheckpointError(str(error)) from error
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = {  # each from left to right: a file or closet imports only from what stands before it
     "extract": "errors names recipe command_line gaps records stand_ins lists files only_process stopwatch "
     "lane timings device decode embed store extractor int8 task retiming extraction verify",
-    "model": "windows layers categories yaml_file category_file text tensorfile heads calibration published "
+    "model": "run_names windows layers categories yaml_file category_file text tensorfile heads calibration published "
     "published_vadclip learning checkpoint initial scoring curve live text_search zero_shot "
     "training fastest",
     "eval": "annotation annotation_table ucf_lines annotations truth bootstrap detection metrics thresholds notes "

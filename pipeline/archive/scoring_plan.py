@@ -12,6 +12,7 @@ from vad_pipeline.extract.extractor import ExtractConfig
 from vad_pipeline.extract.files import absolute
 from vad_pipeline.extract.recipe import CROPS, Recipe, weights_of
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.model.heads.head_names import HEAD_NAMES
 
 from ..results.event_rule import Chosen
 from ..results.folder import Results
@@ -92,11 +93,16 @@ class ScoringPlan:
         """Make the plan of a checkpoint file, whose head's code the options give where it is one of the user's own.
 
         Raises:
-            ConfigError: the file is no checkpoint, or see `of`.
+            ConfigError: the file is no checkpoint, the code is none, or see `of`.
         """
         from vad_pipeline.model.checkpoint import load_checkpoint
         from vad_pipeline.model.heads.own import OwnHead
 
+        if config.head in HEAD_NAMES:
+            raise ConfigError(
+                f"--head {config.head}: a checkpoint says itself which head it is of; leave --head away, which is for "
+                "the code of a head of your own"
+            )
         own = OwnHead.of(config.head) if config.head else None
         return cls.of(load_checkpoint(path, own=own), config)
 

@@ -91,7 +91,11 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Times through the training videos (default: 10).")
 @click.option("--steps", type=click.IntRange(min=1), help="How many steps to train, instead of --epochs.")
-@click.option("--batch-size", type=click.IntRange(min=1), help=f"Rows of a step (default: {BATCHES}).")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help=f"Rows of a step, with ucf-crime normal ones and as many anomalous (default: {BATCHES}).",
+)
 @click.option("--lr", type=float, help=f"Learning rate (default: {RATES}).")
 @click.option("--window-len", type=click.IntRange(8, 4096), help="Snippets of a window (default: 256).")
 @click.option("--loss", multiple=True, metavar="[FILE.py:]NAME=WEIGHT", help=f"Weigh one of {LOSSES}, or add your own.")

@@ -19,6 +19,7 @@ from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.recipe import NAMED_RECIPES, Recipe
 from vad_pipeline.extract.stopwatch import Stopwatch
 from vad_pipeline.extract.store.embedding_store import EmbeddingStore
+from vad_pipeline.model.run_names import BEST_NAME, LAST_NAME
 
 from ..archive.detect_run import choose_entries, detect_archive
 from ..archive.extract_run import extract_archive
@@ -39,7 +40,7 @@ from ..results.folder import Results
 from ..results.run_record import RECORD_NAME
 from ..review.page import FOLDER as REPORT_FOLDER
 from ..review.page import ReportConfig, write_report
-from ..train.run_folder import BEST_NAME, CHART_NAME, CONFIG_NAME, LAST_NAME, METRICS_NAME, TrainRun
+from ..train.run_folder import CHART_NAME, CONFIG_NAME, METRICS_NAME, TrainRun
 from .archive_plan import CATEGORIES, NORMAL, ArchiveConfig
 from .rendering import render_archive
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, DamagedShard, GoneFromStore, VideoError, readable
@@ -23,9 +24,9 @@ from ..outcomes.video_outcome import VideoOutcome
 from ..results.curve_group import CurveOrigin, write_curve
 from ..results.event_rows import tell_unread, write_events
 from ..results.folder import Results
-from ..results.run_record import ImportRecord, begin_run
+from ..results.run_record import RECORD_NAME, ImportRecord, begin_run, check_record
 from .footage_list import ScoredFootage
-from .laying import cut_lengths, lay, unit_of
+from .laying import UnfitScores, cut_lengths, lay, unit_of
 from .score_files import GivenScores, content_sha256, cut_apart, given_in, read_values
 from .score_table import UNITS
 
@@ -107,6 +108,7 @@ def _given(config: ScoresConfig, footage: Sequence[ScoredFootage], *, in_order: 
         if lengths:
             per = config.per or unit_of(list(zip(lengths, _frames(names, footage, config.names), strict=True)))
             return cut_apart(config.path, config.categories, names, lengths, per)
+        _refuse_twice(names, footage, config.names)
         return _cut(config, names, _frames(names, footage, config.names))
     given = given_in(config.path, config.categories)
     if (
@@ -135,6 +137,21 @@ def _names(path: Path) -> tuple[list[str], list[int]]:
         return names, [whole_number(row.label, least=1, most=MOST_SCORES) for row in rows]
     except ValueError:  # labels, as published lists have them
         return names, []
+
+
+def _refuse_twice(names: Sequence[str], footage: Sequence[ScoredFootage], path: Path) -> None:
+    """Check that a list without numbers has each video once, as otherwise nobody knows which scores are whose.
+
+    Raises:
+        ConfigError: it has some several times.
+    """
+    found = NameIndex(each.video for each in footage).find_all(names)
+    counts = Counter(found[name] or name for name in names)
+    if twice := [video_id for video_id, n_rows in counts.items() if n_rows > 1]:
+        raise ConfigError(
+            f"{path}: has {counts[twice[0]]} rows for {readable(twice[0])}, as lists of crops do "
+            f"({plural(len(names), 'row')} of {plural(len(counts), 'video')}); give --names a list with one row a video"
+        )
 
 
 def _frames(names: Sequence[str], footage: Sequence[ScoredFootage], path: Path) -> list[int]:
@@ -175,7 +192,8 @@ def import_scores(
         imported_per=matched.per,
         categories=config.categories or ANOMALY_ALONE,
     )
-    threshold = begin_run(results.path, record).threshold
+    check_record(results.path, record)
+    begin = cache(lambda: begin_run(results.path, record).threshold)  # not before there are scores that can be used
     with OutcomeLog(results.outcomes) as log:
         recorder = Recorder(log, report, summary)
         for video_id, several in matched.clashes.items():
@@ -185,10 +203,12 @@ def import_scores(
             recorder.record(VideoOutcome.failure(video_id, str(several[0].file), error))
         for given, footage in matched.pairs:
             try:
-                outcome = _import_one(given, footage, config, matched.per, threshold, (results, shards))
+                outcome = _import_one(given, footage, config, matched.per, begin, (results, shards))
             except VideoError as error:
                 outcome = VideoOutcome.failure(footage.video, str(given.file), error)
             recorder.record(outcome)
+    if not (results.path / RECORD_NAME).exists():
+        return 0
     results.merge()
     written = write_events(results)
     tell_unread(written)
@@ -200,10 +220,10 @@ def _import_one(
     footage: ScoredFootage,
     config: ScoresConfig,
     unit: str,
-    threshold: float,
+    begin: Callable[[], float],
     folders: tuple[Results, Path | None],
 ) -> VideoOutcome:
-    """Write the curve of one video, unless it is there.
+    """Write the curve of one video, unless it is there; `begin` begins the results and gives their threshold.
 
     Raises:
         VideoError: its scores cannot be used.
@@ -216,9 +236,12 @@ def _import_one(
         outcome = VideoOutcome(footage.video, str(given.file), n_frames=footage.n_frames)
         if results.holds(footage.video, NO_RECIPE, made_from):
             outcome.status = "cached"
+            begin()
             return outcome
         laid = lay(values, footage.n_frames, per, config.categories)
         seconds, fps = footage.times(shards)
+    except UnfitScores as error:
+        raise VideoError(given.file, "unfit_scores", str(error)) from error
     except (ConfigError, ValueError, DamagedShard, GoneFromStore) as error:
         raise VideoError(given.file, "unreadable", str(error).removeprefix(f"{given.file}: ")) from error
     entry = footage.entry
@@ -233,7 +256,7 @@ def _import_one(
         source=entry.source if entry else "",
         stream=entry.stream if entry else 1,
     )
-    origin = CurveOrigin(NO_RECIPE, made_from, threshold, source_sha256=entry.fingerprint if entry else "")
+    origin = CurveOrigin(NO_RECIPE, made_from, begin(), source_sha256=entry.fingerprint if entry else "")
     results.take_in(write_curve(results.curves, curve, origin, later_than=results.written_ns(footage.video, NO_RECIPE)))
     outcome.warnings = [laid.note] if laid.note else []
     return outcome

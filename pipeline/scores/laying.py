@@ -18,6 +18,10 @@ ROUNDING = 1e-5  # by which scores may lie outside 0 to 1: they come as float32,
 SUM_ROUNDING = 1e-2
 
 
+class UnfitScores(ValueError):
+    """Scores that can be read, and cannot be those of this video."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LaidScores:
     """Scores of one video, one a frame."""
@@ -113,11 +117,11 @@ def lay(values: np.ndarray, n_frames: int, per: str, categories: tuple[str, ...]
         categories: names of the C columns, the normal one first; empty: there are scores alone.
 
     Raises:
-        ValueError: the values are of another length or shape, or out of range; the message says it.
+        UnfitScores: the values are of another length or shape, or out of range; the message says it.
     """
     _check(values, categories)
     if not fits(len(values), n_frames, per):
-        raise ValueError(_other_length(len(values), n_frames, per))
+        raise UnfitScores(_other_length(len(values), n_frames, per))
     note = ""
     if per == FRAME:
         values, note = _exactly(values, n_frames)
@@ -136,20 +140,22 @@ def lay(values: np.ndarray, n_frames: int, per: str, categories: tuple[str, ...]
 def _check(values: np.ndarray, categories: tuple[str, ...]) -> None:
     n_columns, n_categories = values.shape[1], len(categories)
     if not categories and n_columns != 1:
-        raise ValueError(f"has {n_columns} columns: name their categories with --categories FILE, the normal one first")
+        raise UnfitScores(
+            f"has {n_columns} columns: name their categories with --categories FILE, the normal one first"
+        )
     if categories and n_columns not in (n_categories, n_categories + 1):
-        raise ValueError(
+        raise UnfitScores(
             f"has {plural(n_columns, 'column')}: expected the probabilities of the {n_categories} categories, or the "
             "score and these"
         )
     if not np.isfinite(values).all():
-        raise ValueError("holds values that are not finite")
+        raise UnfitScores("holds values that are not finite")
     low, high = values.min(), values.max()
     if low < -ROUNDING or high > 1 + ROUNDING:
-        raise ValueError(f"holds values of {low:g} to {high:g}: scores must lie in 0 to 1")
+        raise UnfitScores(f"holds values of {low:g} to {high:g}: scores must lie in 0 to 1")
     probabilities = values[:, n_columns - n_categories :]
     if categories and np.abs(probabilities.sum(axis=1) - 1).max() > SUM_ROUNDING:
-        raise ValueError("holds rows in which the probabilities of the categories do not sum to 1")
+        raise UnfitScores("holds rows in which the probabilities of the categories do not sum to 1")
     np.clip(values, 0, 1, out=values)
 
 

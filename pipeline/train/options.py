@@ -12,6 +12,7 @@ from vad_pipeline.eval.annotations import ENDS, TruthFile
 from vad_pipeline.extract.errors import ConfigError, how_to_add
 from vad_pipeline.extract.recipe import CROPS
 from vad_pipeline.model.heads.head_names import DEFAULT_HEAD
+from vad_pipeline.model.run_names import BEST_NAME
 
 from ..archive.selection import SelectionConfig
 
@@ -133,13 +134,15 @@ class TrainOptions:
             ConfigError: an option given now differs and would change what is trained; the message names all such.
         """
         by_name, recorded = {each.name: each for each in fields(cls)}, {"head": DEFAULT_HEAD, **recorded}
-        differ = []
+        differ: dict[str, str] = {}
         for name in sorted(given):
             now, before = _plain(name, given[name]), recorded.get(name)
             if now != before and not by_name[name].metadata:
-                differ.append(f"{name} {now} instead of {before}")
+                differ[name] = f"{name} {now} instead of {before}"
         if differ:
-            raise ConfigError(f"{given['resume']}: was begun with other options: {'; '.join(differ)}; leave them out")
+            told = f"{given['resume']}: was begun with other options: {'; '.join(differ.values())}; leave them out"
+            longer = f", or train on from its weights into a new folder: --init {given['resume'] / BEST_NAME} --out RUN"
+            raise ConfigError(told + (longer if {"epochs", "steps"} & differ.keys() else ""))
         kept = {name: _typed(name, value) for name, value in recorded.items() if name in by_name}
         changed = {name: value for name, value in given.items() if by_name[name].metadata}
         if not has_tensorboard():  # which changes no weight; asked for anew, it is refused

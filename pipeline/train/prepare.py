@@ -87,7 +87,7 @@ def prepare(
     clip = _clip_of(tower)  # before all features are read: it may not be to be had
     drop_unusable(chosen, store if reads_features else None, options.crops, crop, on_video)
     _need_both_kinds(chosen.train, options.labels)
-    notes = [*start.notes, *of_others, *chosen.notes, *hold_some_out(chosen, options)]
+    notes = [*start.notes, *of_others, *chosen.notes, *hold_some_out(chosen, options, label_words(start))]
     notes += [*_in_int8(chosen.train), *_of_categories(start, chosen.train), *_of_other_weights(tower, recipe)]
     config, note = _fitting_batch(_train_config(options, start.head, weights), chosen.train, options.crops)
     notes += note

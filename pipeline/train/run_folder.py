@@ -14,12 +14,12 @@ from vad_pipeline.extract.embed.claims import MAX_STRUCTURE, check_claims
 from vad_pipeline.extract.errors import ConfigError, StoreError, shown
 from vad_pipeline.extract.files import TEMPORARY_PREFIX, read_versioned, refuse_failed_read, remove_partial, write_bytes
 from vad_pipeline.extract.only_process import only_process
+from vad_pipeline.model.run_names import BEST_NAME, LAST_NAME
 
 if TYPE_CHECKING:
     from vad_pipeline.model.training import Training
 
 CONFIG_NAME, METRICS_NAME, CHART_NAME = "config.json", "metrics.csv", "curves.png"
-BEST_NAME, LAST_NAME = "best.safetensors", "last.ckpt"
 SUMMARY_NAME = "summary.json"
 LOCK_NAME = ".training"
 RUN_SCHEMA = 1

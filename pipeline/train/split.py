@@ -16,7 +16,7 @@ from vad_pipeline.extract.store.entry import Entry
 from vad_pipeline.model.categories import Category
 
 from ..archive.labels import LabelRow, columns_of, of_split, read_label_rows
-from .data import Labelled, TrainingVideo, check_features, hold_out, join_labels
+from .data import MIN_VIDEOS_TO_SPLIT, Labelled, TrainingVideo, check_features, hold_out, join_labels
 
 if TYPE_CHECKING:
     from .options import TrainOptions
@@ -111,8 +111,13 @@ def drop_unusable(
     chosen.missing.unusable = [line for each in checked for line in each.unusable]
 
 
-def hold_some_out(chosen: Chosen, options: TrainOptions) -> list[str]:
+def hold_some_out(chosen: Chosen, options: TrainOptions, categories: Sequence[Category]) -> list[str]:
     """Hold out a share of the training videos, unless the labels say which are held out.
+
+    Args:
+        chosen: which videos are used for what; it is changed.
+        options: the options of `train`.
+        categories: what labels may say.
 
     Returns:
         Notes for the user.
@@ -126,12 +131,26 @@ def hold_some_out(chosen: Chosen, options: TrainOptions) -> list[str]:
     if chosen.val_split:
         _need_both_to_judge(chosen.held_out, options)  # checked again, as unusable videos were dropped
         return []
-    chosen.train, chosen.held_out = hold_out(chosen.train, options.val_share)
+    chosen.train, chosen.held_out = hold_out(labelled := chosen.train, options.val_share)
     if len({video.normal for video in chosen.train}) < 2:
         raise ConfigError(f"--val-share {options.val_share:g} leaves no normal or no anomalous video to train on")
     if not chosen.held_out:
-        return ["too few videos to hold some out: the last weights are kept, the threshold is not calibrated"]
+        why = f"too few videos to hold some out ({_too_few(labelled, categories)})"
+        why = why if options.val_share else "--val-share 0 holds no video out"
+        return [f"{why}: the last weights are kept, the threshold is not calibrated"]
     return []
+
+
+def _too_few(videos: Sequence[TrainingVideo], categories: Sequence[Category]) -> str:
+    """Which kind of videos is too rare for some to be held out, with how many there are of each label."""
+    told = []
+    for normal, kind in ((True, "normal"), (False, "anomalous")):
+        of_kind = [video for video in videos if video.normal == normal]
+        if len(of_kind) < MIN_VIDEOS_TO_SPLIT:
+            counts = Counter("|".join(categories[column].name for column in video.columns) for video in of_kind)
+            of_labels = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+            told.append(f"{plural(len(of_kind), f'{kind} video')} ({of_labels}) where {MIN_VIDEOS_TO_SPLIT} are needed")
+    return "; ".join(told)
 
 
 def _splits(options: TrainOptions) -> tuple[list[LabelRow], list[LabelRow], list[LabelRow]]:

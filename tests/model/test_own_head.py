@@ -172,7 +172,7 @@ def test_a_checkpoint_scores_with_the_very_file_it_was_made_with(own, tmp_path, 
     with pytest.raises(CheckpointError, match="is a DSANet checkpoint, not one of mine.py; leave --head away"):
         load_checkpoint(seeded_path, own=head)
     head.path.write_text(f"{HEAD}\nopen({str(tmp_path / 'was_run')!r}, 'w')\n")
-    with pytest.raises(CheckpointError, match="mine.py: the head file changed since .*best.safetensors was made"):
+    with pytest.raises(CheckpointError, match="mine.py: has changed since .*best.safetensors was made"):
         load_checkpoint(path, own=own("Alone")[1])
     with pytest.raises(ConfigError, match="the head file has changed meanwhile"):
         load_checkpoint(path, own=head)

@@ -183,6 +183,16 @@ def test_the_same_again_changes_nothing_and_newer_scores_replace_older_ones(run_
     Path("scores/b.npy").unlink()
     code, out, err = run_cli(*given)
     assert code == 0 and "results also holds 1 curve of before: b" in err and "1 without scores" in out
+    np.save("all.npy", np.zeros(9))
+    before = held()
+    code, out, err = run_cli("import-scores", "all.npy", "--per", "snippet", "--names", *numbered(2), *given[2:])
+    assert code == 1 and "failed [unfit_scores] b: all.npy: has 2 scores of 16 frames" in err and held() == before
+
+
+def numbered(n: int) -> list[str]:
+    """A list of two videos with so many scores for the first, and 7 for the second, which has other many snippets."""
+    Path("numbered.csv").write_text(f"b,{n}\nn,7\n")
+    return ["numbered.csv"]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +217,17 @@ def test_a_video_whose_scores_cannot_be_used_costs_itself(run_cli, place, values
         np.save("scores/x/a.npy", values)
     found, out, err = run_cli("import-scores", "scores", "--frames", "frames.csv", "--out", "results")
     assert found == code and message in err and "Traceback" not in err
+    assert not code or ("[unfit_scores]" in err) == (values is not None and values.dtype.kind == "f")
     assert f"{3 - code} ok, 0 cached, {code} failed" in out and len(Results("results")) == 3 - code
+
+
+def test_without_any_scores_that_can_be_used_there_are_no_results(run_cli, place):
+    Path("scores").mkdir()
+    np.save("scores/b.npy", np.full(48, 2))
+    code, out, err = run_cli("import-scores", "scores", "--frames", "frames.csv", "--out", "results")
+    assert code == 1 and "0 ok, 0 cached, 1 failed; no scores can be used, so that no results are written" in err
+    assert not out and not Path("results/run.json").exists()
+    assert run_cli("status", "results")[1]
 
 
 def test_names_of_nothing_and_two_of_one_video(run_cli, place):
@@ -251,6 +271,10 @@ REFUSED = [
         ["odd.npy", "--frames", "frames.csv", "--names", "few.csv"],
         "odd.npy: holds 100 scores, the 2 videos of the list",
     ),
+    (
+        ["odd.npy", "--frames", "frames.csv", "--names", "crops.csv"],
+        "crops.csv: has 2 rows for x/a, as lists of crops do (4 rows of 2 videos); give --names a list with one row a",
+    ),
     (["odd.npy", "--frames", "frames.csv", "--names", "unknown.csv"], "unknown.csv: z is none of the 3 videos"),
     (["truth.txt", "--frames", "frames.csv"], "truth.txt: cannot be read as an array: it is no .npy or .npz file"),
     (["columns.csv", "--frames", "frames.csv"], "the column 'colour' is not known here"),
@@ -267,6 +291,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(run_cli, place, given,
         "few.csv": "a,30\nb,30\n", "unknown.csv": "a\nz\n", "columns.csv": "video,frame,score,colour\nb,0,1,red\n",
     }.items():  # fmt: skip
         Path(name).write_text(text)
+    Path("crops.csv").write_text("path,label\n" + "".join(f"/f/{v}__{k}.npy,Abuse\n" for v in "ab" for k in (0, 5)))
     Path("store").mkdir()
     Path("store/store.json").write_text("{}")
     code, _, err = run_cli("import-scores", *given, *([] if "--out" in given else ["--out", "results"]))

@@ -18,7 +18,7 @@ def test_ten_real_videos_are_fitted(shared, text_tower, run_cli, tmp_path):
         *("--steps", 16, "--lr", 1e-4, "--window-len", 64, "--device", "cpu"),
     )
     assert code == 0, errors
-    assert "too few videos to hold some out" in errors  # one normal video
+    assert "too few videos to hold some out (1 normal video (Normal 1) where 4 are needed" in errors  # one normal video
     code, _, errors = run_cli("detect", "--store", store, "--checkpoint", run / "best.safetensors", "--out", results)
     assert code == 0, errors
     peaks = {curve.video_id: curve.scores.max() for curve in Results.open(results)}

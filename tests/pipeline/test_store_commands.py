@@ -77,6 +77,21 @@ def test_import_names_what_is_missing(listed, tmp_path, run_cli):
     assert code == 1 and "1 video imported" in out and "missing /x/N1__0.npy" in err
     assert run_cli("store", "import", tmp_path / "no.csv", "--store", tmp_path / "S")[0] == 2
     assert run_cli("store", "import", listed, "--store", tmp_path / "S", "--fps", "0")[0] == 2
+    many = "".join(f"/x/gone{i}__0.npy,Normal\n" for i in range(9))
+    listed.write_text(f"{listed.read_text()}{many}")
+    code, out, err = run_cli("store", "import", listed, "--store", tmp_path / "S", "--root", tmp_path / "features")
+    assert code == 1 and "10 files missing" in out and err.splitlines()[-1] == "missing: 5 more" and "gone4" not in err
+
+
+def test_an_import_of_nothing_leaves_no_store(tmp_path, run_cli):
+    listed, given = tmp_path / "list.csv", ["--store", tmp_path / "S"]
+    listed.write_text("path,label\n" + "".join(f"/x/gone{i}__0.npy,Normal\n" for i in range(9)))
+    code, _, err = run_cli("store", "import", listed, *given)
+    assert code == 2 and len(err.splitlines()) == 1 and "list.csv: 9 listed files are neither where it says nor" in err
+    assert "/x/gone4__0.npy and 4 more; --root DIR says" in err and "gone5" not in err
+    code, _, err = run_cli("store", "import", listed, *given, "--root", tmp_path / "nowhere")
+    assert code == 2 and err.endswith("nowhere: no such folder; it is where the listed files lie now\n")
+    assert not (tmp_path / "S").exists()
 
 
 def test_verify_names_damage(listed, tmp_path, run_cli):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from vad_pipeline.extract.names import plural
+from vad_pipeline.extract.names import SHOWN_NAMES, plural
 from vad_pipeline.extract.recipe import IMPORTED_WEIGHTS, NAMED_RECIPES
 from vad_pipeline.extract.store.arrays import AXES
 from vad_pipeline.extract.store.entry import Entry
@@ -124,19 +124,21 @@ def import_(list_csv: Path, store: Path, catalogue: Path | None, like: str, quie
     """
     from vad_pipeline.extract.embed.model_config import imported_recipe
     from vad_pipeline.extract.store.embedding_store import EmbeddingStore
-    from vad_pipeline.extract.store.exchange import ImportConfig, import_list, read_list
+    from vad_pipeline.extract.store.exchange import ImportConfig, import_list
     from vad_pipeline.extract.store.upkeep import merge
 
-    read_list(list_csv)  # read first, so that a list with an error makes no store
     believed = imported_recipe(NAMED_RECIPES[like].recipe, values.pop("encoder"), values.pop("pretrained"))
+    _refuse_nothing(list_csv, values["root"])  # before there is a store
     opening = EmbeddingStore(store, create=True, catalogue=catalogue)
     with opening as opened, counting("import", quiet=quiet) as on_video:
         report = import_list(list_csv, opened, ImportConfig(believed, **values), on_video=on_video)
         merge(opened)
     for line in report.refused:
         click.echo(f"refused {line}", err=True)
-    for name in report.missing[:SHOWN_PROBLEMS]:
+    for name in report.missing[:SHOWN_NAMES]:
         click.echo(f"missing {name}", err=True)
+    if len(report.missing) > SHOWN_NAMES:
+        click.echo(f"missing: {len(report.missing) - SHOWN_NAMES} more", err=True)
     if report.missing and not values["root"]:
         click.echo("note: --root DIR says where the files lie now, whatever folders the list names", err=True)
     if believed.weights == IMPORTED_WEIGHTS:
@@ -150,6 +152,27 @@ def import_(list_csv: Path, store: Path, catalogue: Path | None, like: str, quie
             f"recipe {report.recipe.recipe_id}, seconds assume {float(values['fps']):g} fps"
         )
     return int(bool(report.missing or report.refused))
+
+
+def _refuse_nothing(list_csv: Path, root: Path | None) -> None:
+    """Check that a list can be read and names a file that is there.
+
+    Raises:
+        ConfigError: it cannot, or names none; or the folder to look in is none.
+    """
+    from vad_pipeline.extract.errors import ConfigError, shown
+    from vad_pipeline.extract.store.exchange import find_file, read_list
+
+    if root and not root.is_dir():
+        raise ConfigError(f"--root {root}: no such folder; it is where the listed files lie now")
+    names = [name for name, _ in read_list(list_csv)]
+    if not any(find_file(name, root or list_csv.parent) for name in names):
+        first, more = ", ".join(map(shown, names[:SHOWN_NAMES])), len(names) - SHOWN_NAMES
+        files = plural(len(names), "listed file is", "listed files are")
+        raise ConfigError(
+            f"{list_csv}: {files} neither where it says nor below {root or list_csv.parent.absolute()}: {first}"
+            f"{f' and {more} more' if more > 0 else ''}; --root DIR says where they lie now"
+        )
 
 
 @store.command("export", short_help="Write the published layout.", cls=SectionedCommand)

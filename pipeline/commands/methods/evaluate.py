@@ -61,7 +61,7 @@ def evaluate(results: tuple[Path, ...], table: str | None, spread: bool, allow_m
     touch are merged and clipped to the video. official counts whole snippets, takes ranges as they are and gives the
     published figures.
     """
-    from vad_pipeline.eval.tables import DIFFERENCE, SPREAD, TABLES, rows_of
+    from vad_pipeline.eval.tables import DIFFERENCE, SPREAD, TABLES, in_short, rows_of
 
     from ...results.figures import EvaluateConfig, evaluate_results, write_evaluation
     from ...train.trained_videos import with_training_notes
@@ -87,7 +87,7 @@ def evaluate(results: tuple[Path, ...], table: str | None, spread: bool, allow_m
         n_missing += _report_missing(evaluated)
     rows = rows_of([evaluated.result for evaluated in compared], with_difference=paired, with_spread=spread)
     names = [*map(str, results), *([DIFFERENCE] * paired), *(SPREAD if spread else ())]
-    click.echo(TABLES[table or "text"](rows, names))
+    click.echo(TABLES[table or "text"](rows if table == "csv" else in_short(rows), names))
     return 1 if n_missing and not allow_missing else 0
 
 

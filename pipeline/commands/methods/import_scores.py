@@ -90,7 +90,7 @@ def _import(config: ScoresConfig, footage: list[ScoredFootage], shards: Path | N
         quiet: show failures only.
     """
     from ...results.folder import Results
-    from ...results.run_record import read_record, rule_of
+    from ...results.run_record import RECORD_NAME, read_record, rule_of
     from ...scores.import_run import import_scores, match_scores
 
     matched = match_scores(config, footage, in_order=shards is None)
@@ -113,7 +113,9 @@ def _import(config: ScoresConfig, footage: list[ScoredFootage], shards: Path | N
     others = set(results.video_ids()) - {footage.video for _, footage in matched.pairs}
     if others:
         click.echo(f"note: {out} also holds {plural(len(others), 'curve')} of before: {some(sorted(others))}", err=True)
-    if not quiet:
+    if not (out / RECORD_NAME).exists():
+        click.echo(f"{summary}; no scores can be used, so that no results are written", err=True)
+    elif not quiet:
         without = f", {matched.n_without} without scores" if matched.n_without else ""
         click.echo(
             f"{summary}{without}; one score a {matched.per}; {plural(n_events, 'event')} in {out / 'events.jsonl'} at "

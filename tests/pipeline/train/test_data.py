@@ -83,6 +83,18 @@ def test_a_share_too_small_for_a_label_still_holds_out_both_kinds(store):
     assert hold_out(few, 0.1)[1] == [], "the only normal video must stay"
 
 
+def test_too_few_to_hold_some_out_are_told_by_number_and_label(store, options, tmp_path):
+    rows = "".join(f"n{i},Normal\n" for i in range(5)) + "a0,Fighting\na1,Explosion\na3,Explosion\n"
+    (tmp_path / "labels.csv").write_text(f"video,label\n{rows}")
+    few = replace(options, labels=tmp_path / "labels.csv")
+    (note,) = [note for note in prepare(few, store).notes if "kept" in note]
+    assert note.startswith(
+        "too few videos to hold some out (3 anomalous videos (Explosion 2, Fighting 1) where 4 are needed): the last"
+    )
+    (note,) = [note for note in prepare(replace(few, val_share=0.0), store).notes if "kept" in note]
+    assert note.startswith("--val-share 0 holds no video out: the last weights are kept")
+
+
 def some_rows(store, *, paired: bool, batch_size: int = 3) -> Rows:
     labels = {f"n{i}": (0,) for i in range(10)} | {f"a{i}": (1,) for i in range(5)}
     rows = [(v.entry, crop, v.columns) for v in videos_of(store, labels) for crop in v.entry.crop_numbers]

@@ -109,6 +109,9 @@ def test_the_baseline_from_labels_to_figures(begin, labelled, run_cli, tmp_path)
     assert code == 0 and "the results tell no categories apart: mAP and category accuracy are undefined" in errors, (
         errors
     )
+    (undefined,) = [line for line in table.splitlines() if "undefined" in line]
+    assert undefined.split("  ")[0] == "mAP, category accuracy (%)" and table.count("mAP") == 1
+    assert run_cli(*evaluate, "--table", "csv")[1].count("mAP") == 6, "for programs all rows are there"
     figures = json.loads((out / "evaluation.json").read_text())
     assert figures["auc"] is not None and figures["ap"] is not None
     assert (figures["map"], figures["category_accuracy"]) == (None, None)
@@ -178,7 +181,23 @@ def test_a_head_of_ones_own_from_labels_to_figures(begin, labelled, run_cli, tmp
     path.write_text(f"{OWN}# changed\n")
     for words in ((*detect, *head), (*given[:5], tmp_path / "new", *given[6:])):
         code, _, errors = run_cli(*words)
-        assert code == 2 and "mine.py: the head file changed since" in errors and "best.safetensors was made" in errors
+        assert code == 2 and "mine.py: has changed since" in errors and "best.safetensors was made" in errors
+    (tmp_path / "theirs.py").write_text(OWN)
+    (tmp_path / "other.py").write_text(f"{OWN}# of somebody else\n")
+    code, _, errors = run_cli(*detect, "--head", f"{tmp_path / 'other.py'}:Gated")
+    assert code == 2 and "other.py: is another file than mine.py:Gated, by which " in errors and "SHA-256" in errors
+    assert run_cli(*detect, "--head", f"{tmp_path / 'theirs.py'}:Gated")[0] == 0, "the same under another name"
+    for name in ("vadclip", "mil"):
+        code, _, errors = run_cli(*detect, "--head", name)
+        assert code == 2 and f"--head {name}: a checkpoint says itself which head it is of; leave --head away" in errors
+    for words in (
+        (*detect[:3], "--checkpoint", run / "last.ckpt", *detect[5:], *head),
+        (*given, "--out", tmp_path / "new", "--init", run / "last.ckpt"),
+    ):
+        code, _, errors = run_cli(*words)
+        assert code == 2 and f"{run}` goes on, no checkpoint; give {run / 'best.safetensors'}" in errors
+    code, _, errors = run_cli("train", "--resume", run, "--steps", 9)
+    assert code == 2 and f"train on from its weights into a new folder: --init {run}/best.safetensors" in errors
     code, _, errors = run_cli("train", "--resume", run)
     assert code == 2 and "what goes into the run has changed since it was begun: network sha256: " in errors
 
