@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 PRESETS = ("ucf-crime", "xd-violence")
 LOSSES = "mil, align, text_separation, event, background, consistency, gather"  # written here, as --help loads no torch
 RATES = "7e-5 with ucf-crime, 1e-5 with xd-violence; VadCLIP's 2e-5 and 1e-5"
-BATCHES = "64 of each kind with ucf-crime, 96 with xd-violence"
+BATCHES = "64 with ucf-crime, 96 with xd-violence"
 FALSE_ALARMS = "val_false_alarms_per_hour"
 
 
@@ -94,7 +94,7 @@ FALSE_ALARMS = "val_false_alarms_per_hour"
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
-    help=f"Rows of a step, with ucf-crime normal ones and as many anomalous (default: {BATCHES}).",
+    help=f"Rows of a step, of each kind with ucf-crime (default: {BATCHES}).",
 )
 @click.option("--lr", type=float, help=f"Learning rate (default: {RATES}).")
 @click.option("--window-len", type=click.IntRange(8, 4096), help="Snippets of a window (default: 256).")

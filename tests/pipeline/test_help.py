@@ -83,7 +83,7 @@ def test_what_train_does_unless_told_is_said():
     text = " ".join(help_of("train").split())
     assert ", ".join(LOSSES) in text
     ucf, xd = TRAINING_PRESETS["ucf-crime"], TRAINING_PRESETS["xd-violence"]
-    assert f"{ucf.batch_size} of each kind with ucf-crime, {xd.batch_size} with xd-violence" in text
+    assert f"of each kind with ucf-crime (default: {ucf.batch_size} with ucf-crime, {xd.batch_size} with xd-" in text
     said = r"default: (\S+) with ucf-crime, (\S+) with xd-violence; VadCLIP's (\S+) and (\S+)\)"
     rates = re.search(said, text[text.index("--lr") :])
     published = [config.learning_rate for config in (ucf, xd, *VADCLIP_TRAINING.values())]
