@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 SCORES = ("anomaly", "category")  # a head's `curves`, which are loaded with torch only
 UNCALIBRATED = "note: zero-shot scores are UNCALIBRATED: they compare texts, nothing was trained"
 # options of extraction alone; those of both stages are not among them
-FOOTAGE_OPTIONS = ("ignore", "model", "decoder", "precision", "accept_deviation", "runtime", "force", "retry_failed")
+FOOTAGE_OPTIONS = ("model", "decoder", "precision", "accept_deviation", "runtime", "force", "retry_failed")
 
 
 @click.command(cls=SectionedCommand)
@@ -101,19 +101,22 @@ def detect(
     selecting, running = selection_config(values), Running.taken_from(values, executor_config(values))
     footage = {name: values.pop(name) for name in FOOTAGE_OPTIONS}
     sources = {name: values.pop(name) for name in ("id_root", "any_suffix", "streams", "settle")}
+    ignored = values.pop("ignore")
     text_tower = {"pretrained": pretrained, "model": footage["model"]}
     if not src:
         wanted = {name: None for name in text_tower} if zero_shot else {"precision": _of_scores(footage["precision"])}
-        _refuse_without_src(**{"pretrained": pretrained} | sources | footage | wanted)
-    chosen = chosen_of(values)
+        zones_only = bool(ignored) and not ignored.hours
+        _refuse_without_src(**{"pretrained": pretrained, "ignore": zones_only} | sources | footage | wanted)
+    chosen = chosen_of(values, ignored)
     scored_in = footage["precision"] if footage["precision"] in ("auto", *WIDE_PRECISIONS) else "fp32"
     config = DetectConfig(**values, chosen=chosen, precision=scored_in, fail_fast=running.fail_fast)
     if src and config.recipe_id:
         raise click.UsageError("--recipe chooses among stored features: leave it out where SRC is given")
     by_text = ByText.read(categories, config.crop, **text_tower) if zero_shot else None
     if src:
-        footage["zones"] = footage.pop("ignore")
-        options = ExtractConfig(**footage, device=config.device, fail_fast=config.fail_fast)
+        options = ExtractConfig(
+            **footage, zones=ignored and ignored.zones, device=config.device, fail_fast=config.fail_fast
+        )
         if by_text:
             plan, extractor = _both_by_text(by_text, config, options, running)
         else:
@@ -156,12 +159,13 @@ def _refuse_other(plan: ScoringPlan, extractor: Extractor, out: Path) -> None:
     """Check that a plan scores what will be extracted.
 
     Raises:
-        ConfigError: the checkpoint does not fit such features, or `out` holds results of something else.
+        ConfigError: the checkpoint does not fit such features, `out` holds results of something else, or what is
+            chosen for it cannot be.
     """
     from ..results.run_record import check_record
 
     plan.refuse_other(extractor.recipe, f"{plan.judge.path}: footage extracted like this does not fit it")
-    check_record(out, plan.record(extractor.recipe))
+    check_record(out, plan.record(extractor.recipe), plan.config.chosen)
 
 
 def _extract_and_score(

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import click
 
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
+from vad_pipeline.extract.recipe import Zones
 
 from ..archive.extract_with_progress import run_extraction
+from ..archive.ignore_file import Ignored
 from ..archive.running import Running
 from ..archive.selection import SelectionConfig, find_sources
 from .sections import SectionedCommand
@@ -43,11 +45,18 @@ def extract(src: tuple[str, ...], settle: float | None, **values) -> int:
     named = {name: values.pop(name) for name in ("id_root", "any_suffix", "streams")}
     selection = find_sources(_footage(src, selecting), selecting, settle_seconds=settle, **named)
     values["still_bound"] = still_bound_of(values.pop("skip_still"), values["still_bound"])
-    values["zones"] = values.pop("ignore")
+    values["zones"] = _zones(values.pop("ignore"))
     extractor = Extractor(ExtractConfig(**values, fail_fast=running.fail_fast), store=running.store_path)
     with running.measured():
         summary = run_extraction(selection, extractor, running)
     return summary.exit_code if summary else 0
+
+
+def _zones(ignored: Ignored | None) -> Zones | None:
+    """The zones to hide; hours, which features know nothing of, are told."""
+    if ignored and ignored.hours:
+        click.echo("note: hours leave events out, no footage: give this --ignore to `detect` or `events` too", err=True)
+    return ignored and ignored.zones
 
 
 def _footage(src: Sequence[str], selecting: SelectionConfig) -> Sequence[str]:

@@ -14,7 +14,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.recipe import DECODERS, DEFAULT_STILL_BOUND, GEOMETRIES, NAMED_RECIPES, TAILS
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS
 
-from ..archive.ignore_file import read_zones
+from ..archive.ignore_file import Ignored, read_ignored
 from ..archive.selection import STREAMS, SelectionConfig
 from ..option_values import IntList, Place, Rate
 from ..results.clock import Clock
@@ -67,6 +67,14 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     "--fps": (("--fps",), {"type": Rate(), "default": "30"}),
     "--head": (("--head",), {}),
     "--html": (("--html",), {"type": Place(), "metavar": "FILE"}),
+    "--ignore": (
+        ("--ignore",),
+        {
+            "type": Place(),
+            "metavar": "FILE",
+            "callback": lambda ctx, parameter, path: path and read_ignored(path),
+        },
+    ),
     "--id-root": (
         ("--id-root",),
         {"metavar": "DIR", "help": "Folder below which a path becomes an id (default: each SRC)."},
@@ -190,14 +198,18 @@ clock_options = compose(
 )
 
 
-def chosen_of(values: dict) -> Chosen:
+def chosen_of(values: dict, ignored: Ignored | None) -> Chosen:
     """Take the options about events and the wall clock out of a command's values.
+
+    Args:
+        values: the command's.
+        ignored: what --ignore says; None where it is not given.
 
     Raises:
         ConfigError: a threshold, the merge gap or the clock cannot be used.
     """
     clock = clock_of(values.pop("clock"), values.pop("timezone"))
-    return Chosen.of(values.pop("threshold"), values.pop("merge_gap_seconds"), clock)
+    return Chosen.of(values.pop("threshold"), values.pop("merge_gap_seconds"), clock, ignored and ignored.hours)
 
 
 def clock_of(pattern: str | None, timezone: str | None) -> Clock | None:
@@ -273,13 +285,7 @@ footage_options = compose(
         envvar=RUNTIME_VARIABLE,
         help=f"auto: the one timed to be faster here; {RUNTIME_VARIABLE} sets it too.",
     ),
-    click.option(
-        "--ignore",
-        type=Place(),
-        metavar="FILE",
-        callback=lambda ctx, parameter, path: path and read_zones(path),
-        help="Zones of cameras' pictures, in YAML, that are hidden from embedding.",
-    ),
+    option("--ignore", help="Cameras' zones hidden from embedding, and hours in which events do not count, in YAML."),
     option("--force", help="Extract videos again that the store holds."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed before and have not changed."),
     click.option(

@@ -79,6 +79,8 @@ class Digest:
     misses: list[Miss]
     n_videos: int
     has_clock: bool
+    n_ignored: int
+    """Events that are left out of all days, as they lie in hours in which their cameras' do not count."""
     settings: RunSettings
     day: date | None = None
 
@@ -154,6 +156,7 @@ def make_digest(results: Results, *, day: date | None = None, hide_false: bool =
         misses=sorted(misses, key=lambda miss: (miss.start, miss.camera)),
         n_videos=found.n_videos(day),
         has_clock=found.rule.clock is not None,
+        n_ignored=found.settings.n_ignored,
         settings=found.settings,
         day=day,
     )

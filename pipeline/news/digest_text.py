@@ -13,7 +13,7 @@ from vad_pipeline.extract.names import plural
 
 from ..media.lettering import clock_text
 from ..progress import in_words
-from ..results.event_rows import HeldEvent
+from ..results.event_rows import HeldEvent, told_ignored
 from .digest import Digest, Miss, Tally
 
 SHOWN_EVENTS, SHOWN_MISSES = 5, 10
@@ -60,8 +60,9 @@ def headline(digest: Digest) -> str:
         else ""
     )
     false = f", {digest.n_false} marked as false alarms" if digest.n_false else ""
+    ignored = f", {told_ignored(digest.n_ignored)}" if digest.n_ignored and digest.day is None else ""
     return (
-        f"{span}{plural(len(digest.events), 'event')}{new}{false}; {plural(digest.n_videos, 'video')} of "
+        f"{span}{plural(len(digest.events), 'event')}{new}{false}{ignored}; {plural(digest.n_videos, 'video')} of "
         f"{plural(len(digest.cameras), 'camera')}, {in_words(digest.footage_seconds)} of footage"
     )
 

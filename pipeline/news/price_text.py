@@ -9,7 +9,7 @@ from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.names import plural, some
 
 from ..progress import in_words
-from ..results.prices import Price, Prices
+from ..results.prices import FEWEST, Price, Prices
 
 ALL = "all"
 IN_FORCE = "*"
@@ -33,6 +33,9 @@ def price_lines(found: Prices, results: Path) -> list[str]:
     lines.append(
         f"{IN_FORCE}: the threshold that holds; more than about one a day and camera is seldom looked at for long"
     )
+    n_false = len(found.all.false)
+    if n_false:
+        lines.append(f"{plural(n_false, 'event')} marked as false alarms, and what is like them, are not counted")
     short = [price for price in found.cameras if price.seconds < LEAST_SECONDS]
     if short:
         names = some([readable(price.camera or "no camera") for price in short])
@@ -69,4 +72,6 @@ def _suggestions(found: Prices, results: Path) -> list[str]:
         lines.append(
             f"{name}: {best.threshold:g} {kept} and {best.n_left} of {best.n_false} false alarms ({marks}): {command}"
         )
-    return lines or ["no threshold is suggested: that takes events marked real and false alarms with lower scores"]
+    return lines or [
+        f"no threshold is suggested: that takes {FEWEST} events marked real and {FEWEST} false alarms with lower scores"
+    ]

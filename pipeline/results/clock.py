@@ -45,7 +45,7 @@ TOKEN = re.compile(
 
 
 DAY = re.compile(
-    r"(?<!\d)(?P<year>(?:19|20)\d\d)(?P<between>[-_.]?)(?P<month>[01]\d)(?P=between)(?P<day>[0-3]\d)"
+    r"(?<!\d)(?P<year>(?:19|20)\d\d)(?P<between>[-_./]?)(?P<month>[01]\d)(?P=between)(?P<day>[0-3]\d)"
     r"(?=(?:\d{4}|\d{6})?(?!\d))"  # hours and minutes may follow at once
 )
 
@@ -184,7 +184,7 @@ def camera_of(video_id: str, reading: ClockReading | None) -> str | None:
 
 
 def day_of(video_id: str, reading: ClockReading | None) -> date | None:
-    """The day that a video id names: the clock's, else the first one written as `2026-11-02` or `20261102` in it.
+    """The day that a video id names: the clock's, else the first in it, as `2026-11-02`, `2026/11/02` or `20261102`.
 
     Args:
         video_id: the id.

@@ -14,7 +14,8 @@ from vad_pipeline.extract.errors import ConfigError, StoreError, shown
 from vad_pipeline.extract.files import refuse_failed_read, write_bytes
 from vad_pipeline.extract.names import is_plain_id, plural, some
 from vad_pipeline.extract.only_process import in_turn
-from vad_pipeline.model.curve import Event, find_events
+from vad_pipeline.extract.recipe import ALL_CAMERAS
+from vad_pipeline.model.curve import Event
 
 from .clock import ClockReading
 from .event_rule import AS_KEPT, Chosen, EventRule
@@ -27,6 +28,7 @@ from .verdicts import FALSE_ALARM, OPEN
 logger = logging.getLogger(__name__)
 
 EVENTS_NAME = "events.jsonl"
+N_IGNORED = "events_in_ignored_hours"  # how many were left out, in run.json
 MOST_FRAMES = 1 << 53  # of a video
 BROKEN_LINE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
@@ -75,12 +77,20 @@ class EventsWritten:
     """Lines, those kept included."""
     n_false: int
     """How many of these are marked as false alarms."""
+    n_ignored: int
+    """Events that are no lines, as all of each lies in hours in which its camera's do not count."""
     unread: tuple[str, ...]
     """Ids of videos whose curves cannot be read: their old lines, if any, were kept."""
 
     def __str__(self) -> str:
         told = f" ({self.n_false} more marked as false alarms)" if self.n_false else ""
-        return f"{plural(self.n_events - self.n_false, 'event')}{told}"
+        left_out = f" ({told_ignored(self.n_ignored)})" if self.n_ignored else ""
+        return f"{plural(self.n_events - self.n_false, 'event')}{told}{left_out}"
+
+
+def told_ignored(n: int) -> str:
+    """A sentence on events that are left out for the hours that they lie in."""
+    return f"{plural(n, 'event')} in ignored hours {'is' if n == 1 else 'are'} left out"
 
 
 def write_events(results: Results, chosen: Chosen = AS_KEPT) -> EventsWritten:
@@ -90,7 +100,8 @@ def write_events(results: Results, chosen: Chosen = AS_KEPT) -> EventsWritten:
 
     Args:
         results: the folder's curves.
-        chosen: thresholds, merge gap and clock, kept from now on; what it leaves out stays as run.json has it.
+        chosen: thresholds, merge gap, clock and ignored hours, kept from now on; what it leaves out stays as run.json
+            has it.
 
     Raises:
         StoreError: the folder cannot be read or written.
@@ -103,18 +114,20 @@ def write_events(results: Results, chosen: Chosen = AS_KEPT) -> EventsWritten:
     _tell_unknown(rule, results.video_ids())
     calibrated = {} if record.get("calibrated", True) else {"calibrated": False}
     rows: list[dict] = []
+    n_ignored = 0
     for curve in results.reaching(rule.threshold_of):
         reading = rule.clock.of(curve.video_id) if rule.clock else None
-        threshold = rule.threshold_of(curve.video_id)
-        for event in find_events(curve, threshold=threshold, merge_gap_seconds=rule.merge_gap_seconds):
-            rows.append(event_row(curve.video_id, event, reading) | calibrated)
+        events, n_left_out = rule.events_of(curve)
+        n_ignored += n_left_out
+        rows += [event_row(curve.video_id, event, reading) | calibrated for event in events]
     with in_turn(results.path):
         kept = _kept_rows(results)
         rows = sorted(rows + kept, key=lambda row: row["video"])
         n_false = _write_marked(results.path, rows)
-        write_record(results.path, record)
+        record.pop(N_IGNORED, None)
+        write_record(results.path, record | ({N_IGNORED: n_ignored} if rule.hours else {}))
     unread = results.unread().videos | {row["video"] for row in kept}
-    return EventsWritten(len(rows), n_false, tuple(sorted(unread)))
+    return EventsWritten(len(rows), n_false, n_ignored, tuple(sorted(unread)))
 
 
 def mark_events(results: Path) -> None:
@@ -173,14 +186,14 @@ def tell_unread(written: EventsWritten) -> None:
 
 
 def _tell_unknown(rule: EventRule, video_ids: Sequence[str]) -> None:
-    """Name, in one warning, the cameras that have a threshold and no video: a name may be mistyped."""
-    if not rule.by_camera:
+    """Name, in one warning, the cameras that have a threshold or hours and no video: a name may be mistyped."""
+    if not (rule.by_camera or rule.hours):
         return
     cameras = {rule.camera_of(video_id) for video_id in video_ids} - {None}
-    unknown = sorted(set(rule.by_camera) - cameras)
-    if unknown:
-        there = f"cameras are {some(sorted(cameras))}" if cameras else "no id names a camera"
-        logger.warning("--threshold: no video is of %s; %s", some(unknown), there)
+    there = f"cameras are {some(sorted(cameras))}" if cameras else "no id names a camera"
+    for option, named in (("--threshold", {*rule.by_camera}), ("--ignore", {*rule.hours} - {ALL_CAMERAS})):
+        if unknown := sorted(named - cameras):
+            logger.warning("%s: no video is of %s; %s", option, some(unknown), there)
 
 
 def read_events(results: Path) -> Iterator[HeldEvent]:

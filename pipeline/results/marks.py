@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from vad_pipeline.model.curve import Event
 
 from .verdicts import FALSE_ALARM, OPEN, REAL, REST_NORMAL, UNSURE, Verdict
@@ -26,6 +28,8 @@ class Marks:
 
     _by_event: Mapping[str, Verdict]
     _by_video: Mapping[str, Sequence[Verdict]]
+    _bounds: Mapping[str, np.ndarray]
+    """Video -> start and end frames of its verdicts, (2, n) int64: of thousands, few are about one event."""
 
     @classmethod
     def of(cls, verdicts: Iterable[Verdict]) -> Marks:
@@ -41,23 +45,32 @@ class Marks:
         by_video: dict[str, list[Verdict]] = {}
         for verdict in by_event.values():
             by_video.setdefault(verdict.video, []).append(verdict)
-        return cls(by_event, by_video)
+        bounds = {
+            video: np.array([(each.start_frame, each.end_frame) for each in said]).T for video, said in by_video.items()
+        }
+        return cls(by_event, by_video, bounds)
 
     def of_event(self, video_id: str, event: Event) -> str:
         """The mark of an event: `real`, `false_alarm`, `unsure`, or empty where it has none."""
-        own = self._by_event.get(event.event_id)
+        return self._mark(video_id, event.event_id, (event.start_frame, event.end_frame))
+
+    def of_range(self, video_id: str, start: int, end: int) -> str:
+        """The mark that an event of these half-open frames would have; see `of_event`."""
+        return self._mark(video_id, f"{video_id}@{start}-{end}", (start, end))
+
+    def _mark(self, video_id: str, event_id: str, frames: tuple[int, int]) -> str:
+        own = self._by_event.get(event_id)
         if own:
             return own.verdict
-        about = [
-            each
-            for each in self.of_video(video_id)
-            if each.start_frame < event.end_frame and event.start_frame < each.end_frame
-        ]
+        if video_id not in self._bounds:
+            return OPEN
+        (start, end), (starts, ends) = frames, self._bounds[video_id]
+        about = [self._by_video[video_id][n] for n in np.flatnonzero((starts < end) & (start < ends))]
         if any(each.verdict == REAL for each in about):
             return REAL
-        if _mostly(event, [each for each in about if each.verdict == UNSURE]):
+        if _mostly(frames, [each for each in about if each.verdict == UNSURE]):
             return UNSURE
-        if _mostly(event, [each for each in about if each.verdict in (FALSE_ALARM, REST_NORMAL)]):
+        if _mostly(frames, [each for each in about if each.verdict in (FALSE_ALARM, REST_NORMAL)]):
             return FALSE_ALARM
         return OPEN
 
@@ -66,11 +79,12 @@ class Marks:
         return self._by_video.get(video_id, ())
 
 
-def _mostly(event: Event, ranges: Sequence[Verdict]) -> bool:
+def _mostly(frames: tuple[int, int], ranges: Sequence[Verdict]) -> bool:
     """Whether at least half of an event's frames lie in ranges, which may overlap."""
-    covered, reached = 0, event.start_frame
+    first, last = frames
+    covered, reached = 0, first
     for each in sorted(ranges, key=lambda each: each.start_frame):
-        end = min(each.end_frame, event.end_frame)
+        end = min(each.end_frame, last)
         covered += max(0, end - max(each.start_frame, reached))
         reached = max(reached, end)
-    return covered > 0 and 2 * covered >= event.end_frame - event.start_frame
+    return covered > 0 and 2 * covered >= last - first

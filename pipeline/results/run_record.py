@@ -131,11 +131,12 @@ def _as_json(record: dict) -> bytes:
     return json.dumps(record, indent=2).encode()
 
 
-def check_record(results: Path, record: RunRecord | ImportRecord) -> None:
+def check_record(results: Path, record: RunRecord | ImportRecord, chosen: Chosen = AS_KEPT) -> None:
     """Check that a folder is empty, or holds results of this checkpoint, recipe and crop.
 
     Raises:
-        ConfigError: the folder holds results of another checkpoint, recipe or crop, or a feature store.
+        ConfigError: the folder holds results of another checkpoint, recipe or crop, or a feature store; or what is
+            chosen for it cannot be, see `Chosen.put_into`.
         StoreError: its run.json cannot be read.
     """
     if (results / "store.json").exists():
@@ -144,6 +145,7 @@ def check_record(results: Path, record: RunRecord | ImportRecord) -> None:
         clash = record.clashes(read_record(results))
         if clash:
             raise ConfigError(f"{results}: holds results of {clash}; give another --out or delete it")
+    chosen.put_into(read_record(results) if (results / RECORD_NAME).exists() else asdict(record))
 
 
 def begin_run(results: Path, record: RunRecord | ImportRecord, chosen: Chosen = AS_KEPT) -> EventRule:
@@ -162,7 +164,7 @@ def begin_run(results: Path, record: RunRecord | ImportRecord, chosen: Chosen = 
     Raises:
         ConfigError, StoreError: see `check_record`.
     """
-    check_record(results, record)
+    check_record(results, record, chosen)
     values = asdict(record)
     if not (results / RECORD_NAME).exists():
         rule_of(results, chosen.put_into(values))
@@ -183,11 +185,11 @@ def rule_of(results: Path, record: dict) -> EventRule:
         record: the content of its run.json.
 
     Raises:
-        StoreError: a threshold or the merge gap in it is not a number.
+        StoreError: a threshold or the merge gap in it is not a number, or its hours are none.
     """
     try:
         return EventRule.of_record(record)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise unusable(results, error) from error
 
 
@@ -196,4 +198,5 @@ def unusable(results: Path, error: Exception) -> StoreError:
     path = results / RECORD_NAME
     if isinstance(error, KeyError):
         return StoreError(f"{path}: lacks `{error.args[0]}`; add it: {NEEDED}")
-    return StoreError(f"{path}: cannot be read ({shown(error)}); delete it and detect again")
+    reason = shown(str(error) if isinstance(error, ConfigError) else error)
+    return StoreError(f"{path}: cannot be read ({reason}); delete it and detect again")

@@ -9,7 +9,7 @@ from vad_pipeline.extract.names import plural
 from vad_pipeline.model.curve import AnomalyCurve
 
 from .clock import ClockReading
-from .event_rows import HeldEvent
+from .event_rows import N_IGNORED, HeldEvent
 from .event_rule import EventRule
 from .folder import Results
 from .run_record import read_record, rule_of, unusable
@@ -31,6 +31,8 @@ class RunSettings:
     """What stands behind the checkpoint's threshold, as run.json has it; None where nothing is known."""
     int8_share: float = 0.0
     """Share of the videos whose features were made in int8."""
+    n_ignored: int = 0
+    """Events that are left out, as they lie in hours in which their cameras' do not count."""
     crop: int | None = None
     """The number of the crop that was scored; None where it is not known."""
 
@@ -63,6 +65,7 @@ def settings_of(results: Results) -> RunSettings:
         return RunSettings(
             recipe_id=str(record.get("recipe_id", "")),
             crop=record.get("crop"),
+            n_ignored=int(record.get(N_IGNORED, 0)),
             int8_share=float(record.get("int8_share", 0)),
             categories=tuple(map(str, record["categories"])),
             rule=rule_of(results.path, record),

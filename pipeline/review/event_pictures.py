@@ -41,6 +41,8 @@ class OfVideo:
     footage: Playback
     events: list[Event]
     state: str
+    missed: list[Event] = field(default_factory=list)
+    """What reviewers drew where no event was found."""
     made: set[str] = field(default_factory=set)
     """Names of the files that are there."""
 
@@ -52,6 +54,17 @@ class OfVideo:
     def drawn(self) -> list[int]:
         """The positions of the events that have pictures."""
         return [i for i, event in enumerate(self.events) if self.name(event) in self.made]
+
+    @property
+    def missed_drawn(self) -> list[str]:
+        """Frames of the missed events that have pictures, such as `320-480`."""
+        drawn = (event for event in self.missed if self.name(event) in self.made)
+        return [f"{event.start_frame}-{event.end_frame}" for event in drawn]
+
+    @property
+    def shown(self) -> list[Event]:
+        """All that have pictures, or are to get some."""
+        return [*self.events, *self.missed]
 
 
 class EventPictures:
@@ -65,13 +78,13 @@ class EventPictures:
         self._folder = page / FOLDER
         self._videos: list[OfVideo] = []
 
-    def add(self, data: VideoData) -> OfVideo:
-        """Look up which events of a video have pictures already."""
+    def add(self, data: VideoData, missed: list[Event]) -> OfVideo:
+        """Look up which events of a video, and which of those that it lacks, have pictures already."""
         footage = data.footage
         state = hashlib.sha256(json.dumps([LAYOUT, footage.here, footage.state]).encode(errors="replace")).hexdigest()
-        of_video = OfVideo(data.curve.video_id, data.key, footage, data.events, state[:STATE_DIGITS])
+        of_video = OfVideo(data.curve.video_id, data.key, footage, data.events, state[:STATE_DIGITS], missed)
         there = {path.stem for path in (self._folder / data.key).glob("*.js")}
-        of_video.made = there & {of_video.name(event) for event in data.events}
+        of_video.made = there & {of_video.name(event) for event in of_video.shown}
         self._videos.append(of_video)
         return of_video
 
@@ -94,7 +107,7 @@ class EventPictures:
             (video, event)
             for video in self._videos
             if video.footage.here is not None
-            for event in video.events
+            for event in video.shown
             if video.name(event) not in video.made
         ]
         lacking.sort(key=lambda pair: -pair[1].peak_score)

@@ -26,6 +26,9 @@ from vad_pipeline.extract.files import write_bytes
 from ..media.roots import MediaRoots
 from ..results.clock import Clock
 from ..results.folder import Results
+from ..results.ignored_hours import hours_in_words
+from ..results.marks import Marks
+from ..results.prices import FEWEST
 from ..results.run_record import read_record
 from ..results.run_settings import RunSettings, settings_of
 from ..results.verdicts import Verdict, disagreements
@@ -52,6 +55,7 @@ SCRIPTS = (
     "wall/card.js",
     "wall/selection.js",
     "wall/wall.js",
+    "wall/suggestion.js",
     "wall/tuning.js",
     "wall/wall_view.js",
     "videos/table.js",
@@ -138,7 +142,8 @@ def write_report(
     run = settings_of(results)
     settings = _settings(results, run, config)
     written = Written(folder / PAGE_NAME)
-    wall, kept, folders = Wall(folder, run.categories), set(), set()
+    marks = Marks.of(config.verdicts)
+    wall, kept, folders = Wall(folder, run.categories, marks), set(), set()
     for curve in results:
         on_video(curve.video_id)
         data = VideoData(curve, settings)
@@ -159,11 +164,11 @@ def write_report(
     failed = failures(results.path, config.store, scored, config.folders and config.folders | folders)
     written.n_videos, written.failed = len(wall.rows), len(failed)
     _write_assets(folder)
-    _write_overview(folder, _of_run(results, run, config) | wall.shown(failed))
+    _write_overview(folder, _of_run(results, run, config, wall) | wall.shown(failed))
     if config.pictures:
         most = MOST_PICTURES if config.most_pictures is None else config.most_pictures
         written.without_pictures = wall.pictures.make(results, run.recipe_id, most=most, counting=counting)
-        _write_overview(folder, _of_run(results, run, config) | wall.shown(failed))
+        _write_overview(folder, _of_run(results, run, config, wall) | wall.shown(failed))
     _remove_others(folder, kept | {folder / DATA / f"{OVERVIEW}.js"})
     wall.pictures.remove_others()
     return written
@@ -176,7 +181,7 @@ def _write_overview(folder: Path, overview: dict) -> None:
     write_bytes(folder / PAGE_NAME, _page(overview, data))
 
 
-def _of_run(results: Results, run: RunSettings, config: ReportConfig) -> dict:
+def _of_run(results: Results, run: RunSettings, config: ReportConfig, wall: Wall) -> dict:
     """What the overview says of the results as a whole."""
     folder, store = shlex.quote(readable(results.path.resolve())), config.store
     of_store = f" --store {shlex.quote(readable(store.resolve()))}" if store else ""
@@ -188,11 +193,13 @@ def _of_run(results: Results, run: RunSettings, config: ReportConfig) -> dict:
         "keep": f"vad-pipeline events {folder} --threshold",
         "show": f"vad-pipeline report {folder}{of_store}",
         "calibration": None if run.rule.is_set else run.calibration,
+        "ignoredHours": hours_in_words(run.rule.hours),
         "mergeGap": run.rule.merge_gap_seconds,
         "calibrated": run.calibrated,
         "categories": run.categories,
         "zone": clock.timezone if (clock := config.clock or run.rule.clock) else None,
-        "verdicts": [asdict(verdict) for verdict in config.verdicts],
+        "verdicts": wall.verdict_rows(config.verdicts),
+        "fewestMarks": FEWEST,
         "disagreements": [asdict(each) for each in disagreements(config.verdicts)],
     }
 

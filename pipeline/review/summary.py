@@ -12,8 +12,9 @@ from vad_pipeline.extract.errors import readable
 from vad_pipeline.extract.names import strip_suffix
 
 from ..outcomes.history import read_story
+from ..results.clock import day_of
 from .video_data import VideoData
-from .wall_rows import day_in, event_rows
+from .wall_rows import event_rows
 
 SPARKS = 60  # how many points the small curve in an overview row has
 SPARK_LEVELS = 99
@@ -29,6 +30,7 @@ def summary(data: VideoData, categories: Sequence[str]) -> dict:
     curve = data.curve
     strongest = max(data.events, key=lambda event: event.peak_score, default=None)
     reading = data.reading
+    day = day_of(curve.video_id, reading)
     return {
         "key": data.key,
         "id": curve.video_id,
@@ -39,7 +41,7 @@ def summary(data: VideoData, categories: Sequence[str]) -> dict:
         "seconds": round(curve.footage_seconds if curve.gaps else float(curve.frame_seconds[-1] + 1 / curve.fps), 3),
         "status": "ok",
         "camera": data.settings.rule.camera_of(curve.video_id),
-        "day": reading.start.date().isoformat() if reading else day_in(curve.video_id),
+        "day": day.isoformat() if day else None,
         "start": reading.start.timestamp() if reading else None,
         "list": event_rows(data.events, categories),
     }

@@ -15,7 +15,7 @@ import numpy as np
 from vad_pipeline.eval.annotation import VideoAnnotation
 from vad_pipeline.eval.truth import lay_over
 from vad_pipeline.extract.errors import VideoError, readable
-from vad_pipeline.model.curve import AnomalyCurve, Event, find_events
+from vad_pipeline.model.curve import AnomalyCurve, Event
 
 from ..media.roots import MediaRoots
 from ..results.clock import ClockReading
@@ -26,7 +26,7 @@ from .playback import Playback
 
 STRIP_PICTURES = 16  # pictures taken evenly over a video
 PEAK_PICTURES = 24  # at most so many of a video's events, the highest ones, get a picture
-LAYOUT = 2  # number of the data files' layout; when it changes, all of them are written again
+LAYOUT = 3  # number of the data files' layout; when it changes, all of them are written again
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,17 @@ class VideoData:
     problems: list[str] = field(default_factory=list)
     """What could not be shown of the footage; filled by `values`."""
     events: list[Event] = field(init=False)
+    n_ignored: int = field(init=False)
+    """Events that are left out, as they lie in hours in which the camera's do not count."""
+    ignored: list[tuple[int, int]] = field(init=False)
+    """Stretches of frames in such hours."""
     footage: Playback = field(init=False)
     reading: ClockReading | None = field(init=False)
 
     def __post_init__(self):
         curve, settings = self.curve, self.settings
-        self.events = find_events(curve, threshold=self.threshold, merge_gap_seconds=settings.rule.merge_gap_seconds)
+        self.events, self.n_ignored = settings.rule.events_of(curve)
+        self.ignored = settings.rule.ignored_in(curve)
         self.footage = Playback.of(curve.source, settings.media_roots, curve.stream)
         self.reading = settings.rule.clock.of(curve.video_id) if settings.rule.clock else None
 
@@ -90,6 +95,7 @@ class VideoData:
             "pictures": self._pictures([*strip, *peaks]) if settings.pictures else {},
             "problems": self.problems,
             "truth": self.truth,
+            "ignored": self.ignored,
             "clock": self._clock(),
         }
 
@@ -151,6 +157,7 @@ class VideoData:
             settings.rule.camera_of(curve.video_id),
             settings.rule.merge_gap_seconds,
             self.truth,
+            self.ignored,
             settings.pictures,
             settings.previews,
             readable(self.footage.path),

@@ -77,8 +77,8 @@ def test_footage_that_two_cameras_share_is_not_copied_from_one_to_the_other(run_
     [
         ("", "names no camera"),
         ("- 1\n", "names no camera"),
-        ("gate: []\n", "gate: needs `zones:` and nothing else"),
-        ("gate: {zones: [], hour: 1}\n", "gate: needs `zones:`"),
+        ("gate: []\n", "gate: needs `zones:`, `hours:` or both, and nothing else"),
+        ("gate: {zones: [], hour: 1}\n", "gate: needs `zones:`, `hours:`"),
         ("gate: {zones: [[[0, 0], [1, 1]]]}\n", "three corners or more"),
         ("gate: {zones: [[[0, 0], [1, 1], [2, 0]]]}\n", "as shares (0 to 1)"),
         ("gate: {zones: 3}\n", "three corners or more"),

@@ -36,22 +36,27 @@ def test_alarms_a_day(results, run_cli):
     assert lines[-1].startswith("no threshold is suggested")
 
 
-def test_marks_suggest_a_threshold(results, run_cli):
-    def said(video, start, end, verdict):
-        return Verdict(video, start, end, f"{video}@{start}-{end}", verdict, time="2026-01-01")
+def said(video, start, end, verdict):
+    return Verdict(video, start, end, f"{video}@{start}-{end}", verdict, time="2026-01-01")
 
+
+def test_marks_suggest_a_threshold_and_false_alarms_count_no_more(results, run_cli):
+    before = prices(Results(results)).all.events
     marks = [
         said("gate/a", 0, 8, "real"), said("gate/a", 20, 28, "false_alarm"), said("gate/a", 40, 44, "real"),
+        said("gate/a", 9, 11, "false_alarm"), said("gate/a", 42, 43, "real"),
         said("gate/b", 0, 8, "false_alarm"), said("yard/a", 0, 48, "unsure"), said("yard/a", 10, 12, "real"),
     ]  # fmt: skip
     import_verdicts(Results(results), marks)
     _, out, _ = run_cli("events", results, "--explain")
     gate, together = out.splitlines()[-2:]
     assert gate.startswith(
-        "gate: 0.725 keeps 2 of 2 real events and 0 of 2 false alarms (4 marks): vad-pipeline events "
+        "gate: 0.725 keeps 3 of 3 real events and 0 of 3 false alarms (6 marks): vad-pipeline events "
     )
-    assert gate.endswith("--threshold gate=0.725") and together.startswith("all: 0.725 keeps 2 of 3 real events")
-    assert len(prices(Results(results)).all.real) == 3  # the one that was missed has its score, too
+    assert gate.endswith("--threshold gate=0.725") and together.startswith("all: 0.725 keeps 3 of 4 real events")
+    found = prices(Results(results)).all
+    assert len(found.real) == 4  # the one that was missed has its score, too
+    assert [before[t] - found.events[t] for t in (0.3, 0.5, 0.6, 0.7, 0.8)] == [2, 2, 2, 1, 0]
 
 
 def test_the_threshold_that_parts_best():
@@ -59,8 +64,9 @@ def test_the_threshold_that_parts_best():
         best = suggested_threshold(real, false)
         return best and (best.threshold, best.n_lost, best.n_left)
 
-    assert found([0.9, 0.8], [0.3, 0.5]) == (0.65, 0, 0)
-    assert found([0.9, 0.4], [0.3, 0.5, 0.6]) == (0.75, 1, 0)
-    assert found([0.9, 0.55], [0.3, 0.6]) == (0.425, 0, 1)  # of two as good the one that loses no real one
-    assert found([0.5002], [0.5001]) == (pytest.approx(0.50015), 0, 0)
-    assert found([0.5], []) is found([], [0.5]) is found([0.2], [0.9]) is found([0.5], [0.5]) is None
+    assert found([0.9, 0.8, 0.85], [0.3, 0.5, 0.4]) == (0.65, 0, 0)
+    assert found([0.9, 0.9, 0.4], [0.3, 0.5, 0.6]) == (0.75, 1, 0)
+    assert found([0.9, 0.9, 0.55], [0.3, 0.3, 0.6]) == (0.425, 0, 1)  # of two as good the one that loses no real one
+    assert found([0.5002] * 3, [0.5001] * 3) == (pytest.approx(0.50015), 0, 0)
+    assert found([0.5] * 3, [0.1] * 2) is found([], [0.5]) is None  # too few
+    assert found([0.2] * 3, [0.9] * 3) is found([0.5] * 3, [0.5] * 3) is None

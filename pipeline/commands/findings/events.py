@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..sections import SectionedCommand
-from ..shared_options import Place, chosen_of, clock_options, merge_gap_option, threshold_option
+from ..shared_options import Place, chosen_of, clock_options, merge_gap_option, option, threshold_option
 
 
 @click.command(cls=SectionedCommand)
@@ -15,9 +15,10 @@ from ..shared_options import Place, chosen_of, clock_options, merge_gap_option, 
 @threshold_option
 @merge_gap_option
 @clock_options
+@option("--ignore", help="Hours of the week in which cameras' events do not count, in YAML; kept.")
 @click.option("--explain", is_flag=True, help="Only say how many alarms a day thresholds give; nothing is changed.")
 def events(results: Path, explain: bool, **values) -> int:
-    """Write RESULTS/events.jsonl anew with another threshold, or with wall-clock times.
+    """Write RESULTS/events.jsonl anew with another threshold, with wall-clock times, or without ignored hours.
 
     All of it is kept in run.json: later runs of detect and events keep to it. CAMERA is the clock's {camera}, else
     the first folder of an id.
@@ -32,7 +33,10 @@ def events(results: Path, explain: bool, **values) -> int:
     from ...results.prices import prices
     from ...results.run_record import read_record, rule_of
 
-    chosen = chosen_of(values)
+    ignored = values.pop("ignore")
+    chosen = chosen_of(values, ignored)
+    if ignored and ignored.zones:
+        click.echo("note: zones are hidden where footage is embedded (`extract`, `detect SRC`), not here", err=True)
     opened = Results.open(results)
     if explain:
         click.echo("\n".join(price_lines(prices(opened, chosen), results)))

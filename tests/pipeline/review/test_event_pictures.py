@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from vad_pipeline.model.curve import find_events
+from vad_pipeline.pipeline.results.clock import day_of
+from vad_pipeline.pipeline.results.event_rule import EventRule
 from vad_pipeline.pipeline.results.file_names import key_of
+from vad_pipeline.pipeline.results.marks import Marks
 from vad_pipeline.pipeline.review.event_pictures import frames_of
-from vad_pipeline.pipeline.review.wall_rows import alarms_at_each_threshold, day_in
+from vad_pipeline.pipeline.review.wall_rows import alarms_at_each_threshold
 
 from .test_gaps_on_page import CUTS, gapped_curve
 
@@ -18,7 +21,7 @@ from .test_gaps_on_page import CUTS, gapped_curve
 @pytest.mark.parametrize("kind", CUTS)
 def test_alarms_are_those_of_find_events_at_every_threshold(kind):
     curve = gapped_curve(kind)
-    counts = alarms_at_each_threshold(curve, merge_gap_seconds=1.0)
+    counts = alarms_at_each_threshold(curve, EventRule(0.5, merge_gap_seconds=1.0), Marks.of([]))
     assert counts.tolist() == [len(find_events(curve, threshold=step / 100)) for step in range(101)]
 
 
@@ -37,7 +40,8 @@ def test_alarms_are_those_of_find_events_at_every_threshold(kind):
     ],
 )
 def test_the_day_that_an_id_shows(video, day):
-    assert day_in(video) == day
+    found = day_of(video, None)
+    assert (found and found.isoformat()) == day
 
 
 def test_frames_lie_in_the_event_and_hold_its_peak(curves):

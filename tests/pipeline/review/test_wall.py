@@ -14,6 +14,9 @@ from PIL import Image
 
 from vad_pipeline.model.curve import find_events
 from vad_pipeline.pipeline.results.file_names import key_of
+from vad_pipeline.pipeline.results.marks import Marks
+from vad_pipeline.pipeline.results.prices import marked_peaks, suggested_threshold
+from vad_pipeline.pipeline.results.verdicts import Verdict, brought_together, read_verdicts
 
 SERIOUS = ("serious", "critical")
 MARKS = "vad.catalogue.inTime.filter((event) => vad.verdicts.mark(event.id)).length"
@@ -188,14 +191,49 @@ def test_one_threshold_for_all_with_its_price_and_what_marks_suggest(open_still,
     assert "--threshold cam2=0.8\n" in page.locator("#tuning-command").input_value()
     page.locator("#tuning-reset").click()
     assert len(shown_ids(opened)) == 64
-    page.evaluate("""() => {
+    page.locator("#tuning-threshold").fill("0.3")
+    opened.until("!document.getElementById('tuning-below').hidden")  # no cards yet: said so
+
+
+def test_marks_suggest_the_threshold_that_python_suggests(open_still, many, tmp_path):
+    opened = open_still()
+    page = opened.page
+    page.locator("#tuning summary").click()
+    page.evaluate("""(video) => {
         const events = vad.catalogue.strongest;
         vad.queue.mark(events.slice(0, 5), { verdict: "real" });
         vad.queue.mark(events.slice(-9), { verdict: "false_alarm" });
-    }""")
+        const at = { startSeconds: 0.8, endSeconds: 1.2, peakFrame: 20, peakScore: 0.1 };
+        const missed = { id: `${video}@20-30`, video, start: 20, end: 30, category: "Robbery" };
+        vad.queue.mark([missed], { verdict: "real", drawn: true, at });
+    }""", IDS[6])  # fmt: skip
+    (tmp_path / "said.json").write_text(page.evaluate("vad.verdictsJson(vad.verdicts.rows(), '')"))
+    marks = Marks.of(brought_together([read_verdicts(tmp_path / "said.json")]))
+    peaks = [(said.verdict, peak) for curve in many.values() for said, peak in marked_peaks(curve, marks)]
+    best = suggested_threshold(*([peak for what, peak in peaks if what == kind] for kind in ("real", "false_alarm")))
     words = page.locator("#tuning-suggestion").text_content()
-    peaks = sorted((event.peak_score for c in many.values() for event in find_events(c, threshold=0.5)), reverse=True)
-    assert f"suggest {np.floor(peaks[4] * 1000) / 1000:g}: it keeps 5 of 5 real events and drops 9 of 9" in words
+    assert f"suggest {best.threshold:g}: it keeps 5 of 6 real events and drops 9 of 9" in words and best.n_lost == 1
+    rng = np.random.default_rng(1)
+    cases = [[rng.integers(0, 12, n).tolist() for n in rng.integers(2, 7, 2)] for _ in range(60)]
+    cases = [[[score / 11 for score in scores] for scores in case] for case in cases]
+    found = page.evaluate("(cases) => cases.map(([real, wrong]) => vad.suggestedThreshold(real, wrong, 3))", cases)
+    for case, there in zip(cases, found, strict=True):
+        here = suggested_threshold(*case)
+        assert (there and (there["threshold"], there["lost"], there["left"])) == (
+            here and (here.threshold, here.n_lost, here.n_left)
+        )
+    assert any(found) and not all(found)
+    page.get_by_role("button", name="Real 6").click()  # the missed one has a card among the others, in time
+    drawn = page.locator(".card", has_text="missed")
+    assert drawn.locator(".card-category").text_content() == "Robbery" and "0.10" in drawn.text_content()
+    drawn.locator(".card-open").click()
+    opened.until("vad.view.shown && vad.view.marking.event")
+    assert page.evaluate("vad.view.marking.event.id") == f"{IDS[6]}@20-30"
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".card")
+    page.evaluate("vad.wallView.wall.focus(vad.wallView.wall.events.findIndex((event) => event.drawn))")
+    page.keyboard.press("f")
+    assert page.locator(".card", has_text="missed").count() == 0 and opened.said == []
 
 
 def test_twenty_thousand_events_cost_no_more_cards_than_are_in_sight(open_page):
@@ -215,8 +253,6 @@ def test_twenty_thousand_events_cost_no_more_cards_than_are_in_sight(open_page):
 
 
 def test_marks_that_came_with_the_page_count_until_the_browser_says_otherwise(open_still, many, make_report, tmp_path):
-    from vad_pipeline.pipeline.results.verdicts import Verdict
-
     one, other, *_ = find_events(many[IDS[0]], threshold=0.5)
     said = [
         Verdict(
@@ -224,14 +260,16 @@ def test_marks_that_came_with_the_page_count_until_the_browser_says_otherwise(op
         ),
         Verdict(IDS[0], one.start_frame, one.end_frame, one.event_id, "unsure", "", "Bo", "", "2026-01-02T00:00:00Z"),
         Verdict(IDS[0], 4, 9, other.event_id, "real", "", "Ann", "", "2026-01-01T00:00:00Z"),
+        Verdict(IDS[0], 20, 30, f"{IDS[0]}@20-30", "real", "Robbery", "Ann", "", "2026-01-01T00:00:00Z"),  # missed
     ]
-    page_path = make_report(tmp_path / "results", {IDS[0]: many[IDS[0]]}, verdicts=said, pictures=False)
+    page_path = make_report(tmp_path / "results", {IDS[0]: many[IDS[0]]}, verdicts=said)
     opened = open_still(path=page_path)
     page = opened.page
-    assert page.locator("#reviewed").text_content() == "2 of 8 reviewed"
-    page.get_by_role("button", name="All 8").click()
+    assert page.locator("#reviewed").text_content() == "3 of 9 reviewed"
+    page.get_by_role("button", name="All 9").click()
     icons = page.locator(".card .mark-icon")
-    assert [icon.get_attribute("title") for icon in icons.all()] == ["Unsure", "Real"]  # the latest of all reviewers
+    assert [icon.get_attribute("title") for icon in icons.all()] == ["Unsure", "Real", "Real"]  # the latest of all
+    opened.until("document.querySelector('.card[data-id$=\"@20-30\"] img')?.src")  # it has pictures, too
     page.evaluate("vad.wallView.wall.focus(0)")
     page.keyboard.press("f")
     assert icons.first.get_attribute("title") == "False alarm"
@@ -264,9 +302,6 @@ def test_the_wall_and_the_keys_have_no_barrier_and_nothing_is_cut_off(open_page,
 
 
 def test_an_event_whose_ends_are_others_has_the_mark_that_python_gives_it(open_still, many, make_report, tmp_path):
-    from vad_pipeline.pipeline.results.marks import Marks
-    from vad_pipeline.pipeline.results.verdicts import Verdict
-
     rng, seen = np.random.default_rng(0), set()
     for video in IDS[:2]:
         rest = Verdict(video, 0, 400, f"{video}@normal", "normal", time="2026-01-01T00:00:00Z")

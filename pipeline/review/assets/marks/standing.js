@@ -34,6 +34,15 @@
     return covered > 0 && 2 * covered >= event.end - event.start;
   }
 
+  /** What is marked real in a video where these events are not: events that reviewers drew. */
+  vad.missedIn = (video, found) => {
+    const marks = vad.verdicts.standing(video).filter((mark) => mark.verdict === "real");
+    if (!marks.length) return [];
+    const ids = new Set(found.map((event) => event.id));
+    const isAlone = (mark) => mark.drawn || !found.some((event) => shared(event, mark) > 0);
+    return marks.filter((mark) => !ids.has(mark.event_id) && isAlone(mark));
+  };
+
   /** The mark that counts for an event of the catalogue; undefined where it is open. */
   vad.markOf = (event) => {
     const own = vad.verdicts.latest(event.id);

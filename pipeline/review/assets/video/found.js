@@ -9,11 +9,17 @@
     }
 
     events(threshold) {
-      return vad.findEvents(this.curve, this.data.id, threshold, this.mergeGap).map((event) => this.asLeft(event));
+      return this.counted(vad.findEvents(this.curve, this.data.id, threshold, this.mergeGap));
     }
 
     near(threshold) {
-      return vad.nearMisses(this.curve, this.data.id, threshold, this.mergeGap).map((event) => this.asLeft(event));
+      return this.counted(vad.nearMisses(this.curve, this.data.id, threshold, this.mergeGap));
+    }
+
+    /** Without those all of which lies in ignored hours: see ignored_hours.py. */
+    counted(events) {
+      const liesIn = ({ start, end }) => this.data.ignored.some(([first, after]) => first <= start && end <= after);
+      return events.filter((event) => !liesIn(event)).map((event) => this.asLeft(event));
     }
 
     /** An event with its category, and the ends that a reviewer left it with. */
@@ -33,13 +39,9 @@
 
     /** What reviewers call real where nothing is found. */
     drawn(found) {
-      const ids = new Set(found.map((event) => event.id));
-      const isAlone = ({ mark, range }) => mark.drawn || !found.some((event) => vad.overlap(range, event));
-      return vad.verdicts
-        .standing(this.data.id)
-        .filter((mark) => mark.verdict === "real" && !ids.has(mark.event_id))
+      return vad
+        .missedIn(this.data.id, found)
         .map((mark) => ({ mark, range: this.range(mark.start_frame, mark.end_frame) }))
-        .filter(isAlone)
         .map(({ mark, range }) => {
           const { frame: peakFrame, score: peakScore } = this.curve.highestIn(range.start, range.end);
           const column = Math.max(1, this.data.categories.indexOf(mark.category));

@@ -65,7 +65,7 @@
 
     goTo(event) {
       const { view } = this;
-      const known = this.catalogue.byId.get(event.id);
+      const known = this.catalogue.find(event.id);
       if (event.video === view.data.id) return view.enter(event);
       view.leaveFor(known.row.key);
       location.replace(vad.addressOf(known));
@@ -74,7 +74,7 @@
     undo() {
       const events = this.queue.undo();
       if (!events) return this.view.tell("There is nothing to undo.");
-      const known = this.catalogue.byId.get(events[0].id);
+      const known = this.catalogue.find(events[0].id);
       this.view.refind();
       if (this.view.shown.some((event) => event.id === events[0].id)) this.view.goToPlace(events[0]);
       else if (known) this.goTo(known);
@@ -88,7 +88,7 @@
       const [start, end] = which === "start" ? [frame, event.end] : [event.start, frame];
       if (!(start < end)) return this.view.tell("An event ends after it starts: move the other end first.");
       const verdict = vad.verdicts.mark(event.id)?.verdict || "real";
-      this.put(event, { start_frame: start, end_frame: end, verdict });
+      this.put(event, { start_frame: start, end_frame: end, verdict, at: this.measured(start, end) });
       this.view.refind(event.id);
       const { curve } = this.view;
       this.view.tell(`${vad.clock(curve.startOf(start), 2)} to ${vad.clock(curve.endBefore(end), 2)}, ${vad.verdicts.word(verdict)}.`);
@@ -111,6 +111,14 @@
       this.setEdge(which, edge);
     }
 
+    /** Times and peak of a range, which the wall has no curve to tell: as wall_rows.py measures them. */
+    measured(start, end) {
+      const { curve } = this.view;
+      const { frame: peakFrame, score } = curve.highestIn(start, end);
+      const peakScore = Math.round(score * 1e6) / 1e6;
+      return { startSeconds: curve.startOf(start), endSeconds: curve.endBefore(end), peakFrame, peakScore };
+    }
+
     /** An event that was missed, around the cursor; its ends are moved as any event's. */
     draw() {
       const { curve, data, player } = this.view;
@@ -120,7 +128,7 @@
       const id = `${data.id}@${start}-${end}`;
       if (this.view.shown.some((event) => event.id === id)) return this.view.tell("This very stretch is an event already.");
       const category = data.categories[curve.leadingAt(start).column];
-      this.put({ id, video: data.id, start, end, category }, { verdict: "real", drawn: true });
+      this.put({ id, video: data.id, start, end, category }, { verdict: "real", drawn: true, at: this.measured(start, end) });
       this.view.refind(id);
       this.view.tell("Drawn: move its ends on the curve or with i and o, and say what it is in the list.");
     }

@@ -191,7 +191,15 @@
         const text = ` No footage: ${vad.count(gaps.length, "gap")}, ${vad.clock(seconds)}`;
         items.push(vad.make("li", {}, vad.make("span", { className: "swatch gap" }), text));
       }
+      if (this.data.ignored.length) items.push(vad.make("li", { text: this.ignoredHours() }));
       $("legend").replaceChildren(...items);
+    }
+
+    /** In which stretches events do not count. */
+    ignoredHours() {
+      const at = (seconds) => vad.wallTime(this.data.clock.zone, this.data.clock.start + seconds);
+      const spans = this.data.ignored.map(([start, end]) => `${at(this.curve.startOf(start))} to ${at(this.curve.endBefore(end))}`);
+      return `Events in ignored hours are left out: ${spans.join(", ")}`;
     }
 
     /** The cursor is at a frame now. */

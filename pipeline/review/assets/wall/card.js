@@ -49,7 +49,7 @@
       const { event } = this;
       const where = event.row.start === null ? event.video : event.row.camera === null ? event.video : vad.camera(event.row.camera);
       const first = vad.make("span", { className: "card-when" }, vad.make("b", { text: this.when(zone) }), vad.make("span", { className: "card-where", text: where, title: event.video }));
-      const what = vad.make("span", { className: "card-what" }, vad.swatch(event.column), vad.make("span", { className: "unseen", text: "most like " }), vad.make("span", { className: "card-category", text: event.category }));
+      const what = vad.make("span", { className: "card-what" }, vad.swatch(event.column), vad.make("span", { className: "unseen", text: "most like " }), vad.make("span", { className: "card-category", text: event.category }), event.drawn ? vad.make("span", { className: "quiet", text: "missed" }) : "");
       return vad.make("span", { className: "card-words" }, first, what, vad.scoreBar(event.peakScore));
     }
 

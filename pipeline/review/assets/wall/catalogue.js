@@ -49,6 +49,43 @@
       }));
     }
 
+    /**
+     * What reviewers drew where no event was found, as the marks are now, by video.
+     * Times and peak are known where the mark came with the page, or was made in this browser.
+     */
+    missed() {
+      if (this.version === vad.verdicts.version) return this.drawn;
+      this.version = vad.verdicts.version;
+      this.drawn = new Map();
+      for (const row of this.rows) {
+        const marks = vad.missedIn(row.id, this.of(row.id)).filter((mark) => mark.at);
+        if (marks.length) this.drawn.set(row, marks.map((mark) => this.drawnEvent(row, mark)));
+      }
+      return this.drawn;
+    }
+
+    drawnEvent(row, mark) {
+      const { start_frame: start, end_frame: end, at } = mark;
+      const column = Math.max(1, this.categories.indexOf(mark.category));
+      const pictures = row.missed.includes(`${start}-${end}`) ? `${row.key}/${start}-${end}-${at.peakFrame}-${row.state}` : null;
+      return { id: mark.event_id, video: row.id, row, start, end, ...at, column, category: this.categories[column], drawn: true, pictures };
+    }
+
+    /** All events in an order, those that reviewers drew among them. */
+    inOrder(order) {
+      const missed = this.missed();
+      const known = order === "score" ? this.strongest : this.inTime;
+      if (!missed.size) return known;
+      if (order === "score") return [...known, ...[...missed.values()].flat()].sort((a, b) => b.peakScore - a.peakScore);
+      const byStart = (a, b) => a.start - b.start;
+      return this.rows.flatMap((row) => (missed.has(row) ? [...this.of(row.id), ...missed.get(row)].sort(byStart) : this.of(row.id)));
+    }
+
+    /** The event with this id, found or drawn. */
+    find(id) {
+      return this.byId.get(id) || [...this.missed().values()].flat().find((event) => event.id === id);
+    }
+
     /** The events of one video, by time. */
     of(video) {
       return this.byVideo.get(video) || [];
@@ -74,9 +111,8 @@
         ),
       );
       const level = least === null ? 0 : Math.fround(least);
-      return (order === "score" ? this.strongest : this.inTime).filter(
-        (event) => rows.has(event.row) && (!category || event.category === category) && event.peakScore >= level - 1e-6,
-      );
+      const isHigh = (event) => event.drawn || event.peakScore >= level - 1e-6; // what was missed is real whatever its score
+      return this.inOrder(order).filter((event) => rows.has(event.row) && (!category || event.category === category) && isHigh(event));
     }
 
     /** The heading that an event stands below. */
@@ -88,6 +124,6 @@
 
   vad.Catalogue = Catalogue;
 
-  /** The address of an event on its video's page. */
-  vad.addressOf = (event) => `#video=${event.row.key}&event=${event.start}-${event.end}`;
+  /** The address of an event on its video's page; its id has the frames it was found with, whatever its ends are now. */
+  vad.addressOf = (event) => `#video=${event.row.key}&event=${event.id.slice(event.video.length + 1)}`;
 })();

@@ -4,7 +4,6 @@
 (function () {
   const STEPS = 100; // thresholds for which alarms are counted
   const [HOUR, DAY] = [3600, 86400]; // seconds
-  const FEWEST = 3; // marks of either kind that a suggestion needs
   const { $ } = vad;
 
   /** How many alarms a day so many are, in words; of less than an hour nobody can say. */
@@ -14,24 +13,6 @@
     const number = rate >= 10 ? Math.round(rate).toLocaleString("en") : String(Number(rate.toPrecision(2)));
     return `${number} ${number === "1" ? "alarm" : "alarms"} a day`;
   };
-
-  /** The threshold that parts real events from false alarms best, with what it keeps and drops; null where marks say none. */
-  function suggested(events) {
-    const peaks = { real: [], false_alarm: [] };
-    for (const event of events) peaks[vad.markOf(event)?.verdict]?.push(event.peakScore);
-    const { real, false_alarm: wrong } = peaks;
-    if (real.length < FEWEST || wrong.length < FEWEST) return null;
-    let best = null;
-    for (const threshold of new Set([...real, ...wrong].map((peak) => Math.floor(peak * 1000) / 1000))) {
-      const kept = real.filter((peak) => peak >= threshold).length;
-      const dropped = wrong.filter((peak) => peak < threshold).length;
-      const gain = kept / real.length + dropped / wrong.length;
-      if (!best || gain > best.gain || (gain === best.gain && threshold < best.threshold)) {
-        best = { threshold, kept, dropped, gain, real: real.length, wrong: wrong.length };
-      }
-    }
-    return best.gain > 1 ? best : null;
-  }
 
   class Tuning {
     /** @param onChange told the threshold below which events are hidden, null for that of the results */
@@ -71,12 +52,22 @@
       $("tuning-threshold").value = threshold;
       $("tuning-number").textContent = vad.plain(threshold);
       this.showCosts(threshold);
-      this.suggestion = suggested(this.catalogue.inTime);
-      $("tuning-use").hidden = !this.suggestion;
-      $("tuning-suggestion").textContent = this.suggestion ? words(this.suggestion) : `After ${FEWEST} events marked real and ${FEWEST} false alarms, a threshold is suggested here.`;
+      this.showSuggestion();
+      $("tuning-below").hidden = !(threshold < this.overview.threshold);
       const { keep, show } = this.overview;
       const value = this.camera === null ? vad.plain(threshold) : vad.quote(`${this.camera}=${vad.plain(threshold)}`);
       $("tuning-command").value = `${keep} ${value}\n${show}`;
+    }
+
+    showSuggestion() {
+      const { fewestMarks: fewest } = this.overview;
+      const { real, false_alarm: wrong } = vad.markedPeaks(this.catalogue);
+      this.suggestion = vad.suggestedThreshold(real, wrong, fewest);
+      $("tuning-use").hidden = !this.suggestion;
+      const none = `marks suggest no threshold: those that are real score no higher than false alarms.`;
+      const few = `After ${fewest} events marked real and ${fewest} false alarms, a threshold is suggested here.`;
+      const isFew = Math.min(real.length, wrong.length) < fewest;
+      $("tuning-suggestion").textContent = this.suggestion ? words(this.suggestion) : isFew ? few : `Your ${none}`;
     }
 
     /** What this threshold would give of each camera. */
@@ -107,8 +98,8 @@
     }
   }
 
-  const words = ({ threshold, kept, dropped, real, wrong }) =>
-    `Your marks suggest ${vad.plain(threshold)}: it keeps ${kept} of ${real} real events and drops ${dropped} of ${vad.count(wrong, "false alarm")}.`;
+  const words = ({ threshold, lost, left, real, wrong }) =>
+    `Your marks suggest ${vad.plain(threshold)}: it keeps ${real - lost} of ${real} real events and drops ${wrong - left} of ${vad.count(wrong, "false alarm")}.`;
 
   vad.Tuning = Tuning;
 })();

@@ -94,9 +94,11 @@
       this.wall.show(shown, this.wanted.order === "time");
       this.showProgress(asked.length - (counts.open || 0), asked.length);
       this.showEmpty(shown.length, asked.length);
-      const { threshold, ownThresholds: own } = this.overview;
+      const { threshold, ownThresholds: own, ignored, ignoredHours } = this.overview;
       const note = own ? ` (${vad.count(own, "camera")} with ${own === 1 ? "its" : "their"} own)` : "";
-      $("counts").textContent = `${vad.count(this.catalogue.inTime.length, "event")} in ${vad.count(this.catalogue.rows.length, "video")} at threshold ${vad.plain(threshold)}${note}`;
+      const hours = ignored ? `; ${vad.count(ignored, "event")} in ignored hours ${ignored === 1 ? "is" : "are"} left out` : "";
+      $("counts").title = ignoredHours;
+      $("counts").textContent = `${vad.count(this.catalogue.inTime.length, "event")} in ${vad.count(this.catalogue.rows.length, "video")} at threshold ${vad.plain(threshold)}${note}${hours}`;
     }
 
     showProgress(marked, all) {
