@@ -180,7 +180,9 @@ def test_cameras(run_page, place, footage):
     (place / "server" / "tmp").mkdir()
     (place / "server" / "footage").symlink_to(footage / "videos")
     (place / "server" / "models" / "model_ucf.safetensors").symlink_to(place / "model_ucf.safetensors")
-    hours = next(block for language, block in blocks(PAGES["docs/cameras.md"]) if language == "yaml" and "hours" in block)
+    hours = next(
+        block for language, block in blocks(PAGES["docs/cameras.md"]) if language == "yaml" and "hours" in block
+    )
     (place / "ignore.yaml").write_text(hours)
     run_page("docs/cameras.md")
     assert (place / "server" / "data" / "results" / "report" / "index.html").is_file()
