@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-long test-floors goldens lint dev bench clean browser
+.PHONY: demo test test-long test-floors goldens lint dev bench clean browser gpu gpu-wheels
 
 demo: $(VENV)/installed
 	$(BIN)/vad-pipeline demo --out demo
@@ -44,6 +44,28 @@ lint: $(VENV)/installed
 # The rooms laid out as a package, for type checkers and editors.
 dev: $(VENV)/installed
 	$(BIN)/pip install -q -e '.[test]' --config-settings editable_mode=strict
+
+# A machine with a GPU may have no internet, and of our packages only torch, torchvision, numpy and pillow: `make
+# gpu-wheels` with internet, then this folder is carried there, then `make gpu` (nine minutes). GPU_PYTHON is what
+# python3 is there.
+GPU_PYTHON ?= 3.12
+GPU_WHEELS = av decord open_clip_torch ftfy wcwidth regex safetensors pyyaml tqdm filelock fsspec \
+	packaging h5py joblib click jinja2 markupsafe pytest pygments iniconfig pluggy setuptools
+gpu-wheels: $(VENV)/installed
+	rm -rf gpu-wheels
+	$(BIN)/pip download -q --no-deps --only-binary=:all: -d gpu-wheels --python-version $(GPU_PYTHON) \
+		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+		--platform manylinux2010_x86_64 --platform any $(GPU_WHEELS)
+	du -sh gpu-wheels
+
+gpu:
+	test -d gpu-wheels || { echo "run 'make gpu-wheels' where there is internet, and carry the folder here"; exit 1; }
+	test -x .venv-gpu/bin/python || python3 -m venv --system-site-packages .venv-gpu
+	.venv-gpu/bin/python -m pip install -q --no-index --no-deps gpu-wheels/*.whl
+	.venv-gpu/bin/python -m pip install -q --no-index --no-deps --no-build-isolation -e .
+	VAD_REQUIRE_GPU=1 .venv-gpu/bin/python -m pytest -m gpu tests/extract/test_gpu.py
+	.venv-gpu/bin/python tests/bench/gpu.py
+	.venv-gpu/bin/python tests/bench/speed.py --device cuda --stage scoring
 
 # Figures of docs/measured.md, as Markdown tables; hours on a CPU, never part of the tests.
 bench: $(VENV)/installed
