@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from vad_pipeline.extract.errors import shown
 from vad_pipeline.extract.files import write_bytes
 
 from .comparison import ComparedMethod
 from .comparison_tables import FAILED, PERCENT, TITLES, Method
 
 PANEL_INCHES, ROW_INCHES, EDGES_INCHES = 3.4, 0.32, 0.9
-DOTS_PER_INCH = 150
+DOTS_PER_INCH, LABEL_LETTERS = 150, 40
 MEAN, SEEDS = "#1f4e79", "#c0392b"
 
 
@@ -48,7 +50,9 @@ def draw_comparison(methods: Sequence[Method], path: Path) -> None:
         axes.invert_yaxis()
         axes.grid(alpha=0.3)
     data = io.BytesIO()
-    figure.savefig(data, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # letters that the font lacks are boxes, here alone
+        figure.savefig(data, format="png", metadata={"Software": None})
     write_bytes(path, data.getvalue())
 
 
@@ -57,5 +61,5 @@ def _mean(method: Method, name: str) -> float | None:
 
 
 def _label(method: Method) -> str:
-    name = method.name.replace("$", r"\$")
+    name = shown(method.name, LABEL_LETTERS).replace("$", r"\$")
     return name if isinstance(method, ComparedMethod) else f"{name} ({FAILED})"

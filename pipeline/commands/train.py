@@ -21,7 +21,7 @@ from vad_pipeline.extract.names import SHOWN_NAMES, plural, some
 from vad_pipeline.model.heads.head_names import DEFAULT_HEAD, HEAD_NAMES
 
 from ..progress import PLAIN_EVERY_SECONDS, counting, in_words
-from ..train.options import DEFAULT_SEED
+from ..train.options import DEFAULT_SEED, SEEDS, are_seeds
 from ..train.trained_videos import TRAINED_ON
 from .sections import SectionedCommand
 from .shared_options import (
@@ -135,8 +135,8 @@ def train(ctx: click.Context, **values) -> int:
     from ..train.options import TrainOptions
     from ..train.run_folder import TrainRun
 
-    if len(set(values["seeds"])) < len(values["seeds"]) or min(values["seeds"]) < 0:
-        raise click.UsageError("--seeds must be whole numbers from 0, each once")
+    if not are_seeds(values["seeds"]):
+        raise click.UsageError(f"--seeds must be {SEEDS}")
     recorded = None
     if run := values["resume"]:
         recorded = TrainRun(run).config()

@@ -15,6 +15,7 @@ from vad_pipeline.eval.annotation import VideoAnnotation
 from vad_pipeline.eval.comparison import ComparedFigure, ComparedMethod, FailedMethod, compare_methods
 from vad_pipeline.eval.comparison_figure import draw_comparison
 from vad_pipeline.eval.comparison_tables import comparison_csv, comparison_latex, comparison_markdown
+from vad_pipeline.eval.tables import UNDEFINED
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.files import write_bytes
 from vad_pipeline.extract.names import plural, some
@@ -137,8 +138,10 @@ def compare(config: CompareConfig, checked: CheckedRows, commands: Commands, tel
         say = partial(_say, telling.next, f"{number} of {len(runs)}: {run}")
         tests = checked.tests[run.row.options.store]
         try:
-            _bring_on(run, commands, tests, say)
+            anew = _bring_on(run, commands, tests, say)
             evaluated[run] = _evaluated(run, tests, checked.annotations, config)
+            if anew:
+                say(_in_short(evaluated[run]))
         except (ConfigError, CheckpointError, TrainingDiverged) as error:
             found.failed[str(run)] = str(error)
             telling.failed(f"{run}: {error}")
@@ -156,8 +159,13 @@ def _say(say: Callable[[str], None], what: str, doing: str) -> None:
     say(f"{what}: {doing}")
 
 
-def _bring_on(run: SeedRun, commands: Commands, tests: Sequence[str], say: Callable[[str], None]) -> None:
-    """Train and score one run, as far as that is not done."""
+def _in_short(evaluated: Evaluated) -> str:
+    figures = {"AUC": evaluated.result.auc, "AP": evaluated.result.ap}
+    return ", ".join(f"{name} {UNDEFINED if value is None else f'{value:.2%}'}" for name, value in figures.items())
+
+
+def _bring_on(run: SeedRun, commands: Commands, tests: Sequence[str], say: Callable[[str], None]) -> bool:
+    """Train and score one run, as far as that is not done; say whether anything was."""
     state = run.state(tests)
     if state in (TO_TRAIN, TO_RESUME):
         say("training" if state == TO_TRAIN else "going on with its training")
@@ -166,6 +174,7 @@ def _bring_on(run: SeedRun, commands: Commands, tests: Sequence[str], say: Calla
     if state != KEPT:
         say("scoring")
         run.score(commands.detect, tests)
+    return state != KEPT
 
 
 def _evaluated(
@@ -197,7 +206,19 @@ def _tabulate(config: CompareConfig, evaluated: Mapping[SeedRun, Evaluated], fou
     for row in config.rows:
         failed = why[row.name]
         found.methods.append(FailedMethod(row.name, failed) if failed else _method(config, row, of_rows[row.name]))
-    found.notes = tuple(dict.fromkeys(note for each in evaluated.values() for note in each.result.notes))
+    found.notes = tuple(_notes(evaluated))
+
+
+def _notes(evaluated: Mapping[SeedRun, Evaluated]) -> Iterator[str]:
+    """What must be said of the runs, each thing once, with the rows that it is true of where it is not of all."""
+    told: dict[str, list[str]] = {}
+    for run, each in evaluated.items():
+        for note in each.result.notes:
+            told.setdefault(note, []).append(run.row.name)
+    n_rows = len({run.row.name for run in evaluated})
+    for note, names in told.items():
+        of = list(dict.fromkeys(names))
+        yield note if len(of) == n_rows else f"{some(of)}: {note}"
 
 
 def _why(config: CompareConfig, row: Row, failed: dict[str, str]) -> str:

@@ -31,8 +31,20 @@ class CheckedRows:
     """Store -> the ids of its annotated videos, which are scored."""
     missing: tuple[str, ...] = ()
     """Annotated names that match no video."""
+    trained_on: set[str] = field(default_factory=set)
+    """The annotated videos that a row to be trained trains on or holds out."""
     problems: dict[str, str] = field(default_factory=dict)
     """Row's name -> why it cannot be trained or scored."""
+
+    def notes(self) -> list[str]:
+        """What to say before anything is trained."""
+        if not self.trained_on:
+            return []
+        n_tests = len(set().union(*self.tests.values()))
+        return [
+            f"{len(self.trained_on)} of {plural(n_tests, 'annotated video')} will be trained on or held out, so that "
+            f"figures on them say nothing: {some(sorted(self.trained_on))}; leave them out of the annotations"
+        ]
 
 
 def check_rows(
@@ -85,7 +97,9 @@ def _check(row: Row, seeds: Sequence[int], truth: TruthFile, checked: CheckedRow
             lacks = plural(len(lacking), "label or annotation lacks features", "labels or annotations lack features")
             raise ConfigError(f"{options.labels}: {lacks} in {options.store}: {some(lacking)}; {WHERE_MISSING}")
         build_network(prepared.setup, lambda note: None)  # do the weights of --init and of the text tower fit it?
-        _need_scorable(prepared.setup, store, checked.tests[options.store])
+        tests, setup = checked.tests[options.store], prepared.setup
+        _need_scorable(setup, store, tests)
+        checked.trained_on |= {video.entry.video for video in (*setup.train, *setup.held_out)} & {*tests}
 
 
 def _choose_tests(store: EmbeddingStore, truth: TruthFile, checked: CheckedRows) -> None:

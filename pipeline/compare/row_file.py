@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from vad_pipeline.extract.errors import ConfigError, quoted, shown
+from vad_pipeline.extract.names import composed
 from vad_pipeline.model.yaml_file import YamlKind, as_written, reading_yaml
 
 ROWS, NAME, GRID = "rows", "name", "grid"
@@ -101,9 +102,9 @@ def read_row_file(path: Path) -> RowFile:
     rows = [row for number, row in enumerate(content[ROWS], 1) for row in _rows(row, f"{path}, row {number}")]
     seen: set[str] = set()
     for row in rows:
-        if row.name in seen:
+        if composed(row.name) in seen:
             raise ConfigError(f"{path}: two rows are named {quoted(row.name)}; name them apart")
-        seen.add(row.name)
+        seen.add(composed(row.name))
     return RowFile(path, common, tuple(rows))
 
 

@@ -14,7 +14,7 @@ def safe_stem(video_id: str) -> str:
     """A readable file name without suffix: the id where it can be one, else `_` for what names cannot hold, and `~`
     with a hash of the id: `cam_a~8f1db0f3` for `cam/a`."""
     stem = "".join(letter if letter.isalnum() or letter in PLAIN else "_" for letter in video_id)
-    if stem == video_id and len(stem.encode()) <= MAX_STEM_BYTES:
+    if stem == video_id and stem.strip(".") and len(stem.encode()) <= MAX_STEM_BYTES:
         return stem
     short = stem.encode()[:KEPT_OF_LONG].decode(errors="ignore")
     return f"{short}~{key_of(video_id)[:SUFFIX_DIGITS]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -16,7 +16,8 @@ from vad_pipeline.model.run_names import BEST_NAME
 
 from ..archive.selection import SelectionConfig
 
-DEFAULT_SEED = 234
+DEFAULT_SEED, SEED_BITS = 234, 63
+SEEDS = "whole numbers from 0, each once"
 
 
 def _changeable(default: Any) -> Any:
@@ -149,6 +150,11 @@ class TrainOptions:
             kept["tensorboard"] = False
         only_for_once = {"resume": None, "any_threads": False}
         return cls(**kept | only_for_once | changed | {"out": given["resume"]})
+
+
+def are_seeds(seeds: Sequence[int]) -> bool:
+    """Whether a training run can be made with each of these numbers."""
+    return len(set(seeds)) == len(seeds) and all(0 <= seed < 1 << SEED_BITS for seed in seeds)
 
 
 def has_tensorboard() -> bool:

@@ -68,8 +68,9 @@ def figures(out: Path) -> list[dict]:
 def test_two_rows_and_two_seeds(run_cli, place, monkeypatch):
     code, out, err = run_cli(*place, "--dry-run")
     assert code == 0 and out.count("to be trained") == 4 and not Path("out").exists(), err
+    assert "note: 6 of 6 annotated videos will be trained on or held out" in err
     code, out, err = run_cli(*place)
-    assert code == 0, err
+    assert code == 0 and "4 of 4: own, seed 1: AUC " in err and "next: " not in err, err
     assert all(Path("out", name).stat().st_size for name in FILES)
     assert out.startswith("|  | AUC (%) | AUC less the first's |") and "| own | " in out
     assert Path("out/rows.yaml").read_bytes() == Path("study/rows.yaml").read_bytes()
@@ -191,6 +192,8 @@ REFUSED = [
     ("rows: []", "holds no rows; expected options of train"),
     ("rows:\n- {lr: 1}", "row 1: needs a name"),
     ("rows:\n- {name: a}\n- {name: a}", "two rows are named 'a'"),
+    ("rows:\n- {name: \u00e9}\n- {name: e\u0301}", "two rows are named 'e\u0301'"),
+    ("seeds: 99999999999999999999\nrows:\n- {name: a}", "seeds must be whole numbers from 0, each once"),
     ("rows:\n- {name: a, colour: red}", "row a: 'colour' is no option of train"),
     ("rows:\n- {name: a, lr: fast}", "row a: Invalid value for '--lr': 'fast' is not a valid float"),
     ("rows:\n- {name: a, lr: {b: 1}}", "'lr' must have a value or a list of values"),

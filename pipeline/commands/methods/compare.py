@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from vad_pipeline.extract.errors import ConfigError, shown
 from vad_pipeline.extract.names import plural, some
 
 from ...progress import counting
+from ...train.options import SEEDS, are_seeds
 from ..detect import detect
 from ..sections import SectionedCommand
 from ..shared_options import Place, dry_run_option, option, quiet_option, truth_of, truth_options
@@ -77,6 +78,8 @@ def compare(ctx: click.Context, rows: Path, out: Path, dry_run: bool, quiet: boo
     if dry_run:
         for run, state in states(config, checked):
             click.echo(f"{run}: {state}")
+    for note in checked.notes():
+        click.echo(f"note: {note}", err=True)
     for name, why in checked.problems.items():
         click.echo(f"{rows}, row {name}: {why}", err=True)
     if dry_run or checked.problems:
@@ -117,8 +120,8 @@ def _config(ctx: click.Context, file: RowFile, out: Path, values: dict) -> Compa
     if truth is None or lacking:
         raise ConfigError(f"{file.path}: give {', '.join(lacking) or 'annotations and format'}, in it or as options")
     seeds, columns = values["seeds"], tuple(name.strip() for name in values["columns"].split(","))
-    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ConfigError(f"{file.path}: seeds must be whole numbers from 0, each once, got {shown(seeds)}")
+    if not are_seeds(seeds):
+        raise ConfigError(f"{file.path}: seeds must be {SEEDS}, got {shown(seeds)}")
     if unknown := [name for name in columns if name not in COLUMNS]:
         raise ConfigError(f"--columns: no column is named {unknown[0]!r}; there are {', '.join(COLUMNS)}")
     rows = tuple(_row(file, spec, for_training, values, truth, out) for spec in file.rows)
@@ -180,14 +183,14 @@ def _naming(where: str) -> Iterator[None]:
 
 
 def _invoke(command: click.Command, words: list[str]) -> int:
-    """Run another command in this process, all that it prints on stderr.
+    """Run another command in this process; what it says to do next is not printed, as that is done here.
 
     Raises:
         ConfigError: it refuses its command line, or what that names.
     """
     try:
         context = command.make_context(command.name, list(words), parent=click.get_current_context())
-        with contextlib.redirect_stdout(sys.stderr), context:
+        with contextlib.redirect_stdout(io.StringIO()), context:
             return command.invoke(context) or 0
     except click.UsageError as error:
         raise ConfigError(error.format_message()) from error
