@@ -12,10 +12,12 @@ from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, VideoError, readable
 from vad_pipeline.extract.files import remove_partial
-from vad_pipeline.extract.recipe import Polygon, Zones, zones_of_camera
+from vad_pipeline.extract.recipe import Zones, zones_of_camera
 from vad_pipeline.model.categories import normal_form
 from vad_pipeline.model.curve import AnomalyCurve
 
+from ..media.blurring import Blur
+from ..media.faces import FindFaces
 from ..media.failures import as_its_failure
 from ..media.footage import Footage, find_footage, open_footage
 from ..media.roots import MediaRoots
@@ -51,10 +53,13 @@ class ClipsConfig:
     """Make clips again that are there already."""
     blurred: Zones = ()
     """Zones of cameras' pictures that cannot be made out in clips, sheets and recap."""
+    find_faces: FindFaces | None = None
+    """What finds the faces that cannot be made out there either; None: they are shown."""
 
-    def blurred_in(self, video_id: str, rule: EventRule) -> tuple[Polygon, ...]:
-        """The zones that are blurred in one video: those of its camera, and of all."""
-        return zones_of_camera(self.blurred, rule.camera_of(video_id))
+    def blur_of(self, video_id: str, rule: EventRule) -> Blur | None:
+        """What is blurred in one video: zones of its camera, and of all, and faces; None where nothing is."""
+        polygons = zones_of_camera(self.blurred, rule.camera_of(video_id))
+        return Blur(polygons, self.find_faces) if polygons or self.find_faces else None
 
     def __post_init__(self):
         for option, seconds in (("--pre", self.pre_seconds), ("--post", self.post_seconds)):
@@ -154,8 +159,8 @@ class _Cutting:
             asked = source_part(file) | rolls
             events = [held for held in events if not self._keeps(held, asked)]
             with as_its_failure(file.path):
-                blurred = self.config.blurred_in(video_id, self.settings.rule)
-                footage = open_footage(curve, file, blurred) if events else None
+                blur = self.config.blur_of(video_id, self.settings.rule)
+                footage = open_footage(curve, file, blur) if events else None
             if footage:
                 self._note_other_content(footage, video_id)
         except VideoError as error:
@@ -180,7 +185,7 @@ class _Cutting:
             return False
         if self.config.reencode and row["made"] == COPIED:
             return False
-        if row["made"].partition(AND)[2] != _blurring(self.config.blurred_in(held.video, self.settings.rule)):
+        if row["made"].partition(AND)[2] != _blurring(self.config.blur_of(held.video, self.settings.rule)):
             return False
         self.manifest.rows[name] = row | event_part(held, self.settings)
         self.made.counts[KEPT] += 1
@@ -195,7 +200,7 @@ class _Cutting:
             write_sheet(self.out / _sheet_name(name), footage, curve, held, self.settings)
         event = event_part(held, self.settings)
         part = clip_part(clip, curve, sha256=sha256)
-        part["made"] = AND.join(filter(None, (part["made"], _blurring(footage.blurred))))
+        part["made"] = AND.join(filter(None, (part["made"], _blurring(footage.blur))))
         self.manifest.put({"clip": name, **event, **asked, **part})
         self.made.counts[clip.how] += 1
 
@@ -215,9 +220,12 @@ class _Cutting:
         self.made.failures.append(f"{', '.join(readable(held.event_id) for held in events)}: {error}")
 
 
-def _blurring(polygons: Sequence[Polygon]) -> str:
-    """What the manifest says of blurred zones, which is another text for other zones; empty where there are none."""
-    return f"blurred {hashlib.sha256(repr(polygons).encode()).hexdigest()[:8]}" if polygons else ""
+def _blurring(blur: Blur | None) -> str:
+    """What the manifest says of what is blurred, which is another text for other zones; empty where nothing is."""
+    if blur is None:
+        return ""
+    zones = [hashlib.sha256(repr(blur.polygons).encode()).hexdigest()[:8]] if blur.polygons else []
+    return " ".join(["blurred", *zones, *(["faces"] if blur.find_faces else [])])
 
 
 def _sheet_name(clip: str) -> str:
@@ -227,7 +235,7 @@ def _sheet_name(clip: str) -> str:
 def _cut(footage: Footage, curve: AnomalyCurve, held: HeldEvent, config: ClipsConfig, target: Path) -> Clip:
     seconds = curve.frame_seconds
     first, end = wanted_frames(seconds, held.event, config.roll)
-    if footage.index and not config.reencode and not footage.blurred:
+    if footage.index and not config.reencode and not footage.blur:
         earliest, _ = wanted_frames(seconds, held.event, Roll(SLACK * config.pre_seconds, 0))
         start = held.event.start_frame
         cut = copy_cut(

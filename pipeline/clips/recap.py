@@ -91,8 +91,8 @@ class _Recap:
 
     def _open(self, video_id: str) -> tuple[AnomalyCurve, Footage]:
         curve = curve_behind(self._results, video_id, self._settings.recipe_id)
-        blurred = self._config.blurred_in(video_id, self._settings.rule)
-        return curve, open_footage(curve, find_footage(curve, self._config.roots), blurred)
+        blur = self._config.blur_of(video_id, self._settings.rule)
+        return curve, open_footage(curve, find_footage(curve, self._config.roots), blur)
 
     def _picture(self, frame: PyavFrame, held: HeldEvent, curve: AnomalyCurve, number: int) -> np.ndarray:
         inside = held.event.start_frame <= number < held.event.end_frame

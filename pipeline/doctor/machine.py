@@ -14,9 +14,16 @@ from vad_pipeline.extract.store.catalogue_place import file_system_of
 
 PACKAGES = (
     "vad-pipeline torch torchvision open_clip_torch decord av numpy pillow h5py joblib click matplotlib safetensors "
-    "openvino nncf distributed ray tensorboard"
+    "openvino nncf distributed ray tensorboard opencv-python-headless"
 ).split()
-EXTRAS = {"openvino": "openvino", "int8": "nncf", "dask": "distributed", "ray": "ray", "tensorboard": "tensorboard"}
+EXTRAS = {
+    "openvino": "openvino",
+    "int8": "nncf",
+    "dask": "distributed",
+    "ray": "ray",
+    "tensorboard": "tensorboard",
+    "blur": "opencv-python-headless",
+}
 """Extra -> the package that tells whether it is installed."""
 
 WRITTEN_BYTES, BLOCK_BYTES = 64 << 20, 1 << 20  # what is written to the store's disk to time it

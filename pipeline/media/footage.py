@@ -16,10 +16,9 @@ from vad_pipeline.extract.errors import VideoDecodeError, VideoError, VideoOpenE
 from vad_pipeline.extract.files import SourceFile, content_of
 from vad_pipeline.extract.lists import FEATURE_SUFFIXES
 from vad_pipeline.extract.names import plural
-from vad_pipeline.extract.recipe import Polygon
 from vad_pipeline.model.curve import AnomalyCurve
 
-from .blurring import BlurredFrame
+from .blurring import Blur
 from .roots import MediaRoots
 from .seeking import counted, frames_from
 
@@ -60,8 +59,9 @@ class Footage:
     """None where a frame can only be found by decoding from the start."""
     stream: int = 1
     """Which of the file's video streams, from 1."""
-    blurred: tuple[Polygon, ...] = ()
-    """Zones in which its frames cannot be made out."""
+    blur: Blur | None = None
+    """What cannot be made out in its frames; None: all can."""
+    n_frames: int = 0
 
     def sha256(self) -> str:
         """SHA-256 of the file's content; the file is read once a run.
@@ -80,10 +80,19 @@ class Footage:
         Raises:
             VideoDecodeError: the file gives fewer frames.
         """
+        if self.blur is None:
+            yield from self._decoded(first, end)
+            return
+        before = min(first, self.blur.around)
+        after = min(self.n_frames, end + self.blur.around)
+        hidden = self.blur.hidden_in(self._decoded(first - before, after))
+        yield from itertools.islice(hidden, before, before + end - first)
+
+    def _decoded(self, first: int, end: int) -> Iterator[PyavFrame]:
         given = 0
         for route in (self._sought(first, end), counted(self.path, first, end, stream=self.stream)):
             for frame in route:
-                yield BlurredFrame(frame, self.blurred) if self.blurred else frame
+                yield frame
                 given += 1
             if given:  # none: there is no index, or the seek went astray
                 break
@@ -153,13 +162,13 @@ def find_footage(curve: AnomalyCurve, roots: MediaRoots) -> SourceFile:
     return SourceFile.of(path)
 
 
-def open_footage(curve: AnomalyCurve, file: SourceFile, blurred: tuple[Polygon, ...] = ()) -> Footage:
+def open_footage(curve: AnomalyCurve, file: SourceFile, blur: Blur | None = None) -> Footage:
     """Open the footage of a curve and check that its frames are those that were scored.
 
     Args:
         curve: of the video.
         file: where it lies now.
-        blurred: zones in which its frames are not to be made out.
+        blur: what is not to be made out in its frames.
 
     Raises:
         VideoError: the file cannot be read, or has other frames than the curve.
@@ -167,7 +176,7 @@ def open_footage(curve: AnomalyCurve, file: SourceFile, blurred: tuple[Polygon, 
     index = frame_index(file.path, curve.frame_seconds, stream=curve.stream)
     if index is None:
         _refuse_another(file.path, curve)
-    return Footage(file.path, file, index, curve.stream, blurred)
+    return Footage(file.path, file, index, curve.stream, blur, curve.n_frames)
 
 
 def frame_index(path: str, frame_seconds: np.ndarray, *, stream: int = 1) -> FrameIndex | None:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -17,7 +18,8 @@ from vad_pipeline.extract.lists import unguarded
 from vad_pipeline.pipeline.clips import make, manifest
 from vad_pipeline.pipeline.clips.contact_sheet import time_at
 from vad_pipeline.pipeline.clips.manifest import COLUMNS
-from vad_pipeline.pipeline.media.blurring import tiled
+from vad_pipeline.pipeline.media import faces
+from vad_pipeline.pipeline.media.blurring import HELD_FRAMES, tiled
 from vad_pipeline.pipeline.media.footage import frame_index
 from vad_pipeline.pipeline.media.roots import MediaRoots
 from vad_pipeline.pipeline.results.clock import Clock
@@ -385,6 +387,54 @@ def test_what_is_blurred_cannot_be_made_out(tmp_path, make_video, score, run_cli
     assert "1 re-encoded" in run_cli(*blur)[1]  # other zones
     code, out, _ = run_cli("clips", results)  # and none: as it was
     assert "1 copied" in out and np.array_equal(first_frame(), plain)
+
+
+def test_a_face_stays_blurred_around_the_frames_in_which_it_is_found(tmp_path, make_video, score, run_cli, monkeypatch):
+    results = score({make_video(tmp_path / "a.mp4", n_frames=90, width=160, height=96): [(40, 48)]}, prefix="gate/")
+    left_half, seen = ((0, 0), (0.5, 0), (0.5, 1), (0, 1)), []
+
+    def find(pixels):
+        seen.append(len(seen))
+        return (
+            [left_half] if len(seen) == 20 else []
+        )  # once, in the 58th frame: the first is looked at, then each third
+
+    monkeypatch.setattr(faces, "opencv_faces", lambda: find)
+    code, _, err = run_cli("clips", results, "--blur", "faces", "--pre", "10", "--post", "10")
+    assert code == 0, err
+    (row,) = rows_of(results / "clips")
+    assert row["made"] == "re-encoded, blurred faces" and (row["clip_start_frame"], row["clip_end_frame"]) == (
+        "0",
+        "90",
+    )
+    (clip,) = (results / "clips").glob("*.mp4")
+    plain, shown = ([frame.rgb() for frame in PyavReader(path)] for path in (tmp_path / "a.mp4", clip))
+    tiles = [tiled(pixels, [left_half])[:, :78].astype(int) for pixels in plain]
+    is_hidden = [
+        np.abs(found[:, :78] - tile).mean() < np.abs(found[:, :78] - pixels[:, :78].astype(int)).mean()
+        for found, pixels, tile in zip(shown, plain, tiles, strict=True)
+    ]
+    assert [n for n, hidden in enumerate(is_hidden) if hidden] == list(range(55 - HELD_FRAMES, 55 + HELD_FRAMES + 1))
+    assert "1 kept" in run_cli("clips", results, "--blur", "faces", "--pre", "10", "--post", "10")[1]
+
+
+def test_a_box_that_is_blurred_is_larger_than_the_face_and_stays_in_the_picture():
+    assert faces.grown(0.4, 0.4, 0.2, 0.2) == pytest.approx(
+        np.array([(0.35, 0.35), (0.65, 0.35), (0.65, 0.65), (0.35, 0.65)])
+    )
+    assert faces.grown(0.0, 0.9, 0.2, 0.1)[0] == (0.0, pytest.approx(0.875)) and faces.grown(0.9, 0.9, 0.1, 0.1)[2] == (
+        1,
+        1,
+    )
+
+
+def test_faces_are_found_by_what_the_extra_brings(tmp_path, run_cli, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "cv2", None)
+        code, _, err = run_cli("clips", tmp_path, "--blur", "faces")
+        assert code == 2 and "--blur faces needs OpenCV 4: pip install '.[blur]'" in err
+    pytest.importorskip("cv2", reason="the extra blur is not installed: pip install '.[blur]'")
+    assert faces.opencv_faces()(np.full((96, 160, 3), 128, np.uint8)) == []
 
 
 def test_a_contact_sheet_marks_the_peak(tmp_path, make_numbered, score, run_cli, number_of):

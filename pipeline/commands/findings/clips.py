@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ...results.folder import Results
 
 DEFAULT_FOLDER = "clips"
+FACES = "faces"  # in place of a file
 
 
 @click.command(cls=SectionedCommand)
@@ -42,10 +43,10 @@ DEFAULT_FOLDER = "clips"
 @click.option(
     "--blur",
     "blurred",
-    type=Place(),
-    metavar="FILE",
-    callback=lambda ctx, parameter, path: read_zones(path) if path else (),
-    help="Zones of cameras' pictures, in YAML, not to be made out.",
+    multiple=True,
+    metavar="faces|FILE",
+    callback=lambda ctx, parameter, given: _blurred(given),
+    help="Faces, or zones of cameras' pictures, in YAML, not to be made out; repeatable.",
 )
 @option("--force", help="Make clips again that exist.")
 @selection_options
@@ -72,6 +73,7 @@ def clips(
     from ...results.run_settings import settings_of
 
     selecting = selection_config(values)
+    values |= values.pop("blurred")
     config = ClipsConfig(roots=MediaRoots.parse(media_root), **values)
     if recap and recap.suffix.lower() != ".mp4":
         raise click.UsageError(f"--recap {recap}: must end in .mp4")
@@ -95,6 +97,18 @@ def clips(
     shown = [each for each in chosen if each.event_id not in made.failed]
     failed = _write_recap(recap, opened, shown, config, quiet) if recap and shown else 0
     return int(bool(made.failures or report_missing(missing) or failed))
+
+
+def _blurred(given: tuple[str, ...]) -> dict:
+    """What --blur says, as the fields of `ClipsConfig`.
+
+    Raises:
+        ConfigError: a file cannot be read, or nothing here finds faces.
+    """
+    from ...media.faces import opencv_faces
+
+    zones = tuple(zone for path in given if path != FACES for zone in read_zones(Path(path)))
+    return {"blurred": zones, "find_faces": opencv_faces() if FACES in given else None}
 
 
 def _write_recap(recap: Path, results: Results, events: list[HeldEvent], config: ClipsConfig, quiet: bool) -> int:
