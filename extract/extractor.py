@@ -13,12 +13,15 @@ from .embed.encoder_config import INT8, LOCAL_DIR
 from .errors import ConfigError
 from .files import Source
 from .recipe import CROPS, DECODERS, GEOMETRIES, NAMED_RECIPES, Recipe, Zones
-from .store.embedding_store import COMPILED, INT8_TOWERS
+from .store.embedding_store import INT8_TOWERS
+from .timings import cache_folder
 
 if TYPE_CHECKING:
     from .decode.reader import Reader
     from .embed.encoder import ClipEncoder
     from .embed.weights import Weights
+
+TOWERS = "towers"  # folder of the cache for those that OpenVINO has compiled here
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Extractor:
 
     Args:
         config: the options.
-        store: path of the store, in which compiled towers are kept; None: they are not kept.
+        store: path of the store; None: there is none, and compiled towers are not kept either.
 
     Raises:
         ConfigError: an option is wrong, or the weights cannot be read or downloaded.
@@ -124,7 +127,8 @@ class Extractor:
             config.model_name, config.pretrained, config.device, config.precision, config.runtime
         )
         self.weights = load_weights(config.pretrained, config.model_name)
-        self._compiled = store and store / COMPILED
+        # not in the store, which may be somebody else's: what is compiled is code
+        self._compiled = cache_folder() / TOWERS if store else None
         self.recipe = config.recipe_with(self.weights)
         self._int8 = store and store / INT8_TOWERS
         self.warnings = weight_warnings(self.encoder_config, self.weights)

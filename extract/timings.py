@@ -13,6 +13,7 @@ import logging
 import os
 import platform
 import re
+import stat
 import statistics
 import tempfile
 import time
@@ -36,6 +37,7 @@ LONGEST_SECONDS = 8.0  # after these no further round begins
 NO_CHOICE_SECONDS = 1.0  # a round of the only way that can serve is not repeated where it takes longer
 HOPELESS = 3.0  # a way that takes this many times as long as the fastest is not timed again
 MARGIN = 1.1  # a way that stands further back in the order of preference must be this many times as fast
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 TIMED_WITH = ("torch", "openvino")  # other versions of them are timed anew
 
 Round = Callable[[], object]
@@ -127,7 +129,8 @@ def _seconds(one: Round) -> float:
 
 
 def cache_folder() -> Path:
-    """Where timings are kept: `vad-pipeline` in XDG_CACHE_HOME or ~/.cache, else in the folder for temporary files."""
+    """Where timings and compiled towers are kept: `vad-pipeline` in XDG_CACHE_HOME or ~/.cache, else in the folder for
+    temporary files, where it is nobody else's."""
     try:
         base = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache")
         folder = base / "vad-pipeline"
@@ -136,7 +139,20 @@ def cache_folder() -> Path:
             return folder
     except (OSError, RuntimeError):  # no home, or a read-only one
         pass
-    return Path(tempfile.gettempdir()) / f"vad-pipeline-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / f"vad-pipeline-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:  # whoever keeps something there says that it cannot
+        return folder
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & OTHERS_WRITE
+    return folder if is_ours else _folder_of_this_process()
+
+
+@lru_cache(maxsize=1)
+def _folder_of_this_process() -> Path:
+    """A folder where somebody else has taken the name of ours."""
+    return Path(tempfile.mkdtemp(prefix="vad-pipeline-"))
 
 
 def timings_path(stage: str, ways: Iterable[str], *, threads: int, device: str = "") -> Path:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import platform
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 DEVICE = "CPU"
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 SCHEMA = 1  # raised when a change of this code changes what is compiled, so that towers kept before are not used
+KEPT_TOWERS = 4  # of 345 MB
 DIGEST_BYTES = 32  # a compiled tower's SHA-256 stands before it: OpenVINO does not notice damage
 
 
@@ -86,7 +88,8 @@ def compiled_tower(
         identity: names and values that tell the tower's weights and architecture.
         precision: `fp32` or `bf16`.
         batch_size: how many images the tower takes at once at most.
-        keep_in: folder for compiled towers; None: they are not kept.
+        keep_in: folder for compiled towers, one that nobody else writes to; the KEPT_TOWERS used last stay there. None:
+            they are not kept.
 
     Raises:
         ConfigError: `make` raises it.
@@ -104,6 +107,8 @@ def compiled_tower(
                 compiled = compile_for_here(converted(make(), batch_size), precision)
                 _keep(path, compiled.export_model())
                 return CompiledTower(compiled)
+    with contextlib.suppress(OSError):
+        os.utime(path)  # used now
     # A copy: shared memory would have to outlive the model, and OpenVINO does not hold on to it.
     copied = silent_openvino().Tensor(kept)
     return CompiledTower(core().import_model(copied, DEVICE, _options(precision)))
@@ -141,7 +146,10 @@ def _keep(path: Path, blob: BytesIO) -> None:
             view = blob.getbuffer()
             file.write(hashlib.sha256(view).digest())
             file.write(view)
-    except StoreError as error:
+        used_last = sorted(path.parent.glob("*.blob"), key=lambda blob: blob.stat().st_mtime_ns, reverse=True)
+        for old in used_last[KEPT_TOWERS:]:
+            old.unlink(missing_ok=True)
+    except (StoreError, OSError) as error:
         logger.warning("the compiled tower is not kept, the next run makes it anew: %s", error)
 
 

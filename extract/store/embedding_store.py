@@ -27,7 +27,7 @@ from .shards import group_name
 from .stored import Origin, StoredVideo, read_entry, stored_video, write_video
 
 STORE_SCHEMA = 1
-COMPILED = "compiled"  # folder for towers compiled on this machine; deleting it costs one compilation
+COMPILED_EARLIER = "compiled"  # folder where earlier versions kept compiled towers; nothing reads it any more
 INT8_TOWERS = "int8"  # folder for int8 towers calibrated on this store's footage; features of one depend on it
 IMPORTED_SIZE = -1  # bytes of the source of imported features: there is no video behind them
 BATCH_ENTRIES = 256  # new videos that the catalogue may lag behind the shards
@@ -88,7 +88,7 @@ class EmbeddingStore:
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be used as a store ({error.strerror}); give another") from error
         others = {name for name in others if not is_catalogue(name)}
-        if others - {"shards", "outcomes", "search", "damaged", COMPILED, INT8_TOWERS} and not marker.exists():
+        if others - {"shards", "outcomes", "search", "damaged", COMPILED_EARLIER, INT8_TOWERS} and not marker.exists():
             raise ConfigError(f"{self.path}: not a feature store and not empty; give --store a new folder")
 
     def close(self) -> None:

@@ -125,14 +125,15 @@ def begin(arguments: list, report: Path, fault: Fault | None = None) -> int:
     child = os.fork()
     if child:
         return child
+    code = [99]
     try:
-        _run_here(arguments, report, fault)
+        _run_here(arguments, report, fault, code)
     finally:  # whenever a signal comes, this child never goes back to what its parent has still to do
-        os._exit(99)
+        os._exit(code[0])
 
 
-def _run_here(arguments: list, report: Path, fault: Fault | None) -> None:
-    """Be the command, and end as it ends."""
+def _run_here(arguments: list, report: Path, fault: Fault | None, code: list[int]) -> None:
+    """Be the command; `code` holds what it ends with, as soon as it has ended."""
     os.setpgid(0, 0)
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{report}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
@@ -146,11 +147,10 @@ def _run_here(arguments: list, report: Path, fault: Fault | None) -> None:
         library.failing_arm(os.fsencode(folder), CALLS.index(call), ctypes.c_long(number), error)
     with_forked_reader()
     Path(f"{report}.begun").touch()
-    code = 99
     try:
         cli.main()
     except SystemExit as stop:
-        code = stop.code or 0
+        code[0] = stop.code or 0
     except BaseException as error:
         print(f"Traceback: {error!r}", file=sys.stderr)
     if fault:
@@ -160,7 +160,6 @@ def _run_here(arguments: list, report: Path, fault: Fault | None) -> None:
         Path(f"{report}.json").write_text(json.dumps([fired, counts, list(sys.modules)]))
     with contextlib.suppress(Exception):
         sys.stdout.flush(), sys.stderr.flush(), own_process._own.stop()
-    os._exit(code)
 
 
 def ended(child: int, report: Path, started: float) -> Ended:

@@ -126,8 +126,13 @@ def test_where_no_cache_can_be_kept_the_work_goes_on(tmp_path, monkeypatch, cloc
 def test_without_a_home_timings_lie_with_temporary_files(tmp_path, monkeypatch):
     monkeypatch.delenv(CACHE_VARIABLE)
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "nobody" / "here")
-    monkeypatch.setattr(Path, "mkdir", lambda *a, **k: (_ for _ in ()).throw(PermissionError(13, "denied")))
-    assert timings.cache_folder().name == f"vad-pipeline-{os.getuid()}"
+    monkeypatch.setattr(timings.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(timings.os, "access", lambda *_: False)  # a home that is read-only
+    own = tmp_path / f"vad-pipeline-{os.getuid()}"
+    assert timings.cache_folder() == own and own.stat().st_mode & 0o777 == 0o700
+    own.chmod(0o777)  # somebody else may have laid a tower there
+    taken = timings.cache_folder()
+    assert taken != own and taken == timings.cache_folder() and taken.stat().st_mode & 0o777 == 0o700
 
 
 def test_this_machine_is_timed_for_real(cache, monkeypatch):
