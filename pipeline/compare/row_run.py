@@ -13,6 +13,7 @@ import csv
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from vad_pipeline.extract.errors import ConfigError, StoreError, shown
 from vad_pipeline.extract.files import fingerprint, refuse_failed_read, write_bytes
 from vad_pipeline.extract.recipe import SNIPPET_LEN
 from vad_pipeline.extract.stopwatch import Stopwatch
+from vad_pipeline.model.run_names import BEST_NAME, LAST_NAME
 
 from ..outcomes.history import read_story
 from ..results.file_names import safe_stem
@@ -67,7 +69,7 @@ class Row:
             StoreError: what is kept of it cannot be read.
         """
         path = self.folder / ROW_NAME
-        if not path.exists():
+        if not path.exists() or not self._has_weights():
             return
         before, now = _read_json(path), json.loads(json.dumps(self.identity()))
         changed = [
@@ -83,9 +85,13 @@ class Row:
             )
 
     def keep_identity(self) -> None:
-        """Write down what the row is, before its first run begins."""
-        if not (self.folder / ROW_NAME).exists():
+        """Write down what the row is, before it has any weights."""
+        if not self._has_weights():
             write_bytes(self.folder / ROW_NAME, json.dumps(self.identity(), indent=2).encode())
+
+    def _has_weights(self) -> bool:
+        """Whether anything was trained of it: a row that failed in its first step may be mended and tried again."""
+        return any(True for name in (BEST_NAME, LAST_NAME) for _ in self.folder.glob(f"seed-*/{name}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +133,7 @@ class SeedRun:
         if self.is_trained:
             scored = _read_json(self.record).get("scored") == _digest(tests) and (self.results / RECORD_NAME).exists()
             return KEPT if scored else TO_SCORE
-        return TO_RESUME if TrainRun(self.path).begun else TO_TRAIN
+        return TO_RESUME if TrainRun(self.path).last.exists() else TO_TRAIN
 
     def train(self, train: Callable[[list[str]], int]) -> None:
         """Train it, or go on where it was interrupted.
@@ -138,7 +144,11 @@ class SeedRun:
         Raises:
             ConfigError: it cannot be trained.
         """
-        begun, before = TrainRun(self.path).begun, _steps_done(self.path)
+        run = TrainRun(self.path)
+        if run.begun and not run.last.exists() and not run.best.exists():
+            with run.held():  # begun, and not one step kept: it is begun anew, maybe with other options
+                shutil.rmtree(run.path)
+        begun, before = run.begun, _steps_done(self.path)
         own = ["--resume", str(self.path)] if begun else ["--out", str(self.path), "--seeds", str(self.seed)]
         with Stopwatch() as watch:
             code = train(own if begun else [*self.row.words, *own])

@@ -1,7 +1,7 @@
 """Each stage's rate, what limits it, the share of that limit reached, and the ratio to a naive pipeline.
 
     python tests/bench/speed.py                   all of it: an hour on two cores without bf16
-    python tests/bench/speed.py --stage encoder   encoder, extraction or scoring alone
+    python tests/bench/speed.py --stage encoder   encoder, extraction, recipes or scoring alone
     python tests/bench/speed.py --device cuda     all of both pipelines on the GPU, scoring included
 
 The naive pipeline is `naive.py`. Clips are those of VAD_SHARED where it is there, and a rendered fixed camera. All is
@@ -47,7 +47,8 @@ CLIPS = ("ucf/RoadAccidents017_x264.mp4", "odd/survnofight_nofi001.mp4")  # deco
 CCTV_SECONDS, CCTV_FPS = 300, 25
 SCORED_SNIPPETS = 16 * 256
 WARMED_IMAGES = 100  # more are measured once, cold: they take minutes
-STAGES = ("encoder", "extraction", "scoring")
+STAGES = ("encoder", "extraction", "recipes", "scoring")
+RECIPE_SECONDS = (1, 2, 3)  # of clips that each named recipe takes; minutes, of the default one
 
 
 def render_cctv(path: Path, seconds: int, cell_px: int = 20) -> Path:
@@ -69,9 +70,9 @@ def render_cctv(path: Path, seconds: int, cell_px: int = 20) -> Path:
     return path
 
 
-def encoders(device: torch.device) -> dict[str, ClipEncoder]:
+def encoders(device: torch.device, model: str = CONFIG.model) -> dict[str, ClipEncoder]:
     """Ours, by what this machine has; the fastest last."""
-    config = replace(CONFIG, device=str(device))
+    config = replace(CONFIG, model=model, device=str(device))
     configs = {"torch fp32": config}
     if device.type == "cuda":
         configs |= {f"torch {precision}": replace(config, precision=precision) for precision in ("bf16", "fp16")}
@@ -190,6 +191,31 @@ def extraction_row(clip: Path, like: str, encoder: ClipEncoder, naively: Callabl
     )
 
 
+def recipe_stage(device: torch.device, folder: Path, rounds: int) -> None:
+    """The same rendered clips by each named recipe, random weights, by the fastest of our encoders here."""
+    clips = [render_cctv(folder / f"clip-{seconds}-s.mp4", seconds) for seconds in RECIPE_SECONDS]
+    models = dict.fromkeys(named.recipe.model for named in NAMED_RECIPES.values())
+    best = {model: list(encoders(device, model).items())[-1] for model in models}
+
+    def extract(name: str) -> None:
+        named = NAMED_RECIPES[name]
+        for clip in clips:
+            embed_video(
+                PyavReader(clip), video_id="a", recipe=named.recipe, crops=named.crops,
+                load_encoder=lambda: best[named.recipe.model][1],
+            )  # fmt: skip
+
+    seconds = in_turn({name: partial(extract, name) for name in NAMED_RECIPES}, rounds)
+    n_frames, rows = sum(RECIPE_SECONDS) * CCTV_FPS, []
+    for name, value in seconds.items():
+        named = NAMED_RECIPES[name]
+        images = named.recipe.frames_per_snippet * len(named.crops)
+        by = f"{named.recipe.model}, {best[named.recipe.model][0]}"
+        times = f"{next(iter(seconds.values())) / value:.0f}"
+        rows.append((f"--like {name}", by, str(images), f"{value:.2f}", f"{n_frames / value:.1f}", times))
+    table(("recipe", "by", "images a snippet", "s", "frames/s", "times the default"), rows)
+
+
 def scoring_stage(device: torch.device, rounds: int) -> None:
     """Snippets/s against the plain version, and against the operations that scores need."""
     limit = matrix_gflops(torch.float32, device, naive.BATCH)
@@ -265,6 +291,9 @@ def main() -> None:
             extraction_stage(
                 device, [*clips, hd], [render_cctv(Path(folder) / "cctv-5-min.mp4", CCTV_SECONDS)], options.rounds
             )
+    if "recipes" in stages:
+        with tempfile.TemporaryDirectory() as folder:
+            recipe_stage(device, Path(folder), options.rounds)
     if "scoring" in stages:
         scoring_stage(device, options.rounds)
 

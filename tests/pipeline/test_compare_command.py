@@ -125,6 +125,13 @@ def test_two_rows_and_two_seeds(run_cli, place, monkeypatch):
     last = Path("out/table.csv").read_text().splitlines()[-1]
     assert last.startswith("wild,failed,") and "training diverged" in last
 
+    Path("study/nan.py").write_text("def nan(output, batch):\n    return output.anomaly_logits.mean()\n")
+    assert run_cli(*place, "--dry-run")[1].count("wild, seed 1: to be trained") == 1, "mended, as nothing was trained"
+    code, out, err = run_cli(*place)
+    assert code == 0 and "| wild | failed" not in out, err
+    shutil.rmtree("out/rows/wild")
+    Path("study/nan.py").write_text("def nan(output, batch):\n    raise ValueError('mine')\n")
+
     # one that is gone is noticed; without the first row nothing is less the first's
     for shard in Path("out/rows/own/seed-1_results/curves").glob("*.h5"):
         shard.unlink()
