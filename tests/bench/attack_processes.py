@@ -124,6 +124,8 @@ def begin(arguments: list, report: Path, fault: Fault | None = None) -> int:
     """Start a command in a forked child; what it prints goes into files beside `report`. Returns its process id."""
     child = os.fork()
     if child:
+        with contextlib.suppress(OSError):  # it has done so itself, or ended
+            os.setpgid(child, child)
         return child
     code = [99]
     try:
