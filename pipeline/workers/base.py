@@ -15,6 +15,7 @@ from vad_pipeline.extract.errors import ConfigError, RunStopped
 
 Item = TypeVar("Item")
 BACKENDS = ("loky", "dask", "ray")
+WORKERLESS_SECONDS = 60  # how long a cluster may be without workers, for example while they restart
 LONGEST_TIMEOUT_SECONDS = 30 * 86400
 
 

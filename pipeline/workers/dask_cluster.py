@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vad_pipeline.extract.errors import ConfigError, how_to_add
 
-from .base import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, fill, with_second_chance
+from .base import (
+    WORKERLESS_SECONDS,
+    Attempt,
+    ExecutorConfig,
+    ExecutorUnavailable,
+    Work,
+    WorkerDied,
+    fill,
+    with_second_chance,
+)
 from .remote import do_remotely
 
 if TYPE_CHECKING:
@@ -25,7 +34,6 @@ ALL_WORKERS = 0  # as `room`: as many items at once as there are workers at the 
 GONE = (TaskCancelled, FutureCancelled, OSError)  # what Dask raises where its scheduler has ended
 # Dask logs under the name of whichever module an error went through, and gives some of these a level of their own
 LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "asyncio")
-WORKERLESS_SECONDS = 60  # how long a cluster may be without workers, for example while they restart
 
 
 def run_on_dask(config: ExecutorConfig, work: Work, items: Iterable[Item]) -> Iterator[tuple[Item, Attempt]]:

@@ -11,7 +11,16 @@ from typing import TypeVar
 
 from vad_pipeline.extract.errors import ConfigError, how_to_add
 
-from .base import Attempt, ExecutorConfig, ExecutorUnavailable, Work, WorkerDied, fill, with_second_chance
+from .base import (
+    WORKERLESS_SECONDS,
+    Attempt,
+    ExecutorConfig,
+    ExecutorUnavailable,
+    Work,
+    WorkerDied,
+    fill,
+    with_second_chance,
+)
 from .remote import do_remotely
 
 Item = TypeVar("Item")
@@ -63,13 +72,14 @@ def _run_pass(config: ExecutorConfig, work: Work, items: Iterable[Item], room: i
     def submit(item: Item) -> ray.ObjectRef:
         return remote.remote(work, item, config.video_timeout)
 
-    waiting, at_work, head = iter(items), {}, _Head(ray.get_runtime_context().gcs_address)
+    waiting, at_work = iter(items), {}
+    cluster = _Cluster(ray.get_runtime_context().gcs_address, "GPU" if config.gpu else "CPU")
     try:
         while fill(at_work, room, waiting, submit):
             done, _ = ray.wait(list(at_work), num_returns=1, timeout=LOOK_SECONDS)
             for reference in done:
                 yield at_work.pop(reference), _result(reference)
-            head.look()
+            cluster.look()
     finally:
         for reference in at_work:
             ray.cancel(reference, force=True)
@@ -93,25 +103,37 @@ def _gone(why: object) -> ExecutorUnavailable:
     return ExecutorUnavailable(f"the Ray cluster is gone ({why}); run the same command again")
 
 
-class _Head:
-    """The head of the cluster: a driver whose head is gone for a minute is ended by Ray itself, without a word."""
+class _Cluster:
+    """Whether it still is one: a driver whose head is gone for a minute is ended by Ray itself, without a word, and one
+    whose nodes are all gone waits for ever."""
 
-    def __init__(self, address: str):
+    def __init__(self, address: str, needed: str):
         host, _, port = address.rpartition(":")
-        self._address = host.strip("[]"), int(port)
-        self._seen = time.monotonic()
+        self._head = host.strip("[]"), int(port)
+        self._needed = needed
+        self._looked = self._head_seen = self._node_seen = time.monotonic()
 
     def look(self) -> None:
-        """See whether it answers, every few seconds.
+        """See whether the head answers and any node could work, every few seconds.
 
         Raises:
-            ExecutorUnavailable: it has not answered for a while.
+            ExecutorUnavailable: one of them has not been there for a while.
         """
-        if time.monotonic() - self._seen < LOOK_SECONDS:
+        import ray
+
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
             return
+        self._looked = now
         try:
-            socket.create_connection(self._address, LOOK_SECONDS).close()
-            self._seen = time.monotonic()
+            socket.create_connection(self._head, LOOK_SECONDS).close()
+            self._head_seen = now
         except OSError as error:
-            if time.monotonic() - self._seen > GONE_SECONDS:
+            if now - self._head_seen > GONE_SECONDS:
                 raise _gone(f"its head does not answer: {error}") from error
+            return
+        if ray.cluster_resources().get(self._needed, 0):
+            self._node_seen = now
+        elif now - self._node_seen > WORKERLESS_SECONDS:
+            lacks = f"the Ray cluster has had no {self._needed} for {WORKERLESS_SECONDS} s"
+            raise ExecutorUnavailable(f"{lacks}; add a node that has, then run the same command again")

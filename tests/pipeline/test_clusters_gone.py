@@ -54,17 +54,29 @@ def test_a_dask_scheduler_that_ends_stops_the_run(monkeypatch):
     assert not loud  # a connection that fails is logged, with its traceback, by one of them
 
 
-def test_a_ray_head_that_does_not_answer_is_given_up(monkeypatch):
+def test_a_ray_cluster_without_head_or_nodes_is_given_up(monkeypatch):
     monkeypatch.setattr(ray_cluster, "LOOK_SECONDS", 0.01)
+    resources = {"CPU": 2.0}
+    monkeypatch.setattr("ray.cluster_resources", lambda: resources)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        head = ray_cluster._Head(f"127.0.0.1:{server.getsockname()[1]}")
+        seen = ray_cluster._Cluster(f"127.0.0.1:{server.getsockname()[1]}", "CPU")
         time.sleep(0.02)
-        head.look()
+        seen.look()
+        resources.clear()
+        time.sleep(0.02)
+        seen.look()  # a node may be starting
+        monkeypatch.setattr(ray_cluster, "WORKERLESS_SECONDS", 0.01)
+        time.sleep(0.02)
+        with pytest.raises(
+            ExecutorUnavailable, match="the Ray cluster has had no CPU for .*run the same command again"
+        ):
+            seen.look()
     time.sleep(0.02)
-    head.look()  # it may be restarting
+    seen.look()  # the head may be restarting
     monkeypatch.setattr(ray_cluster, "GONE_SECONDS", 0.01)
-    with pytest.raises(ExecutorUnavailable, match="the Ray cluster is gone .*run the same command again"):
-        head.look()
+    time.sleep(0.02)
+    with pytest.raises(ExecutorUnavailable, match="its head does not answer.*run the same command again"):
+        seen.look()
 
 
 class Cluster:
