@@ -28,6 +28,7 @@ KEEPING_NOTHING = ("verify-features", "check", "plot", "doctor", "status")  # wh
 COMMANDS = {  # command -> its module in commands/; its line in `--help`, which so loads no command
     "extract": ("extract", "Decode, sample, embed into the store."),
     "detect": ("detect", "Score: curves and events into a results folder."),
+    "watch": ("watch", "Score cameras as they go, into a results folder."),
     "events": ("findings.events", "Events anew from curves, without scoring."),
     "train": ("train", "Train DSANet or another head from video-level labels."),
     "import-scores": ("methods.import_scores", "Scores made elsewhere into a results folder."),

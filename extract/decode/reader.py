@@ -47,12 +47,16 @@ class Frame(Protocol):
         """The pixels, (H, W, 3) uint8 RGB, rotated as a player shows them."""
 
 
-class Reader(Protocol):
-    """What `embed_video` needs of a decoder."""
+class Frames(Protocol):
+    """Frames in order, and for messages where they come from."""
 
     path: str
 
     def __iter__(self) -> Iterator[Frame]: ...
+
+
+class Reader(Frames, Protocol):
+    """What `embed_video` needs of a decoder."""
 
     def info(self) -> VideoInfo:
         """What is known of the video; to be called once all frames are read."""

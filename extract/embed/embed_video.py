@@ -15,7 +15,7 @@ import torch
 
 from ..decode.container import MAX_FRAME_PX
 from ..decode.device_frame import DeviceFrame
-from ..decode.reader import Reader
+from ..decode.reader import Frames, Reader
 from ..device import stopping_where_the_device_fails
 from ..errors import VideoDecodeError
 from ..recipe import CLIP_PX, Polygon, Recipe
@@ -58,7 +58,7 @@ def embed_video(
     """
     timer = _Timer()
     scenes = StillScenes(recipe.still_bound)
-    snippets = timer.timed(_snippet_crops(reader, recipe, crops, scenes, recipe.zones_of(video_id)))
+    snippets = timer.timed(snippet_crops(reader, recipe, crops, scenes, recipe.zones_of(video_id)))
     ready = Prefetched(snippets, depth=max(1, QUEUE_IMAGES // (recipe.frames_per_snippet * len(crops))))
     try:
         ready.begin()
@@ -83,8 +83,8 @@ def embed_video(
     )
 
 
-def _snippet_crops(
-    reader: Reader, recipe: Recipe, crops: Sequence[int], scenes: StillScenes, zones: Sequence[Polygon]
+def snippet_crops(
+    reader: Frames, recipe: Recipe, crops: Sequence[int], scenes: StillScenes, zones: Sequence[Polygon]
 ) -> Iterator[Snippet]:
     """For each snippet crops of its k frames to embed, (k, crops, 3, px, px) uint8, and the numbers of `split`."""
     for frames in sample_stream(reader, recipe):
@@ -103,7 +103,7 @@ def _embed_snippets(snippets: Iterable[Snippet], shape: tuple[int, int], encoder
     """Mean embedding of each snippet and crop, (crops, n, D) float16. Batches hold crops of several snippets.
 
     Args:
-        snippets: what `_snippet_crops` gives.
+        snippets: what `snippet_crops` gives.
         shape: (crops, D).
         encoder: embeds.
     """
@@ -117,6 +117,22 @@ def _embed_snippets(snippets: Iterable[Snippet], shape: tuple[int, int], encoder
             means.take_in(batch.encoded())
     means.take_in(batch.encoded())
     return means.result()  # empty without snippets: the reader's info() says why
+
+
+def mean_of_snippet(
+    counts: Sequence[int], rows: Iterable[np.ndarray], last: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean embedding of a snippet's frames, and the embedding of the last one that was embedded.
+
+    Args:
+        counts: the numbers that `StillScenes.split` gave for it.
+        rows: embeddings of the frames that were embedded, (crops, D) float32 each.
+        last: the embedding of the last frame that was embedded before.
+    """
+    total = counts[0] * last
+    for count, row in zip(counts[1:], rows, strict=True):
+        total, last = total + count * row, row
+    return total / sum(counts), last
 
 
 class _Batch:
@@ -170,12 +186,9 @@ class _Means:
         self._ready.extend(rows)
         while self._waiting and len(self._ready) >= (len(self._waiting[0]) - 1) * self._n_crops:
             counts = self._waiting.popleft()
-            total = np.zeros_like(self._last)
-            for index, count in enumerate(counts):
-                if index:
-                    self._last = np.stack([self._ready.popleft() for _ in range(self._n_crops)])
-                total += count * self._last
-            self._finished.append(total / sum(counts))
+            rows = (np.stack([self._ready.popleft() for _ in range(self._n_crops)]) for _ in counts[1:])
+            mean, self._last = mean_of_snippet(counts, rows, self._last)
+            self._finished.append(mean)
 
     def result(self) -> np.ndarray:
         """The mean embeddings of all snippets, (crops, n, D) float16."""

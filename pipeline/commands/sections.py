@@ -11,7 +11,7 @@ MAX_NAMES_WIDTH = 30  # an option whose names are longer has its help text on th
 
 SECTIONS = {  # in the order shown, options too; what a command must be given always stands in the first
     "Everyday": "--checkpoint --out --store --root --threshold --report --csv --pretrained --like --encoder "
-    "--head --preset --resume --top --sheet --recap --blur --reencode --html --proxy --event-pictures "
+    "--cameras --head --preset --resume --top --sheet --recap --blur --reencode --html --proxy --event-pictures "
     "--no-pictures --verdicts --deep --recipes --axis --width --json --dry-run --quiet --help",
     "Scores": "--frames --names --per",
     "Ground truth": "--annotations --format --normals --ends --first-frame",

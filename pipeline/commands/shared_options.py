@@ -192,9 +192,12 @@ threshold_option = option(
     metavar="[CAMERA=]X",
     help="Score from which a frame belongs to an event; kept ('default': the checkpoint's).",
 )
+timezone_option = click.option(
+    "--timezone", metavar="ZONE", help="Time zone that the cameras' clocks show, such as Europe/Berlin."
+)
 clock_options = compose(
     click.option("--clock", metavar="PATTERN", help="Read start times off ids: '{camera}/%Y-%m-%d/%H-%M-%S'."),
-    click.option("--timezone", metavar="ZONE", help="Time zone that the cameras' clocks show, such as Europe/Berlin."),
+    timezone_option,
 )
 
 
@@ -262,6 +265,13 @@ failure_options = compose(
     ),
 )
 
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    default="auto",
+    envvar=RUNTIME_VARIABLE,
+    help=f"auto: the one timed to be faster here; {RUNTIME_VARIABLE} sets it too.",
+)
 footage_options = compose(
     option("--id-root"),
     option("--any-suffix"),
@@ -278,13 +288,7 @@ footage_options = compose(
     click.option(
         "--accept-deviation", is_flag=True, help="Use an int8 tower though it deviates from fp32 more than is safe."
     ),
-    click.option(
-        "--runtime",
-        type=click.Choice(RUNTIMES),
-        default="auto",
-        envvar=RUNTIME_VARIABLE,
-        help=f"auto: the one timed to be faster here; {RUNTIME_VARIABLE} sets it too.",
-    ),
+    runtime_option,
     option("--ignore", help="Cameras' zones hidden from embedding, and hours in which events do not count, in YAML."),
     option("--force", help="Extract videos again that the store holds."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed before and have not changed."),

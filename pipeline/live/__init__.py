@@ -1,1 +1,1 @@
-"""Cameras as they go: what watching costs, replayed from stored features."""
+"""Cameras as they go: watched, and what watching costs, replayed from stored features."""

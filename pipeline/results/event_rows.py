@@ -142,6 +142,23 @@ def mark_events(results: Path) -> None:
             _write_marked(results, [row for row, _ in _each_row(path)])
 
 
+def put_events(results: Path, video_id: str, rows: list[dict]) -> None:
+    """Put the events of one video in place of those that events.jsonl has of it; those of others stay.
+
+    Args:
+        results: the results folder.
+        video_id: the video.
+        rows: its events, as `event_row` makes them.
+
+    Raises:
+        StoreError: events or verdicts cannot be read, or not written.
+    """
+    with in_turn(results):
+        path = results / EVENTS_NAME
+        others = [row for row, _ in _each_row(path) if row["video"] != video_id] if path.exists() else []
+        _write_marked(results, sorted([*others, *rows], key=lambda row: row["video"]))
+
+
 def _write_marked(results: Path, rows: list[dict]) -> int:
     """Write events.jsonl with each row's `mark`; return how many are marked as false alarms."""
     marks = Marks.of(latest_verdicts(results))

@@ -29,7 +29,7 @@ from vad_pipeline.extract.decode.decoders import open_auto
 from vad_pipeline.extract.decode.reader import PyavReader
 from vad_pipeline.extract.device import resolve_device
 from vad_pipeline.extract.embed import openvino_tower
-from vad_pipeline.extract.embed.embed_video import _snippet_crops, embed_video
+from vad_pipeline.extract.embed.embed_video import embed_video, snippet_crops
 from vad_pipeline.extract.embed.encoder import ClipEncoder
 from vad_pipeline.extract.embed.encoder_config import EncoderConfig
 from vad_pipeline.extract.embed.still import StillScenes
@@ -169,7 +169,7 @@ def extraction_row(clip: Path, like: str, encoder: ClipEncoder, naively: Callabl
 
     def decode() -> None:
         reader = open_reader()
-        for _ in _snippet_crops(reader, recipe, crops, StillScenes(None)):
+        for _ in snippet_crops(reader, recipe, crops, StillScenes(None)):
             pass
         reader.close()
 
