@@ -64,10 +64,10 @@ class SectionedCommand(click.Command):
                     formatter.write_dl(shown, col_max=MAX_NAMES_WIDTH)
 
 
-def place_of(option: click.Option) -> int:
-    """The position of an option in SECTIONS."""
+def place_of(option: click.Option) -> tuple[bool, int]:
+    """Where an option stands: what must be given first, then by its position in SECTIONS."""
     flags = " ".join(SECTIONS.values()).split()
-    return next(place for place, flag in enumerate(flags) if flag in option.opts)
+    return not option.required, next(place for place, flag in enumerate(flags) if flag in option.opts)
 
 
 def title_of(option: click.Option) -> str:

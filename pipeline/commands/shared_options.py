@@ -28,7 +28,6 @@ SELECTION_NAMES = ("list_file", "match", "exclude", "only", "split", "part")
 MARKED = ("hide", "show")  # false alarms
 PRETRAINED_HELP = "open_clip tag, weights file, or random:SEED."
 
-
 FLAGS = {  # options that several commands have: their names, and the click settings that are the same everywhere
     "--allow-missing": (("--allow-missing",), {"is_flag": True}),
     "--annotations": (("--annotations",), {"type": Place(), "metavar": "FILE"}),
@@ -297,7 +296,6 @@ footage_options = compose(
     ),
 )
 
-# options of commands that decode and embed footage
 archive_options = compose(
     footage_options, executor_options, failure_options, selection_options, dry_run_option, quiet_option
 )
@@ -318,7 +316,6 @@ recipe_options = compose(
 tail_option = click.option(
     "--tail", type=click.Choice(TAILS), help="What becomes of a last, shorter snippet (default: the recipe's)."
 )
-
 
 still_options = compose(
     click.option("--skip-still", is_flag=True, help="A frame like the last embedded one takes over its embedding."),

@@ -8,12 +8,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
-from vad_pipeline.model.curve import find_events
 from vad_pipeline.model.scoring import Scorer
 
 from ..archive.scoring_plan import ScoringPlan
 from ..results.curve_group import CurveOrigin, write_curve
-from ..results.event_rows import event_row, put_events
+from ..results.event_rows import put_events, rows_of
 from ..results.event_rule import EventRule
 from ..results.folder import Results
 from ..results.run_record import begin_run, check_record
@@ -23,7 +22,7 @@ from .part import Scoring
 from .source import Source
 from .watcher import Summary, Watcher, Watching
 
-LIVE_FOLDER = "live"  # in the results folder: journals, the lock, compiled towers
+LIVE_FOLDER = "live"  # in the results folder: journals and the lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +97,6 @@ def _recover(path: Path, results: Results, rule: EventRule) -> str:
         return path.stem
     held = results.written_ns(curve.video_id, origin.recipe_id)
     write_curve(results.curves, curve, origin, later_than=held)
-    threshold = rule.threshold_of(curve.video_id)
-    events = find_events(curve, threshold=threshold, merge_gap_seconds=rule.merge_gap_seconds)
-    reading = rule.clock.of(curve.video_id) if rule.clock else None
-    put_events(results.path, curve.video_id, [event_row(curve.video_id, event, reading) for event in events])
+    put_events(results.path, curve.video_id, rows_of(curve, rule)[0])
     path.unlink()
     return curve.video_id

@@ -19,9 +19,8 @@ from vad_pipeline.extract.embed.encoder import ClipEncoder
 from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.recipe import Recipe
-from vad_pipeline.model.curve import find_events
 
-from ..results.event_rows import event_row, put_events
+from ..results.event_rows import put_events, rows_of
 from ..results.event_rule import EventRule
 from ..stopping import stopping_between_steps
 from .camera import Camera
@@ -245,13 +244,10 @@ class Watcher:
 
     def _write(self, state: _State, part: Part, *, is_over: bool) -> None:
         """Write a camera's curve and events, where they have changed or the curve has not been written for long."""
-        curve, rule = part.curve(), self._watching.rule
+        curve = part.curve()
         if curve is None:
             return
-        reading = rule.clock.of(curve.video_id) if rule.clock else None
-        threshold = rule.threshold_of(curve.video_id)
-        events = find_events(curve, threshold=threshold, merge_gap_seconds=rule.merge_gap_seconds)
-        rows = [event_row(curve.video_id, event, reading) for event in events]
+        rows, _ = rows_of(curve, self._watching.rule)
         if not is_over and rows == state.rows and time.monotonic() - state.written < CURVE_SECONDS:
             return
         part.write(curve)

@@ -15,7 +15,7 @@ from vad_pipeline.extract.files import refuse_failed_read, write_bytes
 from vad_pipeline.extract.names import is_plain_id, plural, some
 from vad_pipeline.extract.only_process import in_turn
 from vad_pipeline.extract.recipe import ALL_CAMERAS
-from vad_pipeline.model.curve import Event
+from vad_pipeline.model.curve import AnomalyCurve, Event
 
 from .clock import ClockReading
 from .event_rule import AS_KEPT, Chosen, EventRule
@@ -88,6 +88,13 @@ class EventsWritten:
         return f"{plural(self.n_events - self.n_false, 'event')}{told}{left_out}"
 
 
+def rows_of(curve: AnomalyCurve, rule: EventRule) -> tuple[list[dict], int]:
+    """The events of a curve as rows of events.jsonl, and how many are left out for the hours that they lie in."""
+    reading = rule.clock.of(curve.video_id) if rule.clock else None
+    events, n_left_out = rule.events_of(curve)
+    return [event_row(curve.video_id, event, reading) for event in events], n_left_out
+
+
 def told_ignored(n: int) -> str:
     """A sentence on events that are left out for the hours that they lie in."""
     return f"{plural(n, 'event')} in ignored hours {'is' if n == 1 else 'are'} left out"
@@ -116,10 +123,9 @@ def write_events(results: Results, chosen: Chosen = AS_KEPT) -> EventsWritten:
     rows: list[dict] = []
     n_ignored = 0
     for curve in results.reaching(rule.threshold_of):
-        reading = rule.clock.of(curve.video_id) if rule.clock else None
-        events, n_left_out = rule.events_of(curve)
+        found, n_left_out = rows_of(curve, rule)
         n_ignored += n_left_out
-        rows += [event_row(curve.video_id, event, reading) | calibrated for event in events]
+        rows += [row | calibrated for row in found]
     with in_turn(results.path):
         kept = _kept_rows(results)
         rows = sorted(rows + kept, key=lambda row: row["video"])

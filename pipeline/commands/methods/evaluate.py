@@ -50,9 +50,6 @@ REPLAY_NAMES = ("delay", "store", "checkpoint", "head", "out")  # options of --d
 def evaluate(results: tuple[Path, ...], table: str | None, spread: bool, allow_missing: bool, **values) -> int:
     """Compare RESULTS with ground truth; writes evaluation.json and evaluation.png into each.
 
-    With --delay, the features of a store instead, scored as live, each snippet as soon as so many later ones are
-    there: AUC, AP and the median time from an event's start to its alarm at 1 false alarm an hour.
-
     Frame AUC and AP, AUC over anomalous videos, recall at 2% false positives, mAP@IoU, category accuracy, false
     alarms an hour, and AUC per category, over that category's videos only. Two RESULTS of the same videos are also
     compared pairwise: the second less the first.
@@ -60,6 +57,9 @@ def evaluate(results: tuple[Path, ...], table: str | None, spread: bool, allow_m
     corrected counts every frame; mAP is the mean over anomaly categories that have truth, ranges that overlap or
     touch are merged and clipped to the video. official counts whole snippets, takes ranges as they are and gives the
     published figures.
+
+    --delay replays a store's features as live, each snippet scored once so many later ones are there: AUC, AP, and the
+    median time from an event's start to its alarm at 1 false alarm an hour.
     """
     from vad_pipeline.eval.tables import DIFFERENCE, SPREAD, TABLES, in_short, rows_of
 
