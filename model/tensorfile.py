@@ -36,7 +36,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | None]:
     try:
         return read_state(path, expected=EXPECTED)
     except ConfigError as error:
-        best = path.with_name(BEST_NAME)
+        best = (path if path.is_dir() else path.parent) / BEST_NAME
+        if path.is_dir() and best.is_file():
+            raise CheckpointError(f"{path}: is a training run's folder, no checkpoint; give {best}") from error
         if path.name == LAST_NAME and best.is_file():
             raise CheckpointError(
                 f"{path}: is the state by which `train --resume {path.parent}` goes on, no checkpoint; give {best}"

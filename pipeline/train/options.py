@@ -139,7 +139,7 @@ class TrainOptions:
         for name in sorted(given):
             now, before = _plain(name, given[name]), recorded.get(name)
             if now != before and not by_name[name].metadata:
-                differ[name] = f"{name} {now} instead of {before}"
+                differ[name] = f"{name} {now} instead of {'the default' if before is None else before}"
         if differ:
             told = f"{given['resume']}: was begun with other options: {'; '.join(differ.values())}; leave them out"
             longer = f", or train on from its weights into a new folder: --init {given['resume'] / BEST_NAME} --out RUN"

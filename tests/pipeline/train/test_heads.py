@@ -196,6 +196,8 @@ def test_a_head_of_ones_own_from_labels_to_figures(begin, labelled, run_cli, tmp
     ):
         code, _, errors = run_cli(*words)
         assert code == 2 and f"{run}` goes on, no checkpoint; give {run / 'best.safetensors'}" in errors
+    code, _, errors = run_cli(*detect[:3], "--checkpoint", run, *detect[5:], *head)
+    assert code == 2 and f"{run}: is a training run's folder, no checkpoint; give {run / 'best.safetensors'}" in errors
     code, _, errors = run_cli("train", "--resume", run, "--steps", 9)
     assert code == 2 and f"train on from its weights into a new folder: --init {run}/best.safetensors" in errors
     code, _, errors = run_cli("train", "--resume", run)
