@@ -23,8 +23,8 @@ from ..archive.loop import RunSummary
 from ..archive.running import Running
 from ..archive.scoring_plan import DetectConfig, ScoringPlan
 from ..archive.selection import Selection, SelectionConfig, find_sources, select_some
-from ..option_values import CommandWords
 from ..progress import report_left_out, report_missing, warn_of, warn_of_random
+from .event_options import on_event_option
 from .sections import SectionedCommand
 from .shared_options import (
     PRETRAINED_HELP,
@@ -74,12 +74,7 @@ FOOTAGE_OPTIONS = ("model", "decoder", "precision", "accept_deviation", "runtime
 @clock_options
 @option("--csv", is_flag=True, help="Also write each curve as curves/ID.csv.")
 @click.option("--report", is_flag=True, help="Also write the review page, as `report` does.")
-@click.option(
-    "--on-event",
-    type=CommandWords(),
-    metavar="COMMAND",
-    help="Run this once for each new event, which it gets as JSON on standard input.",
-)
+@on_event_option
 @option("--pretrained", help=f"With SRC or --zero-shot (default: the checkpoint's): {PRETRAINED_HELP}")
 @archive_options
 def detect(

@@ -12,6 +12,7 @@ from vad_pipeline.extract.names import plural
 
 from ..archive.scoring_plan import DetectConfig, ScoringPlan
 from ..results.event_rule import Chosen
+from .event_options import on_event_option
 from .sections import SectionedCommand
 from .shared_options import (
     PRETRAINED_HELP,
@@ -44,6 +45,7 @@ DEFAULT_DELAY = 4  # snippets: 2.1 s at 30 frames/s
 @threshold_option
 @merge_gap_option
 @timezone_option
+@on_event_option
 @option("--pretrained", help=f"Default: the checkpoint's; {PRETRAINED_HELP}")
 @option("--model", help="open_clip model (default: the recipe's).")
 @option("--device")
@@ -67,7 +69,9 @@ def watch(source: tuple[str, ...], cameras: Path | None, out: Path, delay: int, 
     zone = values.pop("timezone") or "UTC"
     chosen = Chosen.of(values.pop("threshold"), values.pop("merge_gap_seconds"), clock_of(CLOCK_PATTERN, zone))
     sources = sources_of(source, cameras)
-    scoring = DetectConfig(chosen=chosen, head=values["head"], delay=delay, device=values["device"])
+    scoring = DetectConfig(
+        on_event=values["on_event"], chosen=chosen, head=values["head"], delay=delay, device=values["device"]
+    )
     plan = ScoringPlan.by_checkpoint(values["checkpoint"], scoring)
     encoding = {name: values[name] for name in ("pretrained", "model", "runtime", "precision")}
     config = WatchConfig(sources, out, ZoneInfo(zone), quiet=quiet, **encoding)

@@ -11,11 +11,13 @@ from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.model.scoring import Scorer
 
 from ..archive.scoring_plan import ScoringPlan
+from ..news.on_event import begin_telling
 from ..results.curve_group import CurveOrigin, write_curve
 from ..results.event_rows import put_events, rows_of
 from ..results.event_rule import EventRule
 from ..results.folder import Results
 from ..results.run_record import begin_run, check_record
+from .housekeeping import Housekeeping
 from .journal import SUFFIX, recovered
 from .only_watcher import only_watcher
 from .part import Scoring
@@ -64,6 +66,8 @@ def watch_cameras(plan: ScoringPlan, config: WatchConfig, tell: Callable[[str], 
     record = plan.record(extractor.recipe)
     check_record(config.out, record)
     with only_watcher(config.out, live) as beat:
+        if plan.config.on_event:
+            begin_telling(config.out, plan.config.chosen)
         rule = begin_run(config.out, record, plan.config.chosen)
         results = Results(config.out)
         results.merge()
@@ -86,7 +90,12 @@ def watch_cameras(plan: ScoringPlan, config: WatchConfig, tell: Callable[[str], 
             crop=plan.crop,
             quiet=config.quiet,
         )
-        return Watcher(watching).run(beat)
+        keeping = Housekeeping(config.out, plan.config.on_event, tell)
+        keeping.start()
+        try:
+            return Watcher(watching, keeping.notice).run(beat)
+        finally:
+            keeping.end()
 
 
 def _recover(path: Path, results: Results, rule: EventRule) -> str:

@@ -83,10 +83,11 @@ class Watcher:
 
     Args:
         watching: what is watched.
+        on_events: called once events have changed.
     """
 
-    def __init__(self, watching: Watching):
-        self._watching, self.summary = watching, Summary()
+    def __init__(self, watching: Watching, on_events: Callable[[], None]):
+        self._watching, self.summary, self._on_events = watching, Summary(), on_events
         self._sent: queue.Queue[Message] = queue.Queue()
         self._states = {
             source.name: _State(source, Camera(source, watching.recipe, watching.crop, self._sent))
@@ -253,6 +254,7 @@ class Watcher:
         part.write(curve)
         if rows != state.rows:
             put_events(self._watching.results, curve.video_id, [dict(row) for row in rows])
+            self._on_events()
         for row in rows[len(state.rows) :]:
             self._tell(
                 f"{state.source.name}: {row['category']} from {row['start_time']}, score {row['peak_score']:.2f}"

@@ -188,7 +188,8 @@ def test_a_camera_that_goes_and_comes_back_is_a_gap_and_no_password_is_repeated(
         host = f"me:{PASSWORD}@127.0.0.1:{server.server_port}"
         listed = tmp_path / "cameras"
         listed.write_text(f"# all\ngate=http://{host}/cam?token={PASSWORD}\n\nnoise=http://{host}/noise?{PASSWORD}\n")
-        code, out, err = watch("--cameras", listed, f"away=rtsp://me:{PASSWORD}@127.0.0.1:9/x", "--delay", "1")
+        away, told = f"away=rtsp://me:{PASSWORD}@127.0.0.1:9/x", tmp_path / "told.jsonl"
+        code, out, err = watch("--cameras", listed, away, "--delay", "1", "--on-event", f"tee -a {told}")
     assert code == 0 and "5 snippets of 3 cameras in 1 video" in out, err
     assert "gate: Input/output error; tried again in 0.1 s" in err and "noise: Input/output error" in err
     assert "away: Connection refused; tried again in 0.1 s" in err
@@ -198,6 +199,10 @@ def test_a_camera_that_goes_and_comes_back_is_a_gap_and_no_password_is_repeated(
     assert gap.frame == 20 and gap.seconds > 2
     assert curve.source == f"http://127.0.0.1:{server.server_port}/cam"
     assert PASSWORD not in out + err
+    events = [json.loads(line) for line in (tmp_path / "live" / "events.jsonl").read_text().splitlines()]
+    alarms = [json.loads(line) for line in told.read_text().splitlines()]
+    assert events and len(alarms) == len(events) and {alarm["camera"] for alarm in alarms} == {"gate"}
+    assert all(alarm["clip"] is None and "is not there" in alarm["problem"] for alarm in alarms)
     for path in (tmp_path / "live").rglob("*"):
         assert path.is_dir() or PASSWORD.encode() not in path.read_bytes(), path
 
