@@ -72,6 +72,13 @@ vad.unusual = (score) => (Math.floor(score * 100 + 1e-6) / 100).toFixed(2);
 /** A threshold as it is typed: four digits at most. */
 vad.plain = (number) => String(Number(number.toPrecision(4)));
 
+/** A text field that is as high as what is in it; `text` is put there. */
+vad.fillIn = (field, text) => {
+  field.value = text;
+  field.style.height = "auto";
+  if (field.scrollHeight) field.style.height = `${field.scrollHeight + field.offsetHeight - field.clientHeight}px`; // 0: not shown
+};
+
 /** Calls `act` once a frame at most, with the last arguments. */
 vad.eachFrame = (act) => {
   let waiting = null;

@@ -19,7 +19,7 @@
   const catalogue = new vad.Catalogue(overview);
   vad.verdicts.open(overview.report, overview.verdicts, (video) => catalogue.of(video));
 
-  const queue = new vad.Queue(catalogue.inTime);
+  const queue = new vad.Queue(catalogue.inOrder("time"));
   const wallView = new vad.WallView(overview, catalogue, queue);
   const videosView = new vad.VideosView(overview, (category) => Math.max(1, overview.categories.indexOf(category)));
   const view = new vad.VideoView(overview, catalogue, queue);

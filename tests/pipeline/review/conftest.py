@@ -112,15 +112,25 @@ def browser():
 class Opened:
     """A page that is open, and what it asked for and said."""
 
-    def __init__(self, page, address: str):
+    def __init__(self, page):
         self.page = page
-        self.address = address
-        self.requests: list[str] = []
-        self.said: list[str] = []
+        self.begin("")
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.said.append(str(error)))
         page.on("dialog", lambda dialog: (self.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def begin(self, address: str) -> None:
+        """From now on it is about this page: what was said before is forgotten."""
+        self.address, self.requests, self.said = address, [], []
+
+    def leave(self) -> None:
+        """Keep nothing of a test: no marks, no place of the pointer, no wishes."""
+        if self.page.url.startswith("file:"):
+            self.page.evaluate("localStorage.clear()")
+        self.page.mouse.move(0, 0)
+        self.page.emulate_media(reduced_motion="no-preference")
+        self.page.goto("about:blank")
 
     def show(self, key: str | None = None, *, frame: int | None = 0) -> Opened:
         """Show a video at a frame (None: where it opens by itself), or the table of videos."""
@@ -154,18 +164,32 @@ class Opened:
         raise AssertionError(f"never came true: {condition}; {self.said}")
 
 
+@pytest.fixture(scope="session")
+def open_pages(browser) -> dict[tuple, Opened]:
+    """Pages to be used by one test after the other: a browser's new context takes longer than most tests."""
+    return {}
+
+
 @pytest.fixture
-def open_page(browser, page_path):
-    """open_page(path=..., width=1280, scheme="light") -> Opened; no network."""
-    contexts = []
+def open_page(browser, open_pages, page_path):
+    """open_page(path=..., width=1280, scheme="light") -> Opened; no network. Each call in a test is another browser."""
+    used = []
 
     def open_at(path: Path = page_path, *, width=1280, height=800, scheme="light") -> Opened:
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, offline=True, accept_downloads=True
-        )
-        contexts.append(context)
-        return Opened(context.new_page(), path.as_uri())
+        key = width, height, scheme, len(used)
+        if key not in open_pages:
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme=scheme, offline=True, accept_downloads=True
+            )
+            open_pages[key] = Opened(context.new_page())
+        used.append(key)
+        open_pages[key].begin(path.as_uri())
+        return open_pages[key]
 
     yield open_at
-    for context in contexts:
-        context.close()
+    for key in used:
+        try:
+            open_pages[key].leave()
+        except Exception:
+            open_pages.pop(key).page.context.close()
+            raise

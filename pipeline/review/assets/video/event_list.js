@@ -114,7 +114,7 @@
       const when = vad.make("span", { className: "when" }, vad.make("b", { text: times }), ` ${vad.length(event.endSeconds - event.startSeconds)}`);
       const share = event.drawn ? "" : ` ${event.percent}%`;
       const what = vad.make("span", { className: "what" }, vad.swatch(event.column), event.drawn ? ` ${event.category}` : ` most like ${event.category}`, vad.make("span", { className: "quiet", text: share }));
-      const kind = event.drawn ? "drawn by hand, " : event.near ? "near miss, " : "";
+      const kind = event.below ? "below this threshold, " : event.drawn ? "drawn by hand, " : event.near ? "near miss, " : "";
       const peak = vad.make("span", { className: "quiet", title: `peak ${vad.score(event.peakScore)}`, text: `${kind}how unusual ${vad.unusual(event.peakScore)}` });
       const words = vad.make("span", { className: "words" }, when, what, peak);
       if (this.clock) {

@@ -37,8 +37,9 @@
       return { start, end, startSeconds: this.curve.startOf(start), endSeconds: this.curve.endBefore(end) };
     }
 
-    /** What reviewers call real where nothing is found. */
+    /** What reviewers call real where nothing is found: drawn by hand, or `below` the threshold looked at. */
     drawn(found) {
+      const known = new Set(vad.verdicts.eventsOf(this.data.id).map((event) => event.id));
       return vad
         .missedIn(this.data.id, found)
         .map((mark) => ({ mark, range: this.range(mark.start_frame, mark.end_frame) }))
@@ -46,7 +47,8 @@
           const { frame: peakFrame, score: peakScore } = this.curve.highestIn(range.start, range.end);
           const column = Math.max(1, this.data.categories.indexOf(mark.category));
           const category = this.data.categories[column];
-          return { id: mark.event_id, video: this.data.id, ...range, column, category, peakFrame, peakScore, drawn: true };
+          const below = known.has(mark.event_id);
+          return { id: mark.event_id, video: this.data.id, ...range, column, category, peakFrame, peakScore, drawn: true, below };
         });
     }
   }

@@ -9,17 +9,20 @@
     constructor(overview) {
       this.overview = overview;
       $("keep-command").addEventListener("focus", () => $("keep-command").select());
+      window.addEventListener("resize", vad.eachFrame(() => vad.fillIn($("keep-command"), this.text ?? "")));
     }
 
     /** What the command is for. */
     show(threshold, camera) {
       const { keep, show } = this.overview;
       const one = camera === null ? [] : [`# or for ${camera} alone`, `${keep} ${vad.quote(`${camera}=${threshold}`)}`];
-      $("keep-command").value = [`${keep} ${threshold}`, ...one, "# then the page again", show].join("\n");
+      this.text = [`${keep} ${threshold}`, ...one, "# then the page again", show].join("\n");
+      vad.fillIn($("keep-command"), this.text);
     }
 
     turn(shown) {
       $("keep").hidden = !shown;
+      vad.fillIn($("keep-command"), this.text ?? "");
       $("threshold-keep").setAttribute("aria-expanded", String(shown));
     }
   }

@@ -158,7 +158,8 @@
       this.drawn = found.drawn([...this.events, ...this.near]);
       this.shown = [...this.events, ...this.near, ...this.drawn].sort((a, b) => a.start - b.start);
       const near = $("near").checked ? `, ${this.near.length} near` : "";
-      const drawn = this.drawn.length ? `, ${this.drawn.length} drawn` : "";
+      const below = this.drawn.filter((event) => event.below).length;
+      const drawn = [[this.drawn.length - below, "drawn"], [below, "marked below"]].map(([n, what]) => (n ? `, ${n} ${what}` : "")).join("");
       const none = this.events.length ? "" : `, highest score ${vad.score(this.curve.highest)}`;
       $("event-count").textContent = vad.count(this.events.length, "event") + near + drawn + none;
       this.chosen = null;

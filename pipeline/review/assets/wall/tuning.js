@@ -31,6 +31,7 @@
       $("tuning-use").addEventListener("click", () => this.set(this.suggestion.threshold));
       $("tuning-copy").addEventListener("click", () => this.copy());
       $("tuning").addEventListener("toggle", () => this.show());
+      window.addEventListener("resize", vad.eachFrame(() => this.show()));
       vad.verdicts.onChange(() => this.show());
       this.show();
     }
@@ -56,7 +57,7 @@
       $("tuning-below").hidden = !(threshold < this.overview.threshold);
       const { keep, show } = this.overview;
       const value = this.camera === null ? vad.plain(threshold) : vad.quote(`${this.camera}=${vad.plain(threshold)}`);
-      $("tuning-command").value = `${keep} ${value}\n${show}`;
+      vad.fillIn($("tuning-command"), `${keep} ${value}\n${show}`);
     }
 
     showSuggestion() {
