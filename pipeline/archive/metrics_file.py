@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, VadError
@@ -24,6 +25,14 @@ HELP = {
     "last_outcome_time_seconds": "When a video last ended.",
     "running": "1 while the run is at work.",
 }
+HELP_OF_CAMERAS = {
+    "snippets_total": "Snippets scored.",
+    "reconnects_total": "How often a camera was lost and is tried again.",
+    "receiving": "1 while a camera gives pictures.",
+    "lag_seconds": "How long after its last frame the newest snippet was scored, the delay left out.",
+    "start_time_seconds": HELP["start_time_seconds"],
+    "running": HELP["running"],
+}
 
 
 class MetricsFile:
@@ -31,13 +40,14 @@ class MetricsFile:
 
     Args:
         path: the file.
+        explained: the figures that it holds, each with what it is.
 
     Raises:
         ConfigError: the file cannot be written at the start. If it cannot later, that is only logged.
     """
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, path: Path, explained: Mapping[str, str] = HELP):
+        self._path, self._explained = path, explained
         self._values: Counter[tuple[str, str]] = Counter()
         self._values["start_time_seconds", ""] = time.time()
         self._values["running", ""] = 1
@@ -72,6 +82,19 @@ class MetricsFile:
             self._values["failures_total", f'{of},code="{outcome.code}"'] += 1
         for step, seconds in outcome.seconds.items():
             self._values["stage_seconds_total", f'{of},stage="{step}"'] += seconds
+        self._write_if_due()
+
+    def add(self, name: str, camera: str, more: float) -> None:
+        """Add to a camera's figure."""
+        self._values[name, camera_label(camera)] += more
+        self._write_if_due()
+
+    def put(self, name: str, camera: str, value: float) -> None:
+        """Set a camera's figure."""
+        self._values[name, camera_label(camera)] = value
+        self._write_if_due()
+
+    def _write_if_due(self) -> None:
         if time.monotonic() - self._written >= EVERY_SECONDS:
             self._write_or_warn()
 
@@ -89,10 +112,16 @@ class MetricsFile:
 
     def _text(self) -> str:
         lines = []
-        for name, explained in HELP.items():
+        for name, explained in self._explained.items():
             kind = "counter" if name.endswith("_total") else "gauge"
             lines += [f"# HELP vad_pipeline_{name} {explained}", f"# TYPE vad_pipeline_{name} {kind}"]
             for (of, labels), value in self._values.items():
                 if of == name:
                     lines.append(f"vad_pipeline_{name}{f'{{{labels}}}' if labels else ''} {value:.15g}")
         return "\n".join(lines) + "\n"
+
+
+def camera_label(camera: str) -> str:
+    """A camera's name as a label of Prometheus' text."""
+    escaped = camera.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'camera="{escaped}"'

@@ -24,7 +24,6 @@ from ..archive.running import Running
 from ..archive.scoring_plan import DetectConfig, ScoringPlan
 from ..archive.selection import Selection, SelectionConfig, find_sources, select_some
 from ..progress import report_left_out, report_missing, warn_of, warn_of_random
-from .event_options import on_event_option
 from .sections import SectionedCommand
 from .shared_options import (
     PRETRAINED_HELP,
@@ -38,6 +37,7 @@ from .shared_options import (
     store_option,
     threshold_option,
 )
+from .telling_options import on_event_option
 
 if TYPE_CHECKING:
     from ..results.folder import Results

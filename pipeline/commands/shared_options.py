@@ -20,6 +20,7 @@ from ..option_values import IntList, Place, Rate
 from ..results.clock import Clock
 from ..results.event_rule import Chosen
 from ..workers.base import BACKENDS, ExecutorConfig
+from .telling_options import metrics_option
 
 RUNTIME_VARIABLE = "VAD_PIPELINE_RUNTIME"  # environment variable that sets --runtime for a whole machine
 DEFAULT_STORE = "features"
@@ -259,9 +260,7 @@ executor_options = compose(
 failure_options = compose(
     click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
     click.option("--max-failed", default="0", metavar="N|P%", help="More failures than this make the exit code 1."),
-    click.option(
-        "--metrics", type=Place(), metavar="FILE", help="Keep the run's figures in this file, as Prometheus text."
-    ),
+    metrics_option,
 )
 
 runtime_option = click.option(

@@ -12,7 +12,6 @@ from vad_pipeline.extract.names import plural
 
 from ..archive.scoring_plan import DetectConfig, ScoringPlan
 from ..results.event_rule import Chosen
-from .event_options import on_event_option
 from .sections import SectionedCommand
 from .shared_options import (
     PRETRAINED_HELP,
@@ -25,6 +24,7 @@ from .shared_options import (
     threshold_option,
     timezone_option,
 )
+from .telling_options import metrics_option, on_event_option
 
 DEFAULT_DELAY = 4  # snippets: 2.1 s at 30 frames/s
 
@@ -53,6 +53,7 @@ DEFAULT_DELAY = 4  # snippets: 2.1 s at 30 frames/s
     "--precision", type=click.Choice(("auto", *PRECISIONS)), default="auto", help="auto: the one timed to be fastest."
 )
 @runtime_option
+@metrics_option
 @quiet_option
 def watch(source: tuple[str, ...], cameras: Path | None, out: Path, delay: int, quiet: bool, **values) -> int:
     """Score cameras as they go: curves and events, hour by hour, into a results folder that is read meanwhile.
@@ -74,7 +75,7 @@ def watch(source: tuple[str, ...], cameras: Path | None, out: Path, delay: int, 
     )
     plan = ScoringPlan.by_checkpoint(values["checkpoint"], scoring)
     encoding = {name: values[name] for name in ("pretrained", "model", "runtime", "precision")}
-    config = WatchConfig(sources, out, ZoneInfo(zone), quiet=quiet, **encoding)
+    config = WatchConfig(sources, out, ZoneInfo(zone), metrics=values["metrics"], quiet=quiet, **encoding)
     summary = watch_cameras(plan, config, lambda line: click.echo(line, err=True))
     click.echo(
         f"{plural(summary.n_snippets, 'snippet')} of {plural(len(sources), 'camera')} in "

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from vad_pipeline.extract.extractor import ExtractConfig, Extractor
 from vad_pipeline.model.scoring import Scorer
 
+from ..archive.metrics_file import HELP_OF_CAMERAS, MetricsFile
 from ..archive.scoring_plan import ScoringPlan
 from ..news.on_event import begin_telling
 from ..results.curve_group import CurveOrigin, write_curve
@@ -41,6 +42,8 @@ class WatchConfig:
     """open_clip model; None: the recipe's."""
     runtime: str = "auto"
     precision: str = "auto"
+    metrics: Path | None = None
+    """File for Prometheus' textfile collector; None: none."""
     quiet: bool = False
 
 
@@ -93,7 +96,10 @@ def watch_cameras(plan: ScoringPlan, config: WatchConfig, tell: Callable[[str], 
         keeping = Housekeeping(config.out, plan.config.on_event, tell)
         keeping.start()
         try:
-            return Watcher(watching, keeping.notice).run(beat)
+            if config.metrics is None:
+                return Watcher(watching, keeping.notice).run(beat)
+            with MetricsFile(config.metrics, HELP_OF_CAMERAS) as metrics:
+                return Watcher(watching, keeping.notice, metrics).run(beat)
         finally:
             keeping.end()
 

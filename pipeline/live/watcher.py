@@ -20,6 +20,7 @@ from vad_pipeline.extract.errors import ConfigError
 from vad_pipeline.extract.names import plural
 from vad_pipeline.extract.recipe import Recipe
 
+from ..archive.metrics_file import MetricsFile
 from ..results.event_rows import put_events, rows_of
 from ..results.event_rule import EventRule
 from ..stopping import stopping_between_steps
@@ -84,10 +85,11 @@ class Watcher:
     Args:
         watching: what is watched.
         on_events: called once events have changed.
+        metrics: where figures of the cameras go; None: nowhere.
     """
 
-    def __init__(self, watching: Watching, on_events: Callable[[], None]):
-        self._watching, self.summary, self._on_events = watching, Summary(), on_events
+    def __init__(self, watching: Watching, on_events: Callable[[], None], metrics: MetricsFile | None = None):
+        self._watching, self.summary, self._on_events, self._metrics = watching, Summary(), on_events, metrics
         self._sent: queue.Queue[Message] = queue.Queue()
         self._states = {
             source.name: _State(source, Camera(source, watching.recipe, watching.crop, self._sent))
@@ -184,6 +186,10 @@ class Watcher:
         mean, state.last = mean_of_snippet(snippet.counts, own, last)
         state.part.add(mean[0], snippet.times)
         self.summary.n_snippets += 1
+        if self._metrics:
+            self._metrics.add("snippets_total", snippet.camera, 1)
+            if state.source.is_live:
+                self._metrics.put("lag_seconds", snippet.camera, time.time() - snippet.times[-1])
 
     def _begin(self, state: _State, began: Began) -> None:
         second = float(int(began.began))
@@ -204,6 +210,9 @@ class Watcher:
 
     def _opened(self, opened: Opened) -> None:
         self._tell(f"{opened.camera}: {opened.width}x{opened.height} px at {float(opened.fps):g} frames/s")
+        if self._metrics:
+            self._metrics.put("receiving", opened.camera, 1)
+            self._metrics.add("reconnects_total", opened.camera, 0)
         recipe = self._watching.recipe
         if self._states[opened.camera].source.is_live:
             self._needed[opened.camera] = float(opened.fps) / recipe.snippet_len * recipe.frames_per_snippet
@@ -228,6 +237,9 @@ class Watcher:
     def _lost(self, lost: Lost) -> None:
         again = lost.again_in_seconds
         self.summary.n_lost += again is not None
+        if self._metrics:
+            self._metrics.put("receiving", lost.camera, 0)
+            self._metrics.add("reconnects_total", lost.camera, again is not None)
         self._tell(f"{lost.camera}: {lost.why}" + (f"; tried again in {again:g} s" if again is not None else ""))
 
     def _keep(self, beat: Callable[[], None]) -> None:

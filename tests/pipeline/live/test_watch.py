@@ -189,7 +189,8 @@ def test_a_camera_that_goes_and_comes_back_is_a_gap_and_no_password_is_repeated(
         listed = tmp_path / "cameras"
         listed.write_text(f"# all\ngate=http://{host}/cam?token={PASSWORD}\n\nnoise=http://{host}/noise?{PASSWORD}\n")
         away, told = f"away=rtsp://me:{PASSWORD}@127.0.0.1:9/x", tmp_path / "told.jsonl"
-        code, out, err = watch("--cameras", listed, away, "--delay", "1", "--on-event", f"tee -a {told}")
+        telling = ("--on-event", f"tee -a {told}", "--metrics", tmp_path / "vad.prom")
+        code, out, err = watch("--cameras", listed, away, "--delay", "1", *telling)
     assert code == 0 and "5 snippets of 3 cameras in 1 video" in out, err
     assert "gate: Input/output error; tried again in 0.1 s" in err and "noise: Input/output error" in err
     assert "away: Connection refused; tried again in 0.1 s" in err
@@ -198,7 +199,12 @@ def test_a_camera_that_goes_and_comes_back_is_a_gap_and_no_password_is_repeated(
     (gap,) = curve.gaps
     assert gap.frame == 20 and gap.seconds > 2
     assert curve.source == f"http://127.0.0.1:{server.server_port}/cam"
-    assert PASSWORD not in out + err
+    assert PASSWORD not in out + err + (tmp_path / "vad.prom").read_text()
+    figures = dict(line.rsplit(" ", 1) for line in (tmp_path / "vad.prom").read_text().splitlines() if line[0] != "#")
+    assert figures['vad_pipeline_snippets_total{camera="gate"}'] == "5" and figures["vad_pipeline_running"] == "0"
+    assert int(figures['vad_pipeline_reconnects_total{camera="gate"}']) >= 5
+    assert figures['vad_pipeline_receiving{camera="away"}'] == "0"
+    assert 0 <= float(figures['vad_pipeline_lag_seconds{camera="gate"}']) < 60
     events = [json.loads(line) for line in (tmp_path / "live" / "events.jsonl").read_text().splitlines()]
     alarms = [json.loads(line) for line in told.read_text().splitlines()]
     assert events and len(alarms) == len(events) and {alarm["camera"] for alarm in alarms} == {"gate"}
