@@ -13,7 +13,7 @@ from vad_pipeline.model.yaml_file import YamlKind, reading_yaml, refuse_twice
 from ..results.ignored_hours import IgnoredHours, parse_hours
 
 EXAMPLE = "`gate: {zones: [[[0, 0], [0.5, 0], [0.5, 0.2]]], hours: [mon-fri 22:00-06:00]}`"
-KIND = YamlKind("zones and hours to ignore", "cameras", EXAMPLE)
+KIND = YamlKind("zones and hours to ignore", "parts", EXAMPLE)
 ZONES, HOURS = "zones", "hours"
 
 

@@ -15,7 +15,7 @@ from vad_pipeline.extract.names import composed
 from vad_pipeline.model.curve import MERGE_GAP_SECONDS, AnomalyCurve, Event, find_events
 
 from .clock import Clock, camera_of
-from .ignored_hours import IgnoredHours, frames_in, hours_as_json, hours_of, lies_in, parse_hours
+from .ignored_hours import IgnoredHours, frames_in, hours_as_json, hours_in_words, hours_of, lies_in, parse_hours
 
 UNSET = "default"  # given in place of a threshold: use the checkpoint's again
 HOURS = "ignored_hours"  # the name under which run.json keeps them
@@ -81,7 +81,8 @@ class EventRule:
 
     def __str__(self) -> str:
         own = [f"{camera} {value:g}" for camera, value in sorted(self.by_camera.items())]
-        return ", ".join([f"threshold {self.threshold:g}", *own]) + (" (as set)" if self.is_set or own else "")
+        said = ", ".join([f"threshold {self.threshold:g}", *own]) + (" (as set)" if self.is_set or own else "")
+        return f"{said}, ignored hours: {hours_in_words(self.hours)}" if self.hours else said
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from vad_pipeline.extract.lists import guarded
 
 from .event_rows import EVENTS_NAME, read_events
 from .verdict_log import latest_verdicts
-from .verdicts import COLUMNS, OPEN, Verdict
+from .verdicts import COLUMNS, OPEN, SCHEMA, Verdict
 
 
 def rows_of(results: Path) -> list[Verdict]:
@@ -47,4 +47,4 @@ def as_csv(rows: Sequence[Verdict]) -> str:
 
 def as_json(rows: Sequence[Verdict]) -> str:
     """The rows as the JSON that the page exports and imports."""
-    return json.dumps({"schema": 1, "verdicts": [asdict(row) for row in rows]}, indent=1) + "\n"
+    return json.dumps({"schema": SCHEMA, "verdicts": [asdict(row) for row in rows]}, indent=1) + "\n"

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from vad_pipeline.extract.errors import ConfigError, quoted, readable, shown
@@ -17,6 +18,7 @@ REAL, FALSE_ALARM, UNSURE, OPEN = "real", "false_alarm", "unsure", ""
 REST_NORMAL = "normal"
 """Said of a whole video: every frame outside the ranges that the same reviewer marked real is normal."""
 ANSWERS = (REAL, FALSE_ALARM, UNSURE, REST_NORMAL, OPEN)
+SCHEMA = 1  # of the JSON that the page exports
 COLUMNS = ("video", "start_frame", "end_frame", "event_id", "verdict", "category", "reviewer", "note", "time")
 NEEDED = ("video", "start_frame", "end_frame", "event_id", "verdict")
 HEAD_CHARACTERS = 4096
@@ -99,7 +101,23 @@ def read_verdicts(path: Path) -> list[Verdict]:
         rows = _rows_of_lines(text, path)
     else:
         rows = _json_rows(text, path) if text.lstrip().startswith("{") else _csv_rows(text, path)
-    return [verdict_of(row, f"{path}, verdict {number}") for number, row in enumerate(rows, start=1)]
+    found = [verdict_of(row, f"{path}, verdict {number}") for number, row in enumerate(rows, start=1)]
+    for number, verdict in enumerate(found, start=1):
+        _refuse_no_time(verdict.time, f"{path}, verdict {number}")
+    return found
+
+
+def _refuse_no_time(text: str, where: str) -> None:
+    """Check that a time is one: a spreadsheet may have written its own form, which would be later or earlier than all.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        _ = text and datetime.fromisoformat(text)
+    except ValueError as error:
+        expected = "expected ISO 8601, such as 2026-11-28T10:00:00Z"
+        raise ConfigError(f"{where}: its time is {quoted(text)}; {expected}; export it again") from error
 
 
 def brought_together(exports: Iterable[Iterable[Verdict]]) -> list[Verdict]:
@@ -215,9 +233,12 @@ def _stretches(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
 
 def _json_rows(text: str, path: Path) -> list[dict]:
     try:
-        rows = json.loads(text)["verdicts"]
+        found = json.loads(text)
+        rows = found["verdicts"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path}: no export of verdicts from the review page ({shown(error)})") from error
+    if found.get("schema", SCHEMA) != SCHEMA:
+        raise ConfigError(f"{path}: is of schema {shown(found['schema'])}; this version reads schema {SCHEMA}")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ConfigError(f"{path}: its `verdicts` are no list of rows; export them again")
     return rows

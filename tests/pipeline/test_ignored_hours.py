@@ -66,6 +66,7 @@ def test_events_in_ignored_hours_are_left_out_everywhere(results, run_cli, tmp_p
     (tmp_path / "ignore.yaml").write_text("gate: {hours: [mon-fri 22:00-06:00]}\nport: {hours: [sun]}\n")
     code, out, _ = run_cli("events", results, "--ignore", tmp_path / "ignore.yaml")
     assert code == 0 and "3 events (1 event in ignored hours is left out) in " in out
+    assert out.rstrip().endswith("at threshold 0.5, ignored hours: gate mon-fri 22:00-06:00; port sun")
     assert held(results) == ["6-8", "20-28", "4-6"]  # of the one that only begins before, nothing is lost
     record = read_record(results)
     assert record["kept"]["ignored_hours"] == {"gate": ["mon-fri 22:00-06:00"], "port": ["sun"]}

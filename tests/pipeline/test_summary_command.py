@@ -83,6 +83,7 @@ def test_one_day_without_false_alarms(results, run_cli, tmp_path):
     assert run_cli("summary", results, "--day", "yesterday")[0] == 0
     code, _, err = run_cli("summary", results, "--day", "noon")
     assert code == 2 and "--day 'noon': expected a day" in err
+    assert run_cli("summary", results, "--day", "")[0] == 2
 
 
 def test_a_page_without_scripts(results, run_cli, tmp_path):

@@ -157,3 +157,15 @@ def test_train_takes_it(labelled, tmp_path):
     chosen = choose(TrainOptions(tmp_path / "verdicts.csv", "ucf-crime"), entries, UCF_CRIME, None)
     assert len(chosen.train) == len(rows) - 1 and sum(video.normal for video in chosen.train) == 9
     assert chosen.notes == ["left out: 1 row of split undecided"] and chosen.missing.without_label == []
+
+
+@pytest.mark.parametrize("time", ["28.11.2026 10:00", "tomorrow", "zzzz"])
+def test_a_time_that_a_spreadsheet_has_written_anew_is_refused(tmp_path, time):
+    """Times are compared as text: one of another form would count for ever, or never."""
+    rows = [asdict(replace(verdict(), time=time))]
+    (tmp_path / "v.json").write_text(json.dumps({"schema": 1, "verdicts": rows}))
+    with pytest.raises(ConfigError, match="verdict 1: its time is"):
+        read_verdicts(tmp_path / "v.json")
+    (tmp_path / "v.json").write_text(json.dumps({"schema": 2, "verdicts": rows}))
+    with pytest.raises(ConfigError, match="is of schema 2"):
+        read_verdicts(tmp_path / "v.json")

@@ -48,7 +48,7 @@ def summary(
 
     roots = MediaRoots.parse(values["media_root"])
     opened = Results.open(results)
-    wanted = _day(day, settings_of(opened).rule.clock) if day else None
+    wanted = _day(day, settings_of(opened).rule.clock) if day is not None else None
     digest = make_digest(opened, day=wanted, hide_false=hide_false)
     click.echo("\n".join(lines_of(digest)))
     if csv:
