@@ -132,7 +132,7 @@ def compare(config: CompareConfig, checked: CheckedRows, commands: Commands, tel
     from vad_pipeline.model.tensorfile import CheckpointError
     from vad_pipeline.model.training import TrainingDiverged
 
-    found, evaluated = Compared(), {}
+    found, evaluated, sizes = Compared(), {}, {}
     runs = _runs(config)
     for number, run in enumerate(runs, 1):
         say = partial(_say, telling.next, f"{number} of {len(runs)}: {run}")
@@ -140,12 +140,13 @@ def compare(config: CompareConfig, checked: CheckedRows, commands: Commands, tel
         try:
             anew = _bring_on(run, commands, tests, say)
             evaluated[run] = _evaluated(run, tests, checked.annotations, config)
+            sizes[run.row.name] = run.n_parameters()
             if anew:
                 say(_in_short(evaluated[run]))
         except (ConfigError, CheckpointError, TrainingDiverged) as error:
             found.failed[str(run)] = str(error)
             telling.failed(f"{run}: {error}")
-    _tabulate(config, evaluated, found)
+    _tabulate(config, evaluated, sizes, found)
     _write_files(config, checked, next(iter(evaluated.values()), None), found)
     return found
 
@@ -194,8 +195,17 @@ def _evaluated(
     return with_training_notes(evaluated)
 
 
-def _tabulate(config: CompareConfig, evaluated: Mapping[SeedRun, Evaluated], found: Compared) -> None:
-    """Compare the rows of which all seeds are there, and put all rows and the notes into `found`."""
+def _tabulate(
+    config: CompareConfig, evaluated: Mapping[SeedRun, Evaluated], sizes: Mapping[str, int], found: Compared
+) -> None:
+    """Compare the rows of which all seeds are there, and put all rows and the notes into `found`.
+
+    Args:
+        config: what is compared.
+        evaluated: the runs that are there.
+        sizes: row's name -> how many parameters its network has.
+        found: what came of it so far.
+    """
     why = {row.name: _why(config, row, found.failed) for row in config.rows}
     complete = [row for row in config.rows if not why[row.name]]
     figures = compare_methods(
@@ -204,8 +214,10 @@ def _tabulate(config: CompareConfig, evaluated: Mapping[SeedRun, Evaluated], fou
     )
     of_rows = {row.name: of_row for row, of_row in zip(complete, figures, strict=True)}
     for row in config.rows:
-        failed = why[row.name]
-        found.methods.append(FailedMethod(row.name, failed) if failed else _method(config, row, of_rows[row.name]))
+        if failed := why[row.name]:
+            found.methods.append(FailedMethod(row.name, failed))
+        else:
+            found.methods.append(_method(config, row, of_rows[row.name], sizes[row.name]))
     found.notes = tuple(_notes(evaluated))
 
 
@@ -230,7 +242,7 @@ def _why(config: CompareConfig, row: Row, failed: dict[str, str]) -> str:
     return "; ".join(f"seed{'s' * (len(of) > 1)} {', '.join(of)}: {reason}" for reason, of in seeds.items())
 
 
-def _method(config: CompareConfig, row: Row, figures: dict[str, ComparedFigure]) -> ComparedMethod:
+def _method(config: CompareConfig, row: Row, figures: dict[str, ComparedFigure], n_parameters: int) -> ComparedMethod:
     """A row of which all seeds are there."""
     runs = [SeedRun(row, seed) for seed in config.seeds]
     return ComparedMethod(
@@ -238,7 +250,7 @@ def _method(config: CompareConfig, row: Row, figures: dict[str, ComparedFigure])
         config.seeds,
         figures,
         train_seconds=_known_mean([run.train_seconds() for run in runs]),
-        n_parameters=runs[0].n_parameters(),
+        n_parameters=n_parameters,
         snippets_per_second=_known_mean([run.snippets_per_second() for run in runs]),
     )
 

@@ -191,16 +191,28 @@ class SeedRun:
         return sum(run.n_frames for run in runs) / SNIPPET_LEN / seconds if seconds else None
 
     def n_parameters(self) -> int:
-        """How many numbers the network that scores was trained to have."""
-        from safetensors import safe_open
+        """How many numbers the network that scores was trained to have.
+
+        Raises:
+            ConfigError: the checkpoint is damaged.
+            StoreError: it cannot be read.
+        """
+        from safetensors import SafetensorError, safe_open
 
         from vad_pipeline.model.checkpoint import TEXT_FEATURES, TRAINING_PREFIX
 
-        with safe_open(TrainRun(self.path).best, framework="np") as file:
-            names = file.keys()
-            scoring = [name for name in names if not name.startswith(TRAINING_PREFIX) and name != TEXT_FEATURES]
-            shapes = [file.get_slice(name).get_shape() for name in scoring]
-        return sum(map(math.prod, shapes))
+        best = TrainRun(self.path).best
+        try:
+            with safe_open(best, framework="np") as file:
+                names = file.keys()
+                scoring = [name for name in names if not name.startswith(TRAINING_PREFIX) and name != TEXT_FEATURES]
+                return sum(math.prod(file.get_slice(name).get_shape()) for name in scoring)
+        except (OSError, SafetensorError) as error:
+            refuse_failed_read(best, error)
+            raise ConfigError(
+                f"{best}: is damaged ({shown(str(error))}); delete {self.path} and {self.results}, then run the same "
+                "again"
+            ) from error
 
 
 def _digest(tests: Sequence[str]) -> str:

@@ -138,6 +138,11 @@ def test_two_rows_and_two_seeds(run_cli, place, monkeypatch):
     Path("study/rows.yaml").write_text(text.replace("rows:", f"rows:\n{wild.strip()}"))
     code, out, err = run_cli(*place)
     assert code == 1 and "failed: own, seed 1: out/rows/own/seed-1_results: holds no curves" in err
+    best = Path("out/rows/own/seed-0/best.safetensors")
+    content = best.read_bytes()
+    best.write_bytes(content[:100])
+    assert f"failed: own, seed 0: {best}: is damaged (" in run_cli(*place)[2]
+    best.write_bytes(content)
     whole = next(line for line in out.splitlines() if line.startswith("| whole |"))
     assert whole.split("|")[3].strip() == "-" and "| own | failed |" in out
 
