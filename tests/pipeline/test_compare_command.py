@@ -282,14 +282,14 @@ def test_what_cannot_be_trained_is_told_before_anything_is(run_cli, place, monke
     Path("study/ucf.csv").write_text(labels.replace("Fighting", "Stealing"))
     rows = "".join(f"- {{name: {name}, {options}}}\n" for name, (options, _) in UNTRAINABLE.items())
     Path("study/rows.yaml").write_text(ROWS + rows)
-    code, out, err = run_cli(*place, "--dry-run")
+    code, out, err = run_cli(*place, "--dry-run", "--quiet")
     assert code == 2 and out.count("to be trained\n") == 4, err
     assert out.count("cannot be trained or scored") == 2 * len(UNTRAINABLE)
     told = err.splitlines()
     for name, (_, message) in UNTRAINABLE.items():
         (line,) = [line for line in told if line.startswith(f"study/rows.yaml, row {name}: ")]
         assert message in line, line
-    code, out, again = run_cli(*place)
+    code, out, again = run_cli(*place, "--quiet")
     assert code == 2 and again == err and not out and not Path("out").exists()
     code, _, err = run_cli(*[each if each != "truth.csv" else "none.csv" for each in place], "--dry-run")
     assert code == 2 and "none.csv" in err
