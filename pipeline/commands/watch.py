@@ -81,4 +81,4 @@ def watch(source: tuple[str, ...], cameras: Path | None, out: Path, delay: int, 
         f"{plural(summary.n_snippets, 'snippet')} of {plural(len(sources), 'camera')} in "
         f"{plural(summary.n_videos, 'video')}; tried again {plural(summary.n_lost, 'time')}; results in {out}"
     )
-    return 0
+    return 0 if summary.n_snippets else 1

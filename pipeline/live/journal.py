@@ -7,6 +7,7 @@ curve of the whole video is written, its journal is deleted.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from fractions import Fraction
@@ -45,24 +46,27 @@ class Journal:
         self.path = folder / f"{flat(head['video'])}{SUFFIX}"
         self._type = record_type(len(head["categories"]))
         try:
-            self._file = self.path.open("wb")
-            self._file.write(json.dumps({"schema": SCHEMA, **head}).encode() + b"\n")
+            self._file = self.path.open("wb", buffering=0)
         except OSError as error:
             raise _unwritable(self.path, error) from error
+        self._write(json.dumps({"schema": SCHEMA, **head}).encode() + b"\n")
 
     def append(self, seconds: np.ndarray, scores: np.ndarray, category: np.ndarray) -> None:
         """Append snippets: (k, 16) seconds, (k,) scores and (k, C) probabilities."""
         records = np.empty(len(scores), self._type)
         records["seconds"], records["score"], records["category"] = seconds, scores, category
+        self._write(records.tobytes())
+
+    def _write(self, data: bytes) -> None:
         try:
-            self._file.write(records.tobytes())
+            if self._file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
     def sync(self) -> None:
         """See to it that what was appended survives the machine's end."""
         try:
-            self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise _unwritable(self.path, error) from error

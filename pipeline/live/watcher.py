@@ -120,10 +120,10 @@ class Watcher:
                     self._stop_cameras()
                 try:
                     running -= self._take(self._gathered())
+                    self._keep(beat)
                 except BaseException:
                     self._stop_cameras()
                     raise
-                self._keep(beat)
         for state in self._states.values():
             self._end(state, ())  # of a camera that does not let go
         return self.summary

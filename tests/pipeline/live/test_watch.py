@@ -1,5 +1,6 @@
 """`watch`, with a toy tower: it writes what `detect --delay` makes of the same footage, through every trouble."""
 
+import errno
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from preloaded import Command
 
 from vad_pipeline.extract.embed.encoder import ClipEncoder
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.pipeline.live import only_watcher, source
+from vad_pipeline.pipeline.live import journal, only_watcher, source, watcher
 from vad_pipeline.pipeline.live.arrival import ArrivalTimes
 from vad_pipeline.pipeline.live.journal import Journal, head_of
 from vad_pipeline.pipeline.live.source import Source, address_of
@@ -80,14 +82,14 @@ def test_what_a_killed_run_had_scored_is_kept(watch, make_video, tmp_path):
     (whole,) = Results.open(live)
     origin = CurveOrigin(recipe_id=settings_of(Results.open(live)).recipe_id, made_from="watch", threshold=0.5)
     of = {"video": "gate/2026-11-28/10-00-00+0000", "source": "gate", "fps": whole.fps, "categories": whole.categories}
-    journal = Journal(live / "live", head_of({**of, "categories": list(whole.categories)}, origin))
-    journal.append(np.arange(48).reshape(3, 16) / 25, np.full(3, 0.5), np.full((3, 14), 1 / 14))
-    journal.sync()
-    with journal.path.open("r+b") as file:
-        file.truncate(journal.path.stat().st_size - 10)
+    left = Journal(live / "live", head_of({**of, "categories": list(whole.categories)}, origin))
+    left.append(np.arange(48).reshape(3, 16) / 25, np.full(3, 0.5), np.full((3, 14), 1 / 14))
+    left.sync()
+    with left.path.open("r+b") as file:
+        file.truncate(left.path.stat().st_size - 10)
     code, _, err = watch(path)
     assert code == 0 and "gate/2026-11-28/10-00-00+0000: what a killed run had scored of it is kept" in err
-    assert not journal.path.exists() and len(Results.open(live)) == 3
+    assert not left.path.exists() and len(Results.open(live)) == 3
     kept = Results.open(live).get(of["video"], origin.recipe_id)
     assert kept.n_frames == 32 and (kept.scores == 0.5).all()
     assert len((live / "events.jsonl").read_text().splitlines()) == 3
@@ -126,6 +128,20 @@ def test_a_kill_costs_seconds_and_one_folder_has_one_watch(watch, detected, make
     np.testing.assert_allclose(second.scores[: 16 * 18], expected[: 16 * 18], atol=2e-5)
     assert 17 * 16 <= len(first.scores) <= 19 * 16
     np.testing.assert_allclose(first.scores, expected[: len(first.scores)], atol=2e-5)
+
+
+def test_a_full_disk_and_a_file_that_is_no_video(watch, make_video, tmp_path, monkeypatch):
+    (tmp_path / "text.ts").write_text("no video\n" * 99)
+    code, out, err = watch(tmp_path / "text.ts")
+    assert code == 1 and "0 snippets of 1 camera" in out and "text: " in err and "Traceback" not in err
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(journal, "os", SimpleNamespace(fsync=full, strerror=os.strerror))
+    monkeypatch.setattr(watcher, "SYNC_SECONDS", 0.0)
+    code, _, err = watch(make_video(tmp_path / "gate.ts", n_frames=40))
+    assert code == 3 and "cannot be written (No space left on device); make space" in err and "Traceback" not in err
 
 
 def test_two_hosts_on_one_disk(tmp_path, monkeypatch):
