@@ -189,13 +189,13 @@ class Watcher:
         if self._metrics:
             self._metrics.add("snippets_total", snippet.camera, 1)
             if state.source.is_live:
-                self._metrics.put("lag_seconds", snippet.camera, time.time() - snippet.times[-1])
+                self._metrics.put("lag_seconds", snippet.camera, max(0.0, time.time() - snippet.times[-1]))
 
     def _begin(self, state: _State, began: Began) -> None:
         second = float(int(began.began))
         moment = datetime.fromtimestamp(second, self._watching.zone)
         video_id = f"{state.source.name}/{moment.strftime(ID_FORM)}"
-        state.part = Part(self._watching.scoring, video_id, second, began.fps, state.source.address)
+        state.part = Part(self._watching.scoring, video_id, second, began.fps, state.source.footage)
         state.rows, state.written, state.last = [], time.monotonic(), None
         self.summary.n_videos += 1
 
