@@ -164,7 +164,8 @@
       for (const record of rows) {
         const mine = kept.verdicts[record.event_id];
         if (mine && mine.time >= record.time) continue;
-        kept.verdicts[record.event_id] = record;
+        const isSame = mine && mine.start_frame === record.start_frame && mine.end_frame === record.end_frame;
+        kept.verdicts[record.event_id] = isSame ? { ...mine, ...record } : record; // what this browser measured stays
         taken += 1;
       }
       save();
