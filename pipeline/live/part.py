@@ -16,6 +16,8 @@ from vad_pipeline.model.scoring import Scorer, SnippetScores
 from ..results.curve_group import CurveOrigin, write_curve
 from .journal import Journal, head_of
 
+NO_FOOTAGE = ""  # as the source of a curve: a file that has grown has other times than its frames had as they arrived
+
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
@@ -39,18 +41,17 @@ class Part:
         video_id: its id.
         began: seconds since 1970 that are second 0 of it.
         fps: frame rate that the camera states.
-        footage: the file that its frames are in; empty where there is none.
     """
 
-    def __init__(self, scoring: Scoring, video_id: str, began: float, fps: Fraction, footage: str):
-        self.video_id, self._scoring, self._began, self._fps, self._footage = video_id, scoring, began, fps, footage
+    def __init__(self, scoring: Scoring, video_id: str, began: float, fps: Fraction):
+        self.video_id, self._scoring, self._began, self._fps = video_id, scoring, began, fps
         self._live = LiveScores(scoring.scorer, [scoring.delay])
         self._times: list[np.ndarray] = []  # of each snippet's frames
         self._scores: list[np.ndarray] = []
         self._category: list[np.ndarray] = []
         self._n_journalled, self._is_over = 0, False
         self._shard: Path | None = None
-        of = {"video": video_id, "source": footage, "fps": fps, "categories": list(scoring.scorer.categories)}
+        of = {"video": video_id, "source": NO_FOOTAGE, "fps": fps, "categories": list(scoring.scorer.categories)}
         self._journal = Journal(scoring.journals, head_of(of, scoring.origin))
 
     def add(self, features: np.ndarray, times: tuple[float, ...]) -> None:
@@ -100,7 +101,7 @@ class Part:
             return None
         times = np.concatenate(self._times if self._is_over else self._times[: len(scores)])
         made = SnippetScores(scores, np.concatenate(self._category), self._scoring.scorer.categories, SNIPPET_LEN)
-        return curve_from_scores(made, video_id=self.video_id, frame_seconds=times, fps=self._fps, source=self._footage)
+        return curve_from_scores(made, video_id=self.video_id, frame_seconds=times, fps=self._fps, source=NO_FOOTAGE)
 
     def write(self, curve: AnomalyCurve) -> None:
         """Write the curve so far in place of the one before.

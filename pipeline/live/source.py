@@ -5,7 +5,6 @@ Addresses may hold a password. Nothing that is written or printed has it: `Sourc
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -67,11 +66,6 @@ class Source:
     def address(self) -> str:
         """The address as it may be shown: without user, password and what stands behind `?`."""
         return address_of(self.where)
-
-    @property
-    def footage(self) -> str:
-        """The file whose frames are scored, where pages and clips find them; empty of what is no file."""
-        return "" if self.is_live or self.where == PIPE else os.path.abspath(self.where)
 
     @property
     def is_live(self) -> bool:

@@ -195,7 +195,7 @@ class Watcher:
         second = float(int(began.began))
         moment = datetime.fromtimestamp(second, self._watching.zone)
         video_id = f"{state.source.name}/{moment.strftime(ID_FORM)}"
-        state.part = Part(self._watching.scoring, video_id, second, began.fps, state.source.footage)
+        state.part = Part(self._watching.scoring, video_id, second, began.fps)
         state.rows, state.written, state.last = [], time.monotonic(), None
         self.summary.n_videos += 1
 
