@@ -184,6 +184,7 @@ def open_page(browser, open_pages, page_path):
             open_pages[key] = Opened(context.new_page())
         used.append(key)
         open_pages[key].begin(path.as_uri())
+        open_pages[key].page.bring_to_front()  # browsers play footage slowly in a page behind others
         return open_pages[key]
 
     yield open_at
