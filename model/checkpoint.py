@@ -132,7 +132,12 @@ class Checkpoint:
         return replace(recipe, zones=None) in (trained_on, own)
 
     def save(
-        self, path: str | Path, *, source_sha256: str | None = None, training: Mapping[str, Tensor] | None = None
+        self,
+        path: str | Path,
+        *,
+        source_sha256: str | None = None,
+        training: Mapping[str, Tensor] | None = None,
+        made_of: Mapping[str, object] | None = None,
     ) -> None:
         """Write the checkpoint in our format. The file appears only once it is complete.
 
@@ -141,6 +146,7 @@ class Checkpoint:
             source_sha256: SHA-256 of the file that this one is converted from, hex; None: it is not converted.
             training: weights that only training needs by name (text adapters, prompts, the normality branch), which
                 fine-tuning starts from.
+            made_of: for people to read: what the weights were made of, as JSON values.
 
         Raises:
             StoreError: the file cannot be written.
@@ -160,6 +166,8 @@ class Checkpoint:
             values["descriptions"] = self.descriptions
         if self.calibration is not None:
             values["calibration"] = self.calibration.to_json()
+        if made_of is not None:
+            values["made_of"] = made_of
         metadata = {name: json.dumps(value) for name, value in values.items()}
         metadata |= {"config": self.config.to_json(), "recipe": self.recipe.to_json()}
         tensors = self.model.state_dict()

@@ -147,6 +147,18 @@ def load_initial(network: Trainable, path: Path) -> list[str]:
     return anew
 
 
+def training_tensors(path: Path) -> dict[str, Tensor]:
+    """What only fine-tuning reads of a checkpoint in our format, by name; of a published one nothing.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    tensors, _ = read_tensors(path)
+    return {
+        name.removeprefix(TRAINING_PREFIX): value for name, value in tensors.items() if name.startswith(TRAINING_PREFIX)
+    }
+
+
 def refuse_other_head(path: Path, theirs: HeadConfig, ours: str) -> None:
     """Check that a checkpoint is of the head that is to be trained.
 

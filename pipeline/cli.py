@@ -32,6 +32,7 @@ COMMANDS = {  # command -> its module in commands/; its line in `--help`, which 
     "events": ("findings.events", "Events anew from curves, without scoring."),
     "train": ("train", "Train DSANet or another head from video-level labels."),
     "import-scores": ("methods.import_scores", "Scores made elsewhere into a results folder."),
+    "adapt": ("methods.adapt", "A model that learned from marks, judged before."),
     "evaluate": ("methods.evaluate", "Figures of results against annotations."),
     "compare": ("methods.compare", "Methods over seeds: train, score, one table."),
     "report": ("findings.report", "A page to go through footage with."),

@@ -26,7 +26,7 @@ ROOMS = {  # each from left to right: a file or closet imports only from what st
     "training fastest",
     "eval": "annotation annotation_table ucf_lines annotations truth bootstrap detection metrics thresholds notes "
     "evaluation delay_cost comparison tables comparison_tables figure delay_figure comparison_figure",
-    "pipeline": "stopping progress results media workers outcomes archive scores train compare clips review news "
+    "pipeline": "stopping progress results media workers outcomes archive scores train adapt compare clips review news "
     "live doctor demo option_values commands cli",
 }
 PLACES = {room: names.split() for room, names in ROOMS.items()}

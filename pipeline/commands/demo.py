@@ -13,7 +13,7 @@ from .shared_options import option, quiet_option
 @click.command(cls=SectionedCommand)
 @option("--out", default="demo", help="Folder for everything that the demo writes.")
 @click.option("--videos", "n_videos", default=24, help="How many videos to render.")
-@click.option("--seed", default=0, help="Random seed of the videos and of the training.")
+@option("--seed", help="Random seed of the videos and of the training.")
 @quiet_option
 def demo(out: Path, n_videos: int, seed: int, quiet: bool) -> int:
     """Render a small archive of camera-like videos, extract, train, detect and evaluate: no download, no GPU, no data.

@@ -20,7 +20,8 @@ SECTIONS = {  # in the order shown, options too; what a command must be given al
     "--marked --all --min-score --limit",
     "Figures": "--protocol --bootstrap --spread --table --columns",
     "Events and times": "--on-event --merge-gap --clock --timezone --pre --post --delay",
-    "Training": "--labels --init --epochs --steps --batch-size --lr --window-len --loss --seeds --tensorboard",
+    "Training": "--labels --anyway --seed --init --epochs --steps --batch-size --lr --window-len --loss --seeds "
+    "--tensorboard",
     "The best weights and the threshold": "--select --val-share --false-alarms",
     "Features, weights, categories": "--model --recipe --any-recipe --crop --score --crops --geometry "
     "--frames-per-snippet --tail --skip-still --still-bound --ignore --decoder --axes --fps --categories --zero-shot",

@@ -45,10 +45,7 @@ FLAGS = {  # options that several commands have: their names, and the click sett
             "help": "How often to resample the videos for 95% intervals; 0: no intervals.",
         },
     ),
-    "--catalogue": (
-        ("--catalogue",),
-        {"type": Place(), "help": "File for the store's index (default: in the store)."},
-    ),
+    "--catalogue": (("--catalogue",), {"type": Place(), "help": "File for the store's index (default: in the store)."}),
     "--categories": (("--categories",), {"type": Place(), "metavar": "FILE"}),
     "--checkpoint": (("--checkpoint",), {"type": Place()}),
     "--crop": (("--crop",), {}),
@@ -80,6 +77,7 @@ FLAGS = {  # options that several commands have: their names, and the click sett
         {"metavar": "DIR", "help": "Folder below which a path becomes an id (default: each SRC)."},
     ),
     "--json": (("--json", "as_json"), {"is_flag": True}),
+    "--labels": (("--labels",), {"type": Place(), "metavar": "LABELS"}),
     "--like": (
         ("--like",),
         {"type": click.Choice(tuple(NAMED_RECIPES)), "default": "vadclip", "help": "Recipe: how features are made."},
@@ -114,6 +112,7 @@ FLAGS = {  # options that several commands have: their names, and the click sett
     "--root": (("--root",), {}),
     "--seeds": (("--seeds",), {"type": IntList()}),
     "--store": (("--store",), {"type": Place()}),
+    "--seed": (("--seed",), {"default": 0}),
     "--streams": (
         ("--streams",),
         {
@@ -123,6 +122,7 @@ FLAGS = {  # options that several commands have: their names, and the click sett
         },
     ),
     "--threshold": (("--threshold",), {}),
+    "--verdicts": (("--verdicts",), {"multiple": True, "type": Place(), "metavar": "FILE"}),
     "--top": (("--top",), {"type": click.IntRange(min=1)}),
 }
 

@@ -29,13 +29,7 @@ PROXIES = ("never", "auto")
 @truth_options("Ground truth, shown as a band.")
 @clock_options
 @option("--media-root")
-@click.option(
-    "--verdicts",
-    multiple=True,
-    type=Place(),
-    metavar="FILE",
-    help="Verdicts that the page exported, kept in RESULTS; more FILEs may follow.",
-)
+@option("--verdicts", help="Verdicts that the page exported, kept in RESULTS; more FILEs may follow.")
 @click.argument("more_verdicts", nargs=-1, type=Place(), metavar="")
 @click.option(
     "--proxy",

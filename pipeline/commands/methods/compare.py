@@ -43,7 +43,7 @@ DEFAULT_COLUMNS = "auc,auc-difference,ap,ap-difference,map,train-time,parameters
 
 @click.command(cls=SectionedCommand)
 @click.argument("rows", type=Place(), metavar="FILE.yaml")
-@click.option("--labels", type=Place(), metavar="LABELS", help="Which video shows what, as for `train`.")
+@option("--labels", help="Which video shows what, as for `train`.")
 @option("--store", help="Feature store of the videos to train and to test on.")
 @truth_options("Ground truth of the videos to test on.")
 @option("--out", required=True, help="Folder of the comparison; the same command goes on in it.")
