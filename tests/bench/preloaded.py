@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from multiprocessing import forkserver
 from pathlib import Path
 
 FORKS = multiprocessing.get_context("forkserver")
@@ -35,6 +36,7 @@ class Command:
         self._said = tempfile.TemporaryDirectory()
         self._paths = tuple(Path(self._said.name) / name for name in ("out", "err"))
         given = (tuple(map(str, arguments)), prepare, self._paths, os.getcwd(), dict(os.environ))
+        _begin_forks()
         self._process = FORKS.Process(target=_run, args=given)
         self._process.start()
         self.pid = self._process.pid
@@ -72,8 +74,23 @@ class Command:
         os.killpg(self.pid, signal.SIGKILL)
 
 
+def _begin_forks() -> None:
+    """Begin the process that commands are forked from, where it is not there yet. Python before 3.13 gives it no
+    `sys.path`, and it passes over in silence what it cannot import: it is told by PYTHONPATH where `everything` is."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), before)))
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
 def _run(arguments, prepare, paths, folder, environment) -> None:
     os.setsid()
+    assert "everything" in sys.modules, "forked from a process that has imported nothing"
     for number, path in enumerate(paths, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.environ.clear()

@@ -16,8 +16,8 @@ def record_of(checkpoint: str) -> RunRecord:
 def test_two_checkpoints_never_share_a_results_folder(tmp_path, monkeypatch):
     check = run_record.check_record
 
-    def check_and_let_another_begin(results, record):
-        check(results, record)
+    def check_and_let_another_begin(results, record, *more):
+        check(results, record, *more)
         monkeypatch.setattr(run_record, "check_record", check)
         begin_run(results, record_of("b"))
 

@@ -45,10 +45,10 @@ def adapt(store: Path, catalogue: Path | None, quiet: bool, **values) -> int:
         prepared = prepare(options, opened)
         for note in prepared.notes:
             say(f"note: {note}")
-        return _adapt(options, prepared, quiet=quiet)
+        return _adapt(options, prepared, store=store, quiet=quiet)
 
 
-def _adapt(options: AdaptOptions, prepared: Prepared, *, quiet: bool) -> int:
+def _adapt(options: AdaptOptions, prepared: Prepared, *, store: Path, quiet: bool) -> int:
     """Judge, then fit on all marks and write; returns the exit code."""
     from ...adapt.adapting import cross_validate, fit, save
     from ...adapt.outcome import answer_of, lines_of, too_few
@@ -72,7 +72,7 @@ def _adapt(options: AdaptOptions, prepared: Prepared, *, quiet: bool) -> int:
         checkpoint = fit(ground, ground.videos, ground.labelled, lambda: on_step(1))
     threshold = found.judgement.threshold if found else max(video.threshold for video in ground.videos)
     save(checkpoint, options.out, base=prepared.base, threshold=threshold, made_of=_made_of(options, prepared, found))
-    _conclude(options, threshold, found)
+    _conclude(options, store, threshold, found)
     return 0
 
 
@@ -92,10 +92,10 @@ def _made_of(options: AdaptOptions, prepared: Prepared, found: Verdicts | None) 
     }
 
 
-def _conclude(options: AdaptOptions, threshold: float, found: Verdicts | None) -> None:
+def _conclude(options: AdaptOptions, store: Path, threshold: float, found: Verdicts | None) -> None:
     how = f"for the recall {found.judgement.recall_before:.2f} that the old one has" if found else "the old one"
     click.echo(f"{options.out}: threshold {threshold:.4f}, {how}")
     head = ["--head", options.head] if options.head else []
     beside = options.out.with_name(f"{options.out.stem}_results")
-    words = ["vad-pipeline", "detect", "--checkpoint", options.out, *head, "--out", beside]
+    words = ["vad-pipeline", "detect", "--store", store, "--checkpoint", options.out, *head, "--out", beside]
     click.echo(f"next: {shlex.join(map(str, words))}")
