@@ -8,7 +8,7 @@
   const WORDS_HEIGHT = 80; // below the picture
   const HEADING_HEIGHT = 48;
   const SPARE = 400; // px drawn above and below what is in sight
-  const AT_ONCE = 12; // cards made in one frame while scrolling, so that no frame takes long
+  const AT_ONCE = 6; // cards made in one frame while scrolling, so that no frame takes long
 
   class Wall {
     /** @param selection which events are selected */
