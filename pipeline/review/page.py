@@ -50,6 +50,7 @@ SCRIPTS = (
     "marks/queue.js",
     "marks/export.js",
     "marks/exchange.js",
+    "wall/worth.js",
     "wall/catalogue.js",
     "wall/shots.js",
     "wall/card.js",

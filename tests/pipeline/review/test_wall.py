@@ -85,6 +85,16 @@ def test_cards_by_camera_and_day_and_what_is_asked_for(open_page, many, page_pat
     page.locator("#order").select_option("score")
     peaks = page.evaluate("vad.wallView.wall.events.map((event) => event.peakScore)")
     assert peaks == sorted(peaks, reverse=True) and page.locator(".wall-heading").count() == 0
+    page.locator("#order").select_option("worth")
+    events = page.evaluate(
+        "vad.wallView.wall.events.map((e) => [e.row.camera, e.category, Math.abs(e.peakScore - 0.5)])"
+    )
+    groups = [tuple(event[:2]) for event in events]
+    turns = [groups[:i].count(group) for i, group in enumerate(groups)]
+    assert turns == sorted(turns) and len(set(groups)) > 2  # cameras and categories take turns
+    for group in set(groups):
+        far = [event[2] for event, its in zip(events, groups, strict=True) if its == group]
+        assert far == sorted(far)  # of each, the least sure first
     page.locator("#find").fill("CAM2 05")
     opened.until("vad.wallView.wall.events.length === 0")
     page.locator("#find").fill("cam2 04")

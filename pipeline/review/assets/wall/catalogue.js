@@ -71,9 +71,15 @@
       return { id: mark.event_id, video: row.id, row, start, end, ...at, column, category: this.categories[column], drawn: true, pictures };
     }
 
+    /** Put the events into the order in which they are worth marking now; `inOrder("worth")` keeps to it. */
+    weigh(level) {
+      this.worth = vad.worthFirst(this.inTime, level);
+    }
+
     /** All events in an order, those that reviewers drew among them. */
     inOrder(order) {
       const missed = this.missed();
+      if (order === "worth") return [...this.worth, ...[...missed.values()].flat()];
       const known = order === "score" ? this.strongest : this.inTime;
       if (!missed.size) return known;
       if (order === "score") return [...known, ...[...missed.values()].flat()].sort((a, b) => b.peakScore - a.peakScore);
@@ -93,7 +99,7 @@
 
     /**
      * The events that are asked for, in their order.
-     * @param order "time" or "score"
+     * @param order "time", "score" or "worth"
      * @param cameras the chosen ones; all where none is
      * @param from first day, @param to last day; empty where it does not matter
      * @param words parts of the video's id, all of which it has

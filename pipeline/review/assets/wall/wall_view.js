@@ -46,7 +46,7 @@
       const categories = [...new Set(this.catalogue.inTime.map((event) => event.category))].sort();
       $("like").append(...["", ...categories].map((value) => vad.make("option", { value, text: value || "anything" })));
       $("like").addEventListener("change", () => this.want({ category: $("like").value }));
-      $("order").addEventListener("change", () => this.want({ order: $("order").value }));
+      $("order").addEventListener("change", () => this.setOrder($("order").value));
       $("find").addEventListener("input", vad.eachFrame(() => this.want({ words: $("find").value })));
       const isWide = window.matchMedia("(min-width: 821px)");
       $("filter").open = isWide.matches; // wide, there is room for it and no way to close it
@@ -64,6 +64,11 @@
       if (!cameras.delete(camera)) cameras.add(camera);
       button.setAttribute("aria-pressed", String(cameras.has(camera)));
       this.want({});
+    }
+
+    setOrder(order) {
+      if (order === "worth") this.catalogue.weigh(this.tuning.suggestion?.threshold ?? this.overview.threshold);
+      this.want({ order });
     }
 
     setState(state) {
