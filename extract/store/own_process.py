@@ -28,7 +28,7 @@ from ..errors import DamagedShard, StoreError
 Read = TypeVar("Read")
 LENGTH = struct.Struct("<Q")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-MORE_BYTES, BYTES_PER_BYTE = 250 << 20, 8  # memory that reading may take: so much, and so much for each byte read
+MORE_BYTES, BYTES_PER_BYTE = 200 << 20, 4  # memory that reading may take: so much, and so much for each byte read
 ANSWER_BYTES = 64 << 20  # and what is found in a shard, likewise
 SECONDS, BYTES_PER_SECOND = 3, 1 << 20  # of the processor: so many, and one more for so many bytes
 BYTES_PER_SECOND_AT_ONCE = 16 << 20  # the same, from one group to the next: small groups take long, large ones do not
