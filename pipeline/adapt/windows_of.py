@@ -56,7 +56,7 @@ def windows_of(
         part = slice(index * length, index * length + n)
         padded = {"number": np.zeros(length, np.int64), "keep": np.full(length, np.nan, np.float32)}
         padded["number"][:n], padded["keep"][:n] = number[part], keep[part]
-        if padded["number"].any() or not marks.n_marks:
+        if padded["number"].any():
             found.append(MarkedWindow(window, n, columns=columns, **padded))
     return found
 

@@ -22,7 +22,7 @@ from vad_pipeline.extract.recipe import Recipe
 
 from .arrival import ArrivalTimes
 from .messages import Began, Ended, Finished, Lost, Message, Opened, Snippet
-from .source import Source
+from .source import TIMEOUT_SECONDS, Source
 
 PART_SECONDS = 3600  # a video ends with each full hour, by UTC
 WAITING_SNIPPETS = 4  # of a camera, before its thread waits: bounds memory
@@ -147,8 +147,14 @@ class Camera(threading.Thread):
             self._fps = _rate(stream)
             self._sent.put(Opened(self.source.name, stream.width, stream.height, self._fps))
             self._times.begin_anew()
+            decoded = time.monotonic()
             for packet in _packets(container, stream):
-                for frame in _decoded(stream, packet):
+                frames = _decoded(stream, packet)
+                if frames:
+                    decoded = time.monotonic()
+                elif self.source.is_live and time.monotonic() - decoded > TIMEOUT_SECONDS:
+                    raise ValueError(f"nothing that has come for {TIMEOUT_SECONDS:g} s can be decoded")
+                for frame in frames:
                     if self._over.is_set():
                         return
                     tick = frame.time_base or stream.time_base

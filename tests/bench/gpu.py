@@ -12,7 +12,6 @@ folder is needed. `--device cpu` tries the script where there is no GPU; its fig
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from vad_pipeline.extract.decode.reader import PyavReader, Reader
 from vad_pipeline.extract.device import resolve_device
 from vad_pipeline.extract.embed.embed_video import embed_video
 from vad_pipeline.extract.embed.encoder import ClipEncoder
+from vad_pipeline.extract.embed.ways import multiplies_bf16
 from vad_pipeline.extract.errors import VadError
 from vad_pipeline.extract.recipe import NAMED_RECIPES, SNIPPET_LEN
 from vad_pipeline.model.categories import CATEGORIES
@@ -48,6 +48,7 @@ HEAD = ("what", "rate", "its limit", "share of it", "times naive")
 CELLS_PX = {20: "640x360", 40: "1280x720", 60: "1920x1080"}  # side of a cell of render_cctv -> the picture
 CODECS = {"H.264": None, "HEVC": "libx265", "VP9": "libvpx-vp9"}  # None: as it is rendered
 SEVERAL = 4  # decoders at once
+NAIVE = "naive, torch fp32, batch 32"
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -131,28 +132,30 @@ def encoding(
     batch = max(encoder.batch_size for encoder in ours.values())
     crops = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (batch, 3, 224, 224), np.uint8)).to(device)
     pixels = torch.randn(naive.BATCH, 3, 224, 224, device=device)
+    n_naive = -(-n_batches * batch // naive.BATCH)
 
     def naively() -> None:
         with torch.no_grad():
-            for _ in range(n_batches * batch // naive.BATCH):
+            for _ in range(n_naive):
                 model.encode_image(pixels).cpu()
 
     def several(encode: Callable[[torch.Tensor], object]) -> None:
         for _ in range(n_batches):
             encode(crops)
 
-    jobs = {"naive, torch fp32, batch 32": naively}
+    jobs = {NAIVE: naively}
     jobs |= {name: partial(several, encoder.encode) for name, encoder in ours.items()}
     if device.type == "cuda":
         for name, encoder in ours.items():
             jobs[f"{name}, torch.compile"] = partial(several, compiled(encoder))
     seconds = in_turn(jobs, rounds)
-    n_images, base = n_batches * batch, seconds["naive, torch fp32, batch 32"]
+    n_images = dict.fromkeys(seconds, n_batches * batch) | {NAIVE: n_naive * naive.BATCH}
+    base = n_images[NAIVE] / seconds[NAIVE]
     for name, value in seconds.items():
         dtype = next(dtype for word, dtype in DTYPES.items() if word in name)
         limit = matrix_gflops(dtype, device, batch) / IMAGE_GFLOP
-        rate = n_images / value
-        yield (f"encoder, {name}", f"{rate:.0f} images/s", f"{limit:.0f}", f"{rate / limit:.0%}", f"{base / value:.2f}")
+        rate = n_images[name] / value
+        yield (f"encoder, {name}", f"{rate:.1f} images/s", f"{limit:.1f}", f"{rate / limit:.0%}", f"{rate / base:.2f}")
 
 
 def compiled(encoder: ClipEncoder) -> Callable[[torch.Tensor], np.ndarray]:
@@ -209,7 +212,7 @@ def training(device: torch.device, rounds: int) -> Iterator[tuple[str, ...]]:
     batch = batch_of(len(CATEGORIES[preset]), PRESETS[preset].window_len)
     batch = TrainingBatch(batch.features.to(device), batch.lengths.to(device), batch.labels.to(device))
     jobs: dict[str, Callable[[], object]] = {}
-    for precision in ("fp32", "bf16"):
+    for precision in ("fp32", "bf16") if device.type == "cuda" or multiplies_bf16() else ("fp32",):
         torch.manual_seed(0)
         network = TrainableDSANet(PRESETS[preset], CATEGORIES[preset]).to(device)
         config = replace(TRAINING_PRESETS[preset], precision=precision)
@@ -256,5 +259,4 @@ def main(given: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     main()

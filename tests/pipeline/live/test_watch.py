@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import queue
 import signal
 import threading
 import time
@@ -10,15 +11,18 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 from preloaded import Command
 
 from vad_pipeline.extract.embed.encoder import ClipEncoder
 from vad_pipeline.extract.errors import ConfigError
-from vad_pipeline.pipeline.live import journal, only_watcher, source, watcher
+from vad_pipeline.extract.recipe import Recipe
+from vad_pipeline.pipeline.live import camera, journal, only_watcher, source, watcher
 from vad_pipeline.pipeline.live.arrival import ArrivalTimes
 from vad_pipeline.pipeline.live.journal import Journal, head_of
+from vad_pipeline.pipeline.live.messages import Opened
 from vad_pipeline.pipeline.live.source import Source, address_of
 from vad_pipeline.pipeline.results.curve_group import CurveOrigin
 from vad_pipeline.pipeline.results.folder import Results
@@ -96,6 +100,19 @@ def test_what_a_killed_run_had_scored_is_kept(watch, make_video, tmp_path):
     (live / "live" / "half.journal").write_bytes(b"")
     code, _, err = watch(path)
     assert code == 3 and "half.journal: is no journal" in err
+
+
+def test_a_camera_of_which_nothing_can_be_decoded_is_tried_again(make_video, tmp_path, monkeypatch):
+    path, sent = make_video(tmp_path / "gate.ts", n_frames=40), queue.Queue()
+    monkeypatch.setattr(camera, "TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(camera, "_decoded", lambda stream, packet: ())
+    gate = SimpleNamespace(name="gate", address="gate", is_live=True, open=lambda is_over: av.open(str(path)))
+    watched = camera.Camera(gate, Recipe(), 0, sent)
+    watched.start()
+    opened, lost = (sent.get(timeout=60) for _ in range(2))
+    watched.stop()
+    assert isinstance(opened, Opened) and lost.why.endswith("can be decoded") and lost.again_in_seconds > 0
+    watched.join(60)
 
 
 @pytest.mark.long
