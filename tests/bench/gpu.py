@@ -186,8 +186,8 @@ def extraction(device: torch.device, footage: list[Footage], encoder: ClipEncode
 
             def encode(n_images=n_images) -> None:
                 batch = torch.zeros((encoder.batch_size, 3, 224, 224), dtype=torch.uint8, device=device)
-                for _ in range(-(-n_images // encoder.batch_size)):
-                    encoder.encode(batch)
+                for at in range(0, n_images, encoder.batch_size):
+                    encoder.encode(batch[: n_images - at])
 
             jobs: dict[str, Callable[[], object]] = {
                 "naive": partial(naive.extract, each.path, like, model, preprocess),
